@@ -1,0 +1,3 @@
+//! `inotifywait`: wait for events and print them.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `inotifywatch`: count events and print a table.
+
+fn main() {}
