@@ -4,9 +4,9 @@
 //! come from [`EVENTS`] or are held to it by a test. The bits are those of inotify(7).
 
 use libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE,
-    IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
+    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_ONESHOT, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 
 /// Event bits of inotify(7): what a watch asks for and what the kernel reports.
@@ -29,78 +29,22 @@ const fn event(name: &'static str, bits: Mask, help: &'static str) -> EventName 
 
 /// Every name that `-e` takes, in the order in which the help lists them.
 pub const EVENTS: &[EventName] = &[
-    event(
-        "access",
-        IN_ACCESS,
-        "the contents of a file or directory were read",
-    ),
-    event(
-        "modify",
-        IN_MODIFY,
-        "the contents of a file were written or truncated",
-    ),
-    event(
-        "attrib",
-        IN_ATTRIB,
-        "permissions, owner, times, links or xattrs changed",
-    ),
-    event(
-        "close_write",
-        IN_CLOSE_WRITE,
-        "closed after being open for writing",
-    ),
-    event(
-        "close_nowrite",
-        IN_CLOSE_NOWRITE,
-        "closed after being open for reading only",
-    ),
+    event("access", IN_ACCESS, "the contents of a file or directory were read"),
+    event("modify", IN_MODIFY, "the contents of a file were written or truncated"),
+    event("attrib", IN_ATTRIB, "permissions, owner, times, links or xattrs changed"),
+    event("close_write", IN_CLOSE_WRITE, "closed after being open for writing"),
+    event("close_nowrite", IN_CLOSE_NOWRITE, "closed after being open for reading only"),
     event("close", IN_CLOSE, "closed: close_write and close_nowrite"),
     event("open", IN_OPEN, "a file or directory was opened"),
-    event(
-        "moved_to",
-        IN_MOVED_TO,
-        "an entry was renamed into a watched directory",
-    ),
-    event(
-        "moved_from",
-        IN_MOVED_FROM,
-        "an entry was renamed out of a watched directory",
-    ),
-    event(
-        "move",
-        IN_MOVE,
-        "renamed in or out: moved_to and moved_from",
-    ),
-    event(
-        "move_self",
-        IN_MOVE_SELF,
-        "the watched file or directory itself was renamed",
-    ),
-    event(
-        "create",
-        IN_CREATE,
-        "an entry was created in a watched directory",
-    ),
-    event(
-        "delete",
-        IN_DELETE,
-        "an entry was deleted from a watched directory",
-    ),
-    event(
-        "delete_self",
-        IN_DELETE_SELF,
-        "the watched file or directory itself was deleted",
-    ),
-    event(
-        "unmount",
-        IN_UNMOUNT,
-        "the file system of a watched path was unmounted",
-    ),
-    event(
-        "lsdir",
-        LSDIR,
-        "the contents of a directory were read: access, directories only",
-    ),
+    event("moved_to", IN_MOVED_TO, "an entry was renamed into a watched directory"),
+    event("moved_from", IN_MOVED_FROM, "an entry was renamed out of a watched directory"),
+    event("move", IN_MOVE, "renamed in or out: moved_to and moved_from"),
+    event("move_self", IN_MOVE_SELF, "the watched file or directory itself was renamed"),
+    event("create", IN_CREATE, "an entry was created in a watched directory"),
+    event("delete", IN_DELETE, "an entry was deleted from a watched directory"),
+    event("delete_self", IN_DELETE_SELF, "the watched file or directory itself was deleted"),
+    event("unmount", IN_UNMOUNT, "the file system of a watched path was unmounted"),
+    event("lsdir", LSDIR, "the contents of a directory were read: access, directories only"),
     event("ignored", IN_IGNORED, ""),
     event("q_overflow", IN_Q_OVERFLOW, ""),
     event("isdir", IN_ISDIR, ""),
@@ -111,3 +55,24 @@ pub const EVENTS: &[EventName] = &[
 /// `lsdir` is no bit of the kernel's: it asks for [`IN_ACCESS`] and reports it on directories
 /// only. The bit is one that inotify(7) leaves unused.
 pub const LSDIR: Mask = 0x0001_0000;
+
+/// How an event's bits are printed, in the reference's order: CLOSE comes behind either kind of close.
+pub const PRINTED: &[(Mask, &str)] = &[
+    (IN_ACCESS, "ACCESS"),
+    (IN_MODIFY, "MODIFY"),
+    (IN_ATTRIB, "ATTRIB"),
+    (IN_CLOSE_WRITE, "CLOSE_WRITE"),
+    (IN_CLOSE_NOWRITE, "CLOSE_NOWRITE"),
+    (IN_OPEN, "OPEN"),
+    (IN_MOVED_FROM, "MOVED_FROM"),
+    (IN_MOVED_TO, "MOVED_TO"),
+    (IN_CREATE, "CREATE"),
+    (IN_DELETE, "DELETE"),
+    (IN_DELETE_SELF, "DELETE_SELF"),
+    (IN_UNMOUNT, "UNMOUNT"),
+    (IN_Q_OVERFLOW, "Q_OVERFLOW"),
+    (IN_IGNORED, "IGNORED"),
+    (IN_CLOSE, "CLOSE"),
+    (IN_MOVE_SELF, "MOVE_SELF"),
+    (IN_ISDIR, "ISDIR"),
+];

@@ -1,8 +1,31 @@
 //! inotifywait and inotifywatch, drop-in for those of inotify-tools.
 //!
-//! The modules stand in the order in which an event travels.
+//! The modules stand in the order in which an event travels:
+//!
+//! ```text
+//! kernel -> sys::inotify -> queue -> watcher (tree, filter) -> format -> sink
+//!                                                           \> stats
+//! ```
+
+pub mod cli;
+pub mod event;
 
 #[allow(unsafe_code)]
 pub mod sys;
 
-pub mod event;
+pub mod queue;
+pub mod tree;
+pub mod watcher;
+
+pub mod ere;
+pub mod filter;
+
+pub mod format;
+pub mod sink;
+pub mod timefmt;
+
+pub mod stats;
+
+pub mod messages;
+pub mod wait;
+pub mod watch;

@@ -1,3 +1,5 @@
-//! `inotifywait`: wait for events and print them.
+//! `inotifywait`: see the library's [`inotify_tools::wait`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    inotify_tools::wait::main(std::env::args_os())
+}

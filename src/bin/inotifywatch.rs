@@ -1,3 +1,5 @@
-//! `inotifywatch`: count events and print a table.
+//! `inotifywatch`: see the library's [`inotify_tools::watch`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    inotify_tools::watch::main(std::env::args_os())
+}

@@ -1,0 +1,64 @@
+//! `--help` and `--version`, from the tables of options and events.
+
+use std::fmt::Write;
+
+use super::options::{Kind, Opt, Tool, options};
+use crate::event::EVENTS;
+
+/// The line of `--version`, which is also the first of the help: a name and four numbers, which
+/// scripts compare.
+pub(super) fn version(tool: Tool) -> String {
+    format!("{} {}.0\n", tool.name(), env!("CARGO_PKG_VERSION"))
+}
+
+/// The text of `--help`. Shell completions read it: a tab, then the option or the event.
+pub(super) fn help(tool: Tool) -> String {
+    let mut text = version(tool);
+    text.push_str(match tool {
+        Tool::Wait => "Wait for something to happen to files or directories, and print what it was.\n",
+        Tool::Watch => "Count what happens to files or directories, and print a table of it.\n",
+    });
+    let name = tool.name();
+    let _ = write!(
+        text,
+        "Usage: {name} [option ...] path [path ...]\n\
+         \x20      @path leaves that path out.\n\
+         Options:\n"
+    );
+    for option in options(tool).filter(|option| !option.hidden) {
+        entry(&mut text, 34, &synopsis(option), option.help);
+    }
+    text.push_str(match tool {
+        Tool::Wait => {
+            "\nExit status:\n\
+             \t0  an event that was asked for came\n\
+             \t1  another event came (the file was deleted, say, or unmounted), or an error\n\
+             \t2  none came within the --timeout\n"
+        }
+        Tool::Watch => {
+            "\nExit status:\n\
+             \t0  the table was printed, or there was nothing to count\n\
+             \t1  an error\n"
+        }
+    });
+    text.push_str("\nEvents:\n");
+    for event in EVENTS.iter().filter(|event| !event.help.is_empty()) {
+        entry(&mut text, 14, event.name, event.help);
+    }
+    text
+}
+
+fn synopsis(option: &Opt) -> String {
+    let mut text = match option.short {
+        Some(letter) => format!("-{}, --{}", letter as char, option.long),
+        None => format!("    --{}", option.long),
+    };
+    if let Kind::Value(value) = option.kind {
+        let _ = write!(text, " <{value}>");
+    }
+    text
+}
+
+fn entry(text: &mut String, width: usize, term: &str, meaning: &str) {
+    let _ = writeln!(text, "\t{term:<width$} {meaning}");
+}

@@ -1,0 +1,442 @@
+//! What was typed -> validated options.
+//!
+//! The words go through [`getopt`], which sorts them out as the reference does, then through
+//! clap, which turns values into types, both over the one table in [`options`]; [`wait()`] and
+//! [`watch()`] then check what options mean together. An error is reported when the reference
+//! would report it, so that of several errors a user sees the same one.
+
+pub mod getopt;
+mod help;
+pub mod options;
+mod targets;
+pub mod values;
+mod wait;
+mod watch;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::ere::Ere;
+use options::{Kind, Opt, Tool};
+
+pub use targets::Targets;
+pub use values::{Sort, SortKey};
+pub use wait::{Output, WaitOptions, wait};
+pub use watch::{WatchOptions, watch};
+
+/// The program ends here, before it watched anything: help, version or a usage error.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exit {
+    /// The exit status: 0 after `--version`, else 1.
+    pub status: u8,
+    /// To be written to stdout.
+    pub stdout: Vec<u8>,
+    /// To be written to stderr, also with `--syslog`.
+    pub stderr: Vec<u8>,
+}
+
+impl Exit {
+    /// A usage error. `message` ends with a newline.
+    fn usage(message: impl Into<Vec<u8>>) -> Exit {
+        Exit { status: 1, stdout: Vec::new(), stderr: message.into() }
+    }
+
+    /// Prints it; returns the exit status.
+    pub fn print(&self) -> u8 {
+        // Who closed stdout or stderr does not listen.
+        let _ = io::stdout().write_all(&self.stdout);
+        let _ = io::stderr().write_all(&self.stderr);
+        self.status
+    }
+
+    fn text(status: u8, stdout: String) -> Exit {
+        Exit { status, stdout: stdout.into_bytes(), stderr: Vec::new() }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.stderr))
+    }
+}
+
+impl std::error::Error for Exit {}
+
+/// `--exclude`, `--include` and their case-insensitive kin: which paths count.
+pub struct Filter {
+    /// Paths that match are kept; otherwise they are left out.
+    pub include: bool,
+    /// The expression as typed.
+    pub pattern: Vec<u8>,
+    /// Upper and lower case are the same.
+    pub ignore_case: bool,
+    /// The expression, compiled.
+    pub ere: Ere,
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter")
+            .field("include", &self.include)
+            .field("pattern", &String::from_utf8_lossy(&self.pattern))
+            .field("ignore_case", &self.ignore_case)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A command line whose every option is valid by itself.
+struct Line {
+    /// argv\[0\] as given.
+    program: Vec<u8>,
+    matches: ArgMatches,
+    /// getopt_long's complaint about what follows, ready to print. The reference still checks
+    /// what it had read before it gives up.
+    broken_off: Option<Vec<u8>>,
+}
+
+impl Line {
+    /// # Errors
+    ///
+    /// Help, version, or the first option that is invalid by itself.
+    fn parse(tool: Tool, mut argv: impl Iterator<Item = OsString>) -> Result<Line, Exit> {
+        let program = argv.next().map_or_else(|| tool.name().into(), OsString::into_vec);
+        let words: Vec<Vec<u8>> = argv.map(OsString::into_vec).collect();
+        let table: Vec<&Opt> = options::options(tool).collect();
+        let posixly_correct = std::env::var_os("POSIXLY_CORRECT").is_some();
+        let mut lexed = getopt::lex(&words, &table, posixly_correct);
+
+        let refusal = first_refusal(&lexed.options);
+        if let Some((at, _)) = refusal {
+            lexed.options.truncate(at);
+        }
+        let matches =
+            command(tool).try_get_matches_from(canonical(&lexed)).map_err(|error| exit(tool, &error))?;
+        if let Some((_, message)) = refusal {
+            return Err(Exit::usage(message));
+        }
+        let broken_off = lexed.error.map(|error| [&program[..], b": ", &error, b"\n"].concat());
+        Ok(Line { program, matches, broken_off })
+    }
+
+    /// Judges the options together: `conflict` ends the program, `warnings` do not; but after a
+    /// complaint of getopt's, which comes first, both do.
+    fn judge(&self, conflict: Option<&str>, warnings: &[u8]) -> Result<(), Exit> {
+        let verdict = conflict.map_or(warnings, str::as_bytes);
+        match &self.broken_off {
+            Some(error) => Err(Exit::usage([error, verdict].concat())),
+            None if conflict.is_some() => Err(Exit::usage(verdict)),
+            None => Ok(()),
+        }
+    }
+
+    fn flag(&self, id: &str) -> bool {
+        self.count(id) > 0
+    }
+
+    fn count(&self, id: &str) -> u8 {
+        self.matches.get_count(id)
+    }
+
+    /// The values of an option, of the type that its parser makes.
+    fn all<T: Clone + Send + Sync + 'static>(&self, id: &str) -> impl DoubleEndedIterator<Item = T> {
+        self.matches.get_many(id).unwrap_or_default().cloned()
+    }
+
+    fn last<T: Clone + Send + Sync + 'static>(&self, id: &str) -> Option<T> {
+        self.all(id).next_back()
+    }
+
+    fn bytes(&self, id: &str) -> Option<Vec<u8>> {
+        self.last::<OsString>(id).map(OsString::into_vec)
+    }
+
+    fn times(&self, id: &str) -> usize {
+        self.matches.indices_of(id).map_or(0, |indices| indices.len())
+    }
+}
+
+/// The first option that ends the program because of what it is or of what came before it.
+fn first_refusal(options: &[(&'static Opt, Option<&[u8]>)]) -> Option<(usize, &'static str)> {
+    let (mut outfile, mut fromfile, mut ascending) = (false, false, false);
+    options.iter().enumerate().find_map(|(at, (option, _))| {
+        let message = match (option.kind, option.id) {
+            (Kind::Refused(message), _) => Some(message),
+            (_, "outfile") if std::mem::replace(&mut outfile, true) => {
+                Some("Multiple --outfile options given.\n")
+            }
+            (_, "fromfile") if std::mem::replace(&mut fromfile, true) => {
+                Some("Multiple --fromfile options given.\n")
+            }
+            // Only -a closes the choice: after -d another -d or an -a may follow.
+            (_, "ascending" | "descending") if ascending => Some("Please specify -a or -d once only!\n"),
+            (_, "ascending") => {
+                ascending = true;
+                None
+            }
+            _ => None,
+        };
+        message.map(|message| (at, message))
+    })
+}
+
+/// The shape in which clap gets the words: see [`getopt`].
+fn canonical(lexed: &getopt::Lexed) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    for (option, value) in &lexed.options {
+        let mut word = format!("--{}", option.id).into_bytes();
+        if let Some(value) = value {
+            word.push(b'=');
+            word.extend_from_slice(value);
+        }
+        words.push(OsString::from_vec(word));
+    }
+    words.push("--".into());
+    words.extend(lexed.operands.iter().map(|operand| OsString::from_vec(operand.to_vec())));
+    words
+}
+
+fn command(tool: Tool) -> Command {
+    Command::new(tool.name())
+        .version(env!("CARGO_PKG_VERSION"))
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(options::options(tool).filter(|option| option.id == option.long).map(argument))
+        .arg(
+            Arg::new("path")
+                .action(ArgAction::Append)
+                .num_args(0..)
+                .last(true)
+                .value_parser(OsStringValueParser::new()),
+        )
+}
+
+fn argument(option: &'static Opt) -> Arg {
+    let argument = Arg::new(option.id).long(option.long);
+    match (option.kind, option.id) {
+        (_, "help") => argument.action(ArgAction::Help),
+        (_, "version") => argument.action(ArgAction::Version),
+        (Kind::Flag | Kind::Refused(_), _) => argument.action(ArgAction::Count),
+        (Kind::Value(_), id) => {
+            let argument = argument.action(ArgAction::Append).require_equals(true).num_args(1);
+            let text = OsStringValueParser::new();
+            match id {
+                "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
+                "event" => argument.value_parser(text.try_map(|v| values::events(v.as_bytes()))),
+                "ascending" => argument.value_parser(text.try_map(|v| values::ascending(v.as_bytes()))),
+                "descending" => argument.value_parser(text.try_map(|v| values::descending(v.as_bytes()))),
+                _ => argument.value_parser(text),
+            }
+        }
+    }
+}
+
+/// What clap stopped for, in our words.
+fn exit(tool: Tool, error: &clap::Error) -> Exit {
+    use std::error::Error;
+    match error.kind() {
+        ErrorKind::DisplayHelp => Exit::text(1, help::help(tool)),
+        ErrorKind::DisplayVersion => Exit::text(0, help::version(tool)),
+        _ => match error.source().and_then(|e| e.downcast_ref::<Exit>()) {
+            Some(exit) => exit.clone(),
+            // Not reached: the canonical words leave clap nothing else to complain about.
+            None => Exit::usage(format!("{}: {}\n", tool.name(), error.kind())),
+        },
+    }
+}
+
+/// What is wrong with the choice of `--exclude`, `--include` and kin, if anything.
+fn filter_conflict(line: &Line) -> Option<&'static str> {
+    let given = |id| line.times(id) > 0;
+    if given("exclude") && given("excludei") {
+        Some("--exclude and --excludei cannot both be specified.\n")
+    } else if given("include") && given("includei") {
+        Some("--include and --includei cannot both be specified.\n")
+    } else if (given("exclude") || given("excludei")) && (given("include") || given("includei")) {
+        Some("include and exclude regexp cannot both be specified.\n")
+    } else {
+        None
+    }
+}
+
+/// The filter that was given, compiled; of several like it the last. At most one of the four
+/// options is there: see [`filter_conflict`].
+///
+/// # Errors
+///
+/// The message about a pattern that is no regular expression.
+fn filter(line: &Line) -> Result<Option<Filter>, &'static str> {
+    const FILTERS: [(&str, bool, bool); 4] = [
+        ("exclude", false, false),
+        ("excludei", false, true),
+        ("include", true, false),
+        ("includei", true, true),
+    ];
+    for (id, include, ignore_case) in FILTERS {
+        if let Some(pattern) = line.bytes(id) {
+            let ere = Ere::new(&pattern, ignore_case).map_err(|_| {
+                if include {
+                    "Error in `include' regular expression.\n"
+                } else {
+                    "Error in `exclude' regular expression.\n"
+                }
+            })?;
+            return Ok(Some(Filter { include, pattern, ignore_case, ere }));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libc::{IN_CREATE, IN_OPEN};
+    use std::time::Duration;
+
+    fn wait_for(words: &[&str]) -> Result<WaitOptions, Exit> {
+        wait(std::iter::once("NAME").chain(words.iter().copied()).map(OsString::from))
+    }
+
+    fn watch_for(words: &[&str]) -> Result<WatchOptions, Exit> {
+        watch(std::iter::once("NAME").chain(words.iter().copied()).map(OsString::from))
+    }
+
+    #[track_caller]
+    fn fails(words: &[&str], stderr: &str) {
+        assert_eq!(wait_for(words).unwrap_err(), Exit::usage(stderr), "{words:?}");
+    }
+
+    #[test]
+    fn values_reach_the_options_as_they_were_typed() {
+        let options = wait_for(&[
+            "-r",
+            "--form",
+            "-%T=",
+            "",
+            "--timefmt=",
+            "p",
+            "-qqt",
+            " 1",
+            "-e",
+            "open",
+            "-Pe",
+            "create",
+            "--exclude",
+            "--",
+            "-t2",
+            "--",
+            "-x",
+            "--",
+            "@y",
+        ])
+        .unwrap();
+        assert_eq!(options.program, b"NAME");
+        assert_eq!(options.targets.paths, [&b"p"[..], b"-x", b"--"]);
+        assert_eq!(options.targets.excluded, [b"y"]);
+        assert_eq!(options.events, IN_OPEN | IN_CREATE);
+        assert_eq!(options.timeout, Some(Duration::from_secs(2)));
+        assert_eq!(options.quiet, 2);
+        assert!(options.recursive && options.no_dereference);
+        assert!(!options.monitor && !options.syslog && !options.daemon);
+        assert_eq!(
+            options.filter.map(|f| (f.include, f.pattern, f.ignore_case)),
+            Some((false, b"--".to_vec(), false))
+        );
+        assert_eq!(
+            options.output,
+            Output::Format { format: b"-%T=".to_vec(), newline: true, timefmt: Some(Vec::new()) }
+        );
+        assert!(options.warnings.is_empty());
+    }
+
+    #[test]
+    fn values_need_not_be_text() {
+        let words = [&b"NAME"[..], b"--exclude=\xff", b"-o\xfe=", b"\xfd"];
+        let options = wait(words.iter().map(|word| OsString::from_vec(word.to_vec()))).unwrap();
+        assert_eq!(options.filter.unwrap().pattern, b"\xff");
+        assert_eq!(options.outfile.unwrap(), b"\xfe=");
+        assert_eq!(options.targets.paths, [b"\xfd"]);
+    }
+
+    #[test]
+    fn daemon_implies_monitor_and_syslog() {
+        let options = wait_for(&["-do", "out", "p"]).unwrap();
+        assert!(options.daemon && options.monitor && options.syslog);
+        assert!(wait_for(&["--syslogOutput", "p"]).unwrap().syslog);
+    }
+
+    #[test]
+    fn the_first_bad_option_is_reported() {
+        let bogus = "'x' is not a valid event!  \
+                     Run with the '--help' option to see a list of events.\n";
+        let zzz = "NAME: unrecognized option '--zzz'\n";
+        fails(&["-e", "x", "--zzz"], bogus);
+        fails(&["--zzz", "-e", "x"], zzz);
+        fails(&["-e", "x", "-h"], bogus);
+        fails(&["-o", "a", "-ob", "-e", "x"], "Multiple --outfile options given.\n");
+        fails(&["-e", "x", "-o", "a", "-o", "b"], bogus);
+        assert_eq!(wait_for(&["-h", "-e", "x"]).unwrap_err().stderr, b"");
+    }
+
+    #[test]
+    fn options_before_getopts_complaint_are_still_held_together() {
+        let zzz = "NAME: unrecognized option '--zzz'\n";
+        let d = "-o must be specified with -d.\n";
+        let last = "--exclude: only the last option will be taken into consideration.\n";
+        fails(&["-d", "--zzz"], &format!("{zzz}{d}"));
+        fails(&["--zzz", "-d"], zzz);
+        fails(&["--exclude=a", "--exclude=b", "--zzz"], &format!("{zzz}{last}"));
+        fails(&["--exclude=a", "--exclude=b", "-d", "--zzz"], &format!("{zzz}{d}"));
+        fails(&["--exclude=(", "--zzz"], zzz);
+        fails(&["--exclude=(", "--exclude=("], &format!("{last}Error in `exclude' regular expression.\n"));
+        fails(
+            &["--excludei=(", "--excludei=a"],
+            &format!("{}No files specified to watch!\n", last.replace("--exclude:", "--excludei:")),
+        );
+    }
+
+    #[test]
+    fn an_ascending_key_closes_the_choice() {
+        let once = Exit::usage("Please specify -a or -d once only!\n");
+        assert_eq!(watch_for(&["-a", "open", "-d", "x", "p"]).unwrap_err(), once);
+        let sort = watch_for(&["-d", "open", "-d", "create", "p"]).unwrap().sort;
+        assert_eq!((sort.ascending, sort.key), (false, SortKey::Events(IN_CREATE)));
+        let sort = watch_for(&["-d", "open", "-a", "create", "p"]).unwrap().sort;
+        assert_eq!((sort.ascending, sort.key), (true, SortKey::Events(IN_CREATE)));
+        let sort = watch_for(&["p"]).unwrap().sort;
+        assert_eq!((sort.ascending, sort.key), (false, SortKey::Total));
+        assert!(watch_for(&["-a", "open", "-e", "create", "p"]).is_err());
+    }
+
+    #[test]
+    fn help_lists_every_option_and_event_that_is_not_hidden() {
+        for (tool, exit) in
+            [(Tool::Wait, wait_for(&["-h"]).unwrap_err()), (Tool::Watch, watch_for(&["--help"]).unwrap_err())]
+        {
+            assert_eq!((exit.status, &exit.stderr[..]), (1, &b""[..]));
+            let text = String::from_utf8(exit.stdout).unwrap();
+            assert!(text.starts_with(&help::version(tool)));
+            for option in options::options(tool) {
+                let listed = text.contains(&format!("--{} ", option.long));
+                assert_eq!(listed, !option.hidden, "{option:?}");
+            }
+            let events = text.split_once("\nEvents:\n").unwrap().1;
+            for (line, event) in events.lines().zip(crate::event::EVENTS) {
+                assert!(line.starts_with(&format!("\t{} ", event.name)), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn version_has_four_numbers_and_status_0() {
+        let exit = wait_for(&["-V", "--zzz"]).unwrap_err();
+        let expected = format!("inotifywait {}.0\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!((exit.status, exit.stdout), (0, expected.into_bytes()));
+    }
+}

@@ -1,0 +1,174 @@
+//! The one table of options. Parsing and help are made from it; the manual pages and the
+//! completions are held to it by tests.
+//!
+//! Each tool's order is the reference's: the message about an ambiguous abbreviation lists the
+//! possibilities in it.
+
+/// One of the two programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// `inotifywait`
+    Wait,
+    /// `inotifywatch`
+    Watch,
+}
+
+impl Tool {
+    /// The name of the program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tool::Wait => "inotifywait",
+            Tool::Watch => "inotifywatch",
+        }
+    }
+}
+
+/// What an option does when it is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Is on or off, and takes no value.
+    Flag,
+    /// Takes a value, which the help calls by this name.
+    Value(&'static str),
+    /// Ends the program with this message and status 1. Takes no value.
+    Refused(&'static str),
+}
+
+/// An option of one of the tools or of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opt {
+    /// What the option sets: the long name, or of an alias the long name that it stands for.
+    pub id: &'static str,
+    /// `-x`, if it has one.
+    pub short: Option<u8>,
+    /// `--long`
+    pub long: &'static str,
+    /// Flag, value or refusal.
+    pub kind: Kind,
+    /// What it is for, in one line.
+    pub help: &'static str,
+    /// The tools that have it.
+    pub tools: &'static [Tool],
+    /// Accepted, not listed.
+    pub hidden: bool,
+    /// Never abbreviated. Set for the names that the reference does not have, so that an
+    /// abbreviation of one that it has means the same here (`--m` is `--monitor`).
+    pub whole: bool,
+}
+
+use Kind::{Flag, Refused, Value};
+
+const WAIT: &[Tool] = &[Tool::Wait];
+const WATCH: &[Tool] = &[Tool::Watch];
+const BOTH: &[Tool] = &[Tool::Wait, Tool::Watch];
+
+const fn option(
+    tools: &'static [Tool],
+    short: &'static str,
+    long: &'static str,
+    kind: Kind,
+    help: &'static str,
+) -> Opt {
+    Opt {
+        id: long,
+        short: short.as_bytes().first().copied(),
+        long,
+        kind,
+        help,
+        tools,
+        hidden: false,
+        whole: false,
+    }
+}
+
+const fn hidden(option: Opt) -> Opt {
+    Opt { hidden: true, ..option }
+}
+
+const fn whole(option: Opt) -> Opt {
+    Opt { whole: true, ..option }
+}
+
+const FANOTIFY: Kind = Refused("fanotify is not supported yet: without -F, -S and -M, inotify is used.\n");
+
+const FILENAME: Kind = Refused(
+    "The '--filename' option no longer exists.  The option it enabled in earlier\n\
+     versions of inotifywait is now turned on by default.\n",
+);
+
+/// Every option of both tools.
+#[rustfmt::skip]
+pub const OPTIONS: &[Opt] = &[
+    option(BOTH, "h", "help", Flag, "print this text"),
+    option(BOTH, "e", "event", Value("event[,event...]"), "only these events; repeatable (default: all)"),
+    option(WAIT, "m", "monitor", Flag, "go on after the first event"),
+    option(WAIT, "q", "quiet", Flag, "no word about the set-up; twice: no events either"),
+    option(WAIT, "t", "timeout", Value("seconds"), "give up after so long without an event (0: never)"),
+    option(WATCH, "t", "timeout", Value("seconds"), "print the table after so long (0: on a signal only)"),
+    option(WATCH, "v", "verbose", Flag, "say what is being done"),
+    option(WATCH, "z", "zero", Flag, "list rows and columns that counted nothing, too"),
+    option(WATCH, "a", "ascending", Value("event"), "sort by this event or 'total', least first"),
+    option(WATCH, "d", "descending", Value("event"), "sort by this event or 'total', most first"),
+    hidden(option(WAIT, "f", "filename", FILENAME, "an option of the past")),
+    option(BOTH, "r", "recursive", Flag, "watch what is below the directories, too"),
+    option(BOTH, "I", "inotify", Flag, "watch with inotify (the default)"),
+    hidden(option(BOTH, "F", "fanotify", FANOTIFY, "watch with fanotify")),
+    hidden(option(BOTH, "S", "filesystem", FANOTIFY, "watch whole file systems, with fanotify")),
+    hidden(whole(option(BOTH, "M", "mount", FANOTIFY, "watch whole mounts, with fanotify"))),
+    option(WAIT, "c", "csv", Flag, "print each event as comma-separated values"),
+    option(WAIT, "d", "daemon", Flag, "monitor in the background; needs -o, implies -s"),
+    option(WAIT, "s", "syslog", Flag, "errors go to syslog, not to stderr"),
+    hidden(whole(Opt { id: "syslog", ..option(WAIT, "", "syslogOutput", Flag, "the same as --syslog") })),
+    option(BOTH, "P", "no-dereference", Flag, "watch symbolic links, not what they point to"),
+    option(WAIT, "", "format", Value("format"), "print each event like this; see the manual"),
+    option(WAIT, "", "no-newline", Flag, "print nothing after what --format says"),
+    option(WAIT, "", "timefmt", Value("format"), "strftime(3) format of %T in --format"),
+    option(BOTH, "", "fromfile", Value("file"), "read paths from this file, one a line ('-': stdin)"),
+    option(WAIT, "o", "outfile", Value("file"), "append the events to this file"),
+    option(BOTH, "", "exclude", Value("regex"), "leave out paths that match; the last one counts"),
+    option(BOTH, "", "excludei", Value("regex"), "the same, in any case of letters"),
+    option(BOTH, "", "include", Value("regex"), "leave out paths that do not match"),
+    option(BOTH, "", "includei", Value("regex"), "the same, in any case of letters"),
+    whole(option(BOTH, "V", "version", Flag, "print the version")),
+];
+
+/// The options of `tool`, in the order of the table.
+pub fn options(tool: Tool) -> impl Iterator<Item = &'static Opt> {
+    OPTIONS.iter().filter(move |o| o.tools.contains(&tool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_options_of_a_tool_share_a_name() {
+        for tool in [Tool::Wait, Tool::Watch] {
+            let mut seen = HashSet::new();
+            for option in options(tool) {
+                assert!(seen.insert(option.long.to_owned()), "--{}", option.long);
+                if let Some(short) = option.short {
+                    assert!(seen.insert(format!("-{}", short as char)), "{option:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_alias_stands_for_an_option_like_it() {
+        for tool in [Tool::Wait, Tool::Watch] {
+            for option in options(tool) {
+                let target = options(tool).find(|o| o.long == option.id);
+                assert_eq!(target.map(|o| o.kind), Some(option.kind), "{option:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_has_one_line_of_help() {
+        for option in OPTIONS {
+            assert!(!option.help.is_empty() && !option.help.contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The paths to watch: operands and `--fromfile`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::Line;
+use crate::sys;
+
+/// What to watch and what not to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Targets {
+    /// Never empty, and no path is: those of `--fromfile` first, then the operands, in order.
+    pub paths: Vec<Vec<u8>>,
+    /// What followed an `@`.
+    pub excluded: Vec<Vec<u8>>,
+}
+
+impl Targets {
+    /// The targets of a command line. A warning is added for a `--fromfile` that cannot be
+    /// opened; the operands still count.
+    ///
+    /// # Errors
+    ///
+    /// The message for when there is nothing to watch.
+    pub(super) fn gather(line: &Line, warnings: &mut Vec<u8>) -> Result<Targets, &'static str> {
+        let mut targets = Targets::default();
+        if let Some(name) = line.bytes("fromfile") {
+            if name == b"-" {
+                targets.add_lines(io::stdin().lock());
+            } else {
+                match File::open(OsStr::from_bytes(&name)) {
+                    Ok(file) => targets.add_lines(BufReader::new(file)),
+                    Err(error) => {
+                        let words = sys::words::of(&error);
+                        let parts = [b"Couldn't open ", &name[..], b": ", words.as_bytes(), b"\n"];
+                        warnings.extend_from_slice(&parts.concat());
+                    }
+                }
+            }
+        }
+        for operand in line.matches.get_many::<OsString>("path").unwrap_or_default() {
+            targets.add(operand.clone().into_vec());
+        }
+        if targets.paths.is_empty() {
+            return Err("No files specified to watch!\n");
+        }
+        Ok(targets)
+    }
+
+    /// An operand: `@path` is an exclusion, an empty one is ignored.
+    fn add(&mut self, word: Vec<u8>) {
+        match &word[..] {
+            [] | [b'@'] => {}
+            [b'@', path @ ..] => self.excluded.push(path.to_vec()),
+            _ => self.paths.push(word),
+        }
+    }
+
+    /// A path a line, as an operand. No comments, nothing is trimmed; a NUL, which no path can
+    /// hold, ends its line's path. What cannot be read (a directory) has no lines, as for the
+    /// reference.
+    fn add_lines(&mut self, mut file: impl BufRead) {
+        let mut line = Vec::new();
+        while let Ok(1..) = file.read_until(b'\n', &mut line) {
+            let end = line.iter().position(|&b| b == b'\n' || b == 0);
+            line.truncate(end.unwrap_or(line.len()));
+            self.add(std::mem::take(&mut line));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &[u8]) -> Targets {
+        let mut targets = Targets::default();
+        targets.add_lines(text);
+        targets
+    }
+
+    #[test]
+    fn a_file_of_paths_is_taken_as_it_is() {
+        let targets = read(b"a\n\n b \n#c\nd\r\n\xff\n@e\n@\n@@f\n\0g\nh\0i\nj");
+        let paths: [&[u8]; 7] = [b"a", b" b ", b"#c", b"d\r", b"\xff", b"h", b"j"];
+        let excluded: [&[u8]; 2] = [b"e", b"@f"];
+        assert_eq!(targets.paths, paths);
+        assert_eq!(targets.excluded, excluded);
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_gives_paths_that_can_exist(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            let targets = read(&text);
+            for path in targets.paths.iter().chain(&targets.excluded) {
+                prop_assert!(!path.is_empty() && !path.contains(&0) && !path.contains(&b'\n'));
+            }
+        }
+    }
+}

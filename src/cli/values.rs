@@ -1,0 +1,282 @@
+//! The values of options: text -> type. Their errors are the reference's.
+
+use std::time::Duration;
+
+use libc::IN_ALL_EVENTS;
+
+use super::Exit;
+use crate::event::{EVENTS, LSDIR, Mask};
+
+/// How inotifywatch orders its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// Least first.
+    pub ascending: bool,
+    /// By what.
+    pub key: SortKey,
+}
+
+/// The column that inotifywatch sorts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    /// The sum of all columns.
+    Total,
+    /// The column of this event, or the sum of several events' columns (`-d close`).
+    Events(Mask),
+}
+
+/// `--timeout`: seconds, `None` for ever.
+///
+/// A decimal number as strtol(3) takes it (white space and a sign before it, nothing after it),
+/// and unlike there with a fraction, if one wants: digits with one decimal point among, before
+/// or after them. No exponents, no hexadecimal. 0 and all negative numbers mean for ever. What
+/// is below a nanosecond is dropped, but makes a positive number at least one nanosecond.
+///
+/// # Errors
+///
+/// The reference's messages.
+pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
+    const HINT: &[u8] = b"Please specify a long int value.\n";
+    if text.is_empty() {
+        let message = b"The provided value is not a valid timeout value.\n";
+        return Err(Exit::usage([message, HINT].concat()));
+    }
+    let is_space = |b: &u8| matches!(b, b' ' | b'\t'..=b'\r');
+    let start = text.iter().position(|b| !is_space(b)).unwrap_or(text.len());
+    let (negative, number) = match &text[start..] {
+        [b'-', number @ ..] => (true, number),
+        [b'+', number @ ..] => (false, number),
+        number => (false, number),
+    };
+    let (whole, rest) = digits(number);
+    let Some(seconds) = decimal(whole).filter(|&s| s <= i64::MAX as u64 + u64::from(negative)) else {
+        // Judged by the leading digits alone, whatever follows, as strtol does.
+        return Err(Exit::usage(
+            "Something went wrong with the timeout value you provided.\n\
+             Numerical result out of range\n",
+        ));
+    };
+    let (fraction, rest) = match rest {
+        [b'.', fraction @ ..] => digits(fraction),
+        _ => (&[][..], rest),
+    };
+    if !rest.is_empty() || whole.len() + fraction.len() == 0 {
+        let message = [b"'", text, b"' is not a valid timeout value.\n", HINT];
+        return Err(Exit::usage(message.concat()));
+    }
+    if negative {
+        return Ok(None);
+    }
+    let nanoseconds =
+        (0..9).fold(0, |n, place| n * 10 + fraction.get(place).map_or(0, |digit| u32::from(digit - b'0')));
+    let mut timeout = Duration::new(seconds, nanoseconds);
+    if timeout.is_zero() && fraction.iter().any(|&digit| digit != b'0') {
+        timeout = Duration::from_nanos(1);
+    }
+    Ok(Some(timeout).filter(|timeout| !timeout.is_zero()))
+}
+
+/// Splits off the digits at the start.
+fn digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|b| !b.is_ascii_digit());
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+/// The value of a string of digits, 0 for none, if it fits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |n, digit| n.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+}
+
+/// `--event`: names separated by commas, in any case of letters. An empty name ends the list and
+/// makes it mean nothing (0) as a whole, like an empty list; the names before it must be valid.
+///
+/// # Errors
+///
+/// The reference's message about an unknown name, which shows the whole list.
+pub fn events(list: &[u8]) -> Result<Mask, Exit> {
+    lookup(list).ok_or_else(|| {
+        let hint = b"Run with the '--help' option to see a list of events.\n";
+        Exit::usage([b"'", list, b"' is not a valid event!  ", hint].concat())
+    })
+}
+
+fn lookup(list: &[u8]) -> Option<Mask> {
+    let mut mask = 0;
+    for name in list.split(|&b| b == b',') {
+        if name.is_empty() {
+            return Some(0);
+        }
+        let event = EVENTS.iter().find(|event| event.name.as_bytes().eq_ignore_ascii_case(name))?;
+        mask |= event.bits;
+    }
+    Some(mask)
+}
+
+/// What several lists of events mean together: their union, or all events if that is empty.
+pub(super) fn all_if_none(lists: impl Iterator<Item = Mask>) -> Mask {
+    match lists.fold(0, |all, mask| all | mask) {
+        0 => IN_ALL_EVENTS,
+        mask => mask,
+    }
+}
+
+/// `--ascending`.
+///
+/// # Errors
+///
+/// The reference's messages. Unlike `--descending` it does not take `close` and `move`.
+pub fn ascending(key: &[u8]) -> Result<SortKey, Exit> {
+    let message = if key.eq_ignore_ascii_case(b"close") {
+        "Cannot sort by `close' event; please use `close_write' or `close_nowrite'.\n"
+    } else if key.eq_ignore_ascii_case(b"move") {
+        "Cannot sort by `move' event; please use `moved_from' or `moved_to'.\n"
+    } else {
+        return descending(key);
+    };
+    Err(Exit::usage(message))
+}
+
+/// `--descending`: `total`, or what `--event` takes (nothing: total). With a key of several
+/// events, or of one that has no column, the reference prints a single row, but crashes on two.
+///
+/// # Errors
+///
+/// The reference's message about an unknown key.
+pub fn descending(key: &[u8]) -> Result<SortKey, Exit> {
+    if key.eq_ignore_ascii_case(b"total") {
+        return Ok(SortKey::Total);
+    }
+    match lookup(key) {
+        Some(0) => Ok(SortKey::Total),
+        // There is no column of this name.
+        Some(mask) if mask & LSDIR == 0 => Ok(SortKey::Events(mask)),
+        _ => Err(Exit::usage([b"'", key, b"' is not a valid key for sorting!\n"].concat())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libc::{IN_CLOSE, IN_CREATE, IN_OPEN};
+    use proptest::prelude::*;
+
+    fn message<T>(result: Result<T, Exit>) -> Option<String> {
+        result.err().map(|exit| exit.to_string())
+    }
+
+    fn seconds(text: &str) -> Option<Duration> {
+        timeout(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_timeout_is_a_decimal_number() {
+        for (text, milliseconds) in [
+            ("5", 5000),
+            ("+5", 5000),
+            (" \t\n5", 5000),
+            ("010", 10_000),
+            ("0.5", 500),
+            (".5", 500),
+            ("5.", 5000),
+            ("1.0625", 1062),
+        ] {
+            let timeout = seconds(text).unwrap();
+            assert_eq!(timeout.as_millis(), milliseconds, "{text:?}");
+        }
+        assert_eq!(seconds("0.0000000001"), Some(Duration::from_nanos(1)));
+        assert_eq!(
+            seconds("9223372036854775807.999999999"),
+            Some(Duration::new(i64::MAX as u64, 999_999_999))
+        );
+    }
+
+    #[test]
+    fn zero_and_negative_timeouts_are_none() {
+        for text in ["0", "-0", "0.0", "-1", "-0.5", "-9223372036854775808"] {
+            assert_eq!(seconds(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_timeout_is_named() {
+        for text in [
+            " ", "x", "5x", "5 ", "0x10", "1e3", "--1", "+-1", "- 5", "+", "-", ".", "-.", "1.2.3", "1,5",
+            "5. ",
+        ] {
+            assert_eq!(
+                message(timeout(text.as_bytes())),
+                Some(format!("'{text}' is not a valid timeout value.\nPlease specify a long int value.\n"))
+            );
+        }
+        assert_eq!(
+            message(timeout(b"")).unwrap(),
+            "The provided value is not a valid timeout value.\nPlease specify a long int value.\n"
+        );
+        for text in [
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+            "99999999999999999999x",
+            "9223372036854775808.5",
+        ] {
+            let message = message(timeout(text.as_bytes())).unwrap();
+            assert!(message.ends_with("\nNumerical result out of range\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_in_a_list_of_events_empties_it() {
+        assert_eq!(events(b"create,OPEN"), Ok(IN_CREATE | IN_OPEN));
+        assert_eq!(events(b"lsdir,create"), Ok(LSDIR | IN_CREATE));
+        for list in ["", ",", "create,", ",create", "create,,bogus", ",bogus"] {
+            assert_eq!(events(list.as_bytes()), Ok(0), "{list:?}");
+        }
+        assert_eq!(all_if_none([0, 0].into_iter()), IN_ALL_EVENTS);
+        assert_eq!(all_if_none([0, IN_OPEN].into_iter()), IN_OPEN);
+    }
+
+    #[test]
+    fn an_unknown_event_is_reported_with_its_list() {
+        for list in ["bogus", "create,bogus", "bogus,", "create, open", " create", "IN_OPEN"] {
+            assert_eq!(
+                message(events(list.as_bytes())),
+                Some(format!(
+                    "'{list}' is not a valid event!  \
+                     Run with the '--help' option to see a list of events.\n"
+                ))
+            );
+        }
+        let raw = events(b"\xff").unwrap_err().stderr;
+        assert!(raw.starts_with(b"'\xff' is not"));
+    }
+
+    #[test]
+    fn sort_keys() {
+        assert_eq!(descending(b"Total"), Ok(SortKey::Total));
+        assert_eq!(descending(b","), Ok(SortKey::Total));
+        assert_eq!(descending(b"close"), Ok(SortKey::Events(IN_CLOSE)));
+        assert_eq!(ascending(b"CREATE"), Ok(SortKey::Events(IN_CREATE)));
+        assert!(message(ascending(b"Close")).unwrap().contains("`close_nowrite'"));
+        assert!(message(ascending(b"move")).unwrap().contains("`moved_to'"));
+        for key in ["total,", "lsdir", "bogus"] {
+            assert_eq!(
+                message(ascending(key.as_bytes())),
+                Some(format!("'{key}' is not a valid key for sorting!\n"))
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_judged(value in prop::collection::vec(any::<u8>(), 0..12)) {
+            let _ = (timeout(&value), events(&value), ascending(&value), descending(&value));
+        }
+
+        #[test]
+        fn a_number_of_seconds_is_read_back(whole in 0..1_000_000u64, nanoseconds in 0..1_000_000_000u32) {
+            let expected = Duration::new(whole, nanoseconds);
+            let text = format!("{whole}.{nanoseconds:09}");
+            prop_assert_eq!(seconds(&text), Some(expected).filter(|d| !d.is_zero()));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The options of inotifywait.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::options::Tool;
+use super::values::all_if_none;
+use super::{Exit, Filter, Line, Targets, filter, filter_conflict};
+use crate::event::Mask;
+
+/// What inotifywait is to do.
+#[derive(Debug)]
+pub struct WaitOptions {
+    /// argv\[0\] as given.
+    pub program: Vec<u8>,
+    /// To be written to stderr before anything else, also with `--quiet` and `--syslog`: whole
+    /// lines, or nothing.
+    pub warnings: Vec<u8>,
+    /// What to watch.
+    pub targets: Targets,
+    /// What to print. Never 0; [`LSDIR`](crate::event::LSDIR) may be among the bits.
+    pub events: Mask,
+    /// Watch what is below, too.
+    pub recursive: bool,
+    /// Watch a symbolic link, not what it points to.
+    pub no_dereference: bool,
+    /// Which paths count.
+    pub filter: Option<Filter>,
+    /// How long to wait without an event; never zero. May be too long to be added to a clock.
+    pub timeout: Option<Duration>,
+    /// Go on after the first event. Set with `daemon`, too.
+    pub monitor: bool,
+    /// Go into the background; `outfile` is given then.
+    pub daemon: bool,
+    /// How often `--quiet` was given.
+    pub quiet: u8,
+    /// Messages go to syslog. Set with `daemon`, too.
+    pub syslog: bool,
+    /// Where events go instead of stdout. May be empty, which no file's name is.
+    pub outfile: Option<Vec<u8>>,
+    /// How an event is printed.
+    pub output: Output,
+}
+
+/// The form of an event's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// `%w %,e %f`
+    Default,
+    /// `--csv`
+    Csv,
+    /// `--format`
+    Format {
+        /// As typed.
+        format: Vec<u8>,
+        /// A newline follows.
+        newline: bool,
+        /// `--timefmt`; there if the format holds `%T`.
+        timefmt: Option<Vec<u8>>,
+    },
+}
+
+/// Parses the command line of inotifywait, argv\[0\] included. Reads `--fromfile`, which may be
+/// stdin, and the environment's POSIXLY_CORRECT.
+///
+/// # Errors
+///
+/// What to print and the status to end with: help, version, the first usage error.
+pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
+    let line = Line::parse(Tool::Wait, argv)?;
+    let conflict = filter_conflict(&line).or_else(|| conflict(&line));
+    let mut warnings = Vec::new();
+    for id in ["exclude", "excludei"] {
+        if line.times(id) > 1 {
+            let words = "only the last option will be taken into consideration.";
+            warnings.extend_from_slice(format!("--{id}: {words}\n").as_bytes());
+        }
+    }
+    line.judge(conflict, &warnings)?;
+
+    let failed = |warnings: &[u8], message: &str| Exit::usage([warnings, message.as_bytes()].concat());
+    let filter = filter(&line).map_err(|message| failed(&warnings, message))?;
+    let targets = Targets::gather(&line, &mut warnings);
+    let targets = targets.map_err(|message| failed(&warnings, message))?;
+
+    let daemon = line.flag("daemon");
+    let output = match line.bytes("format") {
+        Some(format) => {
+            Output::Format { format, newline: !line.flag("no-newline"), timefmt: line.bytes("timefmt") }
+        }
+        None if line.flag("csv") => Output::Csv,
+        None => Output::Default,
+    };
+    Ok(WaitOptions {
+        targets,
+        events: all_if_none(line.all("event")),
+        recursive: line.flag("recursive"),
+        no_dereference: line.flag("no-dereference"),
+        filter,
+        timeout: line.last("timeout").flatten(),
+        monitor: daemon || line.flag("monitor"),
+        daemon,
+        quiet: line.count("quiet"),
+        syslog: daemon || line.flag("syslog"),
+        outfile: line.bytes("outfile"),
+        output,
+        warnings,
+        program: line.program,
+    })
+}
+
+/// What is wrong with the options that go together, if anything.
+fn conflict(line: &Line) -> Option<&'static str> {
+    let format = line.bytes("format");
+    if line.flag("csv") && format.is_some() {
+        return Some("-c and --format cannot both be specified.\n");
+    }
+    let timefmt = line.times("timefmt") > 0;
+    match format {
+        None if line.flag("no-newline") => {
+            return Some("--no-newline cannot be specified without --format.\n");
+        }
+        None if timefmt => return Some("--timefmt cannot be specified without --format.\n"),
+        // Anywhere: the reference minds the one in `%%T`, too.
+        Some(format) if !timefmt && format.windows(2).any(|pair| pair == b"%T") => {
+            return Some("%T is in --format string, but --timefmt was not specified.\n");
+        }
+        _ => {}
+    }
+    if line.flag("daemon") && line.times("outfile") == 0 {
+        return Some("-o must be specified with -d.\n");
+    }
+    None
+}

@@ -1,0 +1,83 @@
+//! The options of inotifywatch.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::options::Tool;
+use super::values::{Sort, SortKey, all_if_none};
+use super::{Exit, Filter, Line, Targets, filter, filter_conflict};
+use crate::event::Mask;
+
+/// What inotifywatch is to do.
+#[derive(Debug)]
+pub struct WatchOptions {
+    /// argv\[0\] as given.
+    pub program: Vec<u8>,
+    /// To be written to stderr before anything else: whole lines, or nothing.
+    pub warnings: Vec<u8>,
+    /// What to watch.
+    pub targets: Targets,
+    /// What to count. Never 0; [`LSDIR`](crate::event::LSDIR) may be among the bits.
+    pub events: Mask,
+    /// Watch what is below, too.
+    pub recursive: bool,
+    /// Watch a symbolic link, not what it points to.
+    pub no_dereference: bool,
+    /// Which paths count.
+    pub filter: Option<Filter>,
+    /// How long to count; never zero. May be too long to be added to a clock.
+    pub timeout: Option<Duration>,
+    /// How often `--verbose` was given.
+    pub verbose: u8,
+    /// Print rows and columns of zeros, too.
+    pub zero: bool,
+    /// The order of rows: by the total, most first, unless told otherwise.
+    pub sort: Sort,
+}
+
+/// Parses the command line of inotifywatch, argv\[0\] included. Reads `--fromfile`, which may be
+/// stdin, and the environment's POSIXLY_CORRECT.
+///
+/// # Errors
+///
+/// What to print and the status to end with: help, version, the first usage error.
+pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit> {
+    let line = Line::parse(Tool::Watch, argv)?;
+    let events = all_if_none(line.all("event"));
+    let sort = sort(&line);
+    let conflict = match sort.key {
+        SortKey::Events(key) if key & events == 0 => {
+            Some("Can't sort by an event which isn't being watched for!\n")
+        }
+        _ => filter_conflict(&line),
+    };
+    line.judge(conflict, &[])?;
+
+    let filter = filter(&line).map_err(Exit::usage)?;
+    let mut warnings = Vec::new();
+    let targets = Targets::gather(&line, &mut warnings)
+        .map_err(|message| Exit::usage([&warnings, message.as_bytes()].concat()))?;
+
+    Ok(WatchOptions {
+        targets,
+        events,
+        recursive: line.flag("recursive"),
+        no_dereference: line.flag("no-dereference"),
+        filter,
+        timeout: line.last("timeout").flatten(),
+        verbose: line.count("verbose"),
+        zero: line.flag("zero"),
+        sort,
+        warnings,
+        program: line.program,
+    })
+}
+
+/// An `-a` is always the last of `-a` and `-d`: nothing may follow it.
+fn sort(line: &Line) -> Sort {
+    let ascending = line.last("ascending");
+    Sort {
+        ascending: ascending.is_some(),
+        key: ascending.or_else(|| line.last("descending")).unwrap_or(SortKey::Total),
+    }
+}

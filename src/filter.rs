@@ -1,0 +1,66 @@
+//! Which paths count: `--exclude`, `--include` and their case-insensitive forms, and `@path`.
+
+use std::collections::HashSet;
+
+use crate::ere::Ere;
+
+/// What the user does not want to hear of.
+#[derive(Debug, Default)]
+pub struct Filter {
+    pattern: Option<(Ere, Sense)>,
+    hidden: HashSet<Vec<u8>>,
+}
+
+/// What a match of the pattern means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sense {
+    /// `--exclude`, `--excludei`: what matches is dropped.
+    Exclude,
+    /// `--include`, `--includei`: what does not match is dropped.
+    Include,
+}
+
+impl Filter {
+    /// A filter of at most one pattern, and of the paths given as `@path`.
+    pub fn new(pattern: Option<(Ere, Sense)>, hidden: impl IntoIterator<Item = Vec<u8>>) -> Filter {
+        let hidden = hidden.into_iter().map(|path| bare(&path).to_vec()).collect();
+        Filter { pattern, hidden }
+    }
+
+    /// Whether an event on `path` (`%w%f`) is reported.
+    pub fn reports(&self, path: &[u8], directory: bool) -> bool {
+        let matching = match &self.pattern {
+            None => true,
+            Some((ere, Sense::Exclude)) => !ere.is_match(path),
+            Some((ere, Sense::Include)) => ere.is_match(path),
+        };
+        // What happens to an `@` directory itself is its parent's event and stays visible.
+        matching && (directory || !self.hides(path))
+    }
+
+    /// Whether `path` was given as `@path`.
+    fn hides(&self, path: &[u8]) -> bool {
+        !self.hidden.is_empty() && self.hidden.contains(bare(path))
+    }
+
+    /// Whether a directory that appears at `path` (no `/` at the end) is left alone: an excluded one is, for
+    /// that is what the reference does, while `--include` says nothing of directories.
+    pub fn refuses_new(&self, path: &[u8]) -> bool {
+        matches!(&self.pattern, Some((ere, Sense::Exclude)) if ere.is_match(path))
+    }
+
+    /// Whether `directory` (`/` at the end) needs no watch: it was given as `@path`, or nothing below it,
+    /// whatever its name, can be reported.
+    pub fn leaves_out(&self, directory: &[u8]) -> bool {
+        self.hides(directory)
+            || matches!(&self.pattern, Some((ere, Sense::Exclude)) if ere.covers_below(directory))
+    }
+}
+
+/// A path without the slashes at its end; `/` itself stays.
+fn bare(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte != b'/') {
+        Some(last) => &path[..=last],
+        None => &path[..path.len().min(1)],
+    }
+}

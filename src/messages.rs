@@ -1,0 +1,137 @@
+//! What the programs say on stderr or in the system log. Scripts match on the reference's words:
+//! those are kept to the letter.
+
+use std::ffi::CStr;
+use std::io::{self, Write};
+
+use crate::sys::syslog::Syslog;
+use crate::sys::words;
+use crate::watcher::Problem;
+
+/// Set-up begins (inotifywait).
+pub const SETTING_UP: &str = "Setting up watches.";
+/// The same with `-r`.
+pub const SETTING_UP_RECURSIVELY: &str =
+    "Setting up watches.  Beware: since -r was given, this may take a while!";
+/// Set-up is done (inotifywait): scripts wait for this line.
+pub const ESTABLISHED: &str = "Watches established.";
+/// Set-up begins (inotifywatch).
+pub const ESTABLISHING: &str = "Establishing watches...";
+/// Set-up is done (inotifywatch): scripts wait for this line.
+pub const COLLECTING: &str = "Finished establishing watches, now collecting statistics.";
+/// A signal came during the set-up; the table will be printed when that is done.
+pub const STILL_ESTABLISHING: &str = "Still establishing watches; a second signal ends this at once.";
+/// The second one came.
+pub const INTERRUPTED: &str = "Interrupted before all watches were established.";
+/// There is no table to print.
+pub const NO_EVENTS: &str = "No events occurred.";
+
+/// Where messages go.
+#[derive(Debug)]
+pub struct Messages {
+    log: Option<Syslog>,
+    /// Errors go to stderr, too.
+    stderr: bool,
+}
+
+impl Messages {
+    /// To stderr.
+    pub fn stderr() -> Messages {
+        Messages { log: None, stderr: true }
+    }
+
+    /// To the system log; of a program that somebody still waits for (`stderr`), errors go to both.
+    pub fn syslog(identity: &'static CStr, stderr: bool) -> Messages {
+        Messages { log: Some(Syslog::open(identity)), stderr }
+    }
+
+    /// Nobody reads stderr any more.
+    pub fn leave_stderr(&mut self) {
+        self.stderr = false;
+    }
+
+    /// Says how things stand.
+    pub fn inform(&self, message: impl AsRef<[u8]>) {
+        match &self.log {
+            Some(log) => log_lines(log, message.as_ref()),
+            None => print(message.as_ref()),
+        }
+    }
+
+    /// Says what went wrong.
+    pub fn error(&self, message: impl AsRef<[u8]>) {
+        if self.stderr {
+            print(message.as_ref());
+        }
+        if let Some(log) = &self.log {
+            log_lines(log, message.as_ref());
+        }
+    }
+}
+
+fn log_lines(log: &Syslog, message: &[u8]) {
+    message.split(|byte| *byte == b'\n').for_each(|line| log.info(line));
+}
+
+fn print(message: &[u8]) {
+    // One write for the whole, so that nothing comes between. Who closed stderr does not listen.
+    let _ = io::stderr().write_all(&[message, b"\n"].concat());
+}
+
+/// `WHAT PATH: the system's words`.
+pub fn failed(what: &str, path: &[u8], error: &io::Error) -> Vec<u8> {
+    [what.as_bytes(), b" ", path, b": ", words::of(error).as_bytes()].concat()
+}
+
+/// No inotify instance can be had.
+pub fn no_inotify(error: &io::Error) -> Vec<u8> {
+    let mut message = format!("Couldn't initialize inotify: {}", words::of(error));
+    if error.raw_os_error() == Some(libc::EMFILE) {
+        message += "\nTry increasing the value of /proc/sys/fs/inotify/max_user_instances";
+    }
+    message.into()
+}
+
+/// An operand cannot be watched. `what` is the tool's own word for it; `needed` counts the watches that all
+/// operands need, and is called where the limit on them is the reason.
+pub fn no_watch(what: &str, operand: &[u8], error: &io::Error, needed: impl FnOnce() -> usize) -> Vec<u8> {
+    if error.raw_os_error() != Some(libc::ENOSPC) {
+        return failed(what, operand, error);
+    }
+    let needed = needed();
+    let enough = (watch_limit() + needed).next_power_of_two();
+    let advice = format!(
+        "; upper limit on inotify watches reached!\n\
+         Please increase the amount of inotify watches allowed per user via \
+         `/proc/sys/fs/inotify/max_user_watches'.\n\
+         {needed} watches are needed; as root: sysctl -w fs.inotify.max_user_watches={enough}"
+    );
+    [b"Failed to watch ", operand, advice.as_bytes()].concat()
+}
+
+/// The present limit on watches, 0 if it cannot be read.
+fn watch_limit() -> usize {
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
+    limit.ok().and_then(|limit| limit.trim().parse().ok()).unwrap_or(0)
+}
+
+/// What went wrong while the program goes on; `None` where `-q` asks for silence.
+pub fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
+    match problem {
+        Problem::Directory { path, error, new: true } => {
+            let mut message = failed("Couldn't watch new directory", path, error);
+            if error.raw_os_error() == Some(libc::ENOSPC) {
+                message.extend_from_slice(b" (limit: /proc/sys/fs/inotify/max_user_watches)");
+            }
+            Some(message)
+        }
+        Problem::Directory { path, error, new: false } => {
+            (!quiet).then(|| failed("Couldn't watch", path, error))
+        }
+        Problem::Overflow => Some(
+            b"Events were lost: the kernel's queue was full. All directories are being watched again. \
+              Limit: /proc/sys/fs/inotify/max_queued_events"
+                .to_vec(),
+        ),
+    }
+}

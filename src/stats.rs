@@ -1,0 +1,153 @@
+//! inotifywatch's counters and its table.
+
+use std::collections::HashMap;
+
+use libc::{
+    IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
+};
+
+use crate::cli::{Sort, SortKey};
+use crate::event::{EVENTS, LSDIR, Mask};
+
+/// The columns, in the reference's order.
+const COLUMNS: [Mask; 13] = [
+    IN_ACCESS,
+    IN_MODIFY,
+    IN_ATTRIB,
+    IN_CLOSE_WRITE,
+    IN_CLOSE_NOWRITE,
+    IN_OPEN,
+    IN_MOVED_FROM,
+    IN_MOVED_TO,
+    IN_MOVE_SELF,
+    IN_CREATE,
+    IN_DELETE,
+    IN_DELETE_SELF,
+    IN_UNMOUNT,
+];
+
+/// How often each event of [`COLUMNS`] happened.
+type Counts = [u64; COLUMNS.len()];
+
+/// The counts of every watch.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// In the order of watching; a watch that is gone keeps its path here.
+    rows: Vec<Row>,
+    by_watch: HashMap<i32, usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Row {
+    watch: i32,
+    path: Option<Vec<u8>>,
+    counts: Counts,
+}
+
+/// How the table is to look.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The events asked for.
+    pub events: Mask,
+    /// Rows and columns of zeros, too.
+    pub zero: bool,
+    /// The order of the rows.
+    pub sort: Sort,
+}
+
+impl Stats {
+    /// Makes a row for a watch, in the order of the calls.
+    pub fn add(&mut self, watch: i32) {
+        self.row(watch);
+    }
+
+    /// Counts an event.
+    pub fn count(&mut self, watch: i32, mask: Mask) {
+        let row = self.row(watch);
+        for (count, bit) in row.counts.iter_mut().zip(COLUMNS) {
+            *count += u64::from(mask & bit != 0);
+        }
+    }
+
+    /// A watch is gone; its row keeps the last path, and is dropped if it counted nothing.
+    pub fn retire(&mut self, watch: i32, path: &[u8]) {
+        if let Some(at) = self.by_watch.remove(&watch) {
+            self.rows[at].path = Some(path.to_vec());
+        }
+    }
+
+    fn row(&mut self, watch: i32) -> &mut Row {
+        let at = *self.by_watch.entry(watch).or_insert_with(|| {
+            self.rows.push(Row { watch, ..Row::default() });
+            self.rows.len() - 1
+        });
+        &mut self.rows[at]
+    }
+
+    /// The table, or `None` if nothing was counted. `paths` are the present watches.
+    pub fn table(&self, paths: &HashMap<i32, Vec<u8>>, table: &Table) -> Option<Vec<u8>> {
+        let mut rows: Vec<(&[u8], Counts)> = Vec::new();
+        let mut by_path: HashMap<&[u8], usize> = HashMap::new();
+        for row in &self.rows {
+            let Some(path) = row.path.as_ref().or_else(|| paths.get(&row.watch)) else { continue };
+            // A directory that was deleted and made again is one row.
+            let at = *by_path.entry(path).or_insert_with(|| {
+                rows.push((path, Counts::default()));
+                rows.len() - 1
+            });
+            rows[at].1.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
+        }
+        if rows.iter().all(|(_, counts)| total(counts) == 0) {
+            return None;
+        }
+        rows.retain(|(_, counts)| table.zero || total(counts) > 0);
+        let key = |counts: &Counts| match table.sort.key {
+            SortKey::Total => total(counts),
+            SortKey::Events(bits) => {
+                counts.iter().zip(COLUMNS).filter(|(_, bit)| bit & bits != 0).map(|(count, _)| count).sum()
+            }
+        };
+        // Stable: ties keep the order of watching.
+        match table.sort.ascending {
+            true => rows.sort_by_key(|(_, counts)| key(counts)),
+            false => rows.sort_by_key(|(_, counts)| std::cmp::Reverse(key(counts))),
+        }
+        let events = if table.events & LSDIR != 0 { table.events | IN_ACCESS } else { table.events };
+        let columns: Vec<usize> = (0..COLUMNS.len())
+            .filter(|at| events & COLUMNS[*at] != 0)
+            .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
+            .collect();
+        Some(render(&rows, &columns))
+    }
+}
+
+fn total(counts: &Counts) -> u64 {
+    counts.iter().sum()
+}
+
+/// Each column is as wide as its header and two blanks; the path comes last.
+fn render(rows: &[(&[u8], Counts)], columns: &[usize]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let line = |out: &mut Vec<u8>, cells: &mut dyn Iterator<Item = (String, &str)>, path: &[u8]| {
+        for (text, header) in cells {
+            let width = header.len() + 2;
+            out.extend_from_slice(format!("{text:<width$}").as_bytes());
+        }
+        out.extend_from_slice(path);
+        out.push(b'\n');
+    };
+    let headers: Vec<&str> =
+        std::iter::once("total").chain(columns.iter().map(|at| name(COLUMNS[*at]))).collect();
+    line(&mut out, &mut headers.iter().map(|header| (header.to_string(), *header)), b"filename");
+    for (path, counts) in rows {
+        let numbers = std::iter::once(total(counts)).chain(columns.iter().map(|at| counts[*at]));
+        line(&mut out, &mut numbers.zip(&headers).map(|(count, header)| (count.to_string(), *header)), path);
+    }
+    out
+}
+
+/// The name that `-e` has for a single event.
+fn name(bit: Mask) -> &'static str {
+    EVENTS.iter().find(|event| event.bits == bit).map_or("", |event| event.name)
+}

@@ -1,0 +1,167 @@
+//! Directories: reading entries with their types, and paths of any length.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, lstat, stat};
+
+/// What an entry is, as far as the directory itself says (`d_type` of readdir(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link, device, FIFO or socket.
+    Other,
+    /// The file system does not say.
+    Unknown,
+}
+
+/// Calls `with` with `path` in a form that system calls take, however long it is.
+///
+/// A path that does not fit PATH_MAX is opened piece by piece, and `with` gets
+/// `/proc/self/fd/N/.` for a directory. `EINVAL` where the path contains a NUL.
+pub fn with_path<T>(path: &[u8], with: impl FnOnce(&CStr) -> io::Result<T>) -> io::Result<T> {
+    let path = CString::new(path).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    if path.count_bytes() < libc::PATH_MAX as usize {
+        return with(&path);
+    }
+    let directory = open_deep(path.as_bytes())?;
+    let link = format!("/proc/self/fd/{}/.\0", directory.as_raw_fd());
+    with(CStr::from_bytes_with_nul(link.as_bytes()).unwrap_or(c"."))
+}
+
+/// Opens (O_PATH) a directory whose path is longer than PATH_MAX.
+fn open_deep(path: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut rest = path;
+    let mut at: Option<OwnedFd> = None;
+    while !rest.is_empty() {
+        // As many whole components as fit.
+        let piece = match rest.len() < libc::PATH_MAX as usize {
+            true => rest,
+            false => {
+                let end = rest[..libc::PATH_MAX as usize - 1].iter().rposition(|byte| *byte == b'/');
+                let end = end.ok_or(io::Error::from_raw_os_error(libc::ENAMETOOLONG))?;
+                &rest[..=end]
+            }
+        };
+        let opened = match &at {
+            None => openat(AT_FDCWD, piece, flags, Mode::empty()),
+            Some(fd) => openat(fd, piece, flags, Mode::empty()),
+        };
+        at = Some(opened?);
+        rest = &rest[piece.len()..];
+        rest = &rest[rest.iter().take_while(|byte| **byte == b'/').count()..];
+    }
+    at.ok_or(io::Error::from_raw_os_error(libc::ENOENT))
+}
+
+/// Whether a directory is at `path`; a symbolic link counts as what it leads to if `follow`, or if `/` stands
+/// behind it.
+pub fn is_directory(path: &[u8], follow: bool) -> bool {
+    let status = with_path(path, |path| Ok(if follow { stat(path) } else { lstat(path) }?));
+    status.is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+}
+
+/// The kind of what is at `path`, by lstat(2); [`Kind::Other`] where nothing is.
+pub fn kind(path: &[u8]) -> Kind {
+    let status = with_path(path, |path| Ok(lstat(path)?));
+    match status.map(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT) {
+        Ok(SFlag::S_IFDIR) => Kind::Directory,
+        Ok(SFlag::S_IFREG) => Kind::File,
+        _ => Kind::Other,
+    }
+}
+
+/// Reads whole directories; one buffer serves them all.
+#[derive(Debug)]
+pub struct Reader {
+    buffer: Vec<u8>,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        // The size that glibc's readdir(3) uses.
+        Reader { buffer: vec![0; 32 * 1024] }
+    }
+}
+
+impl Reader {
+    /// Calls `entry` with the name and kind of every entry of the directory `path` but `.` and
+    /// `..`, in the directory's own order.
+    ///
+    /// A symbolic link in the last component is not followed (ELOOP or ENOTDIR), unless `/` stands behind it.
+    pub fn read(&mut self, path: &[u8], mut entry: impl FnMut(&[u8], Kind)) -> io::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))?;
+        loop {
+            // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is
+            // valid for that many.
+            let length = unsafe {
+                libc::syscall(
+                    libc::SYS_getdents64,
+                    fd.as_raw_fd(),
+                    self.buffer.as_mut_ptr(),
+                    self.buffer.len(),
+                )
+            };
+            match usize::try_from(length) {
+                Ok(0) => return Ok(()),
+                Ok(length) => entries(&self.buffer[..length], &mut entry),
+                Err(_) => return Err(io::Error::last_os_error()),
+            }
+        }
+    }
+}
+
+/// Decodes `struct linux_dirent64` records (getdents(2)): inode and offset, 8 bytes each, the record's
+/// length, 2, the type, 1, and the name up to a NUL.
+fn entries(mut bytes: &[u8], entry: &mut impl FnMut(&[u8], Kind)) {
+    const NAME: usize = 19;
+    while bytes.len() > NAME {
+        let length = usize::from(u16::from_ne_bytes([bytes[16], bytes[17]]));
+        let Some(record) = bytes.get(..length).filter(|record| record.len() > NAME) else { return };
+        let name = record[NAME..].split(|byte| *byte == 0).next().unwrap_or_default();
+        if name != b"." && name != b".." {
+            let kind = match record[18] {
+                libc::DT_DIR => Kind::Directory,
+                libc::DT_REG => Kind::File,
+                libc::DT_UNKNOWN => Kind::Unknown,
+                _ => Kind::Other,
+            };
+            entry(name, kind);
+        }
+        bytes = &bytes[length..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn reads_every_entry_with_its_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        std::fs::write(directory.path().join("f"), "").unwrap();
+        std::os::unix::fs::symlink("f", directory.path().join("l")).unwrap();
+        let mut found = Vec::new();
+        let path = directory.path().as_os_str().as_bytes();
+        Reader::default().read(path, |name, kind| found.push((name.to_vec(), kind))).unwrap();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected = [(b"d", Kind::Directory), (b"f", Kind::File), (b"l", Kind::Other)];
+        assert_eq!(found, expected.map(|(name, kind)| (name.to_vec(), kind)));
+    }
+
+    #[test]
+    fn a_truncated_record_ends_the_list() {
+        for length in 0..40 {
+            entries(&vec![1; length], &mut |_, _| panic!("made up an entry"));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! inotify(7): the instance, its watches and the decoder of what read(2) returns.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::sys::check;
+
+/// The length in bytes of an event's fixed part: `struct inotify_event` without its name.
+pub const HEADER: usize = 16;
+
+/// The longest an event can be, in bytes: the fixed part, NAME_MAX and a NUL (inotify(7)).
+const LONGEST: usize = HEADER + 255 + 1;
+
+/// One event as the kernel wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawEvent<'a> {
+    /// The watch descriptor; -1 for a queue overflow.
+    pub wd: i32,
+    /// What happened; unknown bits are kept.
+    pub mask: u32,
+    /// The number that the two halves of a rename share, else 0.
+    pub cookie: u32,
+    /// The entry's name without the kernel's NUL padding; empty for the watched object itself.
+    pub name: &'a [u8],
+}
+
+impl<'a> RawEvent<'a> {
+    /// Decodes the first event of `bytes`; returns it and the number of bytes it takes.
+    ///
+    /// `None` where `bytes` does not hold a whole event. Safe on any input.
+    pub fn decode(bytes: &'a [u8]) -> Option<(RawEvent<'a>, usize)> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+        let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        let padded = rest.get(..usize::try_from(u32::from_ne_bytes(word(12))).ok()?)?;
+        let name = padded.split(|byte| *byte == 0).next().unwrap_or(padded);
+        let event = RawEvent {
+            wd: i32::from_ne_bytes(word(0)),
+            mask: u32::from_ne_bytes(word(4)),
+            cookie: u32::from_ne_bytes(word(8)),
+            name,
+        };
+        Some((event, HEADER + padded.len()))
+    }
+
+    /// Appends the event to `bytes` in the kernel's form; [`decode`](Self::decode) undoes it.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.wd.to_ne_bytes());
+        bytes.extend_from_slice(&self.mask.to_ne_bytes());
+        bytes.extend_from_slice(&self.cookie.to_ne_bytes());
+        // A directory entry is at most NAME_MAX bytes, far below u32.
+        bytes.extend_from_slice(&(self.name.len() as u32).to_ne_bytes());
+        bytes.extend_from_slice(self.name);
+    }
+}
+
+/// An inotify instance; its descriptor is non-blocking and close-on-exec.
+#[derive(Debug)]
+pub struct Inotify {
+    fd: OwnedFd,
+}
+
+impl Inotify {
+    /// inotify_init1(2). EMFILE means the limit max_user_instances, or that on descriptors.
+    pub fn new() -> io::Result<Inotify> {
+        // SAFETY: takes flags only and returns a new descriptor or -1.
+        let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
+        // SAFETY: the descriptor was just returned to us and has no other owner.
+        Ok(Inotify { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// inotify_add_watch(2): returns the watch descriptor, which is the old one where the object
+    /// is watched already. ENOSPC means the limit max_user_watches.
+    pub fn add_watch(&self, path: &CStr, mask: u32) -> io::Result<i32> {
+        // SAFETY: `path` is NUL-terminated and outlives the call.
+        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask) })
+    }
+
+    /// inotify_rm_watch(2): the kernel queues IN_IGNORED for it.
+    pub fn rm_watch(&self, wd: i32) -> io::Result<()> {
+        // SAFETY: takes two integers.
+        check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) }).map(drop)
+    }
+
+    /// The number of bytes that can be read now (FIONREAD).
+    pub fn queued_bytes(&self) -> io::Result<usize> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one int through the pointer, which is valid for the call.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) })?;
+        Ok(usize::try_from(bytes).unwrap_or(0))
+    }
+
+    /// Appends what is queued now to `buffer` with one read(2); returns the number of bytes.
+    /// 0 where nothing was queued. Never blocks.
+    pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buffer.len();
+        // Room for what is queued; LONGEST besides, for a read fails with EINVAL where the next
+        // event does not fit.
+        let room = match self.queued_bytes()? {
+            0 => return Ok(0),
+            bytes => bytes.max(LONGEST),
+        };
+        buffer.resize(before + room, 0);
+        let result = nix::unistd::read(&self.fd, &mut buffer[before..]);
+        buffer.truncate(before + *result.as_ref().unwrap_or(&0));
+        match result {
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(0),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl AsFd for Inotify {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,121 @@
+//! Where records are written: stdout, whatever it is, or a file.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, readlink};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
+
+/// POSIX: a write of no more bytes than this to a pipe is not mixed with other writers'.
+pub const PIPE_BUF: usize = libc::PIPE_BUF;
+
+/// An open file that takes bytes without ever blocking for a slow reader.
+#[derive(Debug)]
+pub struct Output {
+    fd: OwnedFd,
+    manner: Manner,
+    /// A reader that closed will not come back: an anonymous pipe, a socket, a terminal.
+    final_hangup: bool,
+    /// Device and inode of a regular file.
+    file: Option<(u64, u64)>,
+}
+
+/// How to write without blocking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// A regular file never blocks; or the open file is our own and non-blocking.
+    Plain,
+    /// One call at a time can be made non-blocking.
+    Socket,
+    /// The open file is shared with others, so its flags are not ours to change: ask first, and write no
+    /// more than a pipe that says yes has room for.
+    Ask,
+}
+
+impl Output {
+    /// Stdout. EBADF where it is closed.
+    pub fn stdout() -> io::Result<Output> {
+        let shared = io::stdout().as_fd().try_clone_to_owned()?;
+        let status = fstat(&shared)?;
+        let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFREG {
+            return Ok(Output::new(shared, Manner::Plain, false, &status));
+        }
+        if kind == SFlag::S_IFSOCK {
+            return Ok(Output::new(shared, Manner::Socket, true, &status));
+        }
+        let link = format!("/proc/self/fd/{}", shared.as_raw_fd());
+        // A named FIFO's reader may come back, a pipe's (`pipe:[inode]`) cannot.
+        let anonymous = readlink(link.as_str()).is_ok_and(|name| name.as_bytes().starts_with(b"pipe:["));
+        let final_hangup = anonymous || nix::unistd::isatty(&shared).unwrap_or(false);
+        // Opened anew, the same pipe or terminal is an open file of our own.
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        match open(link.as_str(), flags, Mode::empty()) {
+            Ok(own) => Ok(Output::new(own, Manner::Plain, final_hangup, &status)),
+            Err(_) => Ok(Output::new(shared, Manner::Ask, final_hangup, &status)),
+        }
+    }
+
+    /// A file to append to, created with mode 0600.
+    pub fn append(path: &[u8]) -> io::Result<Output> {
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_CLOEXEC;
+        let fd = open(OsStr::from_bytes(path), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let status = fstat(&fd)?;
+        let manner = match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Manner::Plain,
+            _ => Manner::Ask,
+        };
+        Ok(Output::new(fd, manner, false, &status))
+    }
+
+    fn new(fd: OwnedFd, manner: Manner, final_hangup: bool, status: &FileStat) -> Output {
+        let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        let file = regular.then_some((status.st_dev, status.st_ino));
+        Output { fd, manner, final_hangup, file }
+    }
+
+    /// Writes what can be written at once; returns the number of bytes. `WouldBlock` where that is none.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let written = match self.manner {
+                Manner::Plain => nix::unistd::write(&self.fd, bytes),
+                Manner::Socket => send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT),
+                Manner::Ask => {
+                    let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
+                    match poll(&mut fds, PollTimeout::ZERO) {
+                        Ok(0) => Err(Errno::EAGAIN),
+                        Ok(_) => nix::unistd::write(&self.fd, &bytes[..bytes.len().min(PIPE_BUF)]),
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match written {
+                Err(Errno::EINTR) => continue,
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Whether poll(2) can tell that the reader has closed for good. It does so by POLLERR or POLLHUP.
+    pub fn has_final_hangup(&self) -> bool {
+        self.final_hangup
+    }
+
+    /// Whether this is the regular file at `path`, by whatever name. `path` is asked for only if it is one.
+    pub fn is_file<'a>(&self, path: impl FnOnce() -> Cow<'a, [u8]>) -> bool {
+        let Some(file) = self.file else { return false };
+        stat(path().as_ref()).is_ok_and(|status| (status.st_dev, status.st_ino) == file)
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

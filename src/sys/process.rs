@@ -1,0 +1,144 @@
+//! What a process has and waits for: signals, descriptors, its directory, its parent.
+
+use std::borrow::Cow;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::process;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollTimeout, poll};
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+
+/// Lets a write to a closed pipe end the process, as it ends any other program: Rust's start-up had the
+/// signal ignored.
+pub fn restore_sigpipe() {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action runs no code of ours.
+    let _ = unsafe { signal::sigaction(Signal::SIGPIPE, &default) };
+}
+
+/// Ends the process as a write to a closed pipe would.
+pub fn die_of_sigpipe() -> ! {
+    restore_sigpipe();
+    let _ = signal::raise(Signal::SIGPIPE);
+    // Reached only where the signal is blocked: the status that a shell gives to it.
+    process::exit(128 + Signal::SIGPIPE as i32)
+}
+
+/// Signals that are read like a file rather than handled.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Takes the given signals from now on, also those that the process inherited as ignored: a blocked
+    /// signal is never thrown away (signal(7)).
+    pub fn take(wanted: &[Signal]) -> io::Result<Signals> {
+        let set: SigSet = wanted.iter().copied().collect();
+        set.thread_block()?;
+        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// The next signal that has arrived, if any. Never blocks.
+    pub fn next(&self) -> Option<Signal> {
+        let arrived = self.0.read_signal().ok().flatten()?;
+        Signal::try_from(i32::try_from(arrived.ssi_signo).ok()?).ok()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The child's half of going into the background.
+#[derive(Debug)]
+pub struct Background {
+    ready: OwnedFd,
+}
+
+impl Background {
+    /// Forks. Returns in the child only; the parent waits until the child is [`ready`](Self::ready) and ends
+    /// with status 0, or with the child's own if the child ends before.
+    ///
+    /// To be called while the process has one thread.
+    pub fn fork() -> io::Result<Background> {
+        let (reader, ready) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the process has one thread, so the child may do anything that the parent may.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                setsid()?;
+                Ok(Background { ready })
+            }
+            ForkResult::Parent { child } => {
+                drop(ready);
+                process::exit(await_child(&reader, child))
+            }
+        }
+    }
+
+    /// Lets go of what ties the process to where it was started, and tells the parent.
+    pub fn ready(self) -> io::Result<()> {
+        let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+        chdir("/")?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
+        nix::unistd::write(&self.ready, b"1")?;
+        Ok(())
+    }
+}
+
+fn await_child(reader: &OwnedFd, child: Pid) -> i32 {
+    let mut word = [0];
+    loop {
+        match nix::unistd::read(reader, &mut word) {
+            Ok(1) => return 0,
+            Err(nix::errno::Errno::EINTR) => continue,
+            _ => break,
+        }
+    }
+    match waitpid(child, None) {
+        Ok(WaitStatus::Exited(_, status)) => status,
+        _ => 1,
+    }
+}
+
+/// The current directory's path.
+pub fn current_directory() -> io::Result<Vec<u8>> {
+    Ok(std::env::current_dir()?.into_os_string().into_vec())
+}
+
+/// `path`, from `base` on if it is relative; as it is where `base` is empty.
+pub fn absolute<'a>(base: &[u8], path: &'a [u8]) -> Cow<'a, [u8]> {
+    match base.is_empty() || path.first() == Some(&b'/') {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned([base, b"/", path].concat()),
+    }
+}
+
+/// poll(2) until a deadline; `false` when it has passed and nothing happened.
+pub fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> io::Result<bool> {
+    loop {
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Rounded up, so as not to wake before the time; poll's longest is 24 days.
+                PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(fds, timeout) {
+            Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Ok(false),
+            Ok(0) | Err(Errno::EINTR) => continue,
+            other => return Ok(other? > 0),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `--timefmt`: the time of an event, as strftime(3) renders it in the C locale.
+
+use std::ffi::CStr;
+
+use crate::sys::time::{LocalTime, set_zone};
+
+/// The longest time, in bytes.
+///
+/// No format that fits the command line needs more, unless it asks for padding: `%99999999d` is
+/// 100 MB. strftime has no limit of its own but the buffer it is given.
+const LONGEST: usize = 4 << 20;
+
+/// A format of strftime and what it renders for the present second.
+pub struct TimeFormat {
+    /// The format between a byte that is not part of it and a NUL.
+    ///
+    /// Thanks to that byte strftime's result is never empty, so its 0 means one thing: the buffer
+    /// is too small. It stands in front because at the end it would complete a lone `%`.
+    format: Vec<u8>,
+    /// The second that `rendered` shows.
+    second: Option<i64>,
+    rendered: Vec<u8>,
+}
+
+impl TimeFormat {
+    /// Any bytes but NUL are a format: strftime prints as it stands what it does not understand.
+    pub fn new(format: Vec<u8>) -> TimeFormat {
+        set_zone();
+        let mut guarded = Vec::with_capacity(format.len() + 2);
+        guarded.push(b' ');
+        guarded.extend(format);
+        guarded.push(0);
+        TimeFormat { format: guarded, second: None, rendered: Vec::new() }
+    }
+
+    /// Appends the time `seconds` after the epoch, in the local time zone. Nothing is appended if
+    /// it would be longer than 4 MiB, or if its year does not fit an int.
+    pub fn append(&mut self, seconds: i64, out: &mut Vec<u8>) {
+        if self.second != Some(seconds) {
+            self.render(seconds);
+            self.second = Some(seconds);
+        }
+        out.extend_from_slice(&self.rendered);
+    }
+
+    fn render(&mut self, seconds: i64) {
+        self.rendered.clear();
+        let Some(time) = LocalTime::new(seconds) else {
+            return;
+        };
+        let Ok(format) = CStr::from_bytes_until_nul(&self.format) else {
+            return;
+        };
+        let mut room = 256;
+        // The front byte and the NUL that strftime adds are not part of the time.
+        while room < 2 * (LONGEST + 2) {
+            room = room.min(LONGEST + 2);
+            self.rendered.resize(room, 0);
+            let length = time.render(format, &mut self.rendered);
+            self.rendered.truncate(length);
+            if length > 0 {
+                self.rendered.remove(0);
+                return;
+            }
+            room *= 2;
+        }
+    }
+}
+
+/// The present time in seconds since the epoch.
+pub fn now() -> i64 {
+    chrono::Utc::now().timestamp()
+}

@@ -1,0 +1,266 @@
+//! inotifywait: wait for events and print them.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use libc::IN_MODIFY;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::Signal;
+
+use crate::cli::{self, Output as Form, WaitOptions};
+use crate::filter::{Filter, Sense};
+use crate::format::Formatter;
+use crate::messages::{self, Messages};
+use crate::sink::Sink;
+use crate::sys::output::Output;
+use crate::sys::process::{self, Background, Signals};
+use crate::timefmt::TimeFormat;
+use crate::watcher::{Item, Settings, Watcher};
+
+/// An event that was asked for arrived.
+const EVENT: u8 = 0;
+/// Another one, or an error.
+const OTHER: u8 = 1;
+/// `--timeout` passed.
+const TIMEOUT: u8 = 2;
+
+/// The whole program; `arguments` begins with the program's own name.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    process::restore_sigpipe();
+    let options = match cli::wait(arguments) {
+        Ok(options) => options,
+        Err(exit) => return ExitCode::from(exit.print()),
+    };
+    let _ = io::stderr().write_all(&options.warnings);
+    let mut messages = match options.syslog {
+        true => Messages::syslog(c"inotifywait", options.daemon),
+        false => Messages::stderr(),
+    };
+    let status = run(options, &mut messages).unwrap_or_else(|message| {
+        messages.error(message);
+        OTHER
+    });
+    ExitCode::from(status)
+}
+
+/// Runs to the exit status, or to the message of the error that ends the program.
+fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
+    let failed = |what, on: &[u8]| {
+        let on = on.to_vec();
+        move |error: io::Error| messages::failed(what, &on, &error)
+    };
+    let mut background = None;
+    let mut base = Vec::new();
+    if options.daemon {
+        background = Some(Background::fork().map_err(failed("Couldn't start", b"a daemon"))?);
+        base = process::current_directory().map_err(failed("Couldn't find", b"the current directory"))?;
+    }
+    let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
+    let output = match &outfile {
+        Some(path) => Some(open_outfile(path)?),
+        None if options.quiet > 1 => None,
+        None => Some(Output::stdout().map_err(failed("Couldn't write to", b"stdout"))?),
+    };
+    let formatter = match options.output {
+        Form::Default => Formatter::standard(),
+        Form::Csv => Formatter::csv(),
+        Form::Format { format, newline, timefmt } => {
+            Formatter::new(&format, newline, timefmt.map(TimeFormat::new))
+        }
+    };
+    let mut watcher = Watcher::new(Settings {
+        events: options.events,
+        recursive: options.recursive,
+        follow: !options.no_dereference,
+        base: base.clone(),
+        filter: Filter::new(
+            options
+                .filter
+                .map(|filter| (filter.ere, if filter.include { Sense::Include } else { Sense::Exclude })),
+            options.targets.excluded,
+        ),
+    })
+    .map_err(|error| messages::no_inotify(&error))?;
+    let quiet = options.quiet > 0;
+    if !quiet {
+        messages.inform(match options.recursive {
+            true => messages::SETTING_UP_RECURSIVELY,
+            false => messages::SETTING_UP,
+        });
+    }
+    let operands = options.targets.paths;
+    for operand in &operands {
+        set_up(&mut watcher, operand).map_err(|error| {
+            messages::no_watch("Couldn't watch", operand, &error, || watcher.needed(&operands))
+        })?;
+    }
+    watcher.establish();
+    while let Some(problem) = watcher.problem() {
+        if let Some(message) = messages::problem(&problem, quiet) {
+            messages.error(message);
+        }
+    }
+    let mut signals = None;
+    if let Some(background) = background {
+        signals = Some(Signals::take(&[Signal::SIGHUP]).map_err(failed("Couldn't take", b"SIGHUP"))?);
+        background.ready().map_err(failed("Couldn't start", b"a daemon"))?;
+        messages.leave_stderr();
+    }
+    if !quiet {
+        messages.inform(messages::ESTABLISHED);
+    }
+    // With -qq an outfile is made and stays empty.
+    let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
+    let (monitor, timeout) = (options.monitor, options.timeout);
+    let deadline = None;
+    Wait { watcher, sink, formatter, signals, outfile, base, monitor, quiet, timeout, deadline }.run(messages)
+}
+
+fn set_up(watcher: &mut Watcher, operand: &[u8]) -> io::Result<()> {
+    watcher.watch(operand)?;
+    while watcher.walk()? {}
+    Ok(())
+}
+
+fn open_outfile(path: &[u8]) -> Result<Output, Vec<u8>> {
+    Output::append(path).map_err(|error| messages::failed("Failed to open output file", path, &error))
+}
+
+/// The state after set-up.
+struct Wait {
+    watcher: Watcher,
+    /// Where events go; nowhere with -qq.
+    sink: Option<Sink>,
+    formatter: Formatter,
+    /// Those that a daemon answers to.
+    signals: Option<Signals>,
+    outfile: Option<Vec<u8>>,
+    base: Vec<u8>,
+    monitor: bool,
+    quiet: bool,
+    timeout: Option<Duration>,
+    /// When to give up; a time too far away to be told is never.
+    deadline: Option<Instant>,
+}
+
+impl Wait {
+    fn run(mut self, messages: &Messages) -> Result<u8, Vec<u8>> {
+        self.restart_clock();
+        loop {
+            if let Some(status) = self.report(messages) {
+                self.write_rest()?;
+                return Ok(status);
+            }
+            self.flush()?;
+            if !self.sleep()? {
+                self.write_rest()?;
+                return Ok(TIMEOUT);
+            }
+            while let Some(Signal::SIGHUP) = self.signals.as_ref().and_then(Signals::next) {
+                self.reopen(messages);
+            }
+            // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
+            if !self.sink.as_ref().is_some_and(Sink::is_full) {
+                self.watcher.read().map_err(|error| messages::failed("Couldn't read", b"events", &error))?;
+            }
+        }
+    }
+
+    /// Formats the events that were read; the exit status, if one of them ends the program.
+    fn report(&mut self, messages: &Messages) -> Option<u8> {
+        while let Some(item) = self.watcher.next() {
+            let event = match item {
+                Item::Event(event) => event,
+                Item::Problem(problem) => {
+                    if let Some(message) = messages::problem(&problem, self.quiet) {
+                        messages.error(message);
+                    }
+                    continue;
+                }
+                Item::Retired { .. } => continue,
+            };
+            if event.ends_wait {
+                match self.monitor {
+                    true => continue,
+                    false => return Some(OTHER),
+                }
+            }
+            if let Some(sink) = &mut self.sink {
+                // What is written here would be reported for ever if it were watched.
+                let path = || process::absolute(&self.base, event.path);
+                if event.mask & IN_MODIFY != 0 && sink.output().is_file(path) {
+                    continue;
+                }
+                sink.add(|record| self.formatter.append(&event, record));
+            }
+            if !self.monitor {
+                return Some(EVENT);
+            }
+            self.deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        }
+        None
+    }
+
+    fn restart_clock(&mut self) {
+        self.deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    }
+
+    fn flush(&mut self) -> Result<(), Vec<u8>> {
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        let name = self.outfile.as_deref().unwrap_or(b"stdout");
+        sink.flush().map_err(|error| messages::failed("Couldn't write to", name, &error))
+    }
+
+    /// Writes all that is left, however long the reader takes.
+    fn write_rest(&mut self) -> Result<(), Vec<u8>> {
+        loop {
+            self.flush()?;
+            let Some(sink) = self.sink.as_ref().filter(|sink| !sink.is_empty()) else { return Ok(()) };
+            let mut fds = [PollFd::new(sink.as_fd(), PollFlags::POLLOUT)];
+            wait_for(&mut fds, None)?;
+        }
+    }
+
+    /// Waits until there is something to do; `false` when the time is up.
+    fn sleep(&self) -> Result<bool, Vec<u8>> {
+        let mut fds = Vec::with_capacity(3);
+        let (mut full, mut ends_with_reader) = (false, false);
+        if let Some(sink) = &self.sink {
+            full = sink.is_full();
+            ends_with_reader = sink.output().has_final_hangup();
+            let interest = if sink.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+            if ends_with_reader || !sink.is_empty() {
+                fds.push(PollFd::new(sink.as_fd(), interest));
+            }
+        }
+        if !full {
+            fds.push(PollFd::new(self.watcher.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(signals) = &self.signals {
+            fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
+        }
+        let in_time = wait_for(&mut fds, self.deadline)?;
+        let closed = PollFlags::POLLERR | PollFlags::POLLHUP;
+        if ends_with_reader && fds[0].revents().is_some_and(|found| found.intersects(closed)) {
+            process::die_of_sigpipe();
+        }
+        Ok(in_time)
+    }
+
+    /// After a log rotation: goes on in a new file.
+    fn reopen(&mut self, messages: &Messages) {
+        let (Some(path), Some(sink)) = (&self.outfile, &mut self.sink) else { return };
+        match open_outfile(path) {
+            Ok(output) => sink.redirect(output),
+            Err(message) => messages.error(message),
+        }
+    }
+}
+
+/// poll(2) until a deadline; `false` when it has passed.
+fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<bool, Vec<u8>> {
+    process::wait_for(fds, deadline).map_err(|error| messages::failed("Couldn't wait for", b"events", &error))
+}

@@ -1,0 +1,149 @@
+//! inotifywatch: count events and print a table.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::Signal;
+
+use crate::cli::{self, WatchOptions};
+use crate::filter::{Filter, Sense};
+use crate::messages::{self, Messages};
+use crate::stats::{Stats, Table};
+use crate::sys::process::{self, Signals};
+use crate::watcher::{Item, Settings, Watcher};
+
+/// The whole program; `arguments` begins with the program's own name.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    process::restore_sigpipe();
+    let options = match cli::watch(arguments) {
+        Ok(options) => options,
+        Err(exit) => return ExitCode::from(exit.print()),
+    };
+    let _ = io::stderr().write_all(&options.warnings);
+    let messages = Messages::stderr();
+    match run(options, &messages) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            messages.error(message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Counts until a signal or the timeout; the error is the message that ends the program.
+fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
+    let failed = |what, on: &'static [u8]| move |error: io::Error| messages::failed(what, on, &error);
+    let verbose = options.verbose > 0;
+    let mut watcher = Watcher::new(Settings {
+        events: options.events,
+        recursive: options.recursive,
+        follow: !options.no_dereference,
+        base: Vec::new(),
+        filter: Filter::new(
+            options
+                .filter
+                .map(|filter| (filter.ere, if filter.include { Sense::Include } else { Sense::Exclude })),
+            options.targets.excluded,
+        ),
+    })
+    .map_err(|error| messages::no_inotify(&error))?;
+    let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
+    let signals = signals.map_err(failed("Couldn't take", b"signals"))?;
+    messages.inform(messages::ESTABLISHING);
+    let operands = options.targets.paths;
+    let mut interrupted = false;
+    for operand in &operands {
+        if verbose && options.recursive {
+            messages.inform([b"Setting up watch(es) on ", &operand[..]].concat());
+        }
+        let mut more = watcher.watch(operand).map(|()| true);
+        while let Ok(true) = more {
+            while let Some(signal) = signals.next() {
+                if signal != Signal::SIGUSR1 && std::mem::replace(&mut interrupted, true) {
+                    return Err(messages::INTERRUPTED.into());
+                }
+                if interrupted {
+                    messages.inform(messages::STILL_ESTABLISHING);
+                }
+            }
+            more = watcher.walk();
+        }
+        more.map_err(|error| {
+            messages::no_watch("Failed to watch", operand, &error, || watcher.needed(&operands))
+        })?;
+        if verbose && options.recursive {
+            messages.inform([b"OK, ", &operand[..], b" is now being watched."].concat());
+        }
+    }
+    watcher.establish();
+    let mut stats = Stats::default();
+    for (watch, _) in watcher.paths() {
+        stats.add(watch);
+    }
+    if verbose {
+        messages.inform(format!("Total of {} watches.", watcher.watches()));
+    }
+    messages.inform(messages::COLLECTING);
+    if let Some(timeout) = options.timeout.filter(|_| verbose) {
+        messages.inform(format!("Will listen for events for {} seconds.", timeout.as_secs_f64()));
+    }
+    let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let table = Table { events: options.events, zero: options.zero, sort: options.sort };
+    let mut over = interrupted;
+    loop {
+        watcher.read().map_err(failed("Couldn't read", b"events"))?;
+        while let Some(item) = watcher.next() {
+            match item {
+                Item::Event(event) => stats.count(event.watch, event.mask),
+                Item::Retired { watch, path } => stats.retire(watch, path),
+                Item::Problem(problem) => {
+                    if let Some(message) = messages::problem(&problem, false) {
+                        messages.error(message);
+                    }
+                }
+            }
+        }
+        if over {
+            return print(&stats, &watcher, &table, false, messages);
+        }
+        let mut fds = [
+            PollFd::new(watcher.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        over = !process::wait_for(&mut fds, deadline).map_err(failed("Couldn't wait for", b"events"))?;
+        while let Some(signal) = signals.next() {
+            match signal {
+                Signal::SIGUSR1 => print(&stats, &watcher, &table, true, messages)?,
+                // What happened before the signal is in the kernel's queue, and counts.
+                _ => over = true,
+            }
+        }
+    }
+}
+
+fn print(
+    stats: &Stats,
+    watcher: &Watcher,
+    table: &Table,
+    goes_on: bool,
+    messages: &Messages,
+) -> Result<(), Vec<u8>> {
+    let paths: HashMap<i32, Vec<u8>> = watcher.paths().into_iter().collect();
+    let Some(mut text) = stats.table(&paths, table) else {
+        messages.inform(messages::NO_EVENTS);
+        return Ok(());
+    };
+    if goes_on {
+        text.push(b'\n');
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(&text)
+        .and_then(|()| out.flush())
+        .map_err(|error| messages::failed("Couldn't write to", b"stdout", &error))
+}

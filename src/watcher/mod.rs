@@ -1,0 +1,290 @@
+//! From the kernel's events to those that are true of the tree.
+//!
+//! A recursive watch is kept whole here: directories that appear are watched and what was in them
+//! already is announced, renamed ones are re-linked, those that left are let go, and after a queue
+//! overflow the tree is walked again.
+//!
+//! Three rules carry it. Watch first, then read: what a directory held before its watch stood is found by
+//! reading it, what comes later is announced by the kernel. The order of the queue is the
+//! truth: a path is looked up when an event is handled, which is later than it happened, so before
+//! a path is trusted the queue is asked whether it still says something else. And a watched directory's rename
+//! is believed from its own MOVE_SELF, which carries its descriptor; names alone can lie.
+
+mod follow;
+mod walk;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use libc::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+};
+
+use crate::event::{LSDIR, Mask};
+use crate::filter::Filter;
+use crate::queue::{Queue, Taken};
+use crate::sys::inotify::Inotify;
+use crate::sys::{directory, process};
+use crate::tree::{NodeId, Tree};
+
+use self::follow::{Arrival, Move, Place};
+
+/// What the program was asked to watch, and how.
+#[derive(Debug)]
+pub struct Settings {
+    /// The events to report (`-e`), [`LSDIR`] among them.
+    pub events: Mask,
+    /// `-r`.
+    pub recursive: bool,
+    /// Follow a symbolic link given as an operand (not `-P`).
+    pub follow: bool,
+    /// Put before relative paths in system calls; empty while the current directory is the user's.
+    pub base: Vec<u8>,
+    /// What is not reported.
+    pub filter: Filter,
+}
+
+/// Something to report, in the order in which it happened.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// An event that was asked for, or one that ends a watch.
+    Event(Event<'a>),
+    /// Something to say on stderr.
+    Problem(Problem),
+    /// A watch is gone; its path was this. Its events have all been reported.
+    Retired {
+        /// The watch.
+        watch: i32,
+        /// Its last path.
+        path: &'a [u8],
+    },
+}
+
+/// An event as the user sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// The watch, by a number that is never used again in this run.
+    pub watch: i32,
+    /// `%w%f`: the watched path and, of an event in a directory, the entry's name.
+    pub path: &'a [u8],
+    /// The length of `%w` in `path`.
+    pub watched: usize,
+    /// What happened.
+    pub mask: Mask,
+    /// The number that the two halves of a rename share, else 0.
+    pub cookie: u32,
+    /// Not asked for, but the watch ended: a one-shot wait is over with status 1.
+    pub ends_wait: bool,
+}
+
+/// What went wrong without ending the work.
+#[derive(Debug)]
+pub enum Problem {
+    /// A directory could not be watched or read.
+    Directory {
+        /// Its path, `/` at the end.
+        path: Vec<u8>,
+        /// Why.
+        error: io::Error,
+        /// It appeared after the set-up.
+        new: bool,
+    },
+    /// The kernel's queue was full and events are lost; the tree has been walked again.
+    Overflow,
+}
+
+/// The source of events on inotify.
+#[derive(Debug)]
+pub struct Watcher {
+    inotify: Inotify,
+    settings: Settings,
+    tree: Tree,
+    queue: Queue,
+    /// Events that the kernel would have sent had the watch stood earlier; they precede `queue`.
+    announced: Queue,
+    problems: VecDeque<Problem>,
+    retired: VecDeque<(i32, Vec<u8>)>,
+    /// Directories of the set-up that are watched and yet to be read.
+    unread: Vec<NodeId>,
+    /// Watches of the set-up that still lack the events that reading a directory causes.
+    unraised: Vec<i32>,
+    /// Renames of directories, oldest first.
+    moves: VecDeque<Move>,
+    /// Arrivals whose path is not true yet, for a rename above them is still queued.
+    waiting: Vec<Arrival>,
+    /// Watched directories that were met where the tree does not have them yet.
+    sightings: HashMap<i32, Place>,
+    /// Renamed to where nobody watches, or so it seems until the queue is empty.
+    departed: Vec<NodeId>,
+    /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
+    left_out: HashSet<Place>,
+    /// The node whose watch ended with the event that was returned last.
+    ended: Option<NodeId>,
+    /// The path of an event: `%w` of the node named here, and the entry's name after it.
+    path: Vec<u8>,
+    path_of: Option<(NodeId, usize)>,
+    reader: directory::Reader,
+}
+
+impl Watcher {
+    /// Opens an inotify instance; EMFILE means the limit max_user_instances, or that on descriptors.
+    pub fn new(settings: Settings) -> io::Result<Watcher> {
+        Ok(Watcher {
+            inotify: Inotify::new()?,
+            settings,
+            tree: Tree::default(),
+            queue: Queue::default(),
+            announced: Queue::default(),
+            problems: VecDeque::new(),
+            retired: VecDeque::new(),
+            unread: Vec::new(),
+            unraised: Vec::new(),
+            moves: VecDeque::new(),
+            waiting: Vec::new(),
+            sightings: HashMap::new(),
+            departed: Vec::new(),
+            left_out: HashSet::new(),
+            ended: None,
+            path: Vec::new(),
+            path_of: None,
+            reader: directory::Reader::default(),
+        })
+    }
+
+    /// The number of watches.
+    pub fn watches(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Every watch and its present path, in the order in which the reference would have set them up.
+    pub fn paths(&self) -> Vec<(i32, Vec<u8>)> {
+        // The reference watches a directory after all below it; a walk that takes each node before those
+        // below it and siblings last to first is that order reversed.
+        let mut operands: Vec<NodeId> =
+            self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
+        operands.sort_by_key(|node| self.tree.wd(*node));
+        let mut paths = Vec::with_capacity(self.tree.len());
+        for operand in operands {
+            for node in self.tree.subtree(operand).into_iter().rev() {
+                paths.push((self.tree.wd(node), self.tree.path(node)));
+            }
+        }
+        paths
+    }
+
+    /// The next of the problems met so far, without handling events; for the time of the set-up.
+    pub fn problem(&mut self) -> Option<Problem> {
+        self.problems.pop_front()
+    }
+
+    /// Reads what the kernel has queued; returns the number of bytes. Never blocks.
+    pub fn read(&mut self) -> io::Result<usize> {
+        self.queue.fill(&self.inotify)
+    }
+
+    /// The next thing to report of what was read; `None` when all of it was handled.
+    #[allow(clippy::should_implement_trait)] // the items borrow from the watcher
+    pub fn next(&mut self) -> Option<Item<'_>> {
+        loop {
+            if let Some(node) = self.ended.take() {
+                self.retire(node);
+            }
+            if let Some(problem) = self.problems.pop_front() {
+                return Some(Item::Problem(problem));
+            }
+            if let Some((watch, path)) = self.retired.pop_front() {
+                (self.path, self.path_of) = (path, None);
+                return Some(Item::Retired { watch, path: &self.path });
+            }
+            let reported = match self.announced.take() {
+                Some(taken) => {
+                    self.report(&taken, true).map(|(watched, ends_wait)| (taken, watched, ends_wait))
+                }
+                None => match self.queue.take() {
+                    Some(taken) => {
+                        self.follow(&taken);
+                        self.report(&taken, false).map(|(watched, ends_wait)| (taken, watched, ends_wait))
+                    }
+                    None if self.settle() => continue,
+                    None => return None,
+                },
+            };
+            if let Some((taken, watched, ends_wait)) = reported {
+                let Taken { wd, mask, cookie, .. } = taken;
+                let path = &self.path;
+                return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));
+            }
+        }
+    }
+
+    /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
+    /// length of `%w` and whether it ends a one-shot wait.
+    fn report(&mut self, taken: &Taken, made_up: bool) -> Option<(usize, bool)> {
+        const ENDS: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
+        let events = self.settings.events;
+        let asked = taken.mask & events & (IN_ALL_EVENTS | ENDS) != 0
+            || events & LSDIR != 0 && taken.mask & IN_ACCESS != 0 && taken.mask & IN_ISDIR != 0;
+        if !asked && taken.mask & ENDS == 0 {
+            return None;
+        }
+        if taken.mask & IN_Q_OVERFLOW != 0 {
+            self.path.clear();
+            self.path_of = None;
+            return Some((0, !asked));
+        }
+        let node = self.tree.find(taken.wd)?;
+        let flags = self.tree.flags(node);
+        if !asked && !flags.initial {
+            return None;
+        }
+        // Of a directory that left, its own rename is the last to be heard.
+        if self.has_departed(node) && taken.mask & IN_MOVE_SELF == 0 {
+            return None;
+        }
+        let watched = match self.path_of {
+            Some((known, watched)) if known == node => watched,
+            _ => {
+                self.path.clear();
+                self.tree.push_path(node, &mut self.path);
+                self.path_of = Some((node, self.path.len()));
+                self.path.len()
+            }
+        };
+        self.path.truncate(watched);
+        let queue = if made_up { &self.announced } else { &self.queue };
+        self.path.extend_from_slice(queue.name(taken));
+        let reported = self.settings.filter.reports(&self.path, taken.mask & IN_ISDIR != 0);
+        reported.then_some((watched, !asked))
+    }
+
+    /// Forgets a node whose watch is gone.
+    fn retire(&mut self, node: NodeId) {
+        self.retired.push_back((self.tree.wd(node), self.tree.path(node)));
+        self.tree.remove(node);
+        self.path_of = None;
+    }
+
+    /// What the kernel is asked for.
+    fn kernel_mask(&self) -> Mask {
+        let events = self.settings.events;
+        let asked = if events & LSDIR != 0 { events & !LSDIR | IN_ACCESS } else { events };
+        if self.settings.recursive { asked | FOLLOW } else { asked }
+    }
+
+    /// A path as system calls take it.
+    fn real<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
+        process::absolute(&self.settings.base, path)
+    }
+}
+
+impl AsFd for Watcher {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+/// What a recursive watch has to hear of to follow its tree, whatever `-e` says.
+const FOLLOW: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;

@@ -1,0 +1,316 @@
+//! Walking the tree: at the start, and again after a queue overflow.
+
+use std::borrow::Cow;
+use std::io;
+
+use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_ONLYDIR, IN_OPEN};
+
+use super::follow::Place;
+use super::{Problem, Watcher};
+use crate::event::Mask;
+use crate::sys::directory::{self, Kind};
+use crate::tree::{Flags, NodeId};
+
+/// What reading a directory causes on it and on its parent.
+pub(super) const READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+
+/// How many directories are read before the kernel's queue is emptied: it is short, a walk may be long.
+const STRETCH: usize = 64;
+
+/// What came of watching an entry of a directory.
+pub(super) enum Added {
+    New(NodeId),
+    /// Watched already, at this place or elsewhere.
+    Known(NodeId),
+    /// No directory is there now.
+    Gone,
+}
+
+/// The entries of a directory.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    names: Vec<u8>,
+    entries: Vec<(usize, usize, Kind)>,
+}
+
+impl Listing {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Kind)> {
+        self.entries.iter().map(|&(at, length, kind)| (&self.names[at..at + length], kind))
+    }
+}
+
+impl Watcher {
+    /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, what is below it follows by [`walk`](Self::walk).
+    pub fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
+        let recursive = self.settings.recursive;
+        let directory = directory::is_directory(&self.real(operand), recursive);
+        let mut name = Cow::Borrowed(operand);
+        let mut mask = self.kernel_mask();
+        if directory && recursive {
+            // With the slash a link is followed whatever -P says, as in the reference.
+            if operand.last() != Some(&b'/') {
+                name.to_mut().push(b'/');
+            }
+            mask &= !self.raised_later();
+        } else if !self.settings.follow {
+            mask |= IN_DONT_FOLLOW;
+        }
+        let add = |path: &_| self.inotify.add_watch(path, mask);
+        let wd = directory::with_path(&self.real(&name), add)?;
+        // The same inode twice is one watch, under its first name.
+        if self.tree.find(wd).is_none() {
+            let recursive = directory && recursive;
+            let flags = Flags { directory, recursive, initial: true, ..Flags::default() };
+            let node = self.tree.insert(None, operand, wd, flags);
+            if recursive {
+                self.unread.push(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next directory of the set-up and watches those in it; `false` when none is left.
+    ///
+    /// ENOSPC means the limit max_user_watches; other errors are no reason to stop. To be called until none
+    /// is left; in between the program may look at signals and tell how far it is.
+    pub fn walk(&mut self) -> io::Result<bool> {
+        let Some(node) = self.unread.pop() else { return Ok(false) };
+        if self.tree.len() % STRETCH == 0 {
+            self.pull();
+        }
+        let mut path = self.tree.path(node);
+        let listing = match self.list(&self.system_path(node), true) {
+            Ok(listing) => listing,
+            Err(error) => {
+                if !is_gone(&error) {
+                    self.problems.push_back(Problem::Directory { path, error, new: false });
+                }
+                return Ok(true);
+            }
+        };
+        let watched = path.len();
+        for (name, _) in listing.iter() {
+            path.truncate(watched);
+            path.extend_from_slice(name);
+            path.push(b'/');
+            if self.settings.filter.leaves_out(&path) {
+                self.left_out.insert(Place { wd: self.tree.wd(node), name: name.into() });
+                continue;
+            }
+            let mask = self.kernel_mask() & !self.raised_later();
+            match self.add_directory(node, name, &path, mask, true) {
+                Ok(Added::New(found)) => self.unread.push(found),
+                Ok(Added::Known(_) | Added::Gone) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let path = path.clone();
+                    self.problems.push_back(Problem::Directory { path, error, new: false });
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The number of watches that the operands need. Reads the whole tree.
+    pub fn needed(&mut self, operands: &[Vec<u8>]) -> usize {
+        let mut needed = 0;
+        for operand in operands {
+            needed += 1;
+            let mut pending = vec![operand.clone()];
+            while let Some(mut path) = pending.pop().filter(|_| self.settings.recursive) {
+                if path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
+                let Ok(listing) = self.list(&self.real(&path), true) else { continue };
+                for (name, _) in listing.iter() {
+                    let below = [&path, name, b"/"].concat();
+                    if !self.settings.filter.leaves_out(&below) {
+                        needed += 1;
+                        pending.push(below);
+                    }
+                }
+            }
+        }
+        needed
+    }
+
+    /// Ends the set-up: from now on all events come that were asked for.
+    ///
+    /// Those that reading a directory causes were not listened for until here: the walk would have
+    /// flooded the queue with its own.
+    pub fn establish(&mut self) {
+        if self.raised_later() != 0 {
+            let recursive = |node: &NodeId| self.tree.flags(*node).recursive;
+            self.unraised = self.tree.nodes().filter(recursive).map(|node| self.tree.wd(node)).collect();
+            self.raise();
+        }
+    }
+
+    /// Asks for all events on the directories of the set-up. One that was renamed meanwhile is not found
+    /// under its path, and is tried again when that is known.
+    pub(super) fn raise(&mut self) {
+        for wd in std::mem::take(&mut self.unraised) {
+            let Some(node) = self.tree.find(wd) else { continue };
+            match self.add_watch(&self.system_path(node), self.kernel_mask()) {
+                Ok(found) if found == wd => continue,
+                Ok(found) if self.tree.find(found).is_none() => drop(self.inotify.rm_watch(found)),
+                _ => {}
+            }
+            self.unraised.push(wd);
+        }
+    }
+
+    /// After a queue overflow: makes the tree what the file system is now.
+    pub(super) fn recover(&mut self) {
+        self.problems.push_back(Problem::Overflow);
+        self.moves.clear();
+        self.waiting.clear();
+        self.departed.clear();
+        self.sightings.clear();
+        self.left_out.clear();
+        let nodes: Vec<NodeId> = self.tree.nodes().collect();
+        let mut pending = Vec::new();
+        for node in &nodes {
+            let operand = self.tree.parent(*node).is_none();
+            self.tree.flags_mut(*node).visited = operand;
+            if operand && self.tree.flags(*node).recursive {
+                pending.push(*node);
+            }
+        }
+        self.pull();
+        let mark = self.queue.mark();
+        for stretch in 1.. {
+            let Some(node) = pending.pop() else { break };
+            let Ok(listing) = self.list(&self.system_path(node), true) else { continue };
+            let mut path = self.tree.path(node);
+            let watched = path.len();
+            for (name, _) in listing.iter() {
+                path.truncate(watched);
+                path.extend_from_slice(name);
+                path.push(b'/');
+                let place = Place { wd: self.tree.wd(node), name: name.into() };
+                if self.settings.filter.leaves_out(&path) {
+                    self.left_out.insert(place);
+                    continue;
+                }
+                let found = match self.add_directory(node, name, &path, self.kernel_mask(), false) {
+                    Ok(Added::New(found)) => found,
+                    Ok(Added::Known(found)) if !self.tree.flags(found).visited => {
+                        if !self.tree.is_within(node, found) {
+                            self.tree.relink(found, node, name);
+                        }
+                        found
+                    }
+                    Ok(_) => continue,
+                    Err(error) => {
+                        let path = path.clone();
+                        self.problems.push_back(Problem::Directory { path, error, new: true });
+                        continue;
+                    }
+                };
+                self.tree.flags_mut(found).visited = true;
+                pending.push(found);
+            }
+            if stretch % STRETCH == 0 {
+                self.pull_without_reading(mark);
+            }
+        }
+        self.pull_without_reading(mark);
+        self.path_of = None;
+        for node in nodes {
+            let wd = self.tree.wd(node);
+            if wd != -1 && self.tree.find(wd) == Some(node) && !self.tree.flags(node).visited {
+                self.release(node);
+            }
+        }
+    }
+
+    /// Reads what the kernel has queued, without what the walk's own reading caused from `mark` on.
+    fn pull_without_reading(&mut self, mark: usize) {
+        self.pull();
+        self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
+    }
+
+    /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
+    pub(super) fn pull(&mut self) {
+        let _ = self.queue.fill(&self.inotify);
+    }
+
+    /// What a watch of the set-up gets only when all of it stands.
+    fn raised_later(&self) -> Mask {
+        self.kernel_mask() & READING
+    }
+
+    /// Watches the entry `name` of a directory, if it is a directory. `path` is where it is now.
+    pub(super) fn add_directory(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        path: &[u8],
+        mask: Mask,
+        initial: bool,
+    ) -> io::Result<Added> {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let wd = match self.add_watch(&self.real(path), mask) {
+            Err(error) if is_gone(&error) => return Ok(Added::Gone),
+            other => other?,
+        };
+        if let Some(node) = self.tree.find(wd) {
+            return Ok(Added::Known(node));
+        }
+        let flags = Flags { directory: true, recursive: true, initial, ..Flags::default() };
+        Ok(Added::New(self.tree.insert(Some(parent), name, wd, flags)))
+    }
+
+    fn add_watch(&self, path: &[u8], mask: Mask) -> io::Result<i32> {
+        let mut mask = mask | IN_ONLYDIR;
+        if path.last() != Some(&b'/') {
+            mask |= IN_DONT_FOLLOW;
+        }
+        directory::with_path(path, |path| self.inotify.add_watch(path, mask))
+    }
+
+    /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand
+    /// is followed; any other's does not, so that a link put in its place is not.
+    pub(super) fn system_path(&self, node: NodeId) -> Vec<u8> {
+        let mut path = self.tree.path(node);
+        if self.tree.parent(node).is_some() {
+            path.pop();
+        }
+        self.real(&path).into_owned()
+    }
+
+    /// The entries of the directory at `path`; all, or the directories only. Their kinds are certain.
+    pub(super) fn list(&mut self, path: &[u8], directories_only: bool) -> io::Result<Listing> {
+        let mut path = path.to_vec();
+        let mut listing = Listing::default();
+        self.reader.read(&path, |name, kind| {
+            if !directories_only || matches!(kind, Kind::Directory | Kind::Unknown) {
+                listing.entries.push((listing.names.len(), name.len(), kind));
+                listing.names.extend_from_slice(name);
+            }
+        })?;
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        let directory = path.len();
+        for &mut (at, length, ref mut kind) in &mut listing.entries {
+            if *kind == Kind::Unknown {
+                path.truncate(directory);
+                path.extend_from_slice(&listing.names[at..at + length]);
+                *kind = directory::kind(&path);
+            }
+        }
+        if directories_only {
+            listing.entries.retain(|(_, _, kind)| *kind == Kind::Directory);
+        }
+        Ok(listing)
+    }
+}
+
+/// Whether an error says that the directory is not there any more.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
+}
