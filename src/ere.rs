@@ -78,14 +78,14 @@ fn translated(pattern: &[u8], ignore_case: bool) -> Option<Engine> {
 }
 
 /// What `$`, `\'` and `\B` mean.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Ends {
     Hold,
     Never,
 }
 
 /// How deep groups and repetitions may nest; deeper ones are left to the C library.
-const DEEPEST: usize = 100;
+const DEEPEST: usize = 20;
 
 /// The set without members, in regex's syntax.
 const NOTHING: &str = r"[^\x00-\xFF]";
@@ -109,6 +109,11 @@ struct Group {
 }
 
 /// What may have come before a place in the pattern, by one way or another.
+///
+/// glibc lets `$` hold in front of a newline that the pattern goes on to match, and `^` behind one
+/// that it has matched: `a$.` matches "a\n". So a `$` with a byte to come and a `^` with one gone
+/// by are left to it. Repetitions would bring one before the other unseen: see
+/// [`Translator::repeat`].
 #[derive(Clone, Copy, Default)]
 struct Before {
     /// Something that matches a byte.
@@ -225,6 +230,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Repeats the atom. Enclosed with its earlier repetitions, so that `a+?` is not a lazy `a+`.
+    /// With assertions in it, it is left to the C library: in `(.$)*` a byte follows `$`.
     fn repeat(&mut self, operator: &str) -> Option<()> {
         let start = self.atom?;
         if self.asserting {

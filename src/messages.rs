@@ -83,6 +83,11 @@ pub fn failed(what: &str, path: &[u8], error: &io::Error) -> Vec<u8> {
     [what.as_bytes(), b" ", path, b": ", words::of(error).as_bytes()].concat()
 }
 
+/// The outfile cannot be opened; the system's words stand in a line of their own.
+pub fn no_outfile(path: &[u8], error: &io::Error) -> Vec<u8> {
+    [b"Failed to open output file ", path, b"\n", words::of(error).as_bytes()].concat()
+}
+
 /// No inotify instance can be had.
 pub fn no_inotify(error: &io::Error) -> Vec<u8> {
     let mut message = format!("Couldn't initialize inotify: {}", words::of(error));

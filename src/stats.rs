@@ -104,8 +104,8 @@ impl Stats {
         rows.retain(|(_, counts)| table.zero || total(counts) > 0);
         let key = |counts: &Counts| match table.sort.key {
             SortKey::Total => total(counts),
-            SortKey::Events(bits) => {
-                counts.iter().zip(COLUMNS).filter(|(_, bit)| bit & bits != 0).map(|(count, _)| count).sum()
+            SortKey::Event(event) => {
+                COLUMNS.iter().position(|column| *column == event).map_or(0, |column| counts[column])
             }
         };
         // Stable: ties keep the order of watching.
@@ -126,23 +126,24 @@ fn total(counts: &Counts) -> u64 {
     counts.iter().sum()
 }
 
-/// Each column is as wide as its header and two blanks; the path comes last.
+/// Each column is as wide as its header, then come two blanks; a longer number pushes the rest of its row on,
+/// as in the reference. The path comes last.
 fn render(rows: &[(&[u8], Counts)], columns: &[usize]) -> Vec<u8> {
+    let headers: Vec<&str> =
+        std::iter::once("total").chain(columns.iter().map(|at| name(COLUMNS[*at]))).collect();
     let mut out = Vec::new();
-    let line = |out: &mut Vec<u8>, cells: &mut dyn Iterator<Item = (String, &str)>, path: &[u8]| {
-        for (text, header) in cells {
-            let width = header.len() + 2;
-            out.extend_from_slice(format!("{text:<width$}").as_bytes());
+    for header in &headers {
+        out.extend_from_slice(format!("{header}  ").as_bytes());
+    }
+    out.extend_from_slice(b"filename\n");
+    for (path, counts) in rows {
+        let numbers = std::iter::once(total(counts)).chain(columns.iter().map(|at| counts[*at]));
+        for (number, header) in numbers.zip(&headers) {
+            let width = header.len();
+            out.extend_from_slice(format!("{number:<width$}  ").as_bytes());
         }
         out.extend_from_slice(path);
         out.push(b'\n');
-    };
-    let headers: Vec<&str> =
-        std::iter::once("total").chain(columns.iter().map(|at| name(COLUMNS[*at]))).collect();
-    line(&mut out, &mut headers.iter().map(|header| (header.to_string(), *header)), b"filename");
-    for (path, counts) in rows {
-        let numbers = std::iter::once(total(counts)).chain(columns.iter().map(|at| counts[*at]));
-        line(&mut out, &mut numbers.zip(&headers).map(|(count, header)| (count.to_string(), *header)), path);
     }
     out
 }

@@ -10,6 +10,10 @@ use crate::sys::time::{LocalTime, set_zone};
 /// 100 MB. strftime has no limit of its own but the buffer it is given.
 const LONGEST: usize = 4 << 20;
 
+/// The sizes of buffer to try in turn. The last one has room for the longest time, the byte in
+/// front of it and the NUL that strftime puts after it.
+const ROOMS: [usize; 4] = [256, 8 << 10, 256 << 10, LONGEST + 2];
+
 /// A format of strftime and what it renders for the present second.
 pub struct TimeFormat {
     /// The format between a byte that is not part of it and a NUL.
@@ -51,10 +55,7 @@ impl TimeFormat {
         let Ok(format) = CStr::from_bytes_until_nul(&self.format) else {
             return;
         };
-        let mut room = 256;
-        // The front byte and the NUL that strftime adds are not part of the time.
-        while room < 2 * (LONGEST + 2) {
-            room = room.min(LONGEST + 2);
+        for room in ROOMS {
             self.rendered.resize(room, 0);
             let length = time.render(format, &mut self.rendered);
             self.rendered.truncate(length);
@@ -62,7 +63,6 @@ impl TimeFormat {
                 self.rendered.remove(0);
                 return;
             }
-            room *= 2;
         }
     }
 }

@@ -69,7 +69,7 @@ impl Hasher for WdHasher {
         }
     }
     fn write_i32(&mut self, wd: i32) {
-        self.0 = (self.0 ^ u64::from(wd.cast_unsigned())).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = (self.0 ^ u64::from(wd as u32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 

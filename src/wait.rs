@@ -18,7 +18,7 @@ use crate::sink::Sink;
 use crate::sys::output::Output;
 use crate::sys::process::{self, Background, Signals};
 use crate::timefmt::TimeFormat;
-use crate::watcher::{Item, Settings, Watcher};
+use crate::watcher::{Item, Problem, Settings, Watcher};
 
 /// An event that was asked for arrived.
 const EVENT: u8 = 0;
@@ -35,10 +35,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Err(exit) => return ExitCode::from(exit.print()),
     };
     let _ = io::stderr().write_all(&options.warnings);
-    let mut messages = match options.syslog {
-        true => Messages::syslog(c"inotifywait", options.daemon),
-        false => Messages::stderr(),
-    };
+    let mut messages = Messages::stderr();
     let status = run(options, &mut messages).unwrap_or_else(|message| {
         messages.error(message);
         OTHER
@@ -58,12 +55,15 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
         background = Some(Background::fork().map_err(failed("Couldn't start", b"a daemon"))?);
         base = process::current_directory().map_err(failed("Couldn't find", b"the current directory"))?;
     }
-    let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
-    let output = match &outfile {
+    let output = match &options.outfile {
         Some(path) => Some(open_outfile(path)?),
         None if options.quiet > 1 => None,
         None => Some(Output::stdout().map_err(failed("Couldn't write to", b"stdout"))?),
     };
+    if options.syslog {
+        *messages = Messages::syslog(c"inotifywait", options.daemon);
+    }
+    let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
     let formatter = match options.output {
         Form::Default => Formatter::standard(),
         Form::Csv => Formatter::csv(),
@@ -99,9 +99,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     }
     watcher.establish();
     while let Some(problem) = watcher.problem() {
-        if let Some(message) = messages::problem(&problem, quiet) {
-            messages.error(message);
-        }
+        tell(&problem, quiet, messages);
     }
     let mut signals = None;
     if let Some(background) = background {
@@ -119,6 +117,12 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     Wait { watcher, sink, formatter, signals, outfile, base, monitor, quiet, timeout, deadline }.run(messages)
 }
 
+fn tell(problem: &Problem, quiet: bool, messages: &Messages) {
+    if let Some(message) = messages::problem(problem, quiet) {
+        messages.error(message);
+    }
+}
+
 fn set_up(watcher: &mut Watcher, operand: &[u8]) -> io::Result<()> {
     watcher.watch(operand)?;
     while watcher.walk()? {}
@@ -126,7 +130,7 @@ fn set_up(watcher: &mut Watcher, operand: &[u8]) -> io::Result<()> {
 }
 
 fn open_outfile(path: &[u8]) -> Result<Output, Vec<u8>> {
-    Output::append(path).map_err(|error| messages::failed("Failed to open output file", path, &error))
+    Output::append(path).map_err(|error| messages::no_outfile(path, &error))
 }
 
 /// The state after set-up.
@@ -175,9 +179,7 @@ impl Wait {
             let event = match item {
                 Item::Event(event) => event,
                 Item::Problem(problem) => {
-                    if let Some(message) = messages::problem(&problem, self.quiet) {
-                        messages.error(message);
-                    }
+                    tell(&problem, self.quiet, messages);
                     continue;
                 }
                 Item::Retired { .. } => continue,

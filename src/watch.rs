@@ -15,7 +15,7 @@ use crate::filter::{Filter, Sense};
 use crate::messages::{self, Messages};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
-use crate::watcher::{Item, Settings, Watcher};
+use crate::watcher::{Item, Problem, Settings, Watcher};
 
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -82,6 +82,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         }
     }
     watcher.establish();
+    while let Some(problem) = watcher.problem() {
+        tell(&problem, messages);
+    }
     let mut stats = Stats::default();
     for (watch, _) in watcher.paths() {
         stats.add(watch);
@@ -100,13 +103,10 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         watcher.read().map_err(failed("Couldn't read", b"events"))?;
         while let Some(item) = watcher.next() {
             match item {
+                Item::Event(event) if event.ends_wait => {}
                 Item::Event(event) => stats.count(event.watch, event.mask),
                 Item::Retired { watch, path } => stats.retire(watch, path),
-                Item::Problem(problem) => {
-                    if let Some(message) = messages::problem(&problem, false) {
-                        messages.error(message);
-                    }
-                }
+                Item::Problem(problem) => tell(&problem, messages),
             }
         }
         if over {
@@ -135,10 +135,10 @@ fn print(
     messages: &Messages,
 ) -> Result<(), Vec<u8>> {
     let paths: HashMap<i32, Vec<u8>> = watcher.paths().into_iter().collect();
-    let Some(mut text) = stats.table(&paths, table) else {
+    let mut text = stats.table(&paths, table).unwrap_or_else(|| {
         messages.inform(messages::NO_EVENTS);
-        return Ok(());
-    };
+        Vec::new()
+    });
     if goes_on {
         text.push(b'\n');
     }
@@ -146,4 +146,10 @@ fn print(
     out.write_all(&text)
         .and_then(|()| out.flush())
         .map_err(|error| messages::failed("Couldn't write to", b"stdout", &error))
+}
+
+fn tell(problem: &Problem, messages: &Messages) {
+    if let Some(message) = messages::problem(problem, false) {
+        messages.error(message);
+    }
 }

@@ -1,5 +1,7 @@
 //! Extended regular expressions: the same verdict as the C library's, whatever the pattern.
 
+#![allow(clippy::expect_used)]
+
 use std::ffi::CString;
 
 use inotify_tools::ere::Ere;
@@ -125,6 +127,9 @@ const OPERATORS: &[&str] = &[
     "?{2}", "{1\\,2}", "{01}", "{0}+",
 ];
 
+/// Ends of patterns that match at the end of a directory's path, rightly or not.
+const ENDS: &[&[u8]] = &[b"", b"/$", b"/\\'", b"/\\B", b"/\\b", b"/\\<", b"/\\>", b".$", b"\\B", b"(/|$)"];
+
 fn token() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![select(BYTES).prop_map(|byte| vec![byte]), select(TOKENS).prop_map(<[u8]>::to_vec),]
 }
@@ -159,12 +164,13 @@ fn libc(pattern: &[u8], ignore_case: bool) -> Result<sys::regex::Regex, String> 
 }
 
 fn config() -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    config.failure_persistence = None;
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 4_000;
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        // PROPTEST_CASES asks for another number.
+        cases: std::env::var_os("PROPTEST_CASES").map_or(4_000, |_| default.cases),
+        failure_persistence: None,
+        ..default
     }
-    config
 }
 
 proptest! {
@@ -195,11 +201,13 @@ proptest! {
 
     #[test]
     fn what_covers_a_directory_matches_all_below(
-        pattern in pattern(),
+        start in pattern(),
+        end in select(ENDS),
         ignore_case: bool,
         directories in vec(subject(), 3),
         below in vec(subject(), 3),
     ) {
+        let pattern = [&start, end].concat();
         if let (Ok(theirs), Ok(ours)) = (libc(&pattern, ignore_case), Ere::new(&pattern, ignore_case)) {
             for directory in directories {
                 let directory = [&directory, &b"/"[..]].concat();
@@ -216,4 +224,151 @@ proptest! {
             }
         }
     }
+}
+
+fn ere(pattern: &str) -> Ere {
+    Ere::new(pattern.as_bytes(), false).expect(pattern)
+}
+
+#[test]
+fn patterns_are_what_the_c_library_takes_for_them() {
+    for (pattern, matching, other) in [
+        ("a)b", "a)b", "ab"),
+        ("a()b", "ab", "a"),
+        ("^(a||b)$", "", "c"),
+        ("^a{,2}$", "aa", "aaa"),
+        ("^a**$", "aaa", "ab"),
+        ("^a+?$", "", "b"),
+        ("^a+?b", "b", "cb"),
+        ("a{1\\,2}b", "ab", "b"),
+        ("^[]x]+$", "]x", "y"),
+        ("^[a\\]+$", "a\\", "]"),
+        ("^[[:digit:]]$", "7", "d"),
+        ("^[[.-.]]$", "-", "."),
+        ("^[[=a=]-]$", "-", "="),
+        ("^[+--]$", ",", "*"),
+        ("\\.o\\'", "a.o", "a.o~"),
+        ("\\`a", "ab", "ba"),
+        ("\\<b\\>", "a b", "ab"),
+        ("\\ba\\B", "-ab", "a"),
+        ("^\\w\\W\\s\\S$", "_-\x0ba", "____"),
+        ("^.$", "\n", "\n\n"),
+        ("a$", "\na", "a\n"),
+        ("(a)\\1", "aa", "ab"),
+    ] {
+        assert!(ere(pattern).is_match(matching.as_bytes()), "{pattern}");
+        assert!(!ere(pattern).is_match(other.as_bytes()), "{pattern}");
+    }
+    for pattern in ["", "a||b", "()", "a*", "|a", "a|"] {
+        assert!(ere(pattern).is_match(b""), "{pattern}");
+    }
+}
+
+/// As glibc does, although POSIX would not have it.
+#[test]
+fn quirks_of_the_c_library_are_kept() {
+    assert!(ere("a$.").is_match(b"a\n"));
+    assert!(ere(".^a").is_match(b"\na"));
+    assert!(!ere("a$.").is_match(b"ab"));
+    assert!(ere("^(.$){2}").is_match(b"a\n"));
+    let folded = |pattern: &[u8]| Ere::new(pattern, true).expect("valid");
+    assert!(!folded(br"\q").is_match(b"q"));
+    assert!(folded(br"\Q").is_match(b"q"));
+    assert!(!folded(b"[+-a]").is_match(b"b"));
+    assert!(Ere::new(b"[_-a]", true).is_err());
+}
+
+#[test]
+fn case_is_ignored_in_letters_ranges_and_classes() {
+    for pattern in ["a", "A", "[a-c]", "[[:upper:]]", "[[:lower:]]", "[[.a.]]", "[^b]"] {
+        let ere = Ere::new(pattern.as_bytes(), true).expect(pattern);
+        assert!(ere.is_match(b"a") && ere.is_match(b"A"), "{pattern}");
+        assert_eq!(ere.is_match(b"_"), pattern == "[^b]", "{pattern}");
+    }
+}
+
+#[test]
+fn what_is_invalid_is_told_in_regerrors_words() {
+    for (pattern, words) in [
+        (&b"("[..], "Unmatched ( or \\("),
+        (b"*a", "Invalid preceding regular expression"),
+        (b"{", "Invalid preceding regular expression"),
+        (b"a{1", "Unmatched \\{"),
+        (b"a|*b", "Invalid preceding regular expression"),
+        (b"(*b)", "Invalid preceding regular expression"),
+        (b"^*", "Invalid preceding regular expression"),
+        (b"[z-a]", "Invalid range end"),
+        (b"a\\", "Trailing backslash"),
+        (b"(a)\\2", "Invalid back reference"),
+    ] {
+        let error = Ere::new(pattern, false).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some(words), "{}", pattern.escape_ascii());
+    }
+    assert!(Ere::new(b"a\0b", false).is_err());
+}
+
+#[test]
+fn bounds_and_depth_beyond_the_engine_are_left_to_the_c_library() {
+    let many = "a".repeat(32_767);
+    assert!(ere("^a{32767}$").is_match(many.as_bytes()));
+    assert!(!ere("^a{32767}$").is_match(&many.as_bytes()[1..]));
+    assert!(Ere::new(b"a{32768}", false).is_err());
+    let wide = ere("^([^a]{100}){300}$");
+    assert!(wide.is_match("b".repeat(30_000).as_bytes()));
+    assert!(!wide.is_match("b".repeat(29_999).as_bytes()));
+}
+
+#[test]
+fn any_depth_that_the_c_library_takes_is_taken() {
+    let nested = |depth| format!("^{}a{}$", "(".repeat(depth), ")".repeat(depth));
+    let repeated = |depth| format!("^a{}$", "*".repeat(depth));
+    for depth in [1, 19, 20, 21, 25] {
+        assert!(ere(&nested(depth)).is_match(b"a"), "{depth}");
+        assert!(ere(&repeated(depth)).is_match(b"aa"), "{depth}");
+        assert!(!ere(&repeated(depth)).is_match(b"ab"), "{depth}");
+    }
+}
+
+#[test]
+fn a_pattern_covers_a_directory_when_nothing_below_can_undo_the_match() {
+    for pattern in [
+        "",
+        "node_modules",
+        "/node_modules/",
+        "(^|/)node_modules(/|$)",
+        "node_modules/.*",
+        r"^\./node_modules",
+        r"\bnode_modules\b",
+        r"\<node_modules\>",
+        "[/]$|[/]",
+        "s.",
+        r"^\.(/|$)",
+        "N?ode_Modules|node_m",
+    ] {
+        assert!(ere(pattern).covers_below(b"./node_modules/"), "{pattern}");
+    }
+    for pattern in [
+        "node_modules$",
+        "node_modules/$",
+        "node_modules/\\'",
+        r"node_modules/\B",
+        "/$",
+        "$",
+        "node_modules/.",
+        r"node_modules/\b",
+        r"node_modules/\<",
+        r"(node_modules)/|(a)\2",
+        "other",
+        r"node_modules/\>",
+        "\\B$",
+    ] {
+        assert!(!ere(pattern).covers_below(b"./node_modules/"), "{pattern}");
+    }
+    assert!(!ere("node").covers_below(b"./node_modules"));
+}
+
+#[test]
+fn threads_may_share_an_expression() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Ere>();
 }

@@ -229,8 +229,8 @@ fn argument(option: &'static Opt) -> Arg {
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
                 "event" => argument.value_parser(text.try_map(|v| values::events(v.as_bytes()))),
-                "ascending" => argument.value_parser(text.try_map(|v| values::ascending(v.as_bytes()))),
-                "descending" => argument.value_parser(text.try_map(|v| values::descending(v.as_bytes()))),
+                "ascending" => argument.value_parser(text.try_map(|v| values::sort_key(v.as_bytes()))),
+                "descending" => argument.value_parser(text.try_map(|v| values::sort_key(v.as_bytes()))),
                 _ => argument.value_parser(text),
             }
         }
@@ -406,9 +406,9 @@ mod tests {
         let once = Exit::usage("Please specify -a or -d once only!\n");
         assert_eq!(watch_for(&["-a", "open", "-d", "x", "p"]).unwrap_err(), once);
         let sort = watch_for(&["-d", "open", "-d", "create", "p"]).unwrap().sort;
-        assert_eq!((sort.ascending, sort.key), (false, SortKey::Events(IN_CREATE)));
+        assert_eq!((sort.ascending, sort.key), (false, SortKey::Event(IN_CREATE)));
         let sort = watch_for(&["-d", "open", "-a", "create", "p"]).unwrap().sort;
-        assert_eq!((sort.ascending, sort.key), (true, SortKey::Events(IN_CREATE)));
+        assert_eq!((sort.ascending, sort.key), (true, SortKey::Event(IN_CREATE)));
         let sort = watch_for(&["p"]).unwrap().sort;
         assert_eq!((sort.ascending, sort.key), (false, SortKey::Total));
         assert!(watch_for(&["-a", "open", "-e", "create", "p"]).is_err());

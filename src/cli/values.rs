@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libc::IN_ALL_EVENTS;
+use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
 
 use super::Exit;
 use crate::event::{EVENTS, LSDIR, Mask};
@@ -21,8 +21,8 @@ pub struct Sort {
 pub enum SortKey {
     /// The sum of all columns.
     Total,
-    /// The column of this event, or the sum of several events' columns (`-d close`).
-    Events(Mask),
+    /// The column of this event.
+    Event(Mask),
 }
 
 /// `--timeout`: seconds, `None` for ever.
@@ -120,44 +120,41 @@ pub(super) fn all_if_none(lists: impl Iterator<Item = Mask>) -> Mask {
     }
 }
 
-/// `--ascending`.
+/// `--ascending` and `--descending`: `total` (or nothing, or all events), or one event that has a column.
 ///
 /// # Errors
 ///
-/// The reference's messages. Unlike `--descending` it does not take `close` and `move`.
-pub fn ascending(key: &[u8]) -> Result<SortKey, Exit> {
-    let message = if key.eq_ignore_ascii_case(b"close") {
-        "Cannot sort by `close' event; please use `close_write' or `close_nowrite'.\n"
-    } else if key.eq_ignore_ascii_case(b"move") {
-        "Cannot sort by `move' event; please use `moved_from' or `moved_to'.\n"
-    } else {
-        return descending(key);
-    };
-    Err(Exit::usage(message))
-}
-
-/// `--descending`: `total`, or what `--event` takes (nothing: total). With a key of several
-/// events, or of one that has no column, the reference prints a single row, but crashes on two.
-///
-/// # Errors
-///
-/// The reference's message about an unknown key.
-pub fn descending(key: &[u8]) -> Result<SortKey, Exit> {
+/// The reference's messages. It gives them for `--ascending` only: with `--descending` and a key of several
+/// events it prints a single row, but crashes on two.
+pub fn sort_key(key: &[u8]) -> Result<SortKey, Exit> {
     if key.eq_ignore_ascii_case(b"total") {
         return Ok(SortKey::Total);
     }
-    match lookup(key) {
-        Some(0) => Ok(SortKey::Total),
+    let event = EVENTS.iter().find(|event| event.name.as_bytes().eq_ignore_ascii_case(key));
+    match event.map(|event| event.bits) {
+        Some(IN_CLOSE) => {
+            Err(Exit::usage("Cannot sort by `close' event; please use `close_write' or `close_nowrite'.\n"))
+        }
+        Some(IN_MOVE) => {
+            Err(Exit::usage("Cannot sort by `move' event; please use `moved_from' or `moved_to'.\n"))
+        }
+        Some(IN_ALL_EVENTS) => Ok(SortKey::Total),
         // There is no column of this name.
-        Some(mask) if mask & LSDIR == 0 => Ok(SortKey::Events(mask)),
-        _ => Err(Exit::usage([b"'", key, b"' is not a valid key for sorting!\n"].concat())),
+        Some(LSDIR) => Err(invalid_key(key)),
+        Some(bits) => Ok(SortKey::Event(bits)),
+        None if key.is_empty() => Ok(SortKey::Total),
+        None => Err(invalid_key(key)),
     }
+}
+
+fn invalid_key(key: &[u8]) -> Exit {
+    Exit::usage([b"'", key, b"' is not a valid key for sorting!\n"].concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use libc::{IN_CLOSE, IN_CREATE, IN_OPEN};
+    use libc::{IN_CREATE, IN_OPEN};
     use proptest::prelude::*;
 
     fn message<T>(result: Result<T, Exit>) -> Option<String> {
@@ -252,15 +249,15 @@ mod tests {
 
     #[test]
     fn sort_keys() {
-        assert_eq!(descending(b"Total"), Ok(SortKey::Total));
-        assert_eq!(descending(b","), Ok(SortKey::Total));
-        assert_eq!(descending(b"close"), Ok(SortKey::Events(IN_CLOSE)));
-        assert_eq!(ascending(b"CREATE"), Ok(SortKey::Events(IN_CREATE)));
-        assert!(message(ascending(b"Close")).unwrap().contains("`close_nowrite'"));
-        assert!(message(ascending(b"move")).unwrap().contains("`moved_to'"));
-        for key in ["total,", "lsdir", "bogus"] {
+        for total in ["Total", "", "all_events"] {
+            assert_eq!(sort_key(total.as_bytes()), Ok(SortKey::Total));
+        }
+        assert_eq!(sort_key(b"CREATE"), Ok(SortKey::Event(IN_CREATE)));
+        assert!(message(sort_key(b"Close")).unwrap().contains("`close_nowrite'"));
+        assert!(message(sort_key(b"move")).unwrap().contains("`moved_to'"));
+        for key in ["total,", "lsdir", "bogus", "create,delete"] {
             assert_eq!(
-                message(ascending(key.as_bytes())),
+                message(sort_key(key.as_bytes())),
                 Some(format!("'{key}' is not a valid key for sorting!\n"))
             );
         }
@@ -269,7 +266,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_judged(value in prop::collection::vec(any::<u8>(), 0..12)) {
-            let _ = (timeout(&value), events(&value), ascending(&value), descending(&value));
+            let _ = (timeout(&value), events(&value), sort_key(&value));
         }
 
         #[test]

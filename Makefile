@@ -1,0 +1,58 @@
+# make test      the whole test suite, with what it needs installed
+# make install   DESTDIR= PREFIX=/usr/local
+# make uninstall
+
+PREFIX = /usr/local
+DESTDIR =
+CARGO = cargo
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+# Debian's zsh looks into vendor-completions, others into site-functions.
+ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+TOOLS = inotifywait inotifywatch
+
+# What the tests use besides cargo: Debian's package and the command that tells whether it is there.
+TEST_NEEDS = inotify-tools:inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc tzdata:/usr/share/zoneinfo/Europe/Berlin
+
+.PHONY: all test test-needs install uninstall
+
+all:
+	$(CARGO) build --release
+
+# Tests that lack something append a line to the file that SKIPPED_TESTS names. In CI they fail instead.
+test: test-needs
+	@rm -f target/skipped; mkdir -p target
+	SKIPPED_TESTS=$(CURDIR)/target/skipped $(CARGO) test
+	@if [ -s target/skipped ]; then cat target/skipped; fi; \
+	echo "tests skipped for lack of a tool: $$(cat target/skipped 2>/dev/null | wc -l)"
+
+test-needs:
+	@missing=; for need in $(TEST_NEEDS); do \
+		what=$${need#*:}; \
+		[ -e "$$what" ] || command -v "$$what" >/dev/null || missing="$$missing $${need%%:*}"; \
+	done; \
+	[ -z "$$missing" ] || { \
+		echo "installing for the tests:$$missing"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null || \
+		echo "cannot install:$$missing; the tests that need them are skipped" >&2; \
+	}
+
+install: all
+	install -d "$(BINDIR)" "$(MANDIR)" "$(BASHDIR)" "$(ZSHDIR)" "$(FISHDIR)"
+	for tool in $(TOOLS); do \
+		install -m 755 target/release/$$tool "$(BINDIR)/$$tool" && \
+		install -m 644 man/$$tool.1 "$(MANDIR)/$$tool.1" && \
+		install -m 644 completions/$$tool.bash "$(BASHDIR)/$$tool.bash" && \
+		install -m 644 completions/_$$tool "$(ZSHDIR)/_$$tool" && \
+		install -m 644 completions/$$tool.fish "$(FISHDIR)/$$tool.fish" || exit 1; \
+	done
+
+uninstall:
+	for tool in $(TOOLS); do \
+		rm -f "$(BINDIR)/$$tool" "$(MANDIR)/$$tool.1" "$(BASHDIR)/$$tool.bash" "$(ZSHDIR)/_$$tool" \
+			"$(FISHDIR)/$$tool.fish"; \
+	done
