@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 
-use libc::{IN_DELETE, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM};
+use libc::{
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+};
 
 use crate::event::Mask;
 use crate::sys::inotify::{HEADER, Inotify, RawEvent};
@@ -27,9 +29,11 @@ pub struct Queue {
     bytes: Vec<u8>,
     /// Where the next event to take begins.
     head: usize,
-    /// Directory entries for which a DELETE or MOVED_FROM is queued, and how many of them.
-    leaving: HashMap<(i32, Box<[u8]>), u32>,
-    /// Watched directories for which a MOVE_SELF is queued, and how many of them.
+    /// How many bytes were taken and forgotten.
+    forgotten: u64,
+    /// Directories that are said to come or go, by the watch and name of their place, and how often.
+    changing: HashMap<(i32, Box<[u8]>), u32>,
+    /// Watches whose own place is said to end, by a rename or a deletion, and how often.
     moving: HashMap<i32, u32>,
 }
 
@@ -40,9 +44,9 @@ impl Queue {
         let length = inotify.read(&mut self.bytes)?;
         while let Some((event, size)) = RawEvent::decode(&self.bytes[at..]) {
             at += size;
-            if event.mask & IN_ISDIR != 0 && event.mask & (IN_DELETE | IN_MOVED_FROM) != 0 {
-                *self.leaving.entry((event.wd, event.name.into())).or_default() += 1;
-            } else if event.mask & IN_MOVE_SELF != 0 {
+            if is_change(event.mask) {
+                *self.changing.entry((event.wd, event.name.into())).or_default() += 1;
+            } else if event.mask & ENDS != 0 {
                 *self.moving.entry(event.wd).or_default() += 1;
             }
         }
@@ -65,10 +69,10 @@ impl Queue {
             cookie: event.cookie,
             name: name_at..name_at + event.name.len(),
         };
-        if !self.leaving.is_empty() && taken.mask & (IN_DELETE | IN_MOVED_FROM) != 0 {
-            count_down(&mut self.leaving, &(event.wd, event.name.into()));
+        if is_change(taken.mask) {
+            count_down(&mut self.changing, &(event.wd, event.name.into()));
         }
-        if taken.mask & IN_MOVE_SELF != 0 {
+        if taken.mask & ENDS != 0 {
             count_down(&mut self.moving, &event.wd);
         }
         self.head += size;
@@ -85,19 +89,30 @@ impl Queue {
         self.head == self.bytes.len()
     }
 
-    /// Whether a queued event says that the directory `name` leaves the directory `wd`.
-    pub fn leaves(&self, wd: i32, name: &[u8]) -> bool {
-        !self.leaving.is_empty() && self.leaving.contains_key(&(wd, name.into()))
+    /// Whether a queued event says that the directory `name` of the directory `wd` goes, or that another comes
+    /// in its place: a rename over an empty directory tells of no going.
+    pub fn changes(&self, wd: i32, name: &[u8]) -> bool {
+        !self.changing.is_empty() && self.changing.contains_key(&(wd, name.into()))
     }
 
-    /// Whether a queued event says that the watched directory `wd` itself was renamed.
+    /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
     pub fn moves(&self, wd: i32) -> bool {
         self.moving.contains_key(&wd)
     }
 
-    /// Whether any watched directory is said to be renamed.
+    /// Whether [`moves`](Self::moves) is true of any.
     pub fn any_moves(&self) -> bool {
         !self.moving.is_empty()
+    }
+
+    /// How many bytes of events had been queued, ever, before those that are left to take.
+    pub fn taken(&self) -> u64 {
+        self.forgotten + self.head as u64
+    }
+
+    /// How many bytes of events have been queued, ever.
+    pub fn queued(&self) -> u64 {
+        self.forgotten + self.bytes.len() as u64
     }
 
     /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
@@ -123,7 +138,7 @@ impl Queue {
 
     /// Drops those events from a mark on for which `unwanted` says so.
     ///
-    /// For kinds of events that [`leaves`](Self::leaves) and [`moves`](Self::moves) do not tell about.
+    /// For kinds of events that [`changes`](Self::changes) and [`moves`](Self::moves) do not tell about.
     pub fn drop_since(&mut self, mark: usize, unwanted: impl Fn(&RawEvent) -> bool) {
         let (mut from, mut to) = (mark, mark);
         while let Some((event, size)) = RawEvent::decode(&self.bytes[from..]) {
@@ -140,15 +155,21 @@ impl Queue {
     /// burst's memory is returned.
     fn give_back(&mut self) {
         const KEEP: usize = 256 * 1024;
-        if self.is_empty() {
-            self.bytes.clear();
-            self.bytes.shrink_to(KEEP);
-            self.head = 0;
-        } else if self.head > KEEP && self.head > self.bytes.len() / 2 {
+        if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
+            self.forgotten += self.head as u64;
             self.bytes.drain(..self.head);
             self.head = 0;
+            self.bytes.shrink_to(KEEP);
         }
     }
+}
+
+/// The place of a watched directory ends.
+const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
+
+/// Whether a directory comes or goes.
+fn is_change(mask: Mask) -> bool {
+    mask & IN_ISDIR != 0 && mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) != 0
 }
 
 fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {

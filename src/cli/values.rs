@@ -120,7 +120,7 @@ pub(super) fn all_if_none(lists: impl Iterator<Item = Mask>) -> Mask {
     }
 }
 
-/// `--ascending` and `--descending`: `total` (or nothing, or all events), or one event that has a column.
+/// `--ascending` and `--descending`: `total` (or nothing), or one event that has a column.
 ///
 /// # Errors
 ///
@@ -138,9 +138,8 @@ pub fn sort_key(key: &[u8]) -> Result<SortKey, Exit> {
         Some(IN_MOVE) => {
             Err(Exit::usage("Cannot sort by `move' event; please use `moved_from' or `moved_to'.\n"))
         }
-        Some(IN_ALL_EVENTS) => Ok(SortKey::Total),
         // There is no column of this name.
-        Some(LSDIR) => Err(invalid_key(key)),
+        Some(IN_ALL_EVENTS | LSDIR) => Err(invalid_key(key)),
         Some(bits) => Ok(SortKey::Event(bits)),
         None if key.is_empty() => Ok(SortKey::Total),
         None => Err(invalid_key(key)),
@@ -249,13 +248,13 @@ mod tests {
 
     #[test]
     fn sort_keys() {
-        for total in ["Total", "", "all_events"] {
+        for total in ["Total", ""] {
             assert_eq!(sort_key(total.as_bytes()), Ok(SortKey::Total));
         }
         assert_eq!(sort_key(b"CREATE"), Ok(SortKey::Event(IN_CREATE)));
         assert!(message(sort_key(b"Close")).unwrap().contains("`close_nowrite'"));
         assert!(message(sort_key(b"move")).unwrap().contains("`moved_to'"));
-        for key in ["total,", "lsdir", "bogus", "create,delete"] {
+        for key in ["total,", "lsdir", "all_events", "bogus", "create,delete"] {
             assert_eq!(
                 message(sort_key(key.as_bytes())),
                 Some(format!("'{key}' is not a valid key for sorting!\n"))

@@ -29,9 +29,21 @@ pub fn with_path<T>(path: &[u8], with: impl FnOnce(&CStr) -> io::Result<T>) -> i
     if path.count_bytes() < libc::PATH_MAX as usize {
         return with(&path);
     }
-    let directory = open_deep(path.as_bytes())?;
-    let link = format!("/proc/self/fd/{}/.\0", directory.as_raw_fd());
-    with(CStr::from_bytes_with_nul(link.as_bytes()).unwrap_or(c"."))
+    with(&through(&open_deep(path.as_bytes())?))
+}
+
+/// A path to an open directory, wherever it is now.
+pub fn through(directory: &OwnedFd) -> CString {
+    // With `/.` it is the directory itself, also for calls that do not follow links. It holds no NUL.
+    CString::new(format!("/proc/self/fd/{}/.", directory.as_raw_fd())).unwrap_or_default()
+}
+
+/// Opens a directory for a [`Reader`].
+///
+/// A symbolic link in the last component is not followed (ELOOP or ENOTDIR), unless `/` stands behind it.
+pub fn open(path: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
 }
 
 /// Opens (O_PATH) a directory whose path is longer than PATH_MAX.
@@ -91,20 +103,16 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Calls `entry` with the name and kind of every entry of the directory `path` but `.` and
-    /// `..`, in the directory's own order.
-    ///
-    /// A symbolic link in the last component is not followed (ELOOP or ENOTDIR), unless `/` stands behind it.
-    pub fn read(&mut self, path: &[u8], mut entry: impl FnMut(&[u8], Kind)) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))?;
+    /// Calls `entry` with the name and kind of every entry of the directory but `.` and `..`, in the
+    /// directory's own order.
+    pub fn read(&mut self, directory: &OwnedFd, mut entry: impl FnMut(&[u8], Kind)) -> io::Result<()> {
         loop {
             // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is
             // valid for that many.
             let length = unsafe {
                 libc::syscall(
                     libc::SYS_getdents64,
-                    fd.as_raw_fd(),
+                    directory.as_raw_fd(),
                     self.buffer.as_mut_ptr(),
                     self.buffer.len(),
                 )
@@ -152,7 +160,7 @@ mod tests {
         std::os::unix::fs::symlink("f", directory.path().join("l")).unwrap();
         let mut found = Vec::new();
         let path = directory.path().as_os_str().as_bytes();
-        Reader::default().read(path, |name, kind| found.push((name.to_vec(), kind))).unwrap();
+        Reader::default().read(&open(path).unwrap(), |name, kind| found.push((name.to_vec(), kind))).unwrap();
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let expected = [(b"d", Kind::Directory), (b"f", Kind::File), (b"l", Kind::Other)];
         assert_eq!(found, expected.map(|(name, kind)| (name.to_vec(), kind)));

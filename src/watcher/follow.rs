@@ -1,17 +1,19 @@
 //! Keeping the tree true to the events: arrivals, renames, departures.
 
 use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
 
 use libc::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW,
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_Q_OVERFLOW,
 };
 
-use super::walk::{Added, READING, is_gone};
+use super::walk::{Added, Listing, READING, is_gone};
 use super::{Problem, Watcher};
 use crate::event::Mask;
 use crate::queue::Taken;
-use crate::sys::directory::Kind;
+use crate::sys::directory::{self, Kind};
 use crate::sys::inotify::RawEvent;
 use crate::tree::NodeId;
 
@@ -30,22 +32,29 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Move {
     cookie: u32,
-    from: Place,
+    /// `None` if that half was not heard: it came from outside, or from where nobody watched.
+    from: Option<Place>,
     to: Option<Place>,
     /// It was left out where it came from: its contents are no news.
     left_out: bool,
+    /// It came from a directory that nobody hears of any more: its contents have to be told again.
+    unheard: bool,
 }
 
-/// A directory that is to be watched, and whether what is in it is news.
+/// A directory that is to be watched.
 #[derive(Debug)]
 pub(super) struct Arrival {
     place: Place,
+    /// What is in it is news, to be announced.
     news: bool,
+    /// The kernel's own event tells of the directory itself; else it was found by reading the one above.
+    told: bool,
 }
 
 impl Watcher {
-    /// Keeps the tree true to an event.
-    pub(super) fn follow(&mut self, taken: &Taken) {
+    /// Keeps the tree true to an event. Where the event is the second half of a rename whose first half had
+    /// another cookie, it gets that one.
+    pub(super) fn follow(&mut self, taken: &mut Taken) {
         if taken.mask & IN_Q_OVERFLOW != 0 {
             self.recover();
         }
@@ -65,75 +74,113 @@ impl Watcher {
         }
         let place = Place { wd: taken.wd, name: self.queue.name(taken).into() };
         if taken.mask & (IN_CREATE | IN_MOVED_TO) == 0 {
-            self.left(place, taken);
+            self.left(node, place, taken);
             return;
         }
         let mut news = true;
         if taken.mask & IN_MOVED_TO != 0 {
             // From a place that is watched, yet maybe not watched itself so far: then nobody has told of its
-            // contents, unless they were left out on purpose. From elsewhere: only the move is news.
+            // contents, unless they were left out on purpose. From elsewhere only the move is news; but a
+            // directory of the tree that was not yet watched is such a place, too, and its contents are.
+            let from_new = self.queue.taken() <= self.new_until;
             let known = self.moves.iter_mut().rev().find(|known| known.cookie == taken.cookie);
-            news = known.is_some_and(|known| {
-                known.to = Some(place.clone());
-                !known.left_out
-            });
+            let to = Some(place.clone());
+            match known {
+                Some(known) => {
+                    known.to = to;
+                    news = !known.left_out;
+                }
+                None => {
+                    news = from_new;
+                    self.remember(Move {
+                        cookie: taken.cookie,
+                        from: None,
+                        to,
+                        left_out: false,
+                        unheard: true,
+                    });
+                }
+            }
         }
         if !self.refuses(node, &place.name) {
-            self.arrive(Arrival { place, news });
+            let first_half = self.arrive(Arrival { place, news, told: true });
+            taken.cookie = first_half.unwrap_or(taken.cookie);
         }
     }
 
     /// A directory was deleted, or renamed away, from a place.
-    fn left(&mut self, place: Place, taken: &Taken) {
-        self.waiting.retain(|arrival| arrival.place != place);
+    fn left(&mut self, node: NodeId, place: Place, taken: &Taken) {
         let left_out = self.left_out.remove(&place);
         if taken.mask & IN_MOVED_FROM != 0 {
-            if self.moves.len() == MOVES {
-                self.moves.pop_front();
-            }
-            self.moves.push_back(Move { cookie: taken.cookie, from: place, to: None, left_out });
+            let unheard = self.has_departed(node);
+            self.remember(Move { cookie: taken.cookie, from: Some(place), to: None, left_out, unheard });
         }
     }
 
-    /// A directory appeared: watches it and what is below it.
-    fn arrive(&mut self, arrival: Arrival) {
+    fn remember(&mut self, rename: Move) {
+        if self.moves.len() == MOVES {
+            self.moves.pop_front();
+        }
+        self.moves.push_back(rename);
+    }
+
+    /// A directory appeared: watches it and what is below it. Returns the cookie of the rename by which it
+    /// seemed to have left the tree, if the event that tells of it brings it back.
+    fn arrive(&mut self, arrival: Arrival) -> Option<u32> {
+        let mut returned = None;
         let mut pending = vec![arrival];
-        while let Some(Arrival { place, news }) = pending.pop() {
+        while let Some(Arrival { place, news, told }) = pending.pop() {
             let Some(parent) = self.tree.find(place.wd) else { continue };
             let path = self.path_below(parent, &place.name);
-            if self.settings.filter.leaves_out(&path) {
+            let left_out = self.settings.filter.leaves_out(&path);
+            // If it has gone again, or another comes in its place, later events tell of that. If a directory above is about to be
+            // renamed, the path leads elsewhere today.
+            let has_gone = self.queue.changes(place.wd, &place.name);
+            let is_moving = self.is_moving(parent);
+            if !told && (left_out || has_gone || is_moving) {
+                self.announce(place.wd, &place.name, Kind::Directory);
+            }
+            if left_out {
                 self.left_out.insert(place);
                 continue;
             }
-            // If it has left again, a later event tells where to.
-            if self.queue.leaves(place.wd, &place.name) {
-                continue;
-            }
-            // If a directory above is about to be renamed, the path leads elsewhere today.
-            if self.is_moving(parent) {
-                self.waiting.push(Arrival { place, news });
+            if has_gone || is_moving {
+                self.wait_for(place, news);
                 continue;
             }
             let end = self.queue.mark();
             match self.add_directory(parent, &place.name, &path, self.kernel_mask(), false) {
-                Ok(Added::New(node)) => pending.extend(self.scan(node, news, end)),
+                Ok(Added::New(node)) => {
+                    // Renames from here were others'.
+                    self.moves.retain(|known| known.from.as_ref() != Some(&place));
+                    if !told {
+                        self.announce(place.wd, &place.name, Kind::Directory);
+                    }
+                    pending.extend(self.scan(node, news, end));
+                }
                 Ok(Added::Known(node)) => {
                     let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
-                    if !here {
-                        self.sighted(node, place);
+                    if !here || self.has_departed(node) {
+                        returned = self.sighted(node, place, told);
                     } else if self.tree.flags(node).unscanned {
+                        if !told {
+                            self.announce(place.wd, &place.name, Kind::Directory);
+                        }
                         pending.extend(self.scan(node, news, self.queue.start()));
                     }
                 }
                 Ok(Added::Gone) => {
                     self.pull();
-                    if !self.queue.leaves(place.wd, &place.name) {
-                        self.waiting.push(Arrival { place, news });
+                    if !told {
+                        self.announce(place.wd, &place.name, Kind::Directory);
                     }
+                    self.wait_for(place, news);
                 }
                 Err(error) => self.problems.push_back(Problem::Directory { path, error, new: true }),
             }
         }
+        self.new_until = self.queue.queued();
+        returned
     }
 
     /// Reads a watched directory: announces what stood in it before its watch, if that is news, and
@@ -141,34 +188,54 @@ impl Watcher {
     /// which there is no event of this directory.
     fn scan(&mut self, node: NodeId, news: bool, since: usize) -> Vec<Arrival> {
         let Some(parent) = self.tree.parent(node) else { return Vec::new() };
-        let (wd, above) = (self.tree.wd(node), self.tree.wd(parent));
-        let name: Box<[u8]> = self.tree.name(node).into();
+        let wd = self.tree.wd(node);
+        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
         self.pull();
         let mark = self.queue.mark();
-        let listing = self.list(&self.system_path(node), !news);
+        let path = self.system_path(node);
+        let opened = directory::open(&path);
+        let listing = match &opened {
+            Ok(directory) => self.list_open(directory, &path, !news),
+            Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO))),
+        };
         self.pull();
+        let wrong_path = self.is_moving(parent);
+        let leaving = self.queue.changes(place.wd, &place.name) || self.queue.moves(wd);
+        // Perhaps the directory that is watched came here later than it looks, after this one left; or
+        // another was read than is watched. The next event of this place, or the rename of this
+        // directory, brings us here again.
+        let early = leaving && !self.leaves_first(&place, wd);
+        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd);
+        let misread = leaving && !opened.as_ref().is_ok_and(is_watched);
+        drop(opened);
         if self.kernel_mask() & READING != 0 {
+            // The directory is closed by now: what that caused is queued, too.
+            self.pull();
             self.queue.drop_since(mark, |event| {
                 let here = event.wd == wd && event.name.is_empty();
-                let ours = here || event.wd == above && *event.name == *name;
+                let ours = here || event.wd == place.wd && *event.name == *place.name;
                 ours && event.mask & IN_ISDIR != 0 && event.mask & READING != 0
             });
         }
-        // Perhaps another directory was read than the one that is watched: then the next event of
-        // this place, or the rename of this directory, brings us here again.
-        let unscanned = self.queue.leaves(above, &name) || self.is_moving(node);
+        if wrong_path {
+            // It may be another directory that is watched now.
+            self.release(node);
+            self.wait_for(place, news);
+            return Vec::new();
+        }
         let flags = self.tree.flags_mut(node);
-        (flags.unscanned, flags.news) = (unscanned, news);
-        if unscanned {
+        (flags.unscanned, flags.news) = (early || misread, news);
+        if early {
             return Vec::new();
         }
         let listing = match listing {
+            _ if misread => Listing::default(),
             Ok(listing) => listing,
-            Err(error) if is_gone(&error) => return Vec::new(),
+            Err(error) if is_gone(&error) => Listing::default(),
             Err(error) => {
                 let path = self.tree.path(node);
                 self.problems.push_back(Problem::Directory { path, error, new: true });
-                return Vec::new();
+                Listing::default()
             }
         };
         // An entry stood here before the watch unless the first that the kernel tells of it is its coming.
@@ -183,11 +250,10 @@ impl Watcher {
             if first.remove(entry).is_some_and(is_coming) {
                 continue;
             }
-            if news {
+            if kind != Kind::Directory || news && self.refuses(node, entry) {
                 self.announce(wd, entry, kind);
-            }
-            if kind == Kind::Directory && !(news && self.refuses(node, entry)) {
-                below.push(Arrival { place: Place { wd, name: entry.into() }, news });
+            } else {
+                below.push(Arrival { place: Place { wd, name: entry.into() }, news, told: !news });
             }
         }
         // And what stood here but has left before it was read. Of what kind it was the kernel tells of
@@ -203,6 +269,20 @@ impl Watcher {
         below
     }
 
+    /// Whether the directory watched as `wd` is the first to leave a place, as far as the queue tells: its own
+    /// end there comes before another's coming.
+    fn leaves_first(&self, place: &Place, wd: i32) -> bool {
+        const END: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
+        self.queue
+            .since(self.queue.start())
+            .find_map(|event| {
+                let comes = event.wd == place.wd && *event.name == *place.name && is_coming(event.mask);
+                let ends = event.wd == wd && event.mask & END != 0;
+                (comes || ends).then_some(ends)
+            })
+            .unwrap_or(false)
+    }
+
     /// Says what the kernel would have said of an entry, had the watch stood.
     fn announce(&mut self, wd: i32, name: &[u8], kind: Kind) {
         let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
@@ -212,41 +292,90 @@ impl Watcher {
         }
     }
 
+    /// Of a directory that has not been read yet, an entry may leave of which nobody has told: tells of it
+    /// first. `true` where the event itself comes after that, among the announced ones.
+    pub(super) fn announce_before(&mut self, taken: &Taken) -> bool {
+        let Some(node) = self.tree.find(taken.wd) else { return false };
+        let flags = self.tree.flags(node);
+        if !(flags.unscanned && flags.news) || taken.mask & (IN_DELETE | IN_MOVED_FROM) == 0 {
+            return false;
+        }
+        let name: Box<[u8]> = self.queue.name(taken).into();
+        let kind = if taken.mask & IN_ISDIR != 0 { Kind::Directory } else { Kind::Other };
+        self.announce(taken.wd, &name, kind);
+        let Taken { wd, mask, cookie, .. } = *taken;
+        self.announced.push(&RawEvent { wd, mask, cookie, name: &name });
+        true
+    }
+
     /// A watched directory was itself renamed.
     fn moved(&mut self, node: NodeId) {
         // An operand keeps the name that it was given by.
         let Some(parent) = self.tree.parent(node) else { return };
         let from = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
-        // The newest rename from this very place is the one; an older one was another directory's.
-        let at = self.moves.iter().rposition(|known| known.from == from);
-        let to = at.and_then(|at| self.moves.remove(at)).and_then(|known| known.to);
-        match to.or_else(|| self.sightings.remove(&self.tree.wd(node))) {
-            Some(to) => self.relink(node, to),
-            None => self.departed.push(node),
+        let wd = self.tree.wd(node);
+        // The newest rename from this very place is the one; an older one was another directory's. One that
+        // had left comes back by a rename of which only the second half was heard. With none of these the
+        // tree was ahead of the queue: the directory was found where this rename took it.
+        let departed = self.departed.iter().any(|(departed, _)| *departed == wd);
+        let renames = || self.moves.iter();
+        let at = match departed {
+            false => renames().rposition(|known| known.from.as_ref() == Some(&from)),
+            true => renames().rposition(|known| known.from.is_none()),
+        };
+        let Some(known) = at.and_then(|at| self.moves.remove(at)) else { return };
+        if departed {
+            self.guesses.push(wd);
+        }
+        if known.unheard {
+            self.retell(node);
+        }
+        if let Some(to) = known.to {
+            self.relink(node, to);
+        } else if let Some(place) = self.sightings.remove(&wd) {
+            self.found(node, place, known.cookie);
+        } else {
+            self.departed.push((wd, known.cookie));
         }
     }
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
-    /// own MOVE_SELF.
-    fn sighted(&mut self, node: NodeId, place: Place) {
-        match self.departed.iter().position(|departed| *departed == node) {
-            Some(at) => {
-                self.departed.swap_remove(at);
+    /// own MOVE_SELF. Returns what [`arrive`](Self::arrive) does.
+    fn sighted(&mut self, node: NodeId, place: Place, told: bool) -> Option<u32> {
+        let wd = self.tree.wd(node);
+        match self.departed.iter().find(|(departed, _)| *departed == wd) {
+            Some(&(_, cookie)) if told => {
                 self.relink(node, place);
+                return Some(cookie);
             }
-            None => {
-                self.sightings.insert(self.tree.wd(node), place);
-            }
+            Some(&(_, cookie)) => self.found(node, place, cookie),
+            None if told => {}
+            None => drop(self.sightings.insert(wd, place)),
         }
+        None
+    }
+
+    /// A renamed directory was found by reading the one that it is in now, which was not yet watched then: says
+    /// what the kernel would have said.
+    fn found(&mut self, node: NodeId, place: Place, cookie: u32) {
+        let Place { wd, name } = &place;
+        self.announced.push(&RawEvent { wd: *wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
+        self.relink(node, place);
     }
 
     /// Puts a watched directory at its new place.
     fn relink(&mut self, node: NodeId, to: Place) {
         let parent = self.tree.find(to.wd).filter(|parent| !self.tree.is_within(*parent, node));
         let Some(parent) = parent else {
-            self.departed.push(node);
+            self.departed.push((self.tree.wd(node), 0));
             return;
         };
+        self.moves.retain(|known| known.from.as_ref() != Some(&to));
+        let wd = self.tree.wd(node);
+        if let Some(at) = self.departed.iter().position(|(departed, _)| *departed == wd) {
+            self.departed.swap_remove(at);
+            self.retell(node);
+        }
         self.tree.relink(node, parent, &to.name);
         self.path_of = None;
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
@@ -261,8 +390,13 @@ impl Watcher {
             }
         }
         self.raise();
-        for arrival in std::mem::take(&mut self.waiting) {
-            self.arrive(arrival);
+        let is_below =
+            |place: &Place| self.tree.find(place.wd).is_some_and(|above| self.tree.is_within(above, node));
+        let below: Vec<Place> = self.waiting.keys().filter(|place| is_below(place)).cloned().collect();
+        for place in below {
+            if let Some(news) = self.waiting.remove(&place) {
+                self.arrive(Arrival { place, news, told: true });
+            }
         }
         // What was left out because of its path may have another one now.
         let below =
@@ -270,24 +404,41 @@ impl Watcher {
         let again: Vec<Place> = self.left_out.iter().filter(below).cloned().collect();
         for place in again {
             self.left_out.remove(&place);
-            self.arrive(Arrival { place, news: false });
+            self.arrive(Arrival { place, news: false, told: true });
+        }
+    }
+
+    /// Has all below announced again as soon as it can be read: what happened there was not reported.
+    fn retell(&mut self, top: NodeId) {
+        for node in self.tree.subtree(top) {
+            let flags = self.tree.flags_mut(node);
+            (flags.unscanned, flags.news) = (true, true);
         }
     }
 
     /// When the queue is empty: what waited for a later event waits no longer. `true` where that made
     /// something to handle or to report.
     pub(super) fn settle(&mut self) -> bool {
-        if self.waiting.is_empty() && self.departed.is_empty() && self.sightings.is_empty() {
+        let open = [self.waiting.len(), self.departed.len(), self.sightings.len(), self.guesses.len()];
+        if open == [0; 4] {
             return false;
         }
-        for arrival in std::mem::take(&mut self.waiting) {
-            self.arrive(arrival);
+        for (place, news) in std::mem::take(&mut self.waiting) {
+            self.arrive(Arrival { place, news, told: true });
         }
         if self.queue.is_empty() {
             self.waiting.clear();
             self.sightings.clear();
-            for node in std::mem::take(&mut self.departed) {
-                self.release(node);
+            for wd in std::mem::take(&mut self.guesses) {
+                let Some(node) = self.tree.find(wd) else { continue };
+                if !self.is_at(&self.system_path(node), wd) {
+                    self.departed.push((wd, 0));
+                }
+            }
+            for (wd, _) in std::mem::take(&mut self.departed) {
+                if let Some(node) = self.tree.find(wd) {
+                    self.release(node);
+                }
             }
         }
         !(self.queue.is_empty()
@@ -310,14 +461,23 @@ impl Watcher {
         }
     }
 
-    /// Whether the node or one above it was renamed to where nobody watches.
-    pub(super) fn has_departed(&self, node: NodeId) -> bool {
-        !self.departed.is_empty() && self.departed.iter().any(|top| self.tree.is_within(node, *top))
+    /// Remembers a directory that cannot be watched at its place now: it is tried again when its path has
+    /// changed, and when the queue is empty.
+    fn wait_for(&mut self, place: Place, news: bool) {
+        *self.waiting.entry(place).or_default() |= news;
     }
 
-    /// Whether a rename of the node or of one above it is still queued.
+    /// Whether the node or one above it was renamed to where nobody watches.
+    pub(super) fn has_departed(&self, node: NodeId) -> bool {
+        let is_departed = |above: NodeId| self.departed.iter().any(|(wd, _)| *wd == self.tree.wd(above));
+        !self.departed.is_empty() && self.tree.way_up(node).any(is_departed)
+    }
+
+    /// Whether the node's path is not true today: a rename of it or of one above it is still queued, or led
+    /// to where nobody watches.
     fn is_moving(&self, node: NodeId) -> bool {
-        self.queue.any_moves() && self.tree.way_up(node).any(|above| self.queue.moves(self.tree.wd(above)))
+        let queued = |above: NodeId| self.queue.moves(self.tree.wd(above));
+        self.has_departed(node) || self.queue.any_moves() && self.tree.way_up(node).any(queued)
     }
 
     /// Whether a new directory is not to be watched because its own path is excluded.

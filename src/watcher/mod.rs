@@ -30,7 +30,7 @@ use crate::sys::inotify::Inotify;
 use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
-use self::follow::{Arrival, Move, Place};
+use self::follow::{Move, Place};
 
 /// What the program was asked to watch, and how.
 #[derive(Debug)]
@@ -111,14 +111,20 @@ pub struct Watcher {
     unread: Vec<NodeId>,
     /// Watches of the set-up that still lack the events that reading a directory causes.
     unraised: Vec<i32>,
+    /// Up to here the events that were queued may come from before some directory was watched
+    /// ([`Queue::queued`]).
+    new_until: u64,
     /// Renames of directories, oldest first.
     moves: VecDeque<Move>,
-    /// Arrivals whose path is not true yet, for a rename above them is still queued.
-    waiting: Vec<Arrival>,
+    /// Directories that were not found at their place, or whose path is not true yet, and whether what is in
+    /// them is news.
+    waiting: HashMap<Place, bool>,
     /// Watched directories that were met where the tree does not have them yet.
     sightings: HashMap<i32, Place>,
-    /// Renamed to where nobody watches, or so it seems until the queue is empty.
-    departed: Vec<NodeId>,
+    /// Renamed to where nobody watches, or so it seems until the queue is empty; with the rename's cookie.
+    departed: Vec<(i32, u32)>,
+    /// Watches of directories that came back, perhaps, to where the tree has them.
+    guesses: Vec<i32>,
     /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
     left_out: HashSet<Place>,
     /// The node whose watch ended with the event that was returned last.
@@ -142,10 +148,12 @@ impl Watcher {
             retired: VecDeque::new(),
             unread: Vec::new(),
             unraised: Vec::new(),
+            new_until: 0,
             moves: VecDeque::new(),
-            waiting: Vec::new(),
+            waiting: HashMap::new(),
             sightings: HashMap::new(),
             departed: Vec::new(),
+            guesses: Vec::new(),
             left_out: HashSet::new(),
             ended: None,
             path: Vec::new(),
@@ -199,20 +207,21 @@ impl Watcher {
                 (self.path, self.path_of) = (path, None);
                 return Some(Item::Retired { watch, path: &self.path });
             }
-            let reported = match self.announced.take() {
-                Some(taken) => {
-                    self.report(&taken, true).map(|(watched, ends_wait)| (taken, watched, ends_wait))
-                }
+            let (taken, made_up) = match self.announced.take() {
+                Some(taken) => (taken, true),
                 None => match self.queue.take() {
-                    Some(taken) => {
-                        self.follow(&taken);
-                        self.report(&taken, false).map(|(watched, ends_wait)| (taken, watched, ends_wait))
+                    Some(mut taken) => {
+                        self.follow(&mut taken);
+                        if self.announce_before(&taken) {
+                            continue;
+                        }
+                        (taken, false)
                     }
                     None if self.settle() => continue,
                     None => return None,
                 },
             };
-            if let Some((taken, watched, ends_wait)) = reported {
+            if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
                 let Taken { wd, mask, cookie, .. } = taken;
                 let path = &self.path;
                 return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));

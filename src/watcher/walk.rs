@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_ONLYDIR, IN_OPEN};
 
@@ -153,12 +154,9 @@ impl Watcher {
     pub(super) fn raise(&mut self) {
         for wd in std::mem::take(&mut self.unraised) {
             let Some(node) = self.tree.find(wd) else { continue };
-            match self.add_watch(&self.system_path(node), self.kernel_mask()) {
-                Ok(found) if found == wd => continue,
-                Ok(found) if self.tree.find(found).is_none() => drop(self.inotify.rm_watch(found)),
-                _ => {}
+            if !self.is_at(&self.system_path(node), wd) {
+                self.unraised.push(wd);
             }
-            self.unraised.push(wd);
         }
     }
 
@@ -264,6 +262,17 @@ impl Watcher {
         Ok(Added::New(self.tree.insert(Some(parent), name, wd, flags)))
     }
 
+    /// Whether the directory at `path` is the one watched as `wd`.
+    pub(super) fn is_at(&self, path: &[u8], wd: i32) -> bool {
+        match self.add_watch(path, self.kernel_mask()) {
+            Ok(found) if found != wd && self.tree.find(found).is_none() => {
+                let _ = self.inotify.rm_watch(found);
+                false
+            }
+            found => found.is_ok_and(|found| found == wd),
+        }
+    }
+
     fn add_watch(&self, path: &[u8], mask: Mask) -> io::Result<i32> {
         let mut mask = mask | IN_ONLYDIR;
         if path.last() != Some(&b'/') {
@@ -284,9 +293,20 @@ impl Watcher {
 
     /// The entries of the directory at `path`; all, or the directories only. Their kinds are certain.
     pub(super) fn list(&mut self, path: &[u8], directories_only: bool) -> io::Result<Listing> {
+        let directory = directory::open(path)?;
+        self.list_open(&directory, path, directories_only)
+    }
+
+    /// The same of a directory that is open already.
+    pub(super) fn list_open(
+        &mut self,
+        directory: &OwnedFd,
+        path: &[u8],
+        directories_only: bool,
+    ) -> io::Result<Listing> {
         let mut path = path.to_vec();
         let mut listing = Listing::default();
-        self.reader.read(&path, |name, kind| {
+        self.reader.read(directory, |name, kind| {
             if !directories_only || matches!(kind, Kind::Directory | Kind::Unknown) {
                 listing.entries.push((listing.names.len(), name.len(), kind));
                 listing.names.extend_from_slice(name);
@@ -295,10 +315,10 @@ impl Watcher {
         if path.last() != Some(&b'/') {
             path.push(b'/');
         }
-        let directory = path.len();
+        let above = path.len();
         for &mut (at, length, ref mut kind) in &mut listing.entries {
             if *kind == Kind::Unknown {
-                path.truncate(directory);
+                path.truncate(above);
                 path.extend_from_slice(&listing.names[at..at + length]);
                 *kind = directory::kind(&path);
             }

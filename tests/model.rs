@@ -1,0 +1,368 @@
+//! The model: random operations on a tree while it is watched; the watcher's lines, replayed in their order,
+//! give a picture of the tree, and when all is quiet the picture is the tree.
+//!
+//! `MODEL_SEED`, `MODEL_RUNS` and `MODEL_STEPS` choose what is run, `MODEL_TOOL` another inotifywait: the
+//! reference must fail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// A small generator of our own, so that a seed means the same run for ever (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    /// Neighbouring seeds make unlike runs (splitmix64's mixing); zero is no state of xorshift.
+    fn new(seed: u64) -> Random {
+        let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        state = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        state = (state ^ state >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Random((state ^ state >> 31).max(1))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 33) as usize % bound
+    }
+}
+
+/// Names of directories, and of entries that are created, renamed and removed.
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// Names of entries that are only ever exchanged with one another: of an exchange, the lines cannot be told
+/// from those of two renames over something that is there.
+const EXCHANGED: [&str; 2] = ["X", "Y"];
+/// What a directory is called that is moved in from outside; it holds what `outside` makes.
+const MOVED_IN: &str = "in";
+
+fn directory(random: &mut Random, root: &Path) -> PathBuf {
+    let depth = random.below(4);
+    (0..depth).fold(root.to_owned(), |path, _| path.join(NAMES[random.below(NAMES.len())]))
+}
+
+fn entry(random: &mut Random, root: &Path) -> PathBuf {
+    let name = NAMES[random.below(NAMES.len())];
+    directory(random, root).join(name)
+}
+
+/// A directory outside the tree: `x`, `sub/y`.
+fn outside(elsewhere: &Path, number: u64) -> PathBuf {
+    let path = elsewhere.join(number.to_string());
+    fs::create_dir_all(path.join("sub")).unwrap();
+    fs::write(path.join("x"), "").unwrap();
+    fs::write(path.join("sub/y"), "").unwrap();
+    path
+}
+
+/// One operation; whether it succeeds is chance.
+fn step(random: &mut Random, root: &Path, elsewhere: &Path) {
+    let path = entry(random, root);
+    match random.below(24) {
+        0..4 => drop(fs::write(&path, "x")),
+        4..8 => drop(fs::create_dir(&path)),
+        8 => drop(fs::create_dir_all(entry(random, &path))),
+        9..14 => drop(fs::rename(&path, entry(random, root))),
+        14 => drop(fs::remove_file(&path)),
+        15 => drop(fs::remove_dir(&path)),
+        16 => drop(fs::remove_dir_all(&path)),
+        17 => drop(fs::hard_link(&path, entry(random, root))),
+        18 => drop(std::os::unix::fs::symlink("a", &path)),
+        19 => {
+            let path = directory(random, root).join(EXCHANGED[random.below(2)]);
+            match random.below(2) {
+                0 => drop(fs::create_dir(path)),
+                _ => drop(fs::write(path, "")),
+            }
+        }
+        20 | 21 => {
+            let one = directory(random, root).join(EXCHANGED[0]);
+            let other = directory(random, root).join(EXCHANGED[1]);
+            let _ = renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE);
+        }
+        22 => {
+            let from = outside(elsewhere, random.next());
+            let _ = fs::rename(from, directory(random, root).join(MOVED_IN));
+        }
+        _ => drop(fs::rename(&path, elsewhere.join(random.next().to_string()))),
+    }
+}
+
+/// Paths below the root, `/` before each name, and whether they are directories.
+type Tree = BTreeMap<Vec<u8>, bool>;
+
+/// What the lines say is there.
+#[derive(Default)]
+struct Picture {
+    tree: Tree,
+    /// What was renamed away and has not arrived, by cookie. What stood where one half of an exchange
+    /// arrived is kept in the tree, a NUL behind its path, until the other half takes it: it moves with
+    /// the directories above.
+    away: HashMap<u64, Tree>,
+}
+
+impl Picture {
+    fn take(&mut self, path: &[u8]) -> Tree {
+        let mut below = path.to_vec();
+        below.push(b'/');
+        let inside = |key: &[u8]| key == path || key.starts_with(&below);
+        let keys: Vec<Vec<u8>> = self.tree.keys().filter(|key| inside(key)).cloned().collect();
+        keys.into_iter()
+            .filter_map(|key| self.tree.remove(&key).map(|is| (key[path.len()..].to_vec(), is)))
+            .collect()
+    }
+
+    fn put(&mut self, path: &[u8], tree: Tree) {
+        for (key, directory) in tree {
+            self.tree.insert([path, &key].concat(), directory);
+        }
+    }
+
+    fn replay(&mut self, path: &[u8], events: &str, cookie: u64) {
+        let directory = events.ends_with(",ISDIR");
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let exchanged = EXCHANGED.iter().any(|other| other.as_bytes() == name);
+        match events.split(',').next().unwrap_or_default() {
+            "CREATE" => drop(self.tree.insert(path.to_vec(), directory)),
+            "DELETE" => drop(self.take(path)),
+            "MOVED_FROM" => {
+                let mut tree = self.take(&[path, b"\0"].concat());
+                if tree.is_empty() {
+                    tree = self.take(path);
+                }
+                self.away.insert(cookie, tree);
+            }
+            "MOVED_TO" => {
+                let there = self.take(path);
+                if exchanged && !there.is_empty() {
+                    self.put(&[path, b"\0"].concat(), there);
+                }
+                let tree = self.away.remove(&cookie).unwrap_or_else(|| {
+                    let mut tree = Tree::from([(b"".to_vec(), directory)]);
+                    if name == MOVED_IN.as_bytes() {
+                        for (path, directory) in [("/x", false), ("/sub", true), ("/sub/y", false)] {
+                            tree.insert(path.into(), directory);
+                        }
+                    }
+                    tree
+                });
+                self.put(path, tree);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is really there.
+fn read(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            let is_directory = entry.file_type().unwrap().is_dir();
+            let path = entry.path();
+            let relative = path.strip_prefix(root).unwrap().as_os_str().as_bytes();
+            tree.insert([b"/", relative].concat(), is_directory);
+            if is_directory {
+                pending.push(path);
+            }
+        }
+    }
+    tree
+}
+
+struct Line {
+    path: Vec<u8>,
+    events: String,
+    cookie: u64,
+}
+
+struct Watcher {
+    child: Child,
+    lines: Receiver<Line>,
+    errors: Receiver<String>,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Watcher {
+    fn start(root: &Path) -> Watcher {
+        let tool = std::env::var_os("MODEL_TOOL").unwrap_or(env!("CARGO_BIN_EXE_inotifywait").into());
+        let mut child = Command::new(tool)
+            .args(["-m", "-r", "-e", "create,delete,move", "--format", "%w%f%0%e%0%c%n%0", "--no-newline"])
+            .arg(root)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, errors) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let (sender, lines) = channel();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let prefix = root.as_os_str().len();
+        std::thread::spawn(move || {
+            let field = |stdout: &mut BufReader<_>| {
+                let mut bytes = Vec::new();
+                BufRead::read_until(stdout, 0, &mut bytes).ok()?;
+                bytes.pop().map(|_| bytes)
+            };
+            while let (Some(path), Some(events), Some(cookie)) =
+                (field(&mut stdout), field(&mut stdout), field(&mut stdout))
+            {
+                let events = String::from_utf8(events).unwrap();
+                let cookie = u64::from_str_radix(String::from_utf8(cookie).unwrap().trim(), 16).unwrap();
+                if sender.send(Line { path: path[prefix..].to_vec(), events, cookie }).is_err() {
+                    return;
+                }
+            }
+            let _ = stdout.read(&mut [0]);
+        });
+        let watcher = Watcher { child, lines, errors };
+        loop {
+            let line = watcher.errors.recv_timeout(BOUND).expect("a line on stderr");
+            if line == "Watches established." {
+                return watcher;
+            }
+        }
+    }
+
+    /// The lines up to the creation of `path`, which the caller caused.
+    fn until(&self, path: &[u8], mut each: impl FnMut(&Line)) {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    each(&line);
+                    if line.path == path {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("no line for {:?}", OsStr::from_bytes(path))
+                }
+            }
+        }
+    }
+}
+
+fn run(seed: u64, steps: usize) -> Result<(), String> {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let (root, elsewhere) = (directory.path().join("tree"), directory.path().join("elsewhere"));
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    let mut random = Random::new(seed);
+    for _ in 0..200 {
+        step(&mut random, &root, &elsewhere);
+    }
+    let mut picture = Picture { tree: read(&root), ..Picture::default() };
+    let watcher = Watcher::start(&root);
+    let threads = 1 + seed as usize % 3;
+    std::thread::scope(|scope| {
+        for thread in 0..threads as u64 {
+            let (root, elsewhere) = (&root, &elsewhere);
+            let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(thread + 1));
+            scope.spawn(move || {
+                for _ in 0..steps {
+                    step(&mut random, root, elsewhere);
+                    if random.below(200) == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    fs::write(root.join("end"), "").unwrap();
+    let mut lines = Vec::new();
+    let mut replay = |line: &Line| {
+        picture.replay(&line.path, &line.events, line.cookie);
+        lines.push(format!("{} {} {:x}", String::from_utf8_lossy(&line.path), line.events, line.cookie));
+    };
+    watcher.until(b"/end", &mut replay);
+
+    // All is quiet. What the watcher still has to say comes before what follows: every directory is watched,
+    // under its true path.
+    let tree = read(&root);
+    let directories: Vec<&Vec<u8>> = tree.iter().filter(|(_, is)| **is).map(|(path, _)| path).collect();
+    for path in &directories {
+        let path = root.join(OsStr::from_bytes(&path[1..]));
+        fs::write(path.join("probe"), "").unwrap();
+    }
+    fs::write(root.join("end-of-probes"), "").unwrap();
+    let mut probed: Vec<Vec<u8>> = Vec::new();
+    watcher.until(b"/end-of-probes", |line| match line.path.ends_with(b"/probe") {
+        true => probed.push(line.path.clone()),
+        false => replay(line),
+    });
+    picture.tree.remove(&b"/end-of-probes"[..]);
+
+    let mut wrong: Vec<String> = Vec::new();
+    let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let missing = tree.keys().filter(|path| !picture.tree.contains_key(*path));
+    wrong.extend(missing.map(|path| format!("missing {}", show(path))));
+    let gone = picture.tree.keys().filter(|path| !path.contains(&0) && !tree.contains_key(*path));
+    wrong.extend(gone.map(|path| format!("gone {}", show(path))));
+    for path in directories {
+        let probe = [path, &b"/probe"[..]].concat();
+        match probed.iter().filter(|found| **found == probe).count() {
+            1 => {}
+            count => wrong.push(format!("{count} probes in {}", show(path))),
+        }
+    }
+    while let Ok(line) = watcher.errors.try_recv() {
+        wrong.push(format!("stderr: {line}"));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    if let Some(file) = std::env::var_os("MODEL_LINES") {
+        fs::write(file, lines.join("\n")).unwrap();
+    }
+    wrong.truncate(20);
+    Err(format!("MODEL_SEED={seed} MODEL_STEPS={steps} ({threads} threads):\n{}", wrong.join("\n")))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn the_lines_replayed_are_the_tree() {
+    let steps = number("MODEL_STEPS").unwrap_or(2000) as usize;
+    let runs = number("MODEL_RUNS").unwrap_or(6);
+    let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seeds: Vec<u64> = match number("MODEL_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=runs / 2).chain((0..runs.div_ceil(2)).map(|run| fresh.wrapping_add(run))).collect(),
+    };
+    let failed: Vec<String> = seeds.into_iter().filter_map(|seed| run(seed, steps).err()).collect();
+    assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
+}
