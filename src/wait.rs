@@ -11,7 +11,6 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use crate::cli::{self, Output as Form, WaitOptions};
-use crate::filter::{Filter, Sense};
 use crate::format::Formatter;
 use crate::messages::{self, Messages};
 use crate::sink::Sink;
@@ -71,27 +70,17 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
             Formatter::new(&format, newline, timefmt.map(TimeFormat::new))
         }
     };
-    let mut watcher = Watcher::new(Settings {
-        events: options.events,
-        recursive: options.recursive,
-        follow: !options.no_dereference,
-        base: base.clone(),
-        filter: Filter::new(
-            options
-                .filter
-                .map(|filter| (filter.ere, if filter.include { Sense::Include } else { Sense::Exclude })),
-            options.targets.excluded,
-        ),
-    })
-    .map_err(|error| messages::no_inotify(&error))?;
+    let Settings { recursive, .. } = options.settings;
+    let settings = Settings { base: base.clone(), ..options.settings };
+    let mut watcher = Watcher::new(settings).map_err(|error| messages::no_inotify(&error))?;
     let quiet = options.quiet > 0;
     if !quiet {
-        messages.inform(match options.recursive {
+        messages.inform(match recursive {
             true => messages::SETTING_UP_RECURSIVELY,
             false => messages::SETTING_UP,
         });
     }
-    let operands = options.targets.paths;
+    let operands = options.paths;
     for operand in &operands {
         set_up(&mut watcher, operand).map_err(|error| {
             messages::no_watch("Couldn't watch", operand, &error, || watcher.needed(&operands))

@@ -11,7 +11,6 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use crate::cli::{self, WatchOptions};
-use crate::filter::{Filter, Sense};
 use crate::messages::{self, Messages};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
@@ -39,27 +38,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let failed = |what, on: &'static [u8]| move |error: io::Error| messages::failed(what, on, &error);
     let verbose = options.verbose > 0;
-    let mut watcher = Watcher::new(Settings {
-        events: options.events,
-        recursive: options.recursive,
-        follow: !options.no_dereference,
-        base: Vec::new(),
-        filter: Filter::new(
-            options
-                .filter
-                .map(|filter| (filter.ere, if filter.include { Sense::Include } else { Sense::Exclude })),
-            options.targets.excluded,
-        ),
-    })
-    .map_err(|error| messages::no_inotify(&error))?;
+    let Settings { recursive, events, .. } = options.settings;
+    let mut watcher = Watcher::new(options.settings).map_err(|error| messages::no_inotify(&error))?;
     let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
     let signals = signals.map_err(failed("Couldn't take", b"signals"))?;
     messages.inform(messages::ESTABLISHING);
-    let operands = options.targets.paths;
+    let operands = options.paths;
     let mut interrupted = false;
     for operand in &operands {
-        if verbose && options.recursive {
+        if verbose && recursive {
             messages.inform([b"Setting up watch(es) on ", &operand[..]].concat());
         }
         let mut more = watcher.watch(operand).map(|()| true);
@@ -77,7 +65,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         more.map_err(|error| {
             messages::no_watch("Failed to watch", operand, &error, || watcher.needed(&operands))
         })?;
-        if verbose && options.recursive {
+        if verbose && recursive {
             messages.inform([b"OK, ", &operand[..], b" is now being watched."].concat());
         }
     }
@@ -97,7 +85,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         messages.inform(format!("Will listen for events for {} seconds.", timeout.as_secs_f64()));
     }
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let table = Table { events: options.events, zero: options.zero, sort: options.sort };
+    let table = Table { events, zero: options.zero, sort: options.sort };
     let mut over = interrupted;
     loop {
         watcher.read().map_err(failed("Couldn't read", b"events"))?;

@@ -23,9 +23,12 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
+use crate::filter::{Filter, Sense};
+use crate::watcher::Settings;
 use options::{Kind, Opt, Tool};
 
-pub use targets::Targets;
+use targets::Targets;
+use values::all_if_none;
 pub use values::{Sort, SortKey};
 pub use wait::{Output, WaitOptions, wait};
 pub use watch::{WatchOptions, watch};
@@ -68,32 +71,8 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// `--exclude`, `--include` and their case-insensitive kin: which paths count.
-pub struct Filter {
-    /// Paths that match are kept; otherwise they are left out.
-    pub include: bool,
-    /// The expression as typed.
-    pub pattern: Vec<u8>,
-    /// Upper and lower case are the same.
-    pub ignore_case: bool,
-    /// The expression, compiled.
-    pub ere: Ere,
-}
-
-impl fmt::Debug for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Filter")
-            .field("include", &self.include)
-            .field("pattern", &String::from_utf8_lossy(&self.pattern))
-            .field("ignore_case", &self.ignore_case)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A command line whose every option is valid by itself.
 struct Line {
-    /// argv\[0\] as given.
-    program: Vec<u8>,
     matches: ArgMatches,
     /// getopt_long's complaint about what follows, ready to print. The reference still checks
     /// what it had read before it gives up.
@@ -121,7 +100,7 @@ impl Line {
             return Err(Exit::usage(message));
         }
         let broken_off = lexed.error.map(|error| [&program[..], b": ", &error, b"\n"].concat());
-        Ok(Line { program, matches, broken_off })
+        Ok(Line { matches, broken_off })
     }
 
     /// Judges the options together: `conflict` ends the program, `warnings` do not; but after a
@@ -265,32 +244,38 @@ fn filter_conflict(line: &Line) -> Option<&'static str> {
     }
 }
 
-/// The filter that was given, compiled; of several like it the last. At most one of the four
-/// options is there: see [`filter_conflict`].
+/// What is to be watched, and how. The filter is the last given of its kind; at most one of the four options is
+/// there: see [`filter_conflict`]. A warning is added for a `--fromfile` that cannot be opened.
 ///
 /// # Errors
 ///
-/// The message about a pattern that is no regular expression.
-fn filter(line: &Line) -> Result<Option<Filter>, &'static str> {
-    const FILTERS: [(&str, bool, bool); 4] = [
-        ("exclude", false, false),
-        ("excludei", false, true),
-        ("include", true, false),
-        ("includei", true, true),
+/// The message about a pattern that is no regular expression, or that there is nothing to watch.
+fn settings(line: &Line, warnings: &mut Vec<u8>) -> Result<(Vec<Vec<u8>>, Settings), &'static str> {
+    const FILTERS: [(&str, Sense, bool); 4] = [
+        ("exclude", Sense::Exclude, false),
+        ("excludei", Sense::Exclude, true),
+        ("include", Sense::Include, false),
+        ("includei", Sense::Include, true),
     ];
-    for (id, include, ignore_case) in FILTERS {
-        if let Some(pattern) = line.bytes(id) {
-            let ere = Ere::new(&pattern, ignore_case).map_err(|_| {
-                if include {
-                    "Error in `include' regular expression.\n"
-                } else {
-                    "Error in `exclude' regular expression.\n"
-                }
+    let mut pattern = None;
+    for (id, sense, ignore_case) in FILTERS {
+        if let Some(text) = line.bytes(id) {
+            let ere = Ere::new(&text, ignore_case).map_err(|_| match sense {
+                Sense::Exclude => "Error in `exclude' regular expression.\n",
+                Sense::Include => "Error in `include' regular expression.\n",
             })?;
-            return Ok(Some(Filter { include, pattern, ignore_case, ere }));
+            pattern = Some((ere, sense));
         }
     }
-    Ok(None)
+    let targets = Targets::gather(line, warnings)?;
+    let settings = Settings {
+        events: all_if_none(line.all("event")),
+        recursive: line.flag("recursive"),
+        follow: !line.flag("no-dereference"),
+        base: Vec::new(),
+        filter: Filter::new(pattern, targets.excluded),
+    };
+    Ok((targets.paths, settings))
 }
 
 #[cfg(test)]
@@ -336,18 +321,15 @@ mod tests {
             "@y",
         ])
         .unwrap();
-        assert_eq!(options.program, b"NAME");
-        assert_eq!(options.targets.paths, [&b"p"[..], b"-x", b"--"]);
-        assert_eq!(options.targets.excluded, [b"y"]);
-        assert_eq!(options.events, IN_OPEN | IN_CREATE);
+        assert_eq!(options.paths, [&b"p"[..], b"-x", b"--"]);
+        assert_eq!(options.settings.events, IN_OPEN | IN_CREATE);
         assert_eq!(options.timeout, Some(Duration::from_secs(2)));
         assert_eq!(options.quiet, 2);
-        assert!(options.recursive && options.no_dereference);
+        assert!(options.settings.recursive && !options.settings.follow);
         assert!(!options.monitor && !options.syslog && !options.daemon);
-        assert_eq!(
-            options.filter.map(|f| (f.include, f.pattern, f.ignore_case)),
-            Some((false, b"--".to_vec(), false))
-        );
+        let filter = &options.settings.filter;
+        assert!(filter.reports(b"a-b", false) && !filter.reports(b"a--b", false));
+        assert!(!filter.reports(b"y", false));
         assert_eq!(
             options.output,
             Output::Format { format: b"-%T=".to_vec(), newline: true, timefmt: Some(Vec::new()) }
@@ -359,9 +341,9 @@ mod tests {
     fn values_need_not_be_text() {
         let words = [&b"NAME"[..], b"--exclude=\xff", b"-o\xfe=", b"\xfd"];
         let options = wait(words.iter().map(|word| OsString::from_vec(word.to_vec()))).unwrap();
-        assert_eq!(options.filter.unwrap().pattern, b"\xff");
+        assert!(!options.settings.filter.reports(b"\xff", false));
         assert_eq!(options.outfile.unwrap(), b"\xfe=");
-        assert_eq!(options.targets.paths, [b"\xfd"]);
+        assert_eq!(options.paths, [b"\xfd"]);
     }
 
     #[test]

@@ -4,28 +4,19 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::options::Tool;
-use super::values::all_if_none;
-use super::{Exit, Filter, Line, Targets, filter, filter_conflict};
-use crate::event::Mask;
+use super::{Exit, Line, filter_conflict, settings};
+use crate::watcher::Settings;
 
 /// What inotifywait is to do.
 #[derive(Debug)]
 pub struct WaitOptions {
-    /// argv\[0\] as given.
-    pub program: Vec<u8>,
     /// To be written to stderr before anything else, also with `--quiet` and `--syslog`: whole
     /// lines, or nothing.
     pub warnings: Vec<u8>,
-    /// What to watch.
-    pub targets: Targets,
-    /// What to print. Never 0; [`LSDIR`](crate::event::LSDIR) may be among the bits.
-    pub events: Mask,
-    /// Watch what is below, too.
-    pub recursive: bool,
-    /// Watch a symbolic link, not what it points to.
-    pub no_dereference: bool,
-    /// Which paths count.
-    pub filter: Option<Filter>,
+    /// What to watch, in order; never empty, and no path is.
+    pub paths: Vec<Vec<u8>>,
+    /// How to watch it.
+    pub settings: Settings,
     /// How long to wait without an event; never zero. May be too long to be added to a clock.
     pub timeout: Option<Duration>,
     /// Go on after the first event. Set with `daemon`, too.
@@ -78,10 +69,8 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     }
     line.judge(conflict, &warnings)?;
 
-    let failed = |warnings: &[u8], message: &str| Exit::usage([warnings, message.as_bytes()].concat());
-    let filter = filter(&line).map_err(|message| failed(&warnings, message))?;
-    let targets = Targets::gather(&line, &mut warnings);
-    let targets = targets.map_err(|message| failed(&warnings, message))?;
+    let (paths, settings) = settings(&line, &mut warnings)
+        .map_err(|message| Exit::usage([&warnings, message.as_bytes()].concat()))?;
 
     let daemon = line.flag("daemon");
     let output = match line.bytes("format") {
@@ -92,11 +81,8 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         None => Output::Default,
     };
     Ok(WaitOptions {
-        targets,
-        events: all_if_none(line.all("event")),
-        recursive: line.flag("recursive"),
-        no_dereference: line.flag("no-dereference"),
-        filter,
+        paths,
+        settings,
         timeout: line.last("timeout").flatten(),
         monitor: daemon || line.flag("monitor"),
         daemon,
@@ -105,7 +91,6 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         outfile: line.bytes("outfile"),
         output,
         warnings,
-        program: line.program,
     })
 }
 

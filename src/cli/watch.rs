@@ -5,26 +5,18 @@ use std::time::Duration;
 
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
-use super::{Exit, Filter, Line, Targets, filter, filter_conflict};
-use crate::event::Mask;
+use super::{Exit, Line, filter_conflict, settings};
+use crate::watcher::Settings;
 
 /// What inotifywatch is to do.
 #[derive(Debug)]
 pub struct WatchOptions {
-    /// argv\[0\] as given.
-    pub program: Vec<u8>,
     /// To be written to stderr before anything else: whole lines, or nothing.
     pub warnings: Vec<u8>,
-    /// What to watch.
-    pub targets: Targets,
-    /// What to count. Never 0; [`LSDIR`](crate::event::LSDIR) may be among the bits.
-    pub events: Mask,
-    /// Watch what is below, too.
-    pub recursive: bool,
-    /// Watch a symbolic link, not what it points to.
-    pub no_dereference: bool,
-    /// Which paths count.
-    pub filter: Option<Filter>,
+    /// What to watch, in order; never empty, and no path is.
+    pub paths: Vec<Vec<u8>>,
+    /// How to watch it.
+    pub settings: Settings,
     /// How long to count; never zero. May be too long to be added to a clock.
     pub timeout: Option<Duration>,
     /// How often `--verbose` was given.
@@ -53,23 +45,18 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit>
     };
     line.judge(conflict, &[])?;
 
-    let filter = filter(&line).map_err(Exit::usage)?;
     let mut warnings = Vec::new();
-    let targets = Targets::gather(&line, &mut warnings)
+    let (paths, settings) = settings(&line, &mut warnings)
         .map_err(|message| Exit::usage([&warnings, message.as_bytes()].concat()))?;
 
     Ok(WatchOptions {
-        targets,
-        events,
-        recursive: line.flag("recursive"),
-        no_dereference: line.flag("no-dereference"),
-        filter,
+        paths,
+        settings,
         timeout: line.last("timeout").flatten(),
         verbose: line.count("verbose"),
         zero: line.flag("zero"),
         sort,
         warnings,
-        program: line.program,
     })
 }
 
