@@ -1,4 +1,5 @@
 # make test      the whole test suite, with what it needs installed
+# make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 
@@ -18,7 +19,9 @@ TOOLS = inotifywait inotifywatch
 # What the tests use besides cargo: Debian's package and the command that tells whether it is there.
 TEST_NEEDS = inotify-tools:inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc tzdata:/usr/share/zoneinfo/Europe/Berlin
 
-.PHONY: all test test-needs install uninstall
+.PHONY: all test test-needs soak install uninstall
+
+RUNS = 100
 
 all:
 	$(CARGO) build --release
@@ -29,6 +32,9 @@ test: test-needs
 	SKIPPED_TESTS=$(CURDIR)/target/skipped $(CARGO) test
 	@if [ -s target/skipped ]; then cat target/skipped; fi; \
 	echo "tests skipped for lack of a tool: $$(cat target/skipped 2>/dev/null | wc -l)"
+
+soak:
+	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \

@@ -74,9 +74,9 @@ impl Sink {
         self.length >= LIMIT
     }
 
-    /// Puts another output in the place of this one; what is kept goes there.
-    pub fn redirect(&mut self, output: Output) {
-        self.output = output;
+    /// Puts another output in the place of this one, which is returned; what is kept goes there.
+    pub fn redirect(&mut self, output: Output) -> Output {
+        std::mem::replace(&mut self.output, output)
     }
 
     /// Where it goes.

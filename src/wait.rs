@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libc::IN_MODIFY;
+use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
@@ -14,7 +14,7 @@ use crate::cli::{self, Output as Form, WaitOptions};
 use crate::format::Formatter;
 use crate::messages::{self, Messages};
 use crate::sink::Sink;
-use crate::sys::output::Output;
+use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
 use crate::timefmt::TimeFormat;
 use crate::watcher::{Item, Problem, Settings, Watcher};
@@ -82,14 +82,15 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     }
     let operands = options.paths;
     for operand in &operands {
-        set_up(&mut watcher, operand).map_err(|error| {
+        let result = set_up(&mut watcher, operand);
+        while let Some(problem) = watcher.problem() {
+            tell(&problem, quiet, messages);
+        }
+        result.map_err(|error| {
             messages::no_watch("Couldn't watch", operand, &error, || watcher.needed(&operands))
         })?;
     }
     watcher.establish();
-    while let Some(problem) = watcher.problem() {
-        tell(&problem, quiet, messages);
-    }
     let mut signals = None;
     if let Some(background) = background {
         signals = Some(Signals::take(&[Signal::SIGHUP]).map_err(failed("Couldn't take", b"SIGHUP"))?);
@@ -102,8 +103,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     // With -qq an outfile is made and stays empty.
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
     let (monitor, timeout) = (options.monitor, options.timeout);
-    let deadline = None;
-    Wait { watcher, sink, formatter, signals, outfile, base, monitor, quiet, timeout, deadline }.run(messages)
+    let (deadline, own_path) = (None, Vec::new());
+    Wait { watcher, sink, formatter, signals, outfile, base, own_path, monitor, quiet, timeout, deadline }
+        .run(messages)
 }
 
 fn tell(problem: &Problem, quiet: bool, messages: &Messages) {
@@ -132,6 +134,8 @@ struct Wait {
     signals: Option<Signals>,
     outfile: Option<Vec<u8>>,
     base: Vec<u8>,
+    /// Where our own writing was last seen.
+    own_path: Vec<u8>,
     monitor: bool,
     quiet: bool,
     timeout: Option<Duration>,
@@ -181,9 +185,15 @@ impl Wait {
             }
             if let Some(sink) = &mut self.sink {
                 // What is written here would be reported for ever if it were watched.
-                let path = || process::absolute(&self.base, event.path);
-                if event.mask & IN_MODIFY != 0 && sink.output().is_file(path) {
-                    continue;
+                if let Some(file) = sink.output().file().filter(|_| event.mask & IN_MODIFY != 0) {
+                    let here = file.is_at(&process::absolute(&self.base, event.path));
+                    if here == Some(true) {
+                        event.path.clone_into(&mut self.own_path);
+                    }
+                    // Where nothing is, it was renamed after the event.
+                    if here == Some(true) || here.is_none() && event.path == self.own_path {
+                        continue;
+                    }
                 }
                 sink.add(|record| self.formatter.append(&event, record));
             }
@@ -244,9 +254,21 @@ impl Wait {
     /// After a log rotation: goes on in a new file.
     fn reopen(&mut self, messages: &Messages) {
         let (Some(path), Some(sink)) = (&self.outfile, &mut self.sink) else { return };
-        match open_outfile(path) {
-            Ok(output) => sink.redirect(output),
-            Err(message) => messages.error(message),
+        let reopen = || {
+            open_outfile(path).map(|new| {
+                let files = [new.file(), sink.output().file()];
+                drop(sink.redirect(new));
+                files
+            })
+        };
+        let is_own = |done: &Result<[Option<FileId>; 2], _>, mask, path: &[u8]| {
+            let path = process::absolute(&self.base, path);
+            let is_at = |file: &FileId| file.is_at(&path) == Some(true);
+            mask & (IN_CREATE | IN_OPEN | IN_CLOSE_WRITE) != 0
+                && done.as_ref().is_ok_and(|files| files.iter().flatten().any(is_at))
+        };
+        if let Err(message) = self.watcher.unseen(reopen, is_own) {
+            messages.error(message);
         }
     }
 }

@@ -62,6 +62,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             }
             more = watcher.walk();
         }
+        while let Some(problem) = watcher.problem() {
+            tell(&problem, messages);
+        }
         more.map_err(|error| {
             messages::no_watch("Failed to watch", operand, &error, || watcher.needed(&operands))
         })?;
@@ -70,9 +73,6 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         }
     }
     watcher.establish();
-    while let Some(problem) = watcher.problem() {
-        tell(&problem, messages);
-    }
     let mut stats = Stats::default();
     for (watch, _) in watcher.paths() {
         stats.add(watch);
@@ -86,7 +86,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     }
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let table = Table { events, zero: options.zero, sort: options.sort };
-    let mut over = interrupted;
+    let (mut over, mut wanted) = (interrupted, false);
     loop {
         watcher.read().map_err(failed("Couldn't read", b"events"))?;
         while let Some(item) = watcher.next() {
@@ -97,6 +97,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
                 Item::Problem(problem) => tell(&problem, messages),
             }
         }
+        if std::mem::take(&mut wanted) {
+            print(&stats, &watcher, &table, true, messages)?;
+        }
         if over {
             return print(&stats, &watcher, &table, false, messages);
         }
@@ -106,9 +109,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         ];
         over = !process::wait_for(&mut fds, deadline).map_err(failed("Couldn't wait for", b"events"))?;
         while let Some(signal) = signals.next() {
+            // What happened before the signal is in the kernel's queue, and counts.
             match signal {
-                Signal::SIGUSR1 => print(&stats, &watcher, &table, true, messages)?,
-                // What happened before the signal is in the kernel's queue, and counts.
+                Signal::SIGUSR1 => wanted = true,
                 _ => over = true,
             }
         }

@@ -22,14 +22,20 @@ pub enum Kind {
 
 /// Calls `with` with `path` in a form that system calls take, however long it is.
 ///
-/// A path that does not fit PATH_MAX is opened piece by piece, and `with` gets
-/// `/proc/self/fd/N/.` for a directory. `EINVAL` where the path contains a NUL.
+/// The directory of a path that does not fit PATH_MAX is opened piece by piece, and `with` gets
+/// `/proc/self/fd/N/` and the last component. `EINVAL` where the path contains a NUL.
 pub fn with_path<T>(path: &[u8], with: impl FnOnce(&CStr) -> io::Result<T>) -> io::Result<T> {
-    let path = CString::new(path).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    if path.count_bytes() < libc::PATH_MAX as usize {
-        return with(&path);
+    let nul = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    if path.len() < libc::PATH_MAX as usize {
+        return with(&CString::new(path).map_err(nul)?);
     }
-    with(&through(&open_deep(path.as_bytes())?))
+    // A slash at the end belongs to the last component: a link before it is followed.
+    let name_end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let name_at = path[..name_end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (above, name) = path.split_at(name_at);
+    let directory = open_deep(above)?;
+    let link = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
+    with(&CString::new(link).map_err(nul)?)
 }
 
 /// A path to an open directory, wherever it is now.

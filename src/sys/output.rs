@@ -1,6 +1,5 @@
 //! Where records are written: stdout, whatever it is, or a file.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,6 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
 
+use crate::sys::directory;
+
 /// POSIX: a write of no more bytes than this to a pipe is not mixed with other writers'.
 pub const PIPE_BUF: usize = libc::PIPE_BUF;
 
@@ -22,8 +23,7 @@ pub struct Output {
     manner: Manner,
     /// A reader that closed will not come back: an anonymous pipe, a socket, a terminal.
     final_hangup: bool,
-    /// Device and inode of a regular file.
-    file: Option<(u64, u64)>,
+    file: Option<FileId>,
 }
 
 /// How to write without blocking.
@@ -39,7 +39,7 @@ enum Manner {
 }
 
 impl Output {
-    /// Stdout. EBADF where it is closed.
+    /// Stdout. Where it was closed it is /dev/null: Rust's start-up sees to that.
     pub fn stdout() -> io::Result<Output> {
         let shared = io::stdout().as_fd().try_clone_to_owned()?;
         let status = fstat(&shared)?;
@@ -76,7 +76,7 @@ impl Output {
 
     fn new(fd: OwnedFd, manner: Manner, final_hangup: bool, status: &FileStat) -> Output {
         let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        let file = regular.then_some((status.st_dev, status.st_ino));
+        let file = regular.then(|| FileId::of(status));
         Output { fd, manner, final_hangup, file }
     }
 
@@ -107,10 +107,28 @@ impl Output {
         self.final_hangup
     }
 
-    /// Whether this is the regular file at `path`, by whatever name. `path` is asked for only if it is one.
-    pub fn is_file<'a>(&self, path: impl FnOnce() -> Cow<'a, [u8]>) -> bool {
-        let Some(file) = self.file else { return false };
-        stat(path().as_ref()).is_ok_and(|status| (status.st_dev, status.st_ino) == file)
+    /// Which regular file it is, if it is one: then its own writes may be among what is watched.
+    pub fn file(&self) -> Option<FileId> {
+        self.file
+    }
+}
+
+/// A file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(status: &FileStat) -> FileId {
+        FileId { device: status.st_dev, inode: status.st_ino }
+    }
+
+    /// Whether it is at `path`; `None` where nothing is.
+    pub fn is_at(self, path: &[u8]) -> Option<bool> {
+        let status = directory::with_path(path, |path| Ok(stat(path)?)).ok()?;
+        Some(FileId::of(&status) == self)
     }
 }
 

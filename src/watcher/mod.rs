@@ -193,6 +193,23 @@ impl Watcher {
         self.queue.fill(&self.inotify)
     }
 
+    /// Does something whose own events are not to be reported: `is_own` tells which of those that come
+    /// meanwhile are, by mask and path.
+    pub fn unseen<T>(&mut self, act: impl FnOnce() -> T, is_own: impl Fn(&T, Mask, &[u8]) -> bool) -> T {
+        self.pull();
+        let mark = self.queue.mark();
+        let done = act();
+        self.pull();
+        let tree = &self.tree;
+        self.queue.drop_since(mark, |event| {
+            let Some(node) = tree.find(event.wd) else { return false };
+            let mut path = tree.path(node);
+            path.extend_from_slice(event.name);
+            is_own(&done, event.mask, &path)
+        });
+        done
+    }
+
     /// The next thing to report of what was read; `None` when all of it was handled.
     #[allow(clippy::should_implement_trait)] // the items borrow from the watcher
     pub fn next(&mut self) -> Option<Item<'_>> {

@@ -1,0 +1,76 @@
+# bash completion for inotifywait(1) and inotifywatch(1)                 -*- shell-script -*-
+#
+# Needs nothing but bash; where the bash-completion package is installed, that loads this file when it is
+# needed. Where a file is wanted nothing is offered here, and bash completes its name (-o default), which
+# it does with regard to quotes, `~` and blanks.
+
+_inotify_tools()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} option='' head='' letters word
+    local events='access modify attrib close_write close_nowrite close open moved_to moved_from move
+        move_self create delete delete_self unmount lsdir'
+    local keys='total access modify attrib close_write close_nowrite open moved_to moved_from
+        move_self create delete delete_self unmount'
+    local options='-h --help -e --event -t --timeout -r --recursive -I --inotify -P --no-dereference
+        --fromfile --exclude --excludei --include --includei -V --version'
+    case ${1##*/} in
+        inotifywatch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending' ;;
+        *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
+            --no-newline --timefmt -o --outfile' ;;
+    esac
+    COMPREPLY=()
+
+    # Behind `--` there are only paths.
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ $word == -- ]] && return
+    done
+
+    # The option whose value is wanted: it is a word of its own, or before `=`, or a letter with the value
+    # behind it. bash takes `--event=create` for three words if COMP_WORDBREAKS has the `=`, which it has
+    # unless the user took it out.
+    local cluster="^(-[^-$letters]*([$letters]))(.*)$"
+    if [[ $2 == @* ]]; then
+        # The word to complete; in COMP_WORDS, the `@` may be a word of its own.
+        option=--outfile head=@ cur=${2#@}
+    elif [[ $cur == = ]]; then
+        option=$prev cur=''
+    elif [[ $prev == = ]] && ((COMP_CWORD > 2)); then
+        option=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
+        option=-${BASH_REMATCH[2]}
+    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile) ]]; then
+        option=$prev
+    elif [[ $cur == --*=* ]]; then
+        option=${cur%%=*} head=$option= cur=${cur#*=}
+    elif [[ $cur =~ $cluster ]]; then
+        option=-${BASH_REMATCH[2]} head=${BASH_REMATCH[1]} cur=${BASH_REMATCH[3]}
+    fi
+
+    case $option in
+        '')
+            case $cur in
+                -*) option=options ;;
+                *) return ;;
+            esac
+            ;;
+        -e | --event)
+            [[ $cur == *,* ]] && head+=${cur%,*}, cur=${cur##*,}
+            ;;
+    esac
+    case $option in
+        -o | --outfile | --fromfile)
+            # Alone in its word, a name is better completed by bash itself.
+            [[ $head ]] || return
+            compopt -o filenames 2>/dev/null
+            while IFS= read -r word; do
+                COMPREPLY+=("$head$word")
+            done < <(compgen -f -- "$cur")
+            ;;
+        options) COMPREPLY=($(compgen -W "$options" -- "$cur")) ;;
+        -e | --event) COMPREPLY=($(compgen -P "$head" -W "$events" -- "$cur")) ;;
+        -[ad] | --*cending) COMPREPLY=($(compgen -P "$head" -W "$keys" -- "$cur")) ;;
+    esac
+    # What is not a file is not completed as if it were one.
+    ((${#COMPREPLY[@]})) || compopt +o default 2>/dev/null
+} &&
+    complete -o default -F _inotify_tools inotifywait inotifywatch

@@ -1,0 +1,522 @@
+//! What the tests that run the programs share: a process that is watched while it runs, with a
+//! bound on every wait, and that shows all there is to see when something does not come true.
+
+// No test uses all of it; what cannot be had here makes a test fail, and panicking is how.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// Nothing takes longer than this unless it is broken.
+pub const BOUND: Duration = Duration::from_secs(20);
+/// Between two looks at something that only a look can tell.
+const GLANCE: Duration = Duration::from_millis(2);
+/// The user and group `nobody`.
+const NOBODY: u32 = 65534;
+
+/// Whether `tool`, a command or the absolute path of a file, is there. A test that lacks it returns at once and
+/// counts as skipped; in CI it fails.
+pub fn need(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // An absolute path stays itself when it is joined.
+    std::env::split_paths(&path).any(|at| at.join(tool).exists()) || skip(&format!("{tool} is not installed"))
+}
+
+/// Says that the running test is skipped; always `false`.
+pub fn skip(reason: &str) -> bool {
+    let line = format!("SKIPPED: {}: {reason}\n", thread::current().name().unwrap_or("a test"));
+    assert!(std::env::var_os("CI").is_none(), "{line}");
+    let _ = io::stderr().write_all(line.as_bytes());
+    if let Some(list) = std::env::var_os("SKIPPED_TESTS") {
+        let mut list = fs::File::options().append(true).create(true).open(list).unwrap();
+        list.write_all(line.as_bytes()).unwrap();
+    }
+    false
+}
+
+/// Whether this process may do what only root may.
+pub fn is_root() -> bool {
+    // /proc/self belongs to the effective user.
+    fs::metadata("/proc/self").is_ok_and(|status| status.uid() == 0)
+}
+
+/// Whether the test can be run as root.
+pub fn need_root() -> bool {
+    is_root() || skip("not root")
+}
+
+/// A directory of the test's own, open to every user.
+pub fn tempdir() -> TempDir {
+    open_to_all(tempfile::tempdir().unwrap())
+}
+
+/// The same where files are made fastest, for tests that make thousands.
+pub fn fast_tempdir() -> TempDir {
+    open_to_all(tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+}
+
+fn open_to_all(dir: TempDir) -> TempDir {
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    dir
+}
+
+/// The path of one of the two programs.
+pub fn binary(tool: &str) -> &'static str {
+    match tool {
+        "inotifywait" => env!("CARGO_BIN_EXE_inotifywait"),
+        "inotifywatch" => env!("CARGO_BIN_EXE_inotifywatch"),
+        other => panic!("no program {other}"),
+    }
+}
+
+/// `inotifywait` with arguments, to be started in `dir`.
+pub fn inotifywait<A: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = A>) -> Command {
+    command(dir, binary("inotifywait"), arguments)
+}
+
+/// `inotifywatch` with arguments, to be started in `dir`.
+pub fn inotifywatch<A: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = A>) -> Command {
+    command(dir, binary("inotifywatch"), arguments)
+}
+
+/// Any program, with nothing on stdin and stdout and stderr collected unless the caller wants it otherwise.
+pub fn command<A: AsRef<OsStr>>(
+    dir: &Path,
+    program: &str,
+    arguments: impl IntoIterator<Item = A>,
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(dir).env("LC_ALL", "C").env_remove("POSIXLY_CORRECT");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// `sh -c script`, in which `"$@"` is a program and its arguments.
+pub fn wrapped<A: AsRef<OsStr>>(
+    dir: &Path,
+    script: &str,
+    tool: &str,
+    arguments: impl IntoIterator<Item = A>,
+) -> Command {
+    let mut command = command(dir, "sh", ["-c", script, "sh", binary(tool)]);
+    command.args(arguments);
+    command
+}
+
+/// `tool` with arguments as an ordinary user, also where the test is root's. `dir` gets a copy of the
+/// program, which may stand where others cannot read.
+pub fn as_nobody<A: AsRef<OsStr>>(dir: &Path, tool: &str, arguments: impl IntoIterator<Item = A>) -> Command {
+    let copy = dir.join(tool);
+    if !copy.exists() {
+        // By another process: a descriptor open for writing here is inherited, for a moment, by what another
+        // test starts, and then the copy cannot be run (ETXTBSY).
+        assert!(Command::new("cp").arg(binary(tool)).arg(&copy).status().unwrap().success());
+    }
+    let mut command = command(dir, copy.to_str().unwrap(), arguments);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+/// Waits until `done`; `false` when it takes too long.
+pub fn wait_until(mut done: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while !done() {
+        if start.elapsed() > BOUND {
+            return false;
+        }
+        thread::sleep(GLANCE);
+    }
+    true
+}
+
+/// A stream's contents so far, read by a thread.
+#[derive(Clone, Default)]
+pub struct Collected(Arc<Mutex<(Vec<u8>, bool)>>);
+
+impl Collected {
+    /// Reads to the end, or until reading fails (EIO: the end of a terminal).
+    pub fn from(mut stream: impl Read + Send + 'static) -> Collected {
+        let collected = Collected(Arc::new(Mutex::new((Vec::new(), true))));
+        let ours = collected.clone();
+        thread::spawn(move || {
+            let mut chunk = vec![0; 64 * 1024];
+            loop {
+                match stream.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(length) => ours.0.lock().unwrap().0.extend_from_slice(&chunk[..length]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+            ours.0.lock().unwrap().1 = false;
+        });
+        collected
+    }
+
+    /// All that came so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().0.clone()
+    }
+
+    /// Whether more may come.
+    pub fn is_open(&self) -> bool {
+        self.0.lock().unwrap().1
+    }
+
+    /// The whole lines that came so far, without their ends.
+    pub fn lines(&self) -> Vec<String> {
+        lines(&self.bytes())
+    }
+
+    fn contains(&self, part: &str) -> bool {
+        contains(&self.0.lock().unwrap().0, part.as_bytes())
+    }
+}
+
+/// A process that runs. It is killed, and its process group with it, when this goes out of scope.
+pub struct Running {
+    child: Child,
+    /// What was started, for a person.
+    shown: String,
+    dir: PathBuf,
+    /// What it printed; empty where the test gave it a stdout of its own.
+    pub stdout: Collected,
+    /// What it said.
+    pub stderr: Collected,
+    /// Its stdin, where that is a pipe.
+    pub stdin: Option<ChildStdin>,
+}
+
+impl Running {
+    /// Starts a command, in a process group of its own.
+    pub fn start(mut command: Command) -> Running {
+        let dir = command.get_current_dir().unwrap_or(Path::new(".")).to_path_buf();
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let mut shown =
+            words.map(|word| word.as_bytes().escape_ascii().to_string()).collect::<Vec<_>>().join(" ");
+        if shown.len() > 2000 {
+            shown = format!("{}…", shown.chars().take(2000).collect::<String>());
+        }
+        let mut child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        // With it go the test's copies of the descriptors that it was given.
+        drop(command);
+        let stdout = child.stdout.take().map(Collected::from).unwrap_or_default();
+        let stderr = child.stderr.take().map(Collected::from).unwrap_or_default();
+        let stdin = child.stdin.take();
+        Running { child, shown, dir, stdout, stderr, stdin }
+    }
+
+    /// Starts a command and waits until its watches stand.
+    #[track_caller]
+    pub fn ready(command: Command) -> Running {
+        let mut running = Running::start(command);
+        running.wait_ready();
+        running
+    }
+
+    /// Waits until it says that its watches stand.
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
+        const LINES: [&str; 2] = ["Watches established.\n", "now collecting statistics.\n"];
+        self.wait("readiness", |run| {
+            LINES.iter().any(|line| run.stderr.contains(line) || run.stdout.contains(line))
+        });
+    }
+
+    /// Waits for a whole line on stdout.
+    #[track_caller]
+    pub fn expect_line(&mut self, line: &str) {
+        self.wait(&format!("the line {line:?}"), |run| run.stdout.lines().iter().any(|found| found == line));
+    }
+
+    /// Waits until what was printed so far is as wanted.
+    #[track_caller]
+    pub fn expect(&mut self, what: &str, mut wanted: impl FnMut(&[String]) -> bool) {
+        self.wait(what, |run| wanted(&run.stdout.lines()));
+    }
+
+    /// Waits for words on stderr.
+    #[track_caller]
+    pub fn expect_message(&mut self, part: &str) {
+        self.wait(&format!("the message {part:?}"), |run| run.stderr.contains(part));
+    }
+
+    /// Waits for anything; its end before that fails the test.
+    #[track_caller]
+    pub fn wait(&mut self, what: &str, mut done: impl FnMut(&mut Running) -> bool) {
+        let mut ended = false;
+        let waited = wait_until(|| {
+            // In this order: what it did last counts.
+            let over = self.has_ended() && !self.stdout.is_open() && !self.stderr.is_open();
+            let good = done(self);
+            ended = over && !good;
+            good || over
+        });
+        if ended {
+            self.fail(&format!("it ended before {what}"));
+        }
+        if !waited {
+            self.fail(&format!("waited {BOUND:?} for {what} in vain"));
+        }
+    }
+
+    /// Waits until it sleeps with nothing left to read: events are queued, and a sleeper is woken, before the
+    /// call that caused them returns, so who is asleep in poll(2) has read them all. Seen twice, with no switch
+    /// between, lest a pause be taken for that.
+    #[track_caller]
+    pub fn wait_asleep(&mut self) {
+        let mut before = None;
+        self.wait("its sleep", |run| {
+            let now = sleep_of(run.pid());
+            let same = now.is_some() && now == before;
+            before = now;
+            if !same {
+                thread::sleep(4 * GLANCE);
+            }
+            same
+        });
+    }
+
+    /// Sends a signal to it alone.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Sends a signal to it and all that it started.
+    pub fn signal_all(&self, signal: Signal) {
+        killpg(self.pid(), signal).unwrap();
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it ends by itself and all who have its streams have closed them.
+    #[track_caller]
+    pub fn finish(mut self) -> Ended {
+        drop(self.stdin.take());
+        if !wait_until(|| self.has_ended() && !self.stdout.is_open() && !self.stderr.is_open()) {
+            self.fail(&format!("waited {BOUND:?} for its end in vain"));
+        }
+        Ended {
+            status: self.child.wait().unwrap(),
+            stdout: self.stdout.bytes(),
+            stderr: self.stderr.bytes(),
+            shown: self.shown.clone(),
+            dir: self.dir.clone(),
+        }
+    }
+
+    /// Ends it by SIGTERM.
+    #[track_caller]
+    pub fn stop(self) -> Ended {
+        self.signal(Signal::SIGTERM);
+        self.finish()
+    }
+
+    /// Fails the test with all there is to see.
+    #[track_caller]
+    pub fn fail(&mut self, why: &str) -> ! {
+        let status = self.child.try_wait().unwrap();
+        let status = status.map_or("still running".to_owned(), |status| status.to_string());
+        panic!("{}", report(why, &self.shown, &self.dir, &status, &self.stdout.bytes(), &self.stderr.bytes()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// A process that has ended.
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it said.
+    pub stderr: Vec<u8>,
+    shown: String,
+    dir: PathBuf,
+}
+
+impl Ended {
+    /// It exited with this status.
+    #[track_caller]
+    pub fn code(&self, code: i32) -> &Ended {
+        self.check(&format!("exit status {code}"), self.status.code() == Some(code))
+    }
+
+    /// It was killed by this signal.
+    #[track_caller]
+    pub fn killed_by(&self, signal: Signal) -> &Ended {
+        self.check(&format!("death by {signal}"), self.status.signal() == Some(signal as i32))
+    }
+
+    /// It printed this.
+    #[track_caller]
+    pub fn printed(&self, text: impl AsRef<[u8]>) -> &Ended {
+        let text = text.as_ref();
+        self.check(&format!("on stdout {:?}", text.escape_ascii().to_string()), self.stdout == text)
+    }
+
+    /// It said this.
+    #[track_caller]
+    pub fn said(&self, text: impl AsRef<[u8]>) -> &Ended {
+        let text = text.as_ref();
+        self.check(&format!("on stderr {:?}", text.escape_ascii().to_string()), self.stderr == text)
+    }
+
+    /// Its whole lines on stdout.
+    pub fn lines(&self) -> Vec<String> {
+        lines(&self.stdout)
+    }
+
+    /// Fails the test, with all there is to see, unless something holds.
+    #[track_caller]
+    pub fn check(&self, wanted: &str, holds: bool) -> &Ended {
+        let status = self.status.to_string();
+        let shown = || report(wanted, &self.shown, &self.dir, &status, &self.stdout, &self.stderr);
+        assert!(holds, "wanted: {}", shown());
+        self
+    }
+}
+
+fn report(why: &str, shown: &str, dir: &Path, status: &str, stdout: &[u8], stderr: &[u8]) -> String {
+    format!(
+        "{why}\ncommand: {shown}\nstatus: {status}\ndirectory {}:\n{}\nstdout:\n{}\nstderr:\n{}\n",
+        dir.display(),
+        listing(dir),
+        some(stdout),
+        some(stderr)
+    )
+}
+
+/// What a person can read of bytes, not all of it where it is much.
+fn some(bytes: &[u8]) -> String {
+    const MUCH: usize = 8000;
+    let skipped = bytes.len().saturating_sub(MUCH);
+    let text = String::from_utf8_lossy(&bytes[skipped..]).into_owned();
+    if skipped > 0 { format!("[{skipped} bytes before]\n{text}") } else { text }
+}
+
+/// Paths below `dir` with their modes.
+fn listing(dir: &Path) -> String {
+    const MANY: usize = 60;
+    let mut found = Vec::new();
+    let mut pending = vec![dir.to_path_buf()];
+    while let Some(at) = pending.pop().filter(|_| found.len() < MANY) {
+        for entry in fs::read_dir(at).into_iter().flatten().flatten().take(MANY) {
+            let path = entry.path();
+            let mode = entry.metadata().map_or(0, |status| status.mode());
+            let name = path.strip_prefix(dir).unwrap_or(&path).as_os_str().as_bytes().escape_ascii();
+            found.push(format!("  {mode:06o} {name}"));
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                pending.push(path);
+            }
+        }
+    }
+    found.sort();
+    found.join("\n")
+}
+
+/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now.
+fn sleep_of(pid: Pid) -> Option<u64> {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
+    let number: i64 = call.split(' ').next()?.parse().ok()?;
+    #[cfg(target_arch = "x86_64")]
+    let polls = [libc::SYS_poll, libc::SYS_ppoll];
+    #[cfg(not(target_arch = "x86_64"))]
+    let polls = [libc::SYS_ppoll];
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    if !polls.contains(&number) || !field("State:")?.starts_with('S') {
+        return None;
+    }
+    field("voluntary_ctxt_switches:")?.parse().ok()
+}
+
+/// The whole lines of a text.
+pub fn lines(bytes: &[u8]) -> Vec<String> {
+    let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    // What follows the last newline is no whole line.
+    lines.pop();
+    lines.into_iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+}
+
+/// Whether `part` stands somewhere in `bytes`.
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Creates `count` empty files `PREFIX0`, `PREFIX1`, … in `dir`.
+pub fn create_files(dir: &Path, prefix: &str, range: std::ops::Range<usize>) {
+    for number in range {
+        fs::File::create(dir.join(format!("{prefix}{number}"))).unwrap();
+    }
+}
+
+/// Makes directories of 255 bytes' names one in the other, `depth` of them, whatever the length of the path;
+/// returns a name and a descriptor of the innermost.
+pub fn deep_directory(top: &Path, depth: usize) -> (Vec<u8>, std::os::fd::OwnedFd) {
+    use nix::fcntl::{OFlag, open, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    let name = vec![b'n'; 255];
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut at = open(top, flags, Mode::empty()).unwrap();
+    let mut path = Vec::new();
+    for _ in 0..depth {
+        mkdirat(&at, &name[..], Mode::S_IRWXU).unwrap();
+        at = openat(&at, &name[..], flags, Mode::empty()).unwrap();
+        path.extend_from_slice(&name);
+        path.push(b'/');
+    }
+    (path, at)
+}
+
+/// A file of the repository.
+pub fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// A command that is killed, with what it has started, after 30 seconds.
+pub fn bounded(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "30"]).arg(program);
+    command
+}
+
+/// Runs a command; returns what it printed and its status, and all of it as text for a message.
+pub fn run(command: &mut Command) -> (Output, String) {
+    let output = command.output().unwrap();
+    let text = format!(
+        "{command:?}\n{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (output, text)
+}

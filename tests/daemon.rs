@@ -1,0 +1,384 @@
+//! `--daemon` and `--syslog` end to end.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Running, command, create_files, inotifywait, skip, tempdir, wait_until, wrapped};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The daemons of one test are known by this variable in their environment.
+const MARKER: &str = "INOTIFY_TOOLS_TEST";
+
+/// A directory, and the daemons started from it, which go with it.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempdir();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        Place { dir }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn marked(&self, mut command: Command) -> Command {
+        command.env(MARKER, self.path());
+        command
+    }
+
+    /// Starts a daemon; returns it when its parent has ended.
+    #[track_caller]
+    fn daemon(&self, arguments: &[&str]) -> Pid {
+        let end = Running::start(self.marked(inotifywait(self.path(), arguments))).finish();
+        end.code(0).printed("");
+        let daemons = self.daemons();
+        end.check(&format!("one daemon, not {daemons:?}"), daemons.len() == 1);
+        daemons[0]
+    }
+
+    fn daemons(&self) -> Vec<Pid> {
+        let marker = format!("{MARKER}={}\0", self.path().display());
+        let numbers = fs::read_dir("/proc").unwrap().flatten();
+        let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let environment = |pid: &i32| fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        numbers
+            .filter(|pid| common::contains(&environment(pid), marker.as_bytes()))
+            .map(Pid::from_raw)
+            .collect()
+    }
+
+    #[track_caller]
+    fn expect_file(&self, name: &str, text: &str) {
+        let read = || fs::read_to_string(self.path().join(name)).unwrap_or_default();
+        assert!(wait_until(|| read() == text), "{name} has {:?}, not {text:?}", read());
+    }
+
+    #[track_caller]
+    fn expect_end(&self, daemon: Pid, signal: Signal) {
+        kill(daemon, signal).unwrap();
+        assert!(wait_until(|| self.daemons().is_empty()), "{daemon} goes on after {signal}");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for daemon in self.daemons() {
+            let _ = kill(daemon, Signal::SIGKILL);
+        }
+    }
+}
+
+#[test]
+fn its_return_means_that_it_watches() {
+    let place = Place::new();
+    for number in 0..20 {
+        // What happens at once after it returned is heard.
+        let daemon = place.daemon(&["-d", "-o", "out", "--format", "%f", "-e", "create", "d"]);
+        create_files(&place.path().join("d"), &format!("f{number}-"), 0..1);
+        let wanted: String = (0..=number).map(|number| format!("f{number}-0\n")).collect();
+        place.expect_file("out", &wanted);
+        place.expect_end(daemon, Signal::SIGTERM);
+    }
+}
+
+#[test]
+fn it_lets_go_of_where_it_was_started() {
+    let place = Place::new();
+    let daemon = place.daemon(&["-d", "-o", "out", "d"]);
+    let of = |what: &str| fs::read_link(format!("/proc/{daemon}/{what}")).unwrap();
+    assert_eq!(of("cwd"), PathBuf::from("/"));
+    for fd in ["fd/0", "fd/1", "fd/2"] {
+        assert_eq!(of(fd), PathBuf::from("/dev/null"), "{fd}");
+    }
+    // pid (comm) state ppid pgrp session tty
+    let stat = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap();
+    let fields: Vec<i32> =
+        stat.rsplit(") ").next().unwrap().split(' ').skip(1).take(4).flat_map(str::parse).collect();
+    assert_eq!(fields[1..], [daemon.as_raw(), daemon.as_raw(), 0], "process group, session, terminal");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn command_substitution_returns() {
+    let place = Place::new();
+    let script = r#"said=$("$@" 2>&1); echo "status $? said <$said>""#;
+    let end = Running::start(place.marked(wrapped(
+        place.path(),
+        script,
+        "inotifywait",
+        ["-d", "-r", "-o", "out", "d"],
+    )))
+    .finish();
+    end.code(0);
+    let said = String::from_utf8_lossy(&end.stdout).into_owned();
+    end.check("status 0", said.starts_with("status 0 "));
+    assert_eq!(place.daemons().len(), 1);
+}
+
+#[test]
+fn relative_paths_below_a_relative_operand() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("d/s")).unwrap();
+    let daemon = place.daemon(&["-d", "-r", "-o", "out", "-e", "create,close_write", "./d"]);
+    let made = place.path().join("d/s/new/in it");
+    fs::create_dir_all(&made).unwrap();
+    place.expect_file("out", "./d/s/ CREATE,ISDIR new\n./d/s/new/ CREATE,ISDIR in it\n");
+    fs::write(made.join("f"), "x").unwrap();
+    place.expect_file(
+        "out",
+        "./d/s/ CREATE,ISDIR new\n./d/s/new/ CREATE,ISDIR in it\n./d/s/new/in it/ CREATE f\n\
+         ./d/s/new/in it/ CLOSE_WRITE,CLOSE f\n",
+    );
+    place.expect_end(daemon, Signal::SIGINT);
+}
+
+#[test]
+fn relative_exclusions_and_the_outfile_inside() {
+    let place = Place::new();
+    for name in ["d/s", "d/t"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+    }
+    let daemon = place.daemon(&[
+        "-d",
+        "-r",
+        "-o",
+        "d/out",
+        "-e",
+        "create,modify,delete",
+        "--exclude",
+        "/x$",
+        "@d/t",
+        "d",
+    ]);
+    fs::write(place.path().join("d/t/hidden"), "x").unwrap();
+    fs::write(place.path().join("d/s/x"), "x").unwrap();
+    fs::write(place.path().join("d/s/f"), "").unwrap();
+    place.expect_file("d/out", "d/s/ CREATE f\n");
+    fs::remove_file(place.path().join("d/s/f")).unwrap();
+    place.expect_file("d/out", "d/s/ CREATE f\nd/s/ DELETE f\n");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn errors_of_the_set_up_are_told_and_no_daemon_is_left() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("dir")).unwrap();
+    let cases: [(&[&str], &str); 6] = [
+        (&["-d", "-o", "out", "nowhere"], "Couldn't watch nowhere: No such file or directory\n"),
+        (&["-d", "-o", "out", "d", "nowhere"], "Couldn't watch nowhere: No such file or directory\n"),
+        (&["-d", "-o", "out", "-r", "nowhere/d"], "Couldn't watch nowhere/d: No such file or directory\n"),
+        (&["-d", "-o", "dir", "d"], "Failed to open output file dir\nIs a directory\n"),
+        (&["-d", "d"], "-o must be specified with -d.\n"),
+        (&["-d", "-o", "out"], "No files specified to watch!\n"),
+    ];
+    for (arguments, message) in cases {
+        let end = Running::start(place.marked(inotifywait(place.path(), arguments))).finish();
+        end.code(1).printed("");
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        end.check(&format!("{message:?}"), said.contains(message));
+        end.check("no daemon", place.daemons().is_empty());
+    }
+}
+
+#[test]
+fn a_hang_up_reopens_the_outfile() {
+    let place = Place::new();
+    let daemon = place.daemon(&["-d", "-o", "out", "-e", "create", "--format", "%f", "d"]);
+    let d = place.path().join("d");
+    let mut numbers = 0..;
+    for rotated in ["out.1", "out.2"] {
+        let number = numbers.next().unwrap();
+        create_files(&d, "f", number..number + 1);
+        place.expect_file("out", &format!("f{number}\n"));
+        fs::rename(place.path().join("out"), place.path().join(rotated)).unwrap();
+        // Until the signal it goes on in the renamed file.
+        create_files(&d, "g", number..number + 1);
+        place.expect_file(rotated, &format!("f{number}\ng{number}\n"));
+        kill(daemon, Signal::SIGHUP).unwrap();
+        assert!(wait_until(|| place.path().join("out").exists()));
+        assert_eq!(fs::metadata(place.path().join("out")).unwrap().mode() & 0o7777, 0o600);
+    }
+    create_files(&d, "h", 0..1);
+    place.expect_file("out", "h0\n");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn a_hang_up_that_finds_no_directory_is_survived() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("log")).unwrap();
+    let daemon = place.daemon(&["-d", "-o", "log/out", "-e", "create", "--format", "%f", "d"]);
+    fs::rename(place.path().join("log"), place.path().join("old")).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    create_files(&place.path().join("d"), "f", 0..1);
+    place.expect_file("old/out", "f0\n");
+    fs::create_dir(place.path().join("log")).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    assert!(wait_until(|| place.path().join("log/out").exists()));
+    create_files(&place.path().join("d"), "g", 0..1);
+    place.expect_file("log/out", "g0\n");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn rotation_inside_the_watched_tree_reports_what_others_did_alone() {
+    let place = Place::new();
+    // Not those of reading: this test reads it.
+    let daemon =
+        place.daemon(&["-d", "-o", "d/out", "-e", "create,modify,close_write,attrib,move,delete", "d"]);
+    fs::rename(place.path().join("d/out"), place.path().join("d/out.1")).unwrap();
+    place.expect_file("d/out.1", "d/ MOVED_FROM out\nd/ MOVED_TO out.1\n");
+    kill(daemon, Signal::SIGHUP).unwrap();
+    assert!(wait_until(|| place.path().join("d/out").exists()));
+    fs::write(place.path().join("d/f"), "").unwrap();
+    let read = || fs::read_to_string(place.path().join("d/out")).unwrap_or_default();
+    assert!(wait_until(|| read().contains("CLOSE_WRITE,CLOSE f")), "{}", read());
+    // What it did itself: made one, wrote to both, closed the other.
+    let text = read();
+    assert!(!text.contains(" out"), "{text}");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn it_ends_by_timeout_and_by_write_error() {
+    let place = Place::new();
+    place.daemon(&["-d", "-t", "0.5", "-o", "out", "d"]);
+    assert!(wait_until(|| place.daemons().is_empty()), "-t is forgotten");
+    place.daemon(&["-d", "-o", "/dev/full", "d"]);
+    create_files(&place.path().join("d"), "f", 0..1);
+    assert!(wait_until(|| place.daemons().is_empty()), "the write error is forgotten");
+}
+
+/// The rest of the arguments in a mount namespace in which `$1` is /dev: seen by that process alone.
+const OWN_DEV: &str =
+    r#": > "$1/null"; mount --bind /dev/null "$1/null"; mount --rbind "$1" /dev; shift; exec "$@""#;
+
+/// A system log of the test's own.
+struct Log {
+    dev: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Log {
+    /// None where namespaces are not to be had.
+    fn new(place: &Place) -> Option<Log> {
+        let dev = place.path().join("dev");
+        fs::create_dir(&dev).unwrap();
+        let socket = UnixDatagram::bind(dev.join("log")).unwrap();
+        socket.set_read_timeout(Some(common::BOUND)).unwrap();
+        let log = Log { dev, socket };
+        let probe = log.command(place, "true", &[]).output();
+        let works = probe.is_ok_and(|output| output.status.success());
+        (works || skip("mount namespaces are not permitted")).then_some(log)
+    }
+
+    fn command(&self, place: &Place, program: &str, arguments: &[&str]) -> Command {
+        let flags = if common::is_root() { "-m" } else { "-Urm" };
+        let mut command =
+            command(place.path(), "unshare", [flags, "--propagation", "private", "sh", "-ec", OWN_DEV, "sh"]);
+        command.arg(&self.dev).arg(program).args(arguments);
+        place.marked(command)
+    }
+
+    fn inotifywait(&self, place: &Place, arguments: &[&str]) -> Command {
+        self.command(place, common::binary("inotifywait"), arguments)
+    }
+
+    /// The next message: the pid that it names, and its text. Priority and identity are looked at here.
+    #[track_caller]
+    fn next(&self) -> (i32, String) {
+        let mut bytes = [0; 8192];
+        let length = self.socket.recv(&mut bytes).unwrap();
+        let message = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        // <30>Nov 22 20:00:00 inotifywait[123]: text
+        let rest = message.strip_prefix("<30>").unwrap_or_else(|| panic!("daemon.info: {message:?}"));
+        let (head, text) = rest[16..].split_once(": ").unwrap();
+        let pid = head.strip_prefix("inotifywait[").and_then(|head| head.strip_suffix(']'));
+        let pid = pid.unwrap_or_else(|| panic!("identity and pid: {message:?}"));
+        (pid.parse().unwrap(), text.trim_end_matches('\n').to_owned())
+    }
+
+    fn is_silent(&self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        self.socket.recv(&mut [0]).is_err()
+    }
+}
+
+#[test]
+fn messages_in_the_system_log() {
+    let place = Place::new();
+    let Some(log) = Log::new(&place) else { return };
+    let mut run = Running::start(log.inotifywait(&place, &["-s", "-m", "-r", "-e", "create", "d"]));
+    let pid = run.pid().as_raw();
+    let setting_up = "Setting up watches.  Beware: since -r was given, this may take a while!";
+    assert_eq!(log.next(), (pid, setting_up.to_owned()));
+    assert_eq!(log.next(), (pid, "Watches established.".to_owned()));
+    create_files(&place.path().join("d"), "f", 0..1);
+    run.expect_line("d/ CREATE f0");
+    run.stop().said("").printed("d/ CREATE f0\n");
+    assert!(log.is_silent());
+}
+
+#[test]
+fn errors_in_the_system_log_even_when_quiet() {
+    let place = Place::new();
+    let Some(log) = Log::new(&place) else { return };
+    let run = Running::start(log.inotifywait(&place, &["-s", "-q", "nowhere"]));
+    let pid = run.pid().as_raw();
+    run.finish().code(1).said("").printed("");
+    assert_eq!(log.next(), (pid, "Couldn't watch nowhere: No such file or directory".to_owned()));
+    assert!(log.is_silent());
+}
+
+#[test]
+fn what_the_daemon_says_in_the_system_log() {
+    let place = Place::new();
+    let Some(log) = Log::new(&place) else { return };
+    fs::create_dir(place.path().join("log")).unwrap();
+    let arguments = ["-d", "-o", "log/out", "-e", "create", "d"];
+    Running::start(log.inotifywait(&place, &arguments)).finish().code(0).printed("").said("");
+    let daemon = place.daemons()[0];
+    assert_eq!(log.next(), (daemon.as_raw(), "Setting up watches.".to_owned()));
+    assert_eq!(log.next(), (daemon.as_raw(), "Watches established.".to_owned()));
+    // Later errors have no other place.
+    fs::rename(place.path().join("log"), place.path().join("old")).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    assert_eq!(log.next().0, daemon.as_raw());
+    assert_eq!(log.next(), (daemon.as_raw(), "No such file or directory".to_owned()));
+    place.expect_end(daemon, Signal::SIGTERM);
+    assert!(log.is_silent());
+}
+
+#[test]
+fn a_daemon_that_cannot_start_tells_log_and_stderr() {
+    let place = Place::new();
+    let Some(log) = Log::new(&place) else { return };
+    let end = Running::start(log.inotifywait(&place, &["-d", "-o", "out", "nowhere"])).finish();
+    let words = "Couldn't watch nowhere: No such file or directory";
+    end.code(1).printed("").said(format!("{words}\n"));
+    assert_eq!(log.next().1, "Setting up watches.");
+    assert_eq!(log.next().1, words);
+    assert!(log.is_silent());
+}
+
+#[test]
+fn usage_errors_are_not_for_the_log() {
+    let place = Place::new();
+    let Some(log) = Log::new(&place) else { return };
+    let end = Running::start(log.inotifywait(&place, &["-s", "-e", "nonsense", "d"])).finish();
+    end.code(1).check("a message on stderr", end.stderr.starts_with(b"'nonsense' is not a valid event!"));
+    assert!(log.is_silent());
+}

@@ -1,0 +1,167 @@
+//! The kernel's limits on watches and instances, met for real in a user namespace, where they can be
+//! lowered for one process alone.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Running, command, skip, tempdir};
+
+/// Starts the rest of its arguments with `max_inotify_WHAT` at NUMBER: WHAT and NUMBER are `$1` and `$2`.
+const LIMITED: &str = r#"echo "$2" > "/proc/sys/user/max_inotify_$1"; shift 2; exec "$@""#;
+
+/// Whether the limits can be lowered here.
+fn need_namespace() -> bool {
+    let mut probe = Command::new("unshare");
+    probe.args(["-Ur", "sh", "-ec", LIMITED, "sh", "watches", "3", "true"]);
+    probe.output().is_ok_and(|output| output.status.success()) || skip("user namespaces are not permitted")
+}
+
+fn limited(dir: &Path, what: &str, number: usize, tool: &str, arguments: &[&str]) -> Command {
+    let number = number.to_string();
+    let mut limited =
+        command(dir, "unshare", ["-Ur", "sh", "-ec", LIMITED, "sh", what, &number, common::binary(tool)]);
+    limited.args(arguments);
+    limited
+}
+
+/// d with five directories below it.
+fn six_directories(dir: &Path) {
+    for name in ["a", "b", "c/d/e"] {
+        fs::create_dir_all(dir.join("d").join(name)).unwrap();
+    }
+}
+
+/// The advice in a message: the number of watches needed and the new limit.
+fn advice(message: &str) -> Option<(usize, usize)> {
+    let line = message.lines().find(|line| line.contains("sysctl -w fs.inotify.max_user_watches="))?;
+    let needed = line.split(' ').find_map(|word| word.parse().ok())?;
+    Some((needed, line.rsplit('=').next()?.parse().ok()?))
+}
+
+fn present_limit() -> usize {
+    fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap().trim().parse().unwrap()
+}
+
+fn too_few_watches(tool: &str, arguments: &[&str], limit: usize, operand: &str, wanted: usize) {
+    let dir = tempdir();
+    six_directories(dir.path());
+    let end = Running::start(limited(dir.path(), "watches", limit, tool, arguments)).finish();
+    end.code(1).printed("");
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    let failed = format!("Failed to watch {operand}; upper limit on inotify watches reached!\n");
+    end.check(&failed, said.contains(&failed));
+    end.check("the name of the limit", said.contains("/proc/sys/fs/inotify/max_user_watches"));
+    end.check("once", said.matches("upper limit").count() == 1);
+    let advice = advice(&said);
+    end.check(&format!("{wanted} watches needed"), advice.is_some_and(|(needed, _)| needed == wanted));
+    // Others of the same user need theirs, too.
+    let enough = |(_, limit)| limit >= present_limit() + wanted;
+    end.check("a limit that suffices", advice.is_some_and(enough));
+}
+
+#[test]
+fn set_up_at_the_limit_on_watches() {
+    if need_namespace() {
+        too_few_watches("inotifywait", &["-r", "-m", "d"], 3, "d", 6);
+        too_few_watches("inotifywait", &["-qq", "-r", "d"], 5, "d", 6);
+        // Of several operands the one that failed is named, and all are counted.
+        too_few_watches("inotifywait", &["-m", "d/a", "d/b", "d/c", "d"], 2, "d/c", 4);
+        // What takes no watch is not counted.
+        too_few_watches("inotifywait", &["-r", "--exclude", "/c/", "d"], 2, "d", 3);
+        too_few_watches("inotifywatch", &["-r", "d"], 3, "d", 6);
+    }
+}
+
+#[test]
+fn as_many_watches_as_there_may_be() {
+    if need_namespace() {
+        let dir = tempdir();
+        six_directories(dir.path());
+        let run = limited(dir.path(), "watches", 6, "inotifywait", &["-r", "-m", "-e", "create", "d"]);
+        let mut run = Running::ready(run);
+        fs::write(dir.path().join("d/c/d/e/f"), "").unwrap();
+        run.expect_line("d/c/d/e/ CREATE f");
+        run.stop();
+    }
+}
+
+#[test]
+fn a_new_directory_at_the_limit() {
+    if !need_namespace() {
+        return;
+    }
+    for arguments in [&["-r", "-m", "-e", "create", "d"][..], &["-q", "-r", "-m", "-e", "create", "d"]] {
+        let dir = tempdir();
+        six_directories(dir.path());
+        let quiet = arguments[0] == "-q";
+        let run = limited(dir.path(), "watches", 7, "inotifywait", arguments);
+        let mut run = Running::start(run);
+        if quiet {
+            run.wait_asleep();
+        } else {
+            run.wait_ready();
+        }
+        fs::create_dir(dir.path().join("d/n1")).unwrap();
+        fs::create_dir(dir.path().join("d/n2")).unwrap();
+        run.expect_message("Couldn't watch new directory d/n2/: No space left on device");
+        // The one before it has the last watch, and all others theirs.
+        fs::write(dir.path().join("d/n2/unseen"), "").unwrap();
+        fs::write(dir.path().join("d/n1/f"), "").unwrap();
+        fs::write(dir.path().join("d/a/f"), "").unwrap();
+        run.expect_line("d/a/ CREATE f");
+        // A watch that is given back can be used again.
+        fs::remove_dir(dir.path().join("d/b")).unwrap();
+        run.wait_asleep();
+        fs::create_dir(dir.path().join("d/n3")).unwrap();
+        run.wait_asleep();
+        fs::write(dir.path().join("d/n3/f"), "").unwrap();
+        run.expect_line("d/n3/ CREATE f");
+        let end = run.stop();
+        end.printed(
+            "d/ CREATE,ISDIR n1\nd/ CREATE,ISDIR n2\nd/n1/ CREATE f\nd/a/ CREATE f\nd/ CREATE,ISDIR n3\n\
+             d/n3/ CREATE f\n",
+        );
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        end.check("one message", said.matches("new directory").count() == 1);
+        end.check("the limit's name", said.contains("/proc/sys/fs/inotify/max_user_watches"));
+    }
+}
+
+#[test]
+fn a_new_directory_at_the_limit_is_counted_without_its_contents() {
+    if need_namespace() {
+        let dir = tempdir();
+        six_directories(dir.path());
+        let run = limited(dir.path(), "watches", 6, "inotifywatch", &["-r", "-e", "create", "d"]);
+        let mut run = Running::ready(run);
+        fs::create_dir(dir.path().join("d/n")).unwrap();
+        run.expect_message("Couldn't watch new directory d/n/: No space left on device");
+        fs::write(dir.path().join("d/n/unseen"), "").unwrap();
+        fs::write(dir.path().join("d/f"), "").unwrap();
+        run.wait_asleep();
+        run.stop().code(0).printed("total  create  filename\n2      2       d/\n");
+    }
+}
+
+#[test]
+fn the_limit_on_instances() {
+    if need_namespace() {
+        let dir = tempdir();
+        for tool in ["inotifywait", "inotifywatch"] {
+            for arguments in [&["."][..], &["-r", "."]] {
+                let end = Running::start(limited(dir.path(), "instances", 0, tool, arguments)).finish();
+                end.code(1).printed("");
+                let said = String::from_utf8_lossy(&end.stderr).into_owned();
+                let message = "Couldn't initialize inotify: Too many open files";
+                end.check(message, said.lines().next() == Some(message));
+                let limit = "/proc/sys/fs/inotify/max_user_instances";
+                end.check("the limit's name", said.lines().any(|line| line.contains(limit)));
+            }
+        }
+    }
+}

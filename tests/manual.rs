@@ -1,0 +1,266 @@
+//! The manual pages and the help: held to the tables of options and events; the examples are run.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use common::{bounded, file, need, run};
+use inotify_tools::cli::options::{Kind, Tool, options};
+use inotify_tools::event::EVENTS;
+use regex::Regex;
+
+const TOOLS: [Tool; 2] = [Tool::Wait, Tool::Watch];
+
+fn program(tool: Tool) -> &'static str {
+    match tool {
+        Tool::Wait => env!("CARGO_BIN_EXE_inotifywait"),
+        Tool::Watch => env!("CARGO_BIN_EXE_inotifywatch"),
+    }
+}
+
+fn path(tool: Tool) -> String {
+    format!("man/{}.1", tool.name())
+}
+
+/// The source of a page's section.
+fn section(tool: Tool, name: &str) -> String {
+    let page = file(&path(tool));
+    let (_, rest) = page.split_once(&format!("\n.Sh {name}\n")).unwrap_or_else(|| panic!("no {name}"));
+    rest.split_once("\n.Sh ").map_or(rest, |(section, _)| section).to_owned()
+}
+
+/// The names and the value of an option as a page's item or a line of the help shows them: `-x`, `--long`,
+/// and whether there is a value.
+type Names = (Option<String>, String, bool);
+
+/// What the table says of a tool.
+fn table(tool: Tool, hidden: bool) -> BTreeSet<Names> {
+    let some = options(tool).filter(|option| hidden || !option.hidden);
+    some.map(|option| {
+        let short = option.short.map(|letter| format!("-{}", letter as char));
+        (short, format!("--{}", option.long), matches!(option.kind, Kind::Value(_)))
+    })
+    .collect()
+}
+
+fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+/// As a set, after making sure that nothing comes twice.
+fn unique<T: Ord + std::fmt::Debug>(all: Vec<T>) -> BTreeSet<T> {
+    let length = all.len();
+    let set = BTreeSet::from_iter(all);
+    assert_eq!(set.len(), length, "something is listed twice: {set:?}");
+    set
+}
+
+#[test]
+fn mandoc_has_no_complaint() {
+    if !need("mandoc") {
+        return;
+    }
+    for tool in TOOLS {
+        let mut command = bounded("mandoc");
+        let (output, text) =
+            run(command.args(["-Tlint", "-Wwarning", &path(tool)]).current_dir(env!("CARGO_MANIFEST_DIR")));
+        assert!(output.status.success() && output.stdout.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_page_has_the_options_of_the_table_and_no_other() {
+    let item = Regex::new(r"(?m)^\.It (?:Fl ([^ -]) , )?Fl -(\S+)( Ar .+)?$").unwrap();
+    for tool in TOOLS {
+        let description = section(tool, "DESCRIPTION").replace("\\-", "-");
+        let items = item.captures_iter(&description).map(|found| {
+            let short = found.get(1).map(|letter| format!("-{}", letter.as_str()));
+            (short, format!("--{}", &found[2]), found.get(3).is_some())
+        });
+        assert_eq!(unique(items.collect()), table(tool, true), "{}", tool.name());
+        assert_eq!(description.matches("\n.It ").count(), table(tool, true).len(), "{}", tool.name());
+    }
+}
+
+#[test]
+fn a_synopsis_has_every_option_that_is_not_hidden() {
+    let long = Regex::new(r"Fl -([a-z-]+)( Ns Oo Cm i Oc)?").unwrap();
+    let valued = Regex::new(r"Fl (\w) Ar").unwrap();
+    for tool in TOOLS {
+        let synopsis = section(tool, "SYNOPSIS").replace("\\-", "-");
+        let flags = synopsis.lines().find_map(|line| line.strip_prefix(".Op Fl ")).unwrap();
+        let mut found: Vec<String> = flags.chars().map(|letter| format!("-{letter}")).collect();
+        found.extend(valued.captures_iter(&synopsis).map(|found| format!("-{}", &found[1])));
+        for name in long.captures_iter(&synopsis) {
+            found.push(format!("--{}", &name[1]));
+            found.extend(name.get(2).map(|_| format!("--{}i", &name[1])));
+        }
+        let expected = table(tool, false).into_iter().map(|(short, long, _)| short.unwrap_or(long));
+        assert_eq!(unique(found), expected.collect(), "{}", tool.name());
+    }
+}
+
+#[test]
+fn a_page_has_the_events_of_the_table_and_no_other() {
+    for tool in TOOLS {
+        let events = section(tool, "EVENTS");
+        let items = events.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+        let expected = EVENTS.iter().map(|event| event.name).collect();
+        assert_eq!(unique::<&str>(items), expected, "{}", tool.name());
+        // Those that the help lists come first.
+        let (first, _) = events.split_once("\n.El").unwrap();
+        let items = first.lines().filter_map(|line| line.strip_prefix(".It Cm "));
+        let listed = EVENTS.iter().filter(|event| !event.help.is_empty()).map(|event| event.name);
+        assert_eq!(items.collect::<Vec<_>>(), listed.collect::<Vec<_>>(), "{}", tool.name());
+    }
+}
+
+#[test]
+fn the_page_has_the_letters_of_format() {
+    let format = section(Tool::Wait, "FORMAT").replace("\\&", "");
+    let items = format.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    let expected = ["%w", "%f", "%e", "% Ns Ar X Ns Cm e", "%T", "%c", "%0", "%n", "%%"];
+    assert_eq!(unique::<&str>(items), BTreeSet::from(expected));
+}
+
+#[test]
+fn the_help_has_the_options_and_events_that_are_not_hidden() {
+    let line = Regex::new(r"^\t(?:(-\S), |    )(--\S+)( <.+?>)? +\S").unwrap();
+    for tool in TOOLS {
+        let (output, text) = run(bounded(program(tool)).arg("--help"));
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        let (_, listed) = help.split_once("\nOptions:\n").unwrap();
+        let (listed, _) = listed.split_once("\n\n").unwrap();
+        let found = listed.lines().map(|option| {
+            let found = line.captures(option).unwrap_or_else(|| panic!("{option:?}"));
+            (found.get(1).map(|name| name.as_str().to_owned()), found[2].to_owned(), found.get(3).is_some())
+        });
+        assert_eq!(unique(found.collect()), table(tool, false), "{text}");
+        let (_, listed) = help.split_once("\nEvents:\n").unwrap();
+        let found = listed.lines().map(|event| event.split_whitespace().next().unwrap().to_owned());
+        let expected = EVENTS.iter().filter(|event| !event.help.is_empty()).map(|event| event.name);
+        assert_eq!(unique(found.collect()), set(expected), "{text}");
+    }
+}
+
+/// An example of a page. The comment before it tells how to run it:
+/// `example: SHELL STATUS [mkdir:DIRECTORY] [need:TOOL] [timeout:SECONDS] [makes:FILE]`; the file appears soon,
+/// perhaps after the end.
+struct Example {
+    shell: String,
+    status: i32,
+    directory: Option<String>,
+    need: Option<String>,
+    timeout: String,
+    makes: Option<String>,
+    script: String,
+}
+
+fn examples(tool: Tool) -> Vec<Example> {
+    let text = section(tool, "EXAMPLES");
+    let blocks = Regex::new(r#"(?s)(?:\n\.\\" example: ([^\n]*))?\n\.Bd -literal[^\n]*\n(.*?)\.Ed"#).unwrap();
+    let examples: Vec<_> = blocks
+        .captures_iter(&text)
+        .map(|block| {
+            let marks = block.get(1).unwrap_or_else(|| panic!("no mark: {}", &block[2])).as_str();
+            let mark =
+                |name: &str| marks.split(' ').find_map(|mark| mark.strip_prefix(name)).map(str::to_owned);
+            let mut words = marks.split(' ');
+            Example {
+                shell: words.next().unwrap().to_owned(),
+                status: words.next().unwrap().parse().unwrap(),
+                directory: mark("mkdir:"),
+                need: mark("need:"),
+                timeout: mark("timeout:").unwrap_or_else(|| "0.2".to_owned()),
+                makes: mark("makes:"),
+                script: plain(&block[2]),
+            }
+        })
+        .collect();
+    assert!(!examples.is_empty());
+    examples
+}
+
+/// The text that a literal block prints.
+fn plain(literal: &str) -> String {
+    let escapes =
+        [("\\-", "-"), ("\\(aq", "'"), ("\\(ti", "~"), ("\\(ha", "^"), ("\\(rs", "\\"), ("\\e", "\\")];
+    escapes.iter().fold(literal.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
+}
+
+#[test]
+fn examples_are_printed_so_that_they_can_be_pasted() {
+    if !need("mandoc") || !need("col") {
+        return;
+    }
+    for tool in TOOLS {
+        let script = "mandoc -Tutf8 \"$1\" | col -bx";
+        let mut command = bounded("sh");
+        command.args(["-c", script, "sh", &path(tool)]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let (output, text) = run(command.env("LC_ALL", "C.UTF-8"));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed: BTreeSet<&str> = printed.lines().map(str::trim).collect();
+        for example in examples(tool) {
+            for line in example.script.lines() {
+                assert!(printed.contains(line.trim()), "{line:?}\n{text}");
+            }
+        }
+    }
+}
+
+/// Runs each example to its end in a directory of its own. A program that would go on for ever gets a
+/// timeout from a wrapper in PATH, before its own options, which win.
+#[test]
+fn examples_run() {
+    for (tool, example) in
+        TOOLS.into_iter().flat_map(|tool| examples(tool).into_iter().map(move |e| (tool, e)))
+    {
+        if !need(&example.shell) || example.need.as_ref().is_some_and(|tool| !need(tool)) {
+            continue;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let bin = place.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for tool in TOOLS {
+            let timeout = &example.timeout;
+            put_script(&bin.join(tool.name()), &format!("exec {} -t {timeout} \"$@\"", program(tool)));
+        }
+        put_script(&bin.join("make"), "echo built >src/made");
+        if let Some(directory) = &example.directory {
+            fs::create_dir(place.path().join(directory)).unwrap();
+        }
+        fs::write(place.path().join("example"), &example.script).unwrap();
+        let command = || {
+            let mut command = bounded(&example.shell);
+            let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+            command.current_dir(place.path()).env("PATH", path).env("HOME", place.path());
+            command
+        };
+        let about = format!("{}(1)\n{}", tool.name(), example.script);
+        let (output, text) = run(command().args(["-n", "example"]));
+        assert!(output.status.success(), "{about}{text}");
+        let (output, text) = run(command().arg("example"));
+        assert_eq!(output.status.code(), Some(example.status), "{about}{text}");
+        if let Some(file) = &example.makes {
+            let script = "until test -e \"$1\"; do sleep 0.02; done";
+            let mut command = bounded("sh");
+            let (output, text) = run(command.args(["-c", script, "sh", file]).current_dir(place.path()));
+            assert!(output.status.success(), "{about}{text}");
+        }
+        let complaints =
+            ["option", "cannot", "not a valid", "No files specified", "No such file", "not found"];
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!complaints.iter().any(|complaint| stderr.contains(complaint)), "{about}{text}");
+    }
+}
+
+fn put_script(path: &Path, line: &str) {
+    fs::write(path, format!("#!/bin/sh\n{line}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}

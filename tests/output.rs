@@ -1,0 +1,504 @@
+//! Where lines go: all kinds of stdout and outfile, slow readers, readers that leave, several writers.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use common::{
+    Collected, Running, as_nobody, create_files, deep_directory, fast_tempdir, inotifywait, inotifywatch,
+    need_root, tempdir, wrapped,
+};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+
+/// A pipe; the reading end first.
+fn pipe() -> (File, OwnedFd) {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    (File::from(reader), writer)
+}
+
+fn make_d(dir: &Path) {
+    fs::create_dir(dir.join("d")).unwrap();
+}
+
+#[test]
+fn a_full_device_ends_it_with_a_message() {
+    const WORDS: &str = "No space left on device\n";
+    for monitor in [true, false] {
+        let dir = tempdir();
+        make_d(dir.path());
+        let mut arguments = vec!["-e", "create", "d"];
+        arguments.extend(monitor.then_some("-m"));
+        let mut command = inotifywait(dir.path(), &arguments);
+        command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let run = Running::ready(command);
+        create_files(&dir.path().join("d"), "f", 0..1);
+        let established = "Setting up watches.\nWatches established.\n";
+        run.finish().code(1).said(format!("{established}Couldn't write to stdout: {WORDS}"));
+
+        arguments.extend(["-o", "/dev/full"]);
+        let run = Running::ready(inotifywait(dir.path(), &arguments));
+        create_files(&dir.path().join("d"), "g", 0..1);
+        run.finish().code(1).printed("").said(format!("{established}Couldn't write to /dev/full: {WORDS}"));
+    }
+    let dir = tempdir();
+    let mut command = inotifywatch(dir.path(), ["-t", "0", "."]);
+    command.stdout(File::options().write(true).open("/dev/full").unwrap());
+    let run = Running::ready(command);
+    create_files(dir.path(), "f", 0..1);
+    let end = run.stop();
+    end.code(1)
+        .check("the message", end.stderr.ends_with(format!("Couldn't write to stdout: {WORDS}").as_bytes()));
+}
+
+#[test]
+fn a_full_device_that_nothing_is_written_to_is_no_error() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let mut command = inotifywait(dir.path(), ["-qq", "-e", "create", "d"]);
+    command.stdout(File::options().write(true).open("/dev/full").unwrap());
+    let mut run = Running::start(command);
+    run.wait_asleep();
+    create_files(&dir.path().join("d"), "f", 0..1);
+    run.finish().code(0).said("");
+}
+
+#[test]
+fn with_the_system_log_a_write_error_is_not_on_stderr() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let mut command = inotifywait(dir.path(), ["-s", "-e", "create", "d"]);
+    command.stdout(File::options().write(true).open("/dev/full").unwrap());
+    let mut run = Running::start(command);
+    run.wait_asleep();
+    create_files(&dir.path().join("d"), "f", 0..1);
+    run.finish().code(1).said("");
+}
+
+#[test]
+fn an_outfile_is_private_and_is_appended_to() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let out = dir.path().join("out");
+    for round in ["a", "b"] {
+        // Whatever the umask leaves.
+        let command =
+            wrapped(dir.path(), "umask 0; exec \"$@\"", "inotifywait", ["-o", "out", "-e", "create", "d"]);
+        let run = Running::ready(command);
+        create_files(&dir.path().join("d"), round, 0..1);
+        run.finish().code(0).printed("");
+    }
+    assert_eq!(fs::read_to_string(&out).unwrap(), "d/ CREATE a0\nd/ CREATE b0\n");
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o7777, 0o600);
+    // The mode of one that is there is left alone.
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut run = Running::start(inotifywait(dir.path(), ["-o", "out", "-qq", "-e", "create", "d"]));
+    run.wait_asleep();
+    create_files(&dir.path().join("d"), "c", 0..1);
+    run.finish().code(0).printed("").said("");
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o7777, 0o644);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "d/ CREATE a0\nd/ CREATE b0\n");
+}
+
+#[test]
+fn an_outfile_that_cannot_be_opened() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let cases =
+        [("d", "Is a directory"), ("nowhere/out", "No such file or directory"), ("f/x", "Not a directory")];
+    fs::write(dir.path().join("f"), "").unwrap();
+    for (outfile, words) in cases {
+        for quiet in ["-q", "-qq"] {
+            let end = Running::start(inotifywait(dir.path(), [quiet, "-o", outfile, "d"])).finish();
+            end.code(1).printed("").said(format!("Failed to open output file {outfile}\n{words}\n"));
+        }
+    }
+    fs::set_permissions(dir.path().join("f"), fs::Permissions::from_mode(0o400)).unwrap();
+    let end = Running::start(as_nobody(dir.path(), "inotifywait", ["-o", "f", "d"])).finish();
+    end.code(1).printed("");
+    if common::is_root() {
+        end.said("Failed to open output file f\nPermission denied\n");
+    }
+}
+
+#[test]
+fn it_ends_with_the_reader_of_its_pipe() {
+    for arguments in [&["-m", "."][..], &["."], &["-m", "-r", "-t", "100", "."]] {
+        let dir = tempdir();
+        let (reader, writer) = pipe();
+        let mut command = inotifywait(dir.path(), arguments);
+        command.stdout(writer);
+        let run = Running::ready(command);
+        drop(reader);
+        run.finish().killed_by(Signal::SIGPIPE);
+    }
+}
+
+#[test]
+fn it_ends_with_the_reader_after_events_too() {
+    let dir = tempdir();
+    let (mut reader, writer) = pipe();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    create_files(dir.path(), "f", 0..1);
+    let mut line = [0; 12];
+    reader.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"./ CREATE f0");
+    drop(reader);
+    // With a backlog as well: 10,000 lines are more than a pipe holds.
+    run.wait("its end", Running::has_ended);
+    run.finish().killed_by(Signal::SIGPIPE);
+
+    let dir = fast_tempdir();
+    let (reader, writer) = pipe();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    create_files(dir.path(), "file-with-a-name", 0..10_000);
+    run.wait_asleep();
+    drop(reader);
+    run.finish().killed_by(Signal::SIGPIPE);
+}
+
+#[test]
+fn a_reader_that_leaves_an_unused_stdout_does_not_matter() {
+    for arguments in [&["-qq", "-e", "create", "."][..], &["-o", "/dev/null", "-e", "create", "."]] {
+        let dir = tempdir();
+        let (reader, writer) = pipe();
+        let mut command = inotifywait(dir.path(), arguments);
+        command.stdout(writer);
+        let mut run = Running::start(command);
+        run.wait_asleep();
+        drop(reader);
+        run.wait_asleep();
+        create_files(dir.path(), "f", 0..1);
+        run.finish().code(0);
+    }
+}
+
+#[test]
+fn it_ends_with_the_peer_of_its_socket() {
+    let dir = tempdir();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
+    command.stdout(OwnedFd::from(theirs));
+    let run = Running::ready(command);
+    create_files(dir.path(), "f", 0..1);
+    let mut line = [0; 12];
+    ours.set_read_timeout(Some(common::BOUND)).unwrap();
+    ours.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"./ CREATE f0");
+    drop(ours);
+    run.finish().killed_by(Signal::SIGPIPE);
+}
+
+#[test]
+fn a_socket_whose_reader_stalls_gets_all() {
+    const LINES: usize = 10_000;
+    let dir = fast_tempdir();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
+    command.stdout(OwnedFd::from(theirs));
+    let mut run = Running::ready(command);
+    create_files(dir.path(), "f", 0..LINES);
+    run.wait_asleep();
+    let read = Collected::from(ours);
+    run.wait("all lines", |_| read.lines().len() == LINES);
+    assert!(read.lines().iter().enumerate().all(|(number, line)| *line == format!("./ CREATE f{number}")));
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let dir = tempdir();
+    // Not openpty(3), whose descriptors are inherited, also by what another test starts.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let mut master = nix::pty::posix_openpt(flags).unwrap();
+    nix::pty::grantpt(&master).unwrap();
+    nix::pty::unlockpt(&master).unwrap();
+    let slave = nix::pty::ptsname_r(&master).unwrap();
+    let slave = nix::fcntl::open(slave.as_str(), flags, Mode::empty()).unwrap();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
+    command.stdout(slave);
+    let mut run = Running::ready(command);
+    create_files(dir.path(), "f", 0..1);
+    let mut line = [0; 14];
+    master.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"./ CREATE f0\r\n");
+    run.wait_asleep();
+    drop(master);
+    run.finish().killed_by(Signal::SIGPIPE);
+}
+
+#[test]
+fn the_reader_of_a_named_pipe_may_come_back() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let open_reader = || {
+        let mut options = File::options();
+        options.read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap()
+    };
+    let mut reader = open_reader();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "d"]);
+    command.stdout(File::options().write(true).open(&fifo).unwrap());
+    let mut run = Running::ready(command);
+    for round in 0..5 {
+        let name = format!("f{round}-");
+        create_files(&dir.path().join("d"), &name, 0..1);
+        let mut line = Vec::new();
+        run.wait("the line", |_| {
+            let mut some = [0; 100];
+            if let Ok(length) = reader.read(&mut some) {
+                line.extend_from_slice(&some[..length]);
+            }
+            line.ends_with(b"\n")
+        });
+        assert_eq!(line, format!("d/ CREATE {name}0\n").as_bytes());
+        drop(reader);
+        // It has had the time to take the wrong conclusion.
+        run.wait_asleep();
+        reader = open_reader();
+    }
+    run.stop().killed_by(Signal::SIGTERM);
+}
+
+#[test]
+fn lines_stand_in_a_file_as_soon_as_they_are_read() {
+    for outfile in [false, true] {
+        for _ in 0..5 {
+            let dir = tempdir();
+            make_d(dir.path());
+            let out = dir.path().join("out");
+            let mut command = inotifywait(dir.path(), ["-m", "-e", "create"]);
+            match outfile {
+                true => command.args(["-o", "out", "d"]),
+                false => command.arg("d").stdout(File::create(&out).unwrap()),
+            };
+            let mut run = Running::ready(command);
+            create_files(&dir.path().join("d"), "f", 0..500);
+            run.wait("something in the file", |_| fs::metadata(&out).unwrap().len() > 0);
+            run.signal(Signal::SIGKILL);
+            run.finish().killed_by(Signal::SIGKILL);
+            let text = fs::read_to_string(&out).unwrap();
+            assert!(text.ends_with('\n'), "{text}");
+            for (number, line) in text.lines().enumerate() {
+                assert_eq!(line, format!("d/ CREATE f{number}"));
+            }
+        }
+    }
+    // The last event, too, though nothing comes after it.
+    let dir = tempdir();
+    make_d(dir.path());
+    let out = dir.path().join("out");
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "d"]);
+    command.stdout(File::create(&out).unwrap());
+    let mut run = Running::ready(command);
+    create_files(&dir.path().join("d"), "f", 0..1);
+    run.wait("the line", |_| fs::read_to_string(&out).unwrap() == "d/ CREATE f0\n");
+    run.signal(Signal::SIGKILL);
+    run.finish();
+    assert_eq!(fs::read_to_string(&out).unwrap(), "d/ CREATE f0\n");
+}
+
+#[test]
+fn a_reader_that_stalls_gets_all_in_order() {
+    const LINES: usize = 50_000;
+    // Fewer than the kernel's queue holds.
+    const BURST: usize = 5_000;
+    let dir = fast_tempdir();
+    let (reader, writer) = pipe();
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "--format", "%f", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    for start in (0..LINES).step_by(BURST) {
+        create_files(dir.path(), "", start..start + BURST);
+        run.wait_asleep();
+    }
+    let read = Collected::from(reader);
+    run.wait("all lines", |_| read.lines().len() == LINES);
+    for (number, line) in read.lines().iter().enumerate() {
+        assert_eq!(*line, number.to_string());
+    }
+    run.stop().said("Setting up watches.\nWatches established.\n");
+}
+
+#[test]
+fn a_one_shot_waits_for_a_full_pipe() {
+    let dir = tempdir();
+    let (mut reader, writer) = pipe();
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    nix::unistd::write(&writer, &[b'x'; 4096]).unwrap();
+    let mut command = inotifywait(dir.path(), ["-e", "create", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    create_files(dir.path(), "f", 0..1);
+    run.wait_asleep();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text.trim_start_matches('x'), "./ CREATE f0\n");
+    run.finish().code(0);
+}
+
+#[test]
+fn writers_on_one_pipe_do_not_mix() {
+    const WRITERS: usize = 4;
+    const LINES: usize = 2_000;
+    let dir = fast_tempdir();
+    let (reader, writer) = pipe();
+    let mut runs = Vec::new();
+    for number in 0..WRITERS {
+        let format = format!("{number}:%f");
+        let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "--format", &format, "."]);
+        command.stdout(writer.try_clone().unwrap());
+        runs.push(Running::ready(command));
+    }
+    drop(writer);
+    let prefix = "n".repeat(100);
+    create_files(dir.path(), &prefix, 0..LINES);
+    runs.iter_mut().for_each(Running::wait_asleep);
+    // All of them have far more to say than the pipe holds.
+    let read = Collected::from(reader);
+    runs[0].wait("all lines", |_| read.lines().len() == WRITERS * LINES);
+    let lines = read.lines();
+    for number in 0..WRITERS {
+        let start = format!("{number}:");
+        let mine = lines.iter().filter_map(|line| line.strip_prefix(&start));
+        let wanted = (0..LINES).map(|number| format!("{prefix}{number}"));
+        assert!(mine.eq(wanted), "lines of writer {number} are mixed, lost or out of order");
+    }
+}
+
+#[test]
+fn what_it_writes_itself_is_no_event() {
+    for arguments in [
+        &["-m", "-o", "d/s/out", "-r", "d"][..],
+        &["-m", "-o", "d/s/out", "d/s"],
+        &["-m", "-o", "d/s/out", "d/s/out", "d"],
+        &["-m", "-r", "d"],
+        &["-m", "d/s"],
+        &["-m", "-r", "./d/../d"],
+    ] {
+        let dir = tempdir();
+        fs::create_dir_all(dir.path().join("d/s")).unwrap();
+        let out = dir.path().join("d/s/out");
+        let file = File::options().append(true).create(true).open(&out).unwrap();
+        let mut command = inotifywait(dir.path(), arguments);
+        // Not those of reading: this test reads it.
+        command.args(["-e", "create,modify,attrib,close_write,move,delete"]);
+        // Or else stdout is closed when the test has started it.
+        if !arguments.contains(&"-o") {
+            command.stdout(file);
+        }
+        let mut run = Running::ready(command);
+        let top = if arguments.contains(&"d/s") { "d/s" } else { "d" };
+        for name in ["f", "g", "h"] {
+            fs::write(dir.path().join(top).join(name), "").unwrap();
+            run.wait("the line", |_| fs::read_to_string(&out).unwrap().contains(&format!("CLOSE {name}")));
+        }
+        run.wait_asleep();
+        let end = run.stop();
+        let text = fs::read_to_string(&out).unwrap();
+        end.check(&format!("nothing of out in {text}"), !text.contains("out"));
+        end.check("two lines a file", text.lines().count() == 6);
+    }
+}
+
+#[test]
+fn long_lines_arrive_whole() {
+    let dir = tempdir();
+    let (path, innermost) = deep_directory(dir.path(), 20);
+    let wanted = [b"./", &path[..], b" CREATE f\n"].concat();
+    assert!(wanted.len() > libc::PIPE_BUF);
+    let command = inotifywait(dir.path(), ["-r", "-e", "create", "."]);
+    let run = Running::ready(command);
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(&innermost, "f", flags, Mode::S_IRWXU).unwrap();
+    run.finish().code(0).printed(&wanted);
+
+    // More of them than a pipe holds, to a reader that is slow.
+    let (reader, writer) = pipe();
+    let mut command = inotifywait(dir.path(), ["-m", "-r", "-e", "attrib", "--format", "%w%f %w%f", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    for _ in 0..30 {
+        for mode in [Mode::S_IRWXU, Mode::S_IRUSR] {
+            nix::sys::stat::fchmod(nix::fcntl::openat(&innermost, "f", OFlag::O_RDONLY, mode).unwrap(), mode)
+                .unwrap();
+        }
+        run.wait_asleep();
+    }
+    let line = [b"./", &path[..], b"f ./", &path[..], b"f\n"].concat();
+    let read = Collected::from(reader);
+    run.wait("all lines", |_| read.bytes().len() >= 30 * line.len());
+    run.wait_asleep();
+    let bytes = read.bytes();
+    // Some of them may be one for the kernel.
+    assert!(bytes.chunks(line.len()).all(|chunk| chunk == line), "{} bytes", bytes.len());
+}
+
+#[test]
+fn a_closed_stdout_is_as_good_as_none() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let command = wrapped(dir.path(), "exec \"$@\" >&-", "inotifywait", ["-e", "create", "d"]);
+    let run = Running::ready(command);
+    create_files(&dir.path().join("d"), "f", 0..1);
+    run.finish().code(0).said("Setting up watches.\nWatches established.\n");
+    // Nor does anything get what is not for it when all three are closed.
+    let arguments = ["-e", "create", "-o", "out", "d"];
+    let mut run = Running::start(wrapped(dir.path(), "exec \"$@\" <&- >&- 2>&-", "inotifywait", arguments));
+    run.wait_asleep();
+    create_files(&dir.path().join("d"), "g", 0..1);
+    run.finish().code(0);
+    assert_eq!(fs::read_to_string(dir.path().join("out")).unwrap(), "d/ CREATE g0\n");
+}
+
+/// An ordinary user whose stdout is root's: opening it anew is refused there, writing to it is not.
+#[test]
+fn an_ordinary_user_may_write_where_he_may_not_open() {
+    const LINES: usize = 5_000;
+    if !need_root() {
+        return;
+    }
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let d = dir.path().join("d");
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
+    let file = dir.path().join("file");
+    let (pipe_reader, pipe_writer) = pipe();
+    let mut stall = Vec::new();
+    for stdout in [
+        OwnedFd::from(File::options().write(true).open(&fifo).unwrap()),
+        OwnedFd::from(
+            File::options().write(true).create(true).truncate(false).mode(0o600).open(&file).unwrap(),
+        ),
+        pipe_writer,
+    ] {
+        let mut command = as_nobody(dir.path(), "inotifywait", ["-m", "-e", "create", "d"]);
+        command.stdout(stdout);
+        stall.push(Running::ready(command));
+    }
+    create_files(&d, "name", 0..LINES);
+    stall.iter_mut().for_each(Running::wait_asleep);
+    let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::empty());
+    nix::fcntl::fcntl(&reader, flags).unwrap();
+    for read in
+        [Collected::from(reader), Collected::from(File::open(&file).unwrap()), Collected::from(pipe_reader)]
+    {
+        stall[0].wait("all lines", |_| read.lines().len() == LINES);
+        let wanted = (0..LINES).map(|number| format!("d/ CREATE name{number}"));
+        assert!(read.lines().into_iter().eq(wanted));
+    }
+}

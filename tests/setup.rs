@@ -1,0 +1,408 @@
+//! Set-up under hard conditions: trees that change under it, paths of any length, operands of any bytes.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use common::{
+    Running, as_nobody, deep_directory, fast_tempdir, inotifywait, inotifywatch, need_root, tempdir,
+};
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, mkdirat};
+
+#[test]
+fn operands_that_cannot_be_watched() {
+    let dir = tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    fs::write(dir.path().join("f"), "").unwrap();
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
+    let long = "n".repeat(256);
+    for (operand, words) in [
+        ("nowhere", "No such file or directory"),
+        ("dangling", "No such file or directory"),
+        ("f/", "Not a directory"),
+        ("f/x", "Not a directory"),
+        ("loop", "Too many levels of symbolic links"),
+        (&long, "File name too long"),
+    ] {
+        for arguments in [&["-q"][..], &["-q", "-m", "-r"]] {
+            let mut command = inotifywait(dir.path(), arguments);
+            command.args(["d", operand]);
+            let message = format!("Couldn't watch {operand}: {words}\n");
+            Running::start(command).finish().code(1).printed("").said(message);
+        }
+        let end = Running::start(inotifywatch(dir.path(), ["-r", "d", operand])).finish();
+        let message = format!("Establishing watches...\nFailed to watch {operand}: {words}\n");
+        end.code(1).printed("").said(message);
+    }
+}
+
+#[test]
+fn directories_that_may_not_be_read() {
+    if !need_root() {
+        return;
+    }
+    let dir = tempdir();
+    for name in ["secret/below", "open/closed/below", "open/s"] {
+        fs::create_dir_all(dir.path().join("d").join(name)).unwrap();
+    }
+    for name in ["d/secret", "d/open/closed"] {
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let command = as_nobody(dir.path(), "inotifywait", ["-m", "-r", "-e", "create", "d"]);
+    let mut run = Running::ready(command);
+    fs::write(dir.path().join("d/open/s/f"), "").unwrap();
+    run.expect_line("d/open/s/ CREATE f");
+    let end = run.stop();
+    let mut said: Vec<&str> = std::str::from_utf8(&end.stderr).unwrap().lines().collect();
+    said.sort();
+    let wanted = [
+        "Couldn't watch d/open/closed/: Permission denied",
+        "Couldn't watch d/secret/: Permission denied",
+        "Setting up watches.  Beware: since -r was given, this may take a while!",
+        "Watches established.",
+    ];
+    end.check(&format!("{wanted:?}"), said == wanted);
+    // An operand, though, is needed.
+    let end =
+        Running::start(as_nobody(dir.path(), "inotifywait", ["-q", "-r", "d/open", "d/secret"])).finish();
+    end.code(1).said("Couldn't watch d/secret: Permission denied\n");
+}
+
+/// Every directory below `top`, relative to it.
+fn directories(top: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut pending = vec![top.to_path_buf()];
+    while let Some(at) = pending.pop() {
+        for entry in fs::read_dir(&at).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                pending.push(entry.path());
+            }
+        }
+        found.push(at.strip_prefix(top).unwrap().to_path_buf());
+    }
+    found
+}
+
+/// How many directories stand in one that holds nothing else.
+const MANY: usize = 2_000;
+
+/// Makes, fills, renames, moves and removes directories until told to stop.
+fn churn(top: &Path, own: usize, over: &AtomicBool) {
+    for number in 0.. {
+        if over.load(Ordering::SeqCst) {
+            break;
+        }
+        // Another thread may have moved it away, or put its own there: every call may fail.
+        let outer = top.join(format!("d{}", number * 7 % 40));
+        let made = outer.join(format!("new{own}-{}", number % 50));
+        let _ = fs::create_dir_all(made.join("a/b"));
+        let _ = fs::write(made.join("a/f"), "");
+        // In a directory of many a name has been read long before it is watched.
+        let one_of_many = top.join(format!("flat/m{}", number * 13 % MANY));
+        let _ = fs::remove_dir(&one_of_many);
+        let _ = fs::create_dir(top.join(format!("flat/m{}", number * 13 % MANY + number % 2 * MANY)));
+        match number % 4 {
+            0 => drop(fs::remove_dir_all(&made)),
+            1 => drop(fs::rename(&made, top.join(format!("d{}/s{}", number % 40, number % 30)))),
+            2 => drop(fs::rename(&outer, top.join(format!("d{}", number * 11 % 40)))),
+            _ => drop(fs::remove_dir_all(outer.join(format!("s{}", number % 30)))),
+        }
+    }
+}
+
+/// While others change the tree at full speed, the set-up ends without an error, and then every directory that
+/// is there is watched under its true path.
+fn set_up_under_churn(tool: &str) {
+    for _ in 0..3 {
+        let dir = fast_tempdir();
+        let top = dir.path().join("top");
+        for outer in 0..40 {
+            for inner in 0..30 {
+                fs::create_dir_all(top.join(format!("d{outer}/s{inner}"))).unwrap();
+            }
+        }
+        for number in 0..MANY {
+            fs::create_dir_all(top.join(format!("flat/m{number}"))).unwrap();
+        }
+        let over = AtomicBool::new(false);
+        let mut run = thread::scope(|scope| {
+            struct Over<'a>(&'a AtomicBool);
+            impl Drop for Over<'_> {
+                fn drop(&mut self) {
+                    self.0.store(true, Ordering::SeqCst);
+                }
+            }
+            let stop = Over(&over);
+            let (top, over) = (&top, &over);
+            for own in 0..2 {
+                scope.spawn(move || churn(top, own, over));
+            }
+            let command = match tool {
+                "inotifywait" => inotifywait(dir.path(), ["-m", "-r", "-e", "create", "top"]),
+                _ => inotifywatch(dir.path(), ["-r", "-e", "create", "top"]),
+            };
+            let mut run = Running::start(command);
+            run.wait_ready();
+            drop(stop);
+            run
+        });
+        run.wait_asleep();
+        let all = directories(&top);
+        let watched = |path: &Path| match path.as_os_str().is_empty() {
+            true => "top/".to_owned(),
+            false => format!("top/{}/", path.display()),
+        };
+        for path in &all {
+            fs::write(top.join(path).join("sentinel"), "").unwrap();
+        }
+        run.wait_asleep();
+        let end = match tool {
+            "inotifywait" => run.stop(),
+            _ => {
+                run.signal(Signal::SIGINT);
+                run.finish()
+            }
+        };
+        let lines = end.lines();
+        let mut wanted: Vec<String> = Vec::new();
+        let mut seen: Vec<String> = Vec::new();
+        if tool == "inotifywait" {
+            wanted.extend(all.iter().map(|path| format!("{} CREATE sentinel", watched(path))));
+            seen.extend(lines.into_iter().filter(|line| line.ends_with(" sentinel")));
+        } else {
+            // A row for each, for each of them had an event.
+            wanted.extend(all.iter().map(|path| watched(path)));
+            let names = lines.iter().skip(1).filter_map(|line| line.rsplit(' ').next());
+            seen.extend(names.filter(|name| wanted.iter().any(|wanted| wanted == name)).map(str::to_owned));
+        }
+        wanted.sort();
+        seen.sort();
+        let missing: Vec<&String> = wanted.iter().filter(|line| seen.binary_search(line).is_err()).collect();
+        let wrong: Vec<&String> = seen.iter().filter(|line| wanted.binary_search(line).is_err()).collect();
+        let what = format!("each directory once under its own path; missing {missing:?}, wrong {wrong:?}");
+        end.check(&what, seen == wanted);
+        // The kernel's queue may have been too short, which is said.
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        let usual = |line: &&str| {
+            ["Setting up", "Watches established", "Establishing", "Finished establishing", "Events were lost"]
+                .iter()
+                .any(|start| line.starts_with(start))
+        };
+        end.check("no error", said.lines().all(|line| usual(&line)));
+    }
+}
+
+#[test]
+fn inotifywait_sets_up_a_tree_that_changes() {
+    set_up_under_churn("inotifywait");
+}
+
+#[test]
+fn inotifywatch_sets_up_a_tree_that_changes() {
+    set_up_under_churn("inotifywatch");
+}
+
+#[test]
+fn an_operand_that_comes_and_goes_is_watched_or_missing() {
+    let dir = fast_tempdir();
+    let (there, away) = (dir.path().join("d"), dir.path().join("away"));
+    for name in ["a", "b", "c"] {
+        fs::create_dir_all(there.join(name)).unwrap();
+    }
+    let over = AtomicBool::new(false);
+    let (mut watched, mut missing) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                fs::rename(&there, &away).unwrap();
+                fs::rename(&away, &there).unwrap();
+            }
+        });
+        for _ in 0..30 {
+            let end =
+                Running::start(inotifywait(dir.path(), ["-q", "-r", "-e", "unmount", "-t", "0.01", "d"]))
+                    .finish();
+            match end.status.code() {
+                Some(2) => watched += 1,
+                Some(1) if end.stderr == b"Couldn't watch d: No such file or directory\n" => missing += 1,
+                _ => {
+                    over.store(true, Ordering::SeqCst);
+                    end.check("a timeout, or the one message", false);
+                }
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(watched + missing, 30);
+}
+
+#[test]
+fn deeper_than_a_path_may_be() {
+    let dir = tempdir();
+    let (path, innermost) = deep_directory(dir.path(), 20);
+    assert!(path.len() > libc::PATH_MAX as usize);
+    let mut run = Running::ready(inotifywait(dir.path(), ["-m", "-r", "-e", "create,move,delete", "."]));
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    openat(&innermost, "f", flags, Mode::S_IRWXU).unwrap();
+    // New, filled before it can be watched, renamed, filled again.
+    mkdirat(&innermost, "new", Mode::S_IRWXU).unwrap();
+    openat(&innermost, "new/g", flags, Mode::S_IRWXU).unwrap();
+    run.wait_asleep();
+    renameat(innermost.as_fd(), "new", innermost.as_fd(), "renamed").unwrap();
+    run.wait_asleep();
+    openat(&innermost, "renamed/h", flags, Mode::S_IRWXU).unwrap();
+    run.wait_asleep();
+    let below =
+        |name: &str, rest: &str| [b"./", &path[..], name.as_bytes(), b" ", rest.as_bytes(), b"\n"].concat();
+    let wanted = [
+        below("", "CREATE f"),
+        below("", "CREATE,ISDIR new"),
+        below("new/", "CREATE g"),
+        below("", "MOVED_FROM,ISDIR new"),
+        below("", "MOVED_TO,ISDIR renamed"),
+        below("renamed/", "CREATE h"),
+    ];
+    let end = run.stop();
+    end.said(
+        "Setting up watches.  Beware: since -r was given, this may take a while!\nWatches established.\n",
+    );
+    end.printed(wanted.concat());
+}
+
+#[test]
+fn an_operand_longer_than_a_path_may_be() {
+    let dir = tempdir();
+    let (path, innermost) = deep_directory(dir.path(), 20);
+    let operand = OsString::from_vec(path.clone());
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    for (round, arguments) in
+        [&["-e", "create"][..], &["-r", "-e", "create"], &["-P", "-e", "create"]].iter().enumerate()
+    {
+        let mut command = inotifywait(dir.path(), *arguments);
+        command.arg(&operand);
+        let run = Running::ready(command);
+        let name = format!("f{round}");
+        openat(&innermost, name.as_str(), flags, Mode::S_IRWXU).unwrap();
+        run.finish().code(0).printed([&path[..], b" CREATE ", name.as_bytes(), b"\n"].concat());
+    }
+}
+
+#[test]
+fn a_file_operand_longer_than_a_path_may_be() {
+    let dir = tempdir();
+    let (path, innermost) = deep_directory(dir.path(), 20);
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    openat(&innermost, "f", flags, Mode::S_IRWXU).unwrap();
+    let file = [&path[..], b"f"].concat();
+    let mut command = inotifywait(dir.path(), ["-e", "open"]);
+    command.arg(OsString::from_vec(file.clone()));
+    let run = Running::ready(command);
+    openat(&innermost, "f", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
+    run.finish().code(0).printed([&file[..], b" OPEN \n"].concat());
+}
+
+#[test]
+fn ten_thousand_operands_from_stdin() {
+    // A part of the watches that a user may have: other tests have theirs.
+    let limit: usize =
+        fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap().trim().parse().unwrap();
+    let count = (limit / 4).min(10_000);
+    let dir = fast_tempdir();
+    common::create_files(dir.path(), "f", 0..count);
+    let list: String = (0..count).map(|number| format!("f{number}\n")).collect();
+    for tool in ["inotifywait", "inotifywatch"] {
+        let arguments = ["--fromfile", "-", "-e", "close_write"];
+        let mut command = match tool {
+            "inotifywait" => inotifywait(dir.path(), arguments),
+            _ => inotifywatch(dir.path(), arguments),
+        };
+        command.stdin(Stdio::piped());
+        let mut run = Running::start(command);
+        let mut stdin = run.stdin.take().unwrap();
+        stdin.write_all(list.as_bytes()).unwrap();
+        drop(stdin);
+        run.wait_ready();
+        let last = format!("f{}", count - 1);
+        fs::write(dir.path().join(&last), "x").unwrap();
+        if tool == "inotifywait" {
+            run.finish().code(0).printed(format!("{last} CLOSE_WRITE,CLOSE \n"));
+        } else {
+            run.signal(Signal::SIGINT);
+            run.finish()
+                .code(0)
+                .printed(format!("total  close_write  filename\n1      1            {last}\n"));
+        }
+    }
+}
+
+#[test]
+fn operands_of_any_bytes() {
+    let long = vec![b'l'; 255];
+    let long_utf8 = "é".repeat(127).into_bytes();
+    let names: [&[u8]; 12] = [
+        b"\xff\xfe not utf-8",
+        &long,
+        &long_utf8,
+        b"-m",
+        b"--help",
+        b"-",
+        b"with\nnewline",
+        b" blank ",
+        b"%w%f%%",
+        b"*",
+        b"\\",
+        b"\x1b[31m",
+    ];
+    let dir = tempdir();
+    for name in names {
+        let path = dir.path().join(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir(&path).unwrap();
+    }
+    for name in names {
+        let operand = std::ffi::OsStr::from_bytes(name);
+        let path = dir.path().join(operand);
+        for recursive in [false, true] {
+            let mut command = inotifywait(dir.path(), ["-e", "create"]);
+            command.args(recursive.then_some("-r")).arg("--").arg(operand);
+            let run = Running::ready(command);
+            fs::write(path.join("f"), "").unwrap();
+            run.finish().code(0).printed([name, b"/ CREATE f\n"].concat());
+            fs::remove_file(path.join("f")).unwrap();
+        }
+        let mut command = inotifywatch(dir.path(), ["-e", "create", "--"]);
+        command.arg(operand);
+        let run = Running::ready(command);
+        fs::write(path.join("f"), "").unwrap();
+        run.signal(Signal::SIGINT);
+        run.finish().code(0).printed([b"total  create  filename\n1      1       ", name, b"/\n"].concat());
+    }
+    // Below a directory that is watched, all at once, and new ones as well.
+    let mut run = Running::ready(inotifywait(
+        dir.path(),
+        ["-m", "-r", "-e", "create", "--format", "%w%f%0", "--no-newline", "."],
+    ));
+    let mut wanted = Vec::new();
+    for name in names {
+        let path = dir.path().join(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir(path.join("new")).unwrap();
+        run.wait_asleep();
+        fs::write(path.join("new/g"), "").unwrap();
+        wanted.extend_from_slice(&[b"./", name, b"/new\0./", name, b"/new/g\0"].concat());
+    }
+    run.wait_asleep();
+    run.stop().printed(wanted);
+}
