@@ -16,8 +16,10 @@ FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 TOOLS = inotifywait inotifywatch
 
-# What the tests use besides cargo: Debian's package and the command that tells whether it is there.
-TEST_NEEDS = inotify-tools:inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc tzdata:/usr/share/zoneinfo/Europe/Berlin
+# What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
+TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
+	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
+	bash-completion:/usr/share/bash-completion/bash_completion
 
 .PHONY: all test test-needs soak install uninstall
 
@@ -53,12 +55,12 @@ install: all
 		install -m 755 target/release/$$tool "$(BINDIR)/$$tool" && \
 		install -m 644 man/$$tool.1 "$(MANDIR)/$$tool.1" && \
 		install -m 644 completions/$$tool.bash "$(BASHDIR)/$$tool.bash" && \
-		install -m 644 completions/_$$tool "$(ZSHDIR)/_$$tool" && \
 		install -m 644 completions/$$tool.fish "$(FISHDIR)/$$tool.fish" || exit 1; \
 	done
+	install -m 644 completions/_inotifywait "$(ZSHDIR)/_inotifywait"
 
 uninstall:
 	for tool in $(TOOLS); do \
-		rm -f "$(BINDIR)/$$tool" "$(MANDIR)/$$tool.1" "$(BASHDIR)/$$tool.bash" "$(ZSHDIR)/_$$tool" \
-			"$(FISHDIR)/$$tool.fish"; \
+		rm -f "$(BINDIR)/$$tool" "$(MANDIR)/$$tool.1" "$(BASHDIR)/$$tool.bash" "$(FISHDIR)/$$tool.fish"; \
 	done
+	rm -f "$(ZSHDIR)/_inotifywait"

@@ -306,6 +306,26 @@ fn after_an_overflow_the_tree_is_whole() {
 }
 
 #[test]
+fn an_overflow_ends_a_one_shot_with_a_word() {
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    for (events, code, line) in [("delete,q_overflow", 0, " Q_OVERFLOW \n"), ("delete", 1, "")] {
+        // Recursive, so that creations are queued though they were not asked for.
+        let running = Running::ready(inotifywait(dir.path(), ["-r", "-e", events, "d"]));
+        running.signal(Signal::SIGSTOP);
+        for number in 0..=limit.trim().parse().unwrap() {
+            fs::write(dir.path().join(format!("d/{events}-{number}")), "").unwrap();
+        }
+        running.signal(Signal::SIGCONT);
+        let end = running.finish();
+        end.code(code).printed(line);
+        let said = String::from_utf8_lossy(&end.stderr);
+        end.check("a word", said.matches("Events were lost").count() == 1);
+    }
+}
+
+#[test]
 fn moves_between_watched_roots_are_followed() {
     let dir = fast_tempdir();
     for name in ["d/a/below", "e"] {

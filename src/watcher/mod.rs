@@ -106,6 +106,8 @@ pub struct Watcher {
     /// Events that the kernel would have sent had the watch stood earlier; they precede `queue`.
     announced: Queue,
     problems: VecDeque<Problem>,
+    /// An event that was handled and waits until the problems were reported.
+    held: Option<Taken>,
     retired: VecDeque<(i32, Vec<u8>)>,
     /// Directories of the set-up that are watched and yet to be read.
     unread: Vec<NodeId>,
@@ -145,6 +147,7 @@ impl Watcher {
             queue: Queue::default(),
             announced: Queue::default(),
             problems: VecDeque::new(),
+            held: None,
             retired: VecDeque::new(),
             unread: Vec::new(),
             unraised: Vec::new(),
@@ -214,29 +217,37 @@ impl Watcher {
     #[allow(clippy::should_implement_trait)] // the items borrow from the watcher
     pub fn next(&mut self) -> Option<Item<'_>> {
         loop {
-            if let Some(node) = self.ended.take() {
-                self.retire(node);
-            }
             if let Some(problem) = self.problems.pop_front() {
                 return Some(Item::Problem(problem));
             }
-            if let Some((watch, path)) = self.retired.pop_front() {
-                (self.path, self.path_of) = (path, None);
-                return Some(Item::Retired { watch, path: &self.path });
-            }
-            let (taken, made_up) = match self.announced.take() {
-                Some(taken) => (taken, true),
-                None => match self.queue.take() {
-                    Some(mut taken) => {
-                        self.follow(&mut taken);
-                        if self.announce_before(&taken) {
-                            continue;
-                        }
-                        (taken, false)
+            let (taken, made_up) = if let Some(taken) = self.held.take() {
+                (taken, false)
+            } else {
+                if let Some(node) = self.ended.take() {
+                    self.retire(node);
+                }
+                if let Some((watch, path)) = self.retired.pop_front() {
+                    (self.path, self.path_of) = (path, None);
+                    return Some(Item::Retired { watch, path: &self.path });
+                }
+                if let Some(taken) = self.announced.take() {
+                    (taken, true)
+                } else if let Some(mut taken) = self.queue.take() {
+                    self.follow(&mut taken);
+                    if self.announce_before(&taken) {
+                        continue;
                     }
-                    None if self.settle() => continue,
-                    None => return None,
-                },
+                    // What it led to, an overflow above all, is said before the event can end the program.
+                    if !self.problems.is_empty() {
+                        self.held = Some(taken);
+                        continue;
+                    }
+                    (taken, false)
+                } else if self.settle() {
+                    continue;
+                } else {
+                    return None;
+                }
             };
             if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
                 let Taken { wd, mask, cookie, .. } = taken;
