@@ -17,9 +17,12 @@ use crate::sys::directory::{self, Kind};
 use crate::sys::inotify::RawEvent;
 use crate::tree::NodeId;
 
-/// How many renames of directories are remembered. The two halves of one are microseconds apart, and
-/// between them stand only events of other processes.
+/// How many renames of directories are remembered.
 const MOVES: usize = 4096;
+
+/// How many of them when the queue is empty. The two halves of one may be read apart, but they are queued
+/// microseconds apart.
+const HALVES: usize = 64;
 
 /// An entry of a watched directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -133,8 +136,8 @@ impl Watcher {
             let Some(parent) = self.tree.find(place.wd) else { continue };
             let path = self.path_below(parent, &place.name);
             let left_out = self.settings.filter.leaves_out(&path);
-            // If it has gone again, or another comes in its place, later events tell of that. If a directory above is about to be
-            // renamed, the path leads elsewhere today.
+            // If it has gone again, or another comes in its place, later events tell of that. If a directory
+            // above is about to be renamed, the path leads elsewhere today.
             let has_gone = self.queue.changes(place.wd, &place.name);
             let is_moving = self.is_moving(parent);
             if !told && (left_out || has_gone || is_moving) {
@@ -419,6 +422,8 @@ impl Watcher {
     /// When the queue is empty: what waited for a later event waits no longer. `true` where that made
     /// something to handle or to report.
     pub(super) fn settle(&mut self) -> bool {
+        let old = self.moves.len().saturating_sub(HALVES);
+        self.moves.drain(..old);
         let open = [self.waiting.len(), self.departed.len(), self.sightings.len(), self.guesses.len()];
         if open == [0; 4] {
             return false;
@@ -449,8 +454,6 @@ impl Watcher {
 
     /// Stops watching a directory and all below it.
     pub(super) fn release(&mut self, top: NodeId) {
-        let (tree, left_out) = (&self.tree, &mut self.left_out);
-        left_out.retain(|place| !tree.find(place.wd).is_some_and(|above| tree.is_within(above, top)));
         for node in self.tree.subtree(top).into_iter().rev() {
             let wd = self.tree.wd(node);
             if wd != -1 {

@@ -299,7 +299,9 @@ impl Watcher {
 
     /// Forgets a node whose watch is gone.
     fn retire(&mut self, node: NodeId) {
-        self.retired.push_back((self.tree.wd(node), self.tree.path(node)));
+        let wd = self.tree.wd(node);
+        self.left_out.retain(|place| place.wd != wd);
+        self.retired.push_back((wd, self.tree.path(node)));
         self.tree.remove(node);
         self.path_of = None;
     }

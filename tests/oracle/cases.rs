@@ -1,22 +1,8 @@
 //! The one table of cases.
 
+pub use inotify_tools::cli::options::Tool;
+
 use crate::ops::{Name, Op, *};
-
-/// Which of the two programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    Wait,
-    Watch,
-}
-
-impl Tool {
-    pub fn name(self) -> &'static str {
-        match self {
-            Tool::Wait => "inotifywait",
-            Tool::Watch => "inotifywatch",
-        }
-    }
-}
 
 /// How a case ends once its steps are done.
 #[derive(Debug, Clone)]
