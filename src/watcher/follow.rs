@@ -1,6 +1,6 @@
 //! Keeping the tree true to the events: arrivals, renames, departures.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -55,9 +55,8 @@ pub(super) struct Arrival {
 }
 
 impl Watcher {
-    /// Keeps the tree true to an event. Where the event is the second half of a rename whose first half had
-    /// another cookie, it gets that one.
-    pub(super) fn follow(&mut self, taken: &mut Taken) {
+    /// Keeps the tree true to an event.
+    pub(super) fn follow(&mut self, taken: &Taken) {
         if taken.mask & IN_Q_OVERFLOW != 0 {
             self.recover();
         }
@@ -106,8 +105,7 @@ impl Watcher {
             }
         }
         if !self.refuses(node, &place.name) {
-            let first_half = self.arrive(Arrival { place, news, told: true });
-            taken.cookie = first_half.unwrap_or(taken.cookie);
+            self.arrive(Arrival { place, news, told: true });
         }
     }
 
@@ -127,10 +125,8 @@ impl Watcher {
         self.moves.push_back(rename);
     }
 
-    /// A directory appeared: watches it and what is below it. Returns the cookie of the rename by which it
-    /// seemed to have left the tree, if the event that tells of it brings it back.
-    fn arrive(&mut self, arrival: Arrival) -> Option<u32> {
-        let mut returned = None;
+    /// A directory appeared: watches it and what is below it.
+    fn arrive(&mut self, arrival: Arrival) {
         let mut pending = vec![arrival];
         while let Some(Arrival { place, news, told }) = pending.pop() {
             let Some(parent) = self.tree.find(place.wd) else { continue };
@@ -164,7 +160,7 @@ impl Watcher {
                 Ok(Added::Known(node)) => {
                     let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
                     if !here || self.has_departed(node) {
-                        returned = self.sighted(node, place, told);
+                        self.sighted(node, place, told);
                     } else if self.tree.flags(node).unscanned {
                         if !told {
                             self.announce(place.wd, &place.name, Kind::Directory);
@@ -183,7 +179,6 @@ impl Watcher {
             }
         }
         self.new_until = self.queue.queued();
-        returned
     }
 
     /// Reads a watched directory: announces what stood in it before its watch, if that is news, and
@@ -241,16 +236,25 @@ impl Watcher {
                 Listing::default()
             }
         };
-        // An entry stood here before the watch unless the first that the kernel tells of it is its coming.
-        let mut first: HashMap<Box<[u8]>, Mask> = HashMap::new();
-        for event in self.queue.since(since) {
-            if event.wd == wd && !event.name.is_empty() && !first.contains_key(event.name) {
-                first.insert(event.name.into(), event.mask);
+        // An entry stood here before the watch unless the first that the kernel tells of it is its coming. An
+        // exchange tells of a coming, too, but what had stood here leaves with the next cookie.
+        let mut first: HashMap<Box<[u8]>, (Mask, u32)> = HashMap::new();
+        let mut exchanged = HashSet::new();
+        for event in self.queue.since(since).filter(|event| event.wd == wd && !event.name.is_empty()) {
+            match first.get_mut(event.name) {
+                None => drop(first.insert(event.name.into(), (event.mask, event.cookie))),
+                Some((mask, cookie))
+                    if *mask & IN_MOVED_TO != 0 && event.cookie == cookie.wrapping_add(1) =>
+                {
+                    *mask = event.mask;
+                    exchanged.insert(Box::from(event.name));
+                }
+                Some(_) => {}
             }
         }
         let mut below = Vec::new();
-        for (entry, kind) in listing.iter() {
-            if first.remove(entry).is_some_and(is_coming) {
+        for (entry, kind) in listing.iter().filter(|(entry, _)| !exchanged.contains(*entry)) {
+            if first.remove(entry).is_some_and(|(mask, _)| is_coming(mask)) {
                 continue;
             }
             if kind != Kind::Directory || news && self.refuses(node, entry) {
@@ -261,7 +265,7 @@ impl Watcher {
         }
         // And what stood here but has left before it was read. Of what kind it was the kernel tells of
         // directories only; a file that was renamed in its first moments is the common case.
-        for (entry, mask) in first.into_iter().filter(|(_, mask)| news && !is_coming(*mask)) {
+        for (entry, (mask, _)) in first.into_iter().filter(|(_, (mask, _))| news && !is_coming(*mask)) {
             let kind = match mask {
                 _ if mask & IN_ISDIR != 0 => Kind::Directory,
                 _ if mask & IN_MOVED_FROM != 0 => Kind::File,
@@ -317,65 +321,60 @@ impl Watcher {
         let Some(parent) = self.tree.parent(node) else { return };
         let from = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
         let wd = self.tree.wd(node);
-        // The newest rename from this very place is the one; an older one was another directory's. One that
-        // had left comes back by a rename of which only the second half was heard. With none of these the
-        // tree was ahead of the queue: the directory was found where this rename took it.
-        let departed = self.departed.iter().any(|(departed, _)| *departed == wd);
-        let renames = || self.moves.iter();
-        let at = match departed {
-            false => renames().rposition(|known| known.from.as_ref() == Some(&from)),
-            true => renames().rposition(|known| known.from.is_none()),
+        // The newest rename from this very place is the one; an older one was another directory's. With none
+        // the tree was ahead of the queue: the directory was found where this rename took it. One that had
+        // left may have come back by any rename, and is believed where it is.
+        let departed = self.departed.contains(&wd);
+        let is_this = |known: &Move| match departed {
+            false => known.from.as_ref() == Some(&from),
+            true => known.to.as_ref().is_some_and(|to| {
+                let parent = self.tree.find(to.wd);
+                parent.is_some_and(|parent| self.is_at(&self.real(&self.path_below(parent, &to.name)), wd))
+            }),
         };
+        let recent = if departed { self.moves.len().saturating_sub(HALVES) } else { 0 };
+        let at = (recent..self.moves.len()).rev().find(|at| is_this(&self.moves[*at]));
         let Some(known) = at.and_then(|at| self.moves.remove(at)) else { return };
-        if departed {
-            self.guesses.push(wd);
-        }
         if known.unheard {
             self.retell(node);
         }
         if let Some(to) = known.to {
             self.relink(node, to);
         } else if let Some(place) = self.sightings.remove(&wd) {
-            self.found(node, place, known.cookie);
+            // It was found by reading the directory that it is in now, which was not yet watched then: says
+            // what the kernel would have said.
+            let (cookie, name) = (known.cookie, &place.name);
+            self.announced.push(&RawEvent { wd: place.wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
+            self.relink(node, place);
         } else {
-            self.departed.push((wd, known.cookie));
+            self.departed.push(wd);
         }
     }
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
-    /// own MOVE_SELF. Returns what [`arrive`](Self::arrive) does.
-    fn sighted(&mut self, node: NodeId, place: Place, told: bool) -> Option<u32> {
+    /// own MOVE_SELF, unless it had left; then it is back.
+    fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
         let wd = self.tree.wd(node);
-        match self.departed.iter().find(|(departed, _)| *departed == wd) {
-            Some(&(_, cookie)) if told => {
-                self.relink(node, place);
-                return Some(cookie);
+        if self.departed.contains(&wd) {
+            if !told {
+                self.announce(place.wd, &place.name, Kind::Directory);
             }
-            Some(&(_, cookie)) => self.found(node, place, cookie),
-            None if told => {}
-            None => drop(self.sightings.insert(wd, place)),
+            self.relink(node, place);
+        } else if !told {
+            self.sightings.insert(wd, place);
         }
-        None
-    }
-
-    /// A renamed directory was found by reading the one that it is in now, which was not yet watched then: says
-    /// what the kernel would have said.
-    fn found(&mut self, node: NodeId, place: Place, cookie: u32) {
-        let Place { wd, name } = &place;
-        self.announced.push(&RawEvent { wd: *wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
-        self.relink(node, place);
     }
 
     /// Puts a watched directory at its new place.
     fn relink(&mut self, node: NodeId, to: Place) {
         let parent = self.tree.find(to.wd).filter(|parent| !self.tree.is_within(*parent, node));
         let Some(parent) = parent else {
-            self.departed.push((self.tree.wd(node), 0));
+            self.departed.push(self.tree.wd(node));
             return;
         };
         self.moves.retain(|known| known.from.as_ref() != Some(&to));
         let wd = self.tree.wd(node);
-        if let Some(at) = self.departed.iter().position(|(departed, _)| *departed == wd) {
+        if let Some(at) = self.departed.iter().position(|departed| *departed == wd) {
             self.departed.swap_remove(at);
             self.retell(node);
         }
@@ -424,8 +423,8 @@ impl Watcher {
     pub(super) fn settle(&mut self) -> bool {
         let old = self.moves.len().saturating_sub(HALVES);
         self.moves.drain(..old);
-        let open = [self.waiting.len(), self.departed.len(), self.sightings.len(), self.guesses.len()];
-        if open == [0; 4] {
+        let open = [self.waiting.len(), self.departed.len(), self.sightings.len()];
+        if open == [0; 3] {
             return false;
         }
         for (place, news) in std::mem::take(&mut self.waiting) {
@@ -434,13 +433,7 @@ impl Watcher {
         if self.queue.is_empty() {
             self.waiting.clear();
             self.sightings.clear();
-            for wd in std::mem::take(&mut self.guesses) {
-                let Some(node) = self.tree.find(wd) else { continue };
-                if !self.is_at(&self.system_path(node), wd) {
-                    self.departed.push((wd, 0));
-                }
-            }
-            for (wd, _) in std::mem::take(&mut self.departed) {
+            for wd in std::mem::take(&mut self.departed) {
                 if let Some(node) = self.tree.find(wd) {
                     self.release(node);
                 }
@@ -472,7 +465,7 @@ impl Watcher {
 
     /// Whether the node or one above it was renamed to where nobody watches.
     pub(super) fn has_departed(&self, node: NodeId) -> bool {
-        let is_departed = |above: NodeId| self.departed.iter().any(|(wd, _)| *wd == self.tree.wd(above));
+        let is_departed = |above: NodeId| self.departed.contains(&self.tree.wd(above));
         !self.departed.is_empty() && self.tree.way_up(node).any(is_departed)
     }
 

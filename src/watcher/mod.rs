@@ -123,10 +123,8 @@ pub struct Watcher {
     waiting: HashMap<Place, bool>,
     /// Watched directories that were met where the tree does not have them yet.
     sightings: HashMap<i32, Place>,
-    /// Renamed to where nobody watches, or so it seems until the queue is empty; with the rename's cookie.
-    departed: Vec<(i32, u32)>,
-    /// Watches of directories that came back, perhaps, to where the tree has them.
-    guesses: Vec<i32>,
+    /// Renamed to where nobody watches, or so it seems until the queue is empty.
+    departed: Vec<i32>,
     /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
     left_out: HashSet<Place>,
     /// The node whose watch ended with the event that was returned last.
@@ -156,7 +154,6 @@ impl Watcher {
             waiting: HashMap::new(),
             sightings: HashMap::new(),
             departed: Vec::new(),
-            guesses: Vec::new(),
             left_out: HashSet::new(),
             ended: None,
             path: Vec::new(),
@@ -232,8 +229,8 @@ impl Watcher {
                 }
                 if let Some(taken) = self.announced.take() {
                     (taken, true)
-                } else if let Some(mut taken) = self.queue.take() {
-                    self.follow(&mut taken);
+                } else if let Some(taken) = self.queue.take() {
+                    self.follow(&taken);
                     if self.announce_before(&taken) {
                         continue;
                     }
