@@ -21,9 +21,13 @@ pub enum Sense {
 }
 
 impl Filter {
-    /// A filter of at most one pattern, and of the paths given as `@path`.
-    pub fn new(pattern: Option<(Ere, Sense)>, hidden: impl IntoIterator<Item = Vec<u8>>) -> Filter {
-        let hidden = hidden.into_iter().map(|path| bare(&path).to_vec()).collect();
+    /// A filter of at most one pattern, and of the paths given as `@path` but not as operands: what is both is
+    /// watched.
+    pub fn new(pattern: Option<(Ere, Sense)>, excluded: Vec<Vec<u8>>, operands: &[Vec<u8>]) -> Filter {
+        let mut hidden: HashSet<Vec<u8>> = excluded.iter().map(|path| bare(path).to_vec()).collect();
+        for operand in operands {
+            hidden.remove(bare(operand));
+        }
         Filter { pattern, hidden }
     }
 

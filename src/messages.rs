@@ -58,6 +58,13 @@ impl Messages {
         }
     }
 
+    /// Says what went wrong while the program goes on.
+    pub fn problem(&self, what: &Problem, quiet: bool) {
+        if let Some(message) = problem(what, quiet) {
+            self.error(message);
+        }
+    }
+
     /// Says what went wrong.
     pub fn error(&self, message: impl AsRef<[u8]>) {
         if self.stderr {
@@ -121,7 +128,7 @@ fn watch_limit() -> usize {
 }
 
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.
-pub fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
+fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
     match problem {
         Problem::Directory { path, error, new: true } => {
             let mut message = failed("Couldn't watch new directory", path, error);
@@ -133,10 +140,15 @@ pub fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
         Problem::Directory { path, error, new: false } => {
             (!quiet).then(|| failed("Couldn't watch", path, error))
         }
-        Problem::Overflow => Some(
-            b"Events were lost: the kernel's queue was full. All directories are being watched again. \
-              Limit: /proc/sys/fs/inotify/max_queued_events"
-                .to_vec(),
-        ),
+        Problem::Overflow { recursive } => {
+            let mut message = String::from(
+                "Events were lost: the kernel's queue was full \
+                 (its length: /proc/sys/fs/inotify/max_queued_events).",
+            );
+            if *recursive {
+                message += "  The directories are walked again.";
+            }
+            Some(message.into())
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Events that were read from the kernel and wait to be handled, and what can be told ahead from them.
+//! Events that were read from the kernel but not yet handled, and what can be told ahead from them.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +11,19 @@ use libc::{
 use crate::event::Mask;
 use crate::sys::inotify::{HEADER, Inotify, RawEvent};
 
-/// An event taken from a [`Queue`]; its name stays in the queue until the next one is taken.
+/// The place of a watched directory ends.
+pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
+
+/// An entry of a watched directory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The watch of the directory.
+    pub wd: i32,
+    /// The entry's name.
+    pub name: Box<[u8]>,
+}
+
+/// An event taken from [`Events`]; its name stays there until the next one is taken.
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// The watch descriptor.
@@ -23,37 +35,18 @@ pub struct Taken {
     name: Range<usize>,
 }
 
-/// Events in the order in which they happened.
+/// Events in the order in which they happened, in the kernel's form.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct Events {
     bytes: Vec<u8>,
     /// Where the next event to take begins.
     head: usize,
     /// How many bytes were taken and forgotten.
     forgotten: u64,
-    /// Directories that are said to come or go, by the watch and name of their place, and how often.
-    changing: HashMap<(i32, Box<[u8]>), u32>,
-    /// Watches whose own place is said to end, by a rename or a deletion, and how often.
-    moving: HashMap<i32, u32>,
 }
 
-impl Queue {
-    /// Appends all that the kernel has queued by now; returns the number of bytes.
-    pub fn fill(&mut self, inotify: &Inotify) -> io::Result<usize> {
-        let mut at = self.bytes.len();
-        let length = inotify.read(&mut self.bytes)?;
-        while let Some((event, size)) = RawEvent::decode(&self.bytes[at..]) {
-            at += size;
-            if is_change(event.mask) {
-                *self.changing.entry((event.wd, event.name.into())).or_default() += 1;
-            } else if event.mask & ENDS != 0 {
-                *self.moving.entry(event.wd).or_default() += 1;
-            }
-        }
-        Ok(length)
-    }
-
-    /// Appends an event of our own making.
+impl Events {
+    /// Appends an event.
     pub fn push(&mut self, event: &RawEvent) {
         event.encode(&mut self.bytes);
     }
@@ -69,12 +62,6 @@ impl Queue {
             cookie: event.cookie,
             name: name_at..name_at + event.name.len(),
         };
-        if is_change(taken.mask) {
-            count_down(&mut self.changing, &(event.wd, event.name.into()));
-        }
-        if taken.mask & ENDS != 0 {
-            count_down(&mut self.moving, &event.wd);
-        }
         self.head += size;
         Some(taken)
     }
@@ -89,66 +76,14 @@ impl Queue {
         self.head == self.bytes.len()
     }
 
-    /// Whether a queued event says that the directory `name` of the directory `wd` goes, or that another comes
-    /// in its place: a rename over an empty directory tells of no going.
-    pub fn changes(&self, wd: i32, name: &[u8]) -> bool {
-        !self.changing.is_empty() && self.changing.contains_key(&(wd, name.into()))
-    }
-
-    /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
-    pub fn moves(&self, wd: i32) -> bool {
-        self.moving.contains_key(&wd)
-    }
-
-    /// Whether [`moves`](Self::moves) is true of any.
-    pub fn any_moves(&self) -> bool {
-        !self.moving.is_empty()
-    }
-
-    /// How many bytes of events had been queued, ever, before those that are left to take.
+    /// How many bytes of events were queued, ever, before those that are left to take.
     pub fn taken(&self) -> u64 {
         self.forgotten + self.head as u64
     }
 
-    /// How many bytes of events have been queued, ever.
+    /// How many bytes of events were queued, ever.
     pub fn queued(&self) -> u64 {
         self.forgotten + self.bytes.len() as u64
-    }
-
-    /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
-    pub fn start(&self) -> usize {
-        self.head
-    }
-
-    /// The end of the queue, for [`since`](Self::since) and [`drop_since`](Self::drop_since); holds until
-    /// the next event is taken.
-    pub fn mark(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// The events from a mark on.
-    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> {
-        let mut rest = &self.bytes[mark..];
-        std::iter::from_fn(move || {
-            let (event, size) = RawEvent::decode(rest)?;
-            rest = &rest[size..];
-            Some(event)
-        })
-    }
-
-    /// Drops those events from a mark on for which `unwanted` says so.
-    ///
-    /// For kinds of events that [`changes`](Self::changes) and [`moves`](Self::moves) do not tell about.
-    pub fn drop_since(&mut self, mark: usize, unwanted: impl Fn(&RawEvent) -> bool) {
-        let (mut from, mut to) = (mark, mark);
-        while let Some((event, size)) = RawEvent::decode(&self.bytes[from..]) {
-            if !unwanted(&event) {
-                self.bytes.copy_within(from..from + size, to);
-                to += size;
-            }
-            from += size;
-        }
-        self.bytes.truncate(to);
     }
 
     /// Forgets what was taken, so that a queue that is filled while it is emptied stays small, and a
@@ -164,8 +99,106 @@ impl Queue {
     }
 }
 
-/// The place of a watched directory ends.
-const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
+/// What the kernel has told, and what it tells about directories further on.
+#[derive(Debug, Default)]
+pub struct Queue {
+    events: Events,
+    /// Directories that are said to come or go, by their place, and how often.
+    changing: HashMap<Place, u32>,
+    /// Watches whose own place is said to end, by a rename or a deletion, and how often.
+    moving: HashMap<i32, u32>,
+}
+
+impl Queue {
+    /// Appends all that the kernel has queued by now; returns the number of bytes.
+    pub fn fill(&mut self, inotify: &Inotify) -> io::Result<usize> {
+        let mark = self.mark();
+        let length = inotify.read(&mut self.events.bytes)?;
+        let mut rest = &self.events.bytes[mark..];
+        while let Some((event, size)) = RawEvent::decode(rest) {
+            rest = &rest[size..];
+            if is_change(event.mask) {
+                let place = Place { wd: event.wd, name: event.name.into() };
+                *self.changing.entry(place).or_default() += 1;
+            }
+            if event.mask & ENDS != 0 {
+                *self.moving.entry(event.wd).or_default() += 1;
+            }
+        }
+        Ok(length)
+    }
+
+    /// Takes the oldest event.
+    pub fn take(&mut self) -> Option<Taken> {
+        let taken = self.events.take()?;
+        if is_change(taken.mask) {
+            let place = Place { wd: taken.wd, name: self.events.name(&taken).into() };
+            count_down(&mut self.changing, &place);
+        }
+        if taken.mask & ENDS != 0 {
+            count_down(&mut self.moving, &taken.wd);
+        }
+        Some(taken)
+    }
+
+    /// The events.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Whether a queued event says that the directory at a place goes, or that another comes there: a rename
+    /// over an empty directory tells of no going.
+    pub fn changes(&self, place: &Place) -> bool {
+        self.changing.contains_key(place)
+    }
+
+    /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
+    pub fn moves(&self, wd: i32) -> bool {
+        self.moving.contains_key(&wd)
+    }
+
+    /// Whether [`moves`](Self::moves) is true of any.
+    pub fn any_moves(&self) -> bool {
+        !self.moving.is_empty()
+    }
+
+    /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
+    pub fn start(&self) -> usize {
+        self.events.head
+    }
+
+    /// The end of the queue, for [`since`](Self::since) and [`drop_since`](Self::drop_since); holds until
+    /// the next event is taken.
+    pub fn mark(&self) -> usize {
+        self.events.bytes.len()
+    }
+
+    /// The events from a mark on.
+    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> {
+        let mut rest = &self.events.bytes[mark..];
+        std::iter::from_fn(move || {
+            let (event, size) = RawEvent::decode(rest)?;
+            rest = &rest[size..];
+            Some(event)
+        })
+    }
+
+    /// Drops those events from a mark on for which `unwanted` says so.
+    ///
+    /// For kinds of events that [`changes`](Self::changes) and [`moves`](Self::moves) do not tell about.
+    pub fn drop_since(&mut self, mark: usize, unwanted: impl Fn(&RawEvent) -> bool) {
+        let bytes = &mut self.events.bytes;
+        let (mut from, mut to) = (mark, mark);
+        while let Some((event, size)) = RawEvent::decode(&bytes[from..]) {
+            if !unwanted(&event) {
+                bytes.copy_within(from..from + size, to);
+                to += size;
+            }
+            from += size;
+        }
+        bytes.truncate(to);
+    }
+}
 
 /// Whether a directory comes or goes.
 fn is_change(mask: Mask) -> bool {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::sys::output::{Output, PIPE_BUF};
 
 /// The most that is kept for a reader that does not read, in bytes.
-pub const LIMIT: usize = 256 * 1024 * 1024;
+const LIMIT: usize = 256 * 1024 * 1024;
 
 /// Records for an [`Output`], in pieces of whole records of no more than PIPE_BUF bytes where they fit,
 /// so that several writers on one pipe do not mix.
@@ -74,9 +74,9 @@ impl Sink {
         self.length >= LIMIT
     }
 
-    /// Puts another output in the place of this one, which is returned; what is kept goes there.
-    pub fn redirect(&mut self, output: Output) -> Output {
-        std::mem::replace(&mut self.output, output)
+    /// Puts another output in the place of this one, which is closed; what is kept goes there.
+    pub fn redirect(&mut self, output: Output) {
+        self.output = output;
     }
 
     /// Where it goes.

@@ -27,8 +27,6 @@ pub struct Flags {
     pub unscanned: bool,
     /// What was in it before its watch is news, to be announced.
     pub news: bool,
-    /// Free for a walk to tell what it met.
-    pub visited: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +47,8 @@ struct Node {
 pub struct Tree {
     nodes: Vec<Node>,
     free: Vec<u32>,
+    /// How many were free when their memory was last looked at.
+    free_before: usize,
     names: Vec<u8>,
     /// Bytes of `names` that no node refers to any more.
     unused_names: usize,
@@ -126,13 +126,16 @@ impl Tree {
         let node = &mut self.nodes[id.0 as usize];
         (node.name_at, node.name_length) = (name_at, name_length);
         self.link(id.0, Some(parent));
+        self.tidy();
     }
 
     /// Takes a node's watch away. The node itself goes as soon as nothing hangs below it, as do
     /// the nodes above it that were only kept for it.
     pub fn remove(&mut self, id: NodeId) {
         let wd = std::mem::replace(&mut self.nodes[id.0 as usize].wd, -1);
-        self.by_wd.remove(&wd);
+        if self.by_wd.remove(&wd).is_none() {
+            return;
+        }
         let mut at = id.0;
         while at != NONE && self.nodes[at as usize].wd == -1 {
             let Node { parent, first_child, name_length, .. } = self.nodes[at as usize];
@@ -141,7 +144,6 @@ impl Tree {
             }
             self.unlink(at);
             self.unused_names += name_length as usize;
-            // Marks it as free: no walk up reaches it, and a second removal does nothing.
             self.nodes[at as usize].name_length = 0;
             self.free.push(at);
             at = parent;
@@ -278,8 +280,10 @@ impl Tree {
         if self.by_wd.capacity() > 1024 && self.by_wd.len() < self.by_wd.capacity() / 4 {
             self.by_wd.shrink_to(self.by_wd.len() * 2);
         }
-        // Free nodes at the end can go; those between stay and are used again.
-        if self.free.len() > 1024 && self.free.len() > self.nodes.len() / 2 {
+        // Free nodes at the end can go; those between stay and are used again. Looked for each time that twice
+        // as many are free.
+        self.free_before = self.free_before.min(self.free.len());
+        if self.free.len() > 1024 && self.free.len() > self.free_before * 2 {
             let mut is_free = vec![false; self.nodes.len()];
             for id in &self.free {
                 is_free[*id as usize] = true;
@@ -289,6 +293,7 @@ impl Tree {
             self.nodes.shrink_to(used * 2);
             self.free.retain(|id| (*id as usize) < used);
             self.free.shrink_to(self.free.len() * 2);
+            self.free_before = self.free.len();
         }
     }
 }
@@ -297,14 +302,8 @@ impl Tree {
 mod tests {
     use super::*;
 
-    const DIRECTORY: Flags = Flags {
-        directory: true,
-        recursive: true,
-        initial: true,
-        unscanned: false,
-        news: false,
-        visited: false,
-    };
+    const DIRECTORY: Flags =
+        Flags { directory: true, recursive: true, initial: true, unscanned: false, news: false };
 
     fn path(tree: &Tree, wd: i32) -> String {
         String::from_utf8(tree.path(tree.find(wd).unwrap())).unwrap()
@@ -334,6 +333,30 @@ mod tests {
         assert!(tree.find(2).is_none());
         tree.remove(b);
         assert_eq!(tree.subtree(root), [root]);
+    }
+
+    #[test]
+    fn renames_leave_nothing_behind() {
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", 0, DIRECTORY);
+        let id = tree.insert(Some(root), b"first", 1, DIRECTORY);
+        for round in 0..100_000 {
+            tree.relink(id, root, format!("name-{round}").as_bytes());
+        }
+        assert_eq!(path(&tree, 1), "r/name-99999/");
+        assert!(tree.names.capacity() < 1 << 18, "{}", tree.names.capacity());
+    }
+
+    #[test]
+    fn removing_twice_is_removing_once() {
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", 0, DIRECTORY);
+        let id = tree.insert(Some(root), b"a", 1, DIRECTORY);
+        tree.remove(id);
+        tree.remove(id);
+        tree.insert(Some(root), b"b", 2, DIRECTORY);
+        tree.insert(Some(root), b"c", 3, DIRECTORY);
+        assert_eq!((path(&tree, 2), path(&tree, 3)), ("r/b/".into(), "r/c/".into()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::sink::Sink;
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
 use crate::timefmt::TimeFormat;
-use crate::watcher::{Item, Problem, Settings, Watcher};
+use crate::watcher::{Item, Settings, Watcher};
 
 /// An event that was asked for arrived.
 const EVENT: u8 = 0;
@@ -84,7 +84,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     for operand in &operands {
         let result = set_up(&mut watcher, operand);
         while let Some(problem) = watcher.problem() {
-            tell(&problem, quiet, messages);
+            messages.problem(&problem, quiet);
         }
         result.map_err(|error| {
             messages::no_watch("Couldn't watch", operand, &error, || watcher.needed(&operands))
@@ -106,12 +106,6 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     let (deadline, own_path) = (None, Vec::new());
     Wait { watcher, sink, formatter, signals, outfile, base, own_path, monitor, quiet, timeout, deadline }
         .run(messages)
-}
-
-fn tell(problem: &Problem, quiet: bool, messages: &Messages) {
-    if let Some(message) = messages::problem(problem, quiet) {
-        messages.error(message);
-    }
 }
 
 fn set_up(watcher: &mut Watcher, operand: &[u8]) -> io::Result<()> {
@@ -145,23 +139,24 @@ struct Wait {
 
 impl Wait {
     fn run(mut self, messages: &Messages) -> Result<u8, Vec<u8>> {
-        self.restart_clock();
+        self.deadline = after(self.timeout);
         loop {
-            if let Some(status) = self.report(messages) {
-                self.write_rest()?;
-                return Ok(status);
+            // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
+            if !self.is_full() {
+                self.watcher.read().map_err(|error| messages::failed("Couldn't read", b"events", &error))?;
+                if let Some(status) = self.report(messages) {
+                    self.write_rest()?;
+                    return Ok(status);
+                }
             }
             self.flush()?;
-            if !self.sleep()? {
+            if process::has_passed(self.deadline) {
                 self.write_rest()?;
                 return Ok(TIMEOUT);
             }
+            self.sleep()?;
             while let Some(Signal::SIGHUP) = self.signals.as_ref().and_then(Signals::next) {
                 self.reopen(messages);
-            }
-            // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
-            if !self.sink.as_ref().is_some_and(Sink::is_full) {
-                self.watcher.read().map_err(|error| messages::failed("Couldn't read", b"events", &error))?;
             }
         }
     }
@@ -172,7 +167,7 @@ impl Wait {
             let event = match item {
                 Item::Event(event) => event,
                 Item::Problem(problem) => {
-                    tell(&problem, self.quiet, messages);
+                    messages.problem(&problem, self.quiet);
                     continue;
                 }
                 Item::Retired { .. } => continue,
@@ -200,13 +195,13 @@ impl Wait {
             if !self.monitor {
                 return Some(EVENT);
             }
-            self.deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            self.deadline = after(self.timeout);
         }
         None
     }
 
-    fn restart_clock(&mut self) {
-        self.deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    fn is_full(&self) -> bool {
+        self.sink.as_ref().is_some_and(Sink::is_full)
     }
 
     fn flush(&mut self) -> Result<(), Vec<u8>> {
@@ -225,30 +220,33 @@ impl Wait {
         }
     }
 
-    /// Waits until there is something to do; `false` when the time is up.
-    fn sleep(&self) -> Result<bool, Vec<u8>> {
+    /// Waits until there is something to do, or the time is up.
+    fn sleep(&self) -> Result<(), Vec<u8>> {
         let mut fds = Vec::with_capacity(3);
-        let (mut full, mut ends_with_reader) = (false, false);
+        let mut ends_with_reader = false;
         if let Some(sink) = &self.sink {
-            full = sink.is_full();
             ends_with_reader = sink.output().has_final_hangup();
             let interest = if sink.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
             if ends_with_reader || !sink.is_empty() {
                 fds.push(PollFd::new(sink.as_fd(), interest));
             }
         }
-        if !full {
+        let mut until = self.deadline;
+        if !self.is_full() {
             fds.push(PollFd::new(self.watcher.as_fd(), PollFlags::POLLIN));
+            if self.watcher.has_more() {
+                until = Some(Instant::now());
+            }
         }
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
         }
-        let in_time = wait_for(&mut fds, self.deadline)?;
+        wait_for(&mut fds, until)?;
         let closed = PollFlags::POLLERR | PollFlags::POLLHUP;
         if ends_with_reader && fds[0].revents().is_some_and(|found| found.intersects(closed)) {
             process::die_of_sigpipe();
         }
-        Ok(in_time)
+        Ok(())
     }
 
     /// After a log rotation: goes on in a new file.
@@ -257,7 +255,7 @@ impl Wait {
         let reopen = || {
             open_outfile(path).map(|new| {
                 let files = [new.file(), sink.output().file()];
-                drop(sink.redirect(new));
+                sink.redirect(new);
                 files
             })
         };
@@ -273,7 +271,11 @@ impl Wait {
     }
 }
 
-/// poll(2) until a deadline; `false` when it has passed.
-fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<bool, Vec<u8>> {
+fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<(), Vec<u8>> {
     process::wait_for(fds, deadline).map_err(|error| messages::failed("Couldn't wait for", b"events", &error))
+}
+
+/// The time so long after now; none where that is never, or too far away to be told.
+fn after(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

@@ -14,7 +14,7 @@ use crate::cli::{self, WatchOptions};
 use crate::messages::{self, Messages};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
-use crate::watcher::{Item, Problem, Settings, Watcher};
+use crate::watcher::{Item, Settings, Watcher};
 
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -63,7 +63,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             more = watcher.walk();
         }
         while let Some(problem) = watcher.problem() {
-            tell(&problem, messages);
+            messages.problem(&problem, false);
         }
         more.map_err(|error| {
             messages::no_watch("Failed to watch", operand, &error, || watcher.needed(&operands))
@@ -94,7 +94,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
                 Item::Event(event) if event.ends_wait => {}
                 Item::Event(event) => stats.count(event.watch, event.mask),
                 Item::Retired { watch, path } => stats.retire(watch, path),
-                Item::Problem(problem) => tell(&problem, messages),
+                Item::Problem(problem) => messages.problem(&problem, false),
             }
         }
         if std::mem::take(&mut wanted) {
@@ -107,7 +107,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             PollFd::new(watcher.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
-        over = !process::wait_for(&mut fds, deadline).map_err(failed("Couldn't wait for", b"events"))?;
+        let until = if watcher.has_more() { Some(Instant::now()) } else { deadline };
+        process::wait_for(&mut fds, until).map_err(failed("Couldn't wait for", b"events"))?;
+        over = process::has_passed(deadline);
         while let Some(signal) = signals.next() {
             // What happened before the signal is in the kernel's queue, and counts.
             match signal {
@@ -137,10 +139,4 @@ fn print(
     out.write_all(&text)
         .and_then(|()| out.flush())
         .map_err(|error| messages::failed("Couldn't write to", b"stdout", &error))
-}
-
-fn tell(problem: &Problem, messages: &Messages) {
-    if let Some(message) = messages::problem(problem, false) {
-        messages.error(message);
-    }
 }

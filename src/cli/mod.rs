@@ -208,8 +208,9 @@ fn argument(option: &'static Opt) -> Arg {
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
                 "event" => argument.value_parser(text.try_map(|v| values::events(v.as_bytes()))),
-                "ascending" => argument.value_parser(text.try_map(|v| values::sort_key(v.as_bytes()))),
-                "descending" => argument.value_parser(text.try_map(|v| values::sort_key(v.as_bytes()))),
+                "ascending" | "descending" => {
+                    argument.value_parser(text.try_map(|v| values::sort_key(v.as_bytes())))
+                }
                 _ => argument.value_parser(text),
             }
         }
@@ -273,7 +274,7 @@ fn settings(line: &Line, warnings: &mut Vec<u8>) -> Result<(Vec<Vec<u8>>, Settin
         recursive: line.flag("recursive"),
         follow: !line.flag("no-dereference"),
         base: Vec::new(),
-        filter: Filter::new(pattern, targets.excluded),
+        filter: Filter::new(pattern, targets.excluded, &targets.paths),
     };
     Ok((targets.paths, settings))
 }

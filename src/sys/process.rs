@@ -124,8 +124,8 @@ pub fn absolute<'a>(base: &[u8], path: &'a [u8]) -> Cow<'a, [u8]> {
     }
 }
 
-/// poll(2) until a deadline; `false` when it has passed and nothing happened.
-pub fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> io::Result<bool> {
+/// poll(2) until something happens or a deadline has passed.
+pub fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> io::Result<()> {
     loop {
         let timeout = match deadline {
             None => PollTimeout::NONE,
@@ -136,9 +136,14 @@ pub fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> io::Result<boo
             }
         };
         match poll(fds, timeout) {
-            Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => continue,
-            other => return Ok(other? > 0),
+            Ok(0) if !has_passed(deadline) => continue,
+            Err(Errno::EINTR) => continue,
+            other => return Ok(other.map(drop)?),
         }
     }
+}
+
+/// Whether a deadline is over; none never is.
+pub fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }

@@ -1,18 +1,17 @@
 //! Keeping the tree true to the events: arrivals, renames, departures.
 
-use std::collections::{HashMap, HashSet};
-use std::io;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 
 use libc::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_Q_OVERFLOW,
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW,
 };
 
 use super::walk::{Added, Listing, READING, is_gone};
 use super::{Problem, Watcher};
 use crate::event::Mask;
-use crate::queue::Taken;
+use crate::queue::{ENDS, Place, Taken};
 use crate::sys::directory::{self, Kind};
 use crate::sys::inotify::RawEvent;
 use crate::tree::NodeId;
@@ -23,13 +22,6 @@ const MOVES: usize = 4096;
 /// How many of them when the queue is empty. The two halves of one may be read apart, but they are queued
 /// microseconds apart.
 const HALVES: usize = 64;
-
-/// An entry of a watched directory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) wd: i32,
-    pub(super) name: Box<[u8]>,
-}
 
 /// One rename of a directory, as far as its halves have been read.
 #[derive(Debug)]
@@ -42,6 +34,20 @@ pub(super) struct Move {
     left_out: bool,
     /// It came from a directory that nobody hears of any more: its contents have to be told again.
     unheard: bool,
+}
+
+/// What only later events will settle.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Renames of directories, oldest first.
+    moves: VecDeque<Move>,
+    /// Directories that were not found at their place, or whose path is not true yet, and whether what is in
+    /// them is news.
+    waiting: HashMap<Place, bool>,
+    /// Watched directories that were met where the tree does not have them yet.
+    sightings: HashMap<i32, Place>,
+    /// Renamed to where nobody watches, or so it seems until the queue is empty.
+    departed: Vec<i32>,
 }
 
 /// A directory that is to be watched.
@@ -58,7 +64,7 @@ impl Watcher {
     /// Keeps the tree true to an event.
     pub(super) fn follow(&mut self, taken: &Taken) {
         if taken.mask & IN_Q_OVERFLOW != 0 {
-            self.recover();
+            self.overflown();
         }
         let Some(node) = self.tree.find(taken.wd) else { return };
         if taken.mask & IN_IGNORED != 0 {
@@ -74,7 +80,7 @@ impl Watcher {
         if taken.mask & IN_ISDIR == 0 || taken.mask & ENTRY == 0 {
             return;
         }
-        let place = Place { wd: taken.wd, name: self.queue.name(taken).into() };
+        let place = Place { wd: taken.wd, name: self.queue.events().name(taken).into() };
         if taken.mask & (IN_CREATE | IN_MOVED_TO) == 0 {
             self.left(node, place, taken);
             return;
@@ -84,8 +90,8 @@ impl Watcher {
             // From a place that is watched, yet maybe not watched itself so far: then nobody has told of its
             // contents, unless they were left out on purpose. From elsewhere only the move is news; but a
             // directory of the tree that was not yet watched is such a place, too, and its contents are.
-            let from_new = self.queue.taken() <= self.new_until;
-            let known = self.moves.iter_mut().rev().find(|known| known.cookie == taken.cookie);
+            let from_new = self.queue.events().taken() <= self.new_until;
+            let known = self.pending.moves.iter_mut().rev().find(|known| known.cookie == taken.cookie);
             let to = Some(place.clone());
             match known {
                 Some(known) => {
@@ -119,10 +125,10 @@ impl Watcher {
     }
 
     fn remember(&mut self, rename: Move) {
-        if self.moves.len() == MOVES {
-            self.moves.pop_front();
+        if self.pending.moves.len() == MOVES {
+            self.pending.moves.pop_front();
         }
-        self.moves.push_back(rename);
+        self.pending.moves.push_back(rename);
     }
 
     /// A directory appeared: watches it and what is below it.
@@ -134,51 +140,44 @@ impl Watcher {
             let left_out = self.settings.filter.leaves_out(&path);
             // If it has gone again, or another comes in its place, later events tell of that. If a directory
             // above is about to be renamed, the path leads elsewhere today.
-            let has_gone = self.queue.changes(place.wd, &place.name);
+            let has_gone = self.queue.changes(&place);
             let is_moving = self.is_moving(parent);
-            if !told && (left_out || has_gone || is_moving) {
+            let end = self.queue.mark();
+            let added = match left_out || has_gone || is_moving {
+                true => None,
+                false => Some(self.add_directory(parent, &place.name, &path, self.kernel_mask(), false)),
+            };
+            if let Some(Ok(Added::Known(node))) = added {
+                let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
+                if !here || self.has_departed(node) {
+                    self.sighted(node, place, told);
+                    continue;
+                }
+            }
+            if !told && !matches!(added, Some(Ok(Added::Known(node))) if !self.tree.flags(node).unscanned) {
                 self.announce(place.wd, &place.name, Kind::Directory);
             }
-            if left_out {
-                self.left_out.insert(place);
-                continue;
-            }
-            if has_gone || is_moving {
-                self.wait_for(place, news);
-                continue;
-            }
-            let end = self.queue.mark();
-            match self.add_directory(parent, &place.name, &path, self.kernel_mask(), false) {
-                Ok(Added::New(node)) => {
+            match added {
+                None if left_out => drop(self.left_out.insert(place)),
+                None => self.wait_for(place, news),
+                Some(Ok(Added::New(node))) => {
                     // Renames from here were others'.
-                    self.moves.retain(|known| known.from.as_ref() != Some(&place));
-                    if !told {
-                        self.announce(place.wd, &place.name, Kind::Directory);
-                    }
+                    self.pending.moves.retain(|known| known.from.as_ref() != Some(&place));
                     pending.extend(self.scan(node, news, end));
                 }
-                Ok(Added::Known(node)) => {
-                    let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
-                    if !here || self.has_departed(node) {
-                        self.sighted(node, place, told);
-                    } else if self.tree.flags(node).unscanned {
-                        if !told {
-                            self.announce(place.wd, &place.name, Kind::Directory);
-                        }
+                Some(Ok(Added::Known(node))) => {
+                    if self.tree.flags(node).unscanned {
                         pending.extend(self.scan(node, news, self.queue.start()));
                     }
                 }
-                Ok(Added::Gone) => {
+                Some(Ok(Added::Gone)) => {
                     self.pull();
-                    if !told {
-                        self.announce(place.wd, &place.name, Kind::Directory);
-                    }
                     self.wait_for(place, news);
                 }
-                Err(error) => self.problems.push_back(Problem::Directory { path, error, new: true }),
+                Some(Err(error)) => self.problems.push_back(Problem::Directory { path, error, new: true }),
             }
         }
-        self.new_until = self.queue.queued();
+        self.new_until = self.queue.events().queued();
     }
 
     /// Reads a watched directory: announces what stood in it before its watch, if that is news, and
@@ -191,20 +190,22 @@ impl Watcher {
         self.pull();
         let mark = self.queue.mark();
         let path = self.system_path(node);
-        let opened = directory::open(&path);
-        let listing = match &opened {
-            Ok(directory) => self.list_open(directory, &path, !news),
-            Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO))),
+        let (opened, listing) = match directory::open(&path) {
+            Ok(directory) => {
+                let listing = self.list_open(&directory, &path, !news);
+                (Some(directory), listing)
+            }
+            Err(error) => (None, Err(error)),
         };
         self.pull();
         let wrong_path = self.is_moving(parent);
-        let leaving = self.queue.changes(place.wd, &place.name) || self.queue.moves(wd);
+        let leaving = self.queue.changes(&place) || self.queue.moves(wd);
         // Perhaps the directory that is watched came here later than it looks, after this one left; or
         // another was read than is watched. The next event of this place, or the rename of this
         // directory, brings us here again.
         let early = leaving && !self.leaves_first(&place, wd);
         let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd);
-        let misread = leaving && !opened.as_ref().is_ok_and(is_watched);
+        let misread = leaving && !opened.as_ref().is_some_and(is_watched);
         drop(opened);
         if self.kernel_mask() & READING != 0 {
             // The directory is closed by now: what that caused is queued, too.
@@ -236,6 +237,13 @@ impl Watcher {
                 Listing::default()
             }
         };
+        self.tell_what_stood(node, news, since, &listing)
+    }
+
+    /// Announces what stood in a directory before its watch, if that is news, by what was read and by what is
+    /// queued `since`. Returns the directories in it that the kernel will not announce.
+    fn tell_what_stood(&mut self, node: NodeId, news: bool, since: usize, listing: &Listing) -> Vec<Arrival> {
+        let wd = self.tree.wd(node);
         // An entry stood here before the watch unless the first that the kernel tells of it is its coming. An
         // exchange tells of a coming, too, but what had stood here leaves with the next cookie.
         let mut first: HashMap<Box<[u8]>, (Mask, u32)> = HashMap::new();
@@ -279,12 +287,11 @@ impl Watcher {
     /// Whether the directory watched as `wd` is the first to leave a place, as far as the queue tells: its own
     /// end there comes before another's coming.
     fn leaves_first(&self, place: &Place, wd: i32) -> bool {
-        const END: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
         self.queue
             .since(self.queue.start())
             .find_map(|event| {
                 let comes = event.wd == place.wd && *event.name == *place.name && is_coming(event.mask);
-                let ends = event.wd == wd && event.mask & END != 0;
+                let ends = event.wd == wd && event.mask & ENDS != 0;
                 (comes || ends).then_some(ends)
             })
             .unwrap_or(false)
@@ -307,7 +314,7 @@ impl Watcher {
         if !(flags.unscanned && flags.news) || taken.mask & (IN_DELETE | IN_MOVED_FROM) == 0 {
             return false;
         }
-        let name: Box<[u8]> = self.queue.name(taken).into();
+        let name: Box<[u8]> = self.queue.events().name(taken).into();
         let kind = if taken.mask & IN_ISDIR != 0 { Kind::Directory } else { Kind::Other };
         self.announce(taken.wd, &name, kind);
         let Taken { wd, mask, cookie, .. } = *taken;
@@ -324,7 +331,7 @@ impl Watcher {
         // The newest rename from this very place is the one; an older one was another directory's. With none
         // the tree was ahead of the queue: the directory was found where this rename took it. One that had
         // left may have come back by any rename, and is believed where it is.
-        let departed = self.departed.contains(&wd);
+        let departed = self.pending.departed.contains(&wd);
         let is_this = |known: &Move| match departed {
             false => known.from.as_ref() == Some(&from),
             true => known.to.as_ref().is_some_and(|to| {
@@ -332,22 +339,22 @@ impl Watcher {
                 parent.is_some_and(|parent| self.is_at(&self.real(&self.path_below(parent, &to.name)), wd))
             }),
         };
-        let recent = if departed { self.moves.len().saturating_sub(HALVES) } else { 0 };
-        let at = (recent..self.moves.len()).rev().find(|at| is_this(&self.moves[*at]));
-        let Some(known) = at.and_then(|at| self.moves.remove(at)) else { return };
+        let recent = if departed { self.pending.moves.len().saturating_sub(HALVES) } else { 0 };
+        let at = (recent..self.pending.moves.len()).rev().find(|at| is_this(&self.pending.moves[*at]));
+        let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else { return };
         if known.unheard {
             self.retell(node);
         }
         if let Some(to) = known.to {
             self.relink(node, to);
-        } else if let Some(place) = self.sightings.remove(&wd) {
+        } else if let Some(place) = self.pending.sightings.remove(&wd) {
             // It was found by reading the directory that it is in now, which was not yet watched then: says
             // what the kernel would have said.
             let (cookie, name) = (known.cookie, &place.name);
             self.announced.push(&RawEvent { wd: place.wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
             self.relink(node, place);
         } else {
-            self.departed.push(wd);
+            self.pending.departed.push(wd);
         }
     }
 
@@ -355,13 +362,13 @@ impl Watcher {
     /// own MOVE_SELF, unless it had left; then it is back.
     fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
         let wd = self.tree.wd(node);
-        if self.departed.contains(&wd) {
+        if self.pending.departed.contains(&wd) {
             if !told {
                 self.announce(place.wd, &place.name, Kind::Directory);
             }
             self.relink(node, place);
         } else if !told {
-            self.sightings.insert(wd, place);
+            self.pending.sightings.insert(wd, place);
         }
     }
 
@@ -369,13 +376,13 @@ impl Watcher {
     fn relink(&mut self, node: NodeId, to: Place) {
         let parent = self.tree.find(to.wd).filter(|parent| !self.tree.is_within(*parent, node));
         let Some(parent) = parent else {
-            self.departed.push(self.tree.wd(node));
+            self.pending.departed.push(self.tree.wd(node));
             return;
         };
-        self.moves.retain(|known| known.from.as_ref() != Some(&to));
+        self.pending.moves.retain(|known| known.from.as_ref() != Some(&to));
         let wd = self.tree.wd(node);
-        if let Some(at) = self.departed.iter().position(|departed| *departed == wd) {
-            self.departed.swap_remove(at);
+        if let Some(at) = self.pending.departed.iter().position(|departed| *departed == wd) {
+            self.pending.departed.swap_remove(at);
             self.retell(node);
         }
         self.tree.relink(node, parent, &to.name);
@@ -392,22 +399,23 @@ impl Watcher {
             }
         }
         self.raise();
-        let is_below =
-            |place: &Place| self.tree.find(place.wd).is_some_and(|above| self.tree.is_within(above, node));
-        let below: Vec<Place> = self.waiting.keys().filter(|place| is_below(place)).cloned().collect();
-        for place in below {
-            if let Some(news) = self.waiting.remove(&place) {
+        for place in self.places_below(node, self.pending.waiting.keys()) {
+            if let Some(news) = self.pending.waiting.remove(&place) {
                 self.arrive(Arrival { place, news, told: true });
             }
         }
         // What was left out because of its path may have another one now.
-        let below =
-            |place: &&Place| self.tree.find(place.wd).is_some_and(|above| self.tree.is_within(above, node));
-        let again: Vec<Place> = self.left_out.iter().filter(below).cloned().collect();
-        for place in again {
+        for place in self.places_below(node, self.left_out.iter()) {
             self.left_out.remove(&place);
             self.arrive(Arrival { place, news: false, told: true });
         }
+    }
+
+    /// Those of some places that are the node's or hang below it.
+    fn places_below<'a>(&self, node: NodeId, places: impl Iterator<Item = &'a Place>) -> Vec<Place> {
+        let is_below =
+            |place: &&Place| self.tree.find(place.wd).is_some_and(|above| self.tree.is_within(above, node));
+        places.filter(is_below).cloned().collect()
     }
 
     /// Has all below announced again as soon as it can be read: what happened there was not reported.
@@ -421,25 +429,25 @@ impl Watcher {
     /// When the queue is empty: what waited for a later event waits no longer. `true` where that made
     /// something to handle or to report.
     pub(super) fn settle(&mut self) -> bool {
-        let old = self.moves.len().saturating_sub(HALVES);
-        self.moves.drain(..old);
-        let open = [self.waiting.len(), self.departed.len(), self.sightings.len()];
+        let old = self.pending.moves.len().saturating_sub(HALVES);
+        self.pending.moves.drain(..old);
+        let open = [self.pending.waiting.len(), self.pending.departed.len(), self.pending.sightings.len()];
         if open == [0; 3] {
             return false;
         }
-        for (place, news) in std::mem::take(&mut self.waiting) {
+        for (place, news) in std::mem::take(&mut self.pending.waiting) {
             self.arrive(Arrival { place, news, told: true });
         }
-        if self.queue.is_empty() {
-            self.waiting.clear();
-            self.sightings.clear();
-            for wd in std::mem::take(&mut self.departed) {
+        if self.queue.events().is_empty() {
+            self.pending.waiting.clear();
+            self.pending.sightings.clear();
+            for wd in std::mem::take(&mut self.pending.departed) {
                 if let Some(node) = self.tree.find(wd) {
                     self.release(node);
                 }
             }
         }
-        !(self.queue.is_empty()
+        !(self.queue.events().is_empty()
             && self.announced.is_empty()
             && self.problems.is_empty()
             && self.retired.is_empty())
@@ -460,13 +468,13 @@ impl Watcher {
     /// Remembers a directory that cannot be watched at its place now: it is tried again when its path has
     /// changed, and when the queue is empty.
     fn wait_for(&mut self, place: Place, news: bool) {
-        *self.waiting.entry(place).or_default() |= news;
+        *self.pending.waiting.entry(place).or_default() |= news;
     }
 
     /// Whether the node or one above it was renamed to where nobody watches.
     pub(super) fn has_departed(&self, node: NodeId) -> bool {
-        let is_departed = |above: NodeId| self.departed.contains(&self.tree.wd(above));
-        !self.departed.is_empty() && self.tree.way_up(node).any(is_departed)
+        let is_departed = |above: NodeId| self.pending.departed.contains(&self.tree.wd(above));
+        !self.pending.departed.is_empty() && self.tree.way_up(node).any(is_departed)
     }
 
     /// Whether the node's path is not true today: a rename of it or of one above it is still queued, or led

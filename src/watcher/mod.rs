@@ -14,7 +14,7 @@ mod follow;
 mod walk;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -25,12 +25,12 @@ use libc::{
 
 use crate::event::{LSDIR, Mask};
 use crate::filter::Filter;
-use crate::queue::{Queue, Taken};
+use crate::queue::{Events, Place, Queue, Taken};
 use crate::sys::inotify::Inotify;
 use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
-use self::follow::{Move, Place};
+use self::follow::Pending;
 
 /// What the program was asked to watch, and how.
 #[derive(Debug)]
@@ -92,8 +92,11 @@ pub enum Problem {
         /// It appeared after the set-up.
         new: bool,
     },
-    /// The kernel's queue was full and events are lost; the tree has been walked again.
-    Overflow,
+    /// The kernel's queue was full and events are lost.
+    Overflow {
+        /// A tree is watched, and is walked again now.
+        recursive: bool,
+    },
 }
 
 /// The source of events on inotify.
@@ -104,27 +107,25 @@ pub struct Watcher {
     tree: Tree,
     queue: Queue,
     /// Events that the kernel would have sent had the watch stood earlier; they precede `queue`.
-    announced: Queue,
+    announced: Events,
     problems: VecDeque<Problem>,
+    /// Up to here the events that were queued belong to this turn.
+    turn_until: u64,
+    /// The queue has overflown: the tree is to be walked again.
+    recovering: bool,
     /// An event that was handled and waits until the problems were reported.
     held: Option<Taken>,
     retired: VecDeque<(i32, Vec<u8>)>,
     /// Directories of the set-up that are watched and yet to be read.
     unread: Vec<NodeId>,
+    /// How many have been read.
+    walked: usize,
     /// Watches of the set-up that still lack the events that reading a directory causes.
     unraised: Vec<i32>,
     /// Up to here the events that were queued may come from before some directory was watched
-    /// ([`Queue::queued`]).
+    /// ([`Events::queued`]).
     new_until: u64,
-    /// Renames of directories, oldest first.
-    moves: VecDeque<Move>,
-    /// Directories that were not found at their place, or whose path is not true yet, and whether what is in
-    /// them is news.
-    waiting: HashMap<Place, bool>,
-    /// Watched directories that were met where the tree does not have them yet.
-    sightings: HashMap<i32, Place>,
-    /// Renamed to where nobody watches, or so it seems until the queue is empty.
-    departed: Vec<i32>,
+    pending: Pending,
     /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
     left_out: HashSet<Place>,
     /// The node whose watch ended with the event that was returned last.
@@ -143,17 +144,17 @@ impl Watcher {
             settings,
             tree: Tree::default(),
             queue: Queue::default(),
-            announced: Queue::default(),
+            announced: Events::default(),
             problems: VecDeque::new(),
+            turn_until: 0,
+            recovering: false,
             held: None,
             retired: VecDeque::new(),
             unread: Vec::new(),
+            walked: 0,
             unraised: Vec::new(),
             new_until: 0,
-            moves: VecDeque::new(),
-            waiting: HashMap::new(),
-            sightings: HashMap::new(),
-            departed: Vec::new(),
+            pending: Pending::default(),
             left_out: HashSet::new(),
             ended: None,
             path: Vec::new(),
@@ -188,9 +189,17 @@ impl Watcher {
         self.problems.pop_front()
     }
 
-    /// Reads what the kernel has queued; returns the number of bytes. Never blocks.
-    pub fn read(&mut self) -> io::Result<usize> {
-        self.queue.fill(&self.inotify)
+    /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
+    /// no more, though it may have to read on meanwhile. Never blocks.
+    pub fn read(&mut self) -> io::Result<()> {
+        self.queue.fill(&self.inotify)?;
+        self.turn_until = self.queue.events().queued();
+        Ok(())
+    }
+
+    /// Whether more than this turn's was read.
+    pub fn has_more(&self) -> bool {
+        !self.queue.events().is_empty()
     }
 
     /// Does something whose own events are not to be reported: `is_own` tells which of those that come
@@ -210,12 +219,15 @@ impl Watcher {
         done
     }
 
-    /// The next thing to report of what was read; `None` when all of it was handled.
+    /// The next thing to report; `None` when the turn is over.
     #[allow(clippy::should_implement_trait)] // the items borrow from the watcher
     pub fn next(&mut self) -> Option<Item<'_>> {
         loop {
             if let Some(problem) = self.problems.pop_front() {
                 return Some(Item::Problem(problem));
+            }
+            if std::mem::take(&mut self.recovering) {
+                self.recover();
             }
             let (taken, made_up) = if let Some(taken) = self.held.take() {
                 (taken, false)
@@ -229,6 +241,8 @@ impl Watcher {
                 }
                 if let Some(taken) = self.announced.take() {
                     (taken, true)
+                } else if self.has_more() && self.queue.events().taken() >= self.turn_until {
+                    return None;
                 } else if let Some(taken) = self.queue.take() {
                     self.follow(&taken);
                     if self.announce_before(&taken) {
@@ -260,7 +274,10 @@ impl Watcher {
         const ENDS: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
         let events = self.settings.events;
         let asked = taken.mask & events & (IN_ALL_EVENTS | ENDS) != 0
-            || events & LSDIR != 0 && taken.mask & IN_ACCESS != 0 && taken.mask & IN_ISDIR != 0;
+            || taken.mask & IN_ISDIR != 0
+                && (events & LSDIR != 0 && taken.mask & IN_ACCESS != 0
+                    // The reference prints these with -r: what it listens for to follow the tree.
+                    || events & IN_ISDIR != 0 && taken.mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0);
         if !asked && taken.mask & ENDS == 0 {
             return None;
         }
@@ -288,8 +305,8 @@ impl Watcher {
             }
         };
         self.path.truncate(watched);
-        let queue = if made_up { &self.announced } else { &self.queue };
-        self.path.extend_from_slice(queue.name(taken));
+        let events = if made_up { &self.announced } else { self.queue.events() };
+        self.path.extend_from_slice(events.name(taken));
         let reported = self.settings.filter.reports(&self.path, taken.mask & IN_ISDIR != 0);
         reported.then_some((watched, !asked))
     }

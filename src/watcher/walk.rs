@@ -1,14 +1,16 @@
 //! Walking the tree: at the start, and again after a queue overflow.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_ONLYDIR, IN_OPEN};
 
-use super::follow::Place;
+use super::follow::Pending;
 use super::{Problem, Watcher};
 use crate::event::Mask;
+use crate::queue::Place;
 use crate::sys::directory::{self, Kind};
 use crate::tree::{Flags, NodeId};
 
@@ -76,7 +78,8 @@ impl Watcher {
     /// is left; in between the program may look at signals and tell how far it is.
     pub fn walk(&mut self) -> io::Result<bool> {
         let Some(node) = self.unread.pop() else { return Ok(false) };
-        if self.tree.len() % STRETCH == 0 {
+        self.walked += 1;
+        if self.walked % STRETCH == 0 {
             self.pull();
         }
         let mut path = self.tree.path(node);
@@ -101,6 +104,10 @@ impl Watcher {
             let mask = self.kernel_mask() & !self.raised_later();
             match self.add_directory(node, name, &path, mask, true) {
                 Ok(Added::New(found)) => self.unread.push(found),
+                // An operand that was given before what it is in, by the same path: it is renamed with the rest.
+                Ok(Added::Known(found)) if self.is_operand_at(found, node, &path) => {
+                    self.tree.relink(found, node, name);
+                }
                 Ok(Added::Known(_) | Added::Gone) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
                     return Err(error);
@@ -160,25 +167,36 @@ impl Watcher {
         }
     }
 
+    fn is_operand_at(&self, operand: NodeId, above: NodeId, path: &[u8]) -> bool {
+        let is_operand = self.tree.parent(operand).is_none();
+        is_operand && self.tree.path(operand) == path && !self.tree.is_within(above, operand)
+    }
+
+    /// The queue has overflown: that is said first, then the tree is walked again.
+    pub(super) fn overflown(&mut self) {
+        let recursive = self.tree.nodes().any(|node| self.tree.flags(node).recursive);
+        self.problems.push_back(Problem::Overflow { recursive });
+        self.recovering = recursive;
+    }
+
     /// After a queue overflow: makes the tree what the file system is now.
     pub(super) fn recover(&mut self) {
-        self.problems.push_back(Problem::Overflow);
-        self.moves.clear();
-        self.waiting.clear();
-        self.departed.clear();
-        self.sightings.clear();
+        self.pending = Pending::default();
         self.left_out.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
+        let mut met = HashSet::new();
         let mut pending = Vec::new();
         for node in &nodes {
-            let operand = self.tree.parent(*node).is_none();
-            self.tree.flags_mut(*node).visited = operand;
-            if operand && self.tree.flags(*node).recursive {
-                pending.push(*node);
+            self.tree.flags_mut(*node).unscanned = false;
+            if self.tree.parent(*node).is_none() {
+                met.insert(*node);
+                if self.tree.flags(*node).recursive {
+                    pending.push(*node);
+                }
             }
         }
         self.pull();
-        let mark = self.queue.mark();
+        let mut mark = self.queue.mark();
         for stretch in 1.. {
             let Some(node) = pending.pop() else { break };
             let Ok(listing) = self.list(&self.system_path(node), true) else { continue };
@@ -195,7 +213,7 @@ impl Watcher {
                 }
                 let found = match self.add_directory(node, name, &path, self.kernel_mask(), false) {
                     Ok(Added::New(found)) => found,
-                    Ok(Added::Known(found)) if !self.tree.flags(found).visited => {
+                    Ok(Added::Known(found)) if !met.contains(&found) => {
                         if !self.tree.is_within(node, found) {
                             self.tree.relink(found, node, name);
                         }
@@ -208,27 +226,29 @@ impl Watcher {
                         continue;
                     }
                 };
-                self.tree.flags_mut(found).visited = true;
+                met.insert(found);
                 pending.push(found);
             }
             if stretch % STRETCH == 0 {
-                self.pull_without_reading(mark);
+                mark = self.pull_without_reading(mark);
             }
         }
         self.pull_without_reading(mark);
         self.path_of = None;
         for node in nodes {
             let wd = self.tree.wd(node);
-            if wd != -1 && self.tree.find(wd) == Some(node) && !self.tree.flags(node).visited {
+            if wd != -1 && self.tree.find(wd) == Some(node) && !met.contains(&node) {
                 self.release(node);
             }
         }
     }
 
-    /// Reads what the kernel has queued, without what the walk's own reading caused from `mark` on.
-    fn pull_without_reading(&mut self, mark: usize) {
+    /// Reads what the kernel has queued, without what the walk's own reading caused from `mark` on; returns
+    /// the next mark.
+    fn pull_without_reading(&mut self, mark: usize) -> usize {
         self.pull();
         self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
+        self.queue.mark()
     }
 
     /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
