@@ -6,11 +6,13 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use common::{Running, fast_tempdir, inotifywait, inotifywatch, need, run};
+use common::{Running, as_nobody, fast_tempdir, inotifywait, inotifywatch, need, need_root, run, tempdir};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 
@@ -368,4 +370,63 @@ fn inotifywatch_counts_in_new_directories_and_under_present_names() {
     running.signal(Signal::SIGINT);
     let expected = "total  modify  filename\n2      2       d/present/\n1      1       d/new/\n";
     running.finish().code(0).printed(expected);
+}
+
+#[test]
+fn a_directory_that_cannot_be_watched_is_announced() {
+    if !need_root() {
+        return;
+    }
+    let dir = tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let arguments = ["-m", "-r", "-e", "create", "--format", "%w%f", "d"];
+    let mut running = Running::ready(as_nobody(dir.path(), "inotifywait", arguments));
+    let mut expected = BTreeSet::new();
+    for number in 0..50 {
+        // The inner one is made before the outer one can be watched, as often as not.
+        let outer = dir.path().join(format!("d/{number}"));
+        fs::create_dir(&outer).unwrap();
+        fs::DirBuilder::new().mode(0o700).create(outer.join("closed")).unwrap();
+        expected.insert(format!("d/{number}"));
+        expected.insert(format!("d/{number}/closed"));
+    }
+    is_exactly(&quiet(&mut running, dir.path()), &expected);
+    running.expect_message("Couldn't watch new directory d/");
+}
+
+/// While directories come and go without a pause, everything else has its turn.
+#[test]
+fn steady_change_holds_up_nothing() {
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let path = dir.path().join(format!("d/{number}"));
+                fs::create_dir(&path).unwrap();
+                fs::remove_dir(path).unwrap();
+            }
+        });
+        // However the test ends, the thread does.
+        let _over = Over(&over);
+        let mut printing = Running::ready(inotifywait(dir.path(), ["-m", "-r", "-e", "create", "d"]));
+        printing.expect("a line", |lines| !lines.is_empty());
+        let timed = ["-r", "-qq", "-t", "0.2", "-e", "attrib", "d"];
+        Running::start(inotifywait(dir.path(), timed)).finish().code(2);
+        let counting = Running::ready(inotifywatch(dir.path(), ["-r", "d"]));
+        counting.signal(Signal::SIGINT);
+        counting.finish().code(0);
+    });
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -947,6 +947,19 @@ fn paths() -> Vec<Case> {
         monitor("path-nested-reverse", "-m -r -e create,modify d/s d").does([touch("d/s/n"), touch("d/n")]),
         monitor("path-nested-other-spelling", "-m -r -e create,modify ./d/s d")
             .does([touch("d/s/n"), touch("d/n")]),
+        monitor("path-nested-renamed", "-m -r -e create,modify,move d d/s")
+            .does([rename("d/s", "d/t"), touch("d/t/n")]),
+        monitor("path-nested-reverse-renamed", "-m -r -e create,modify,move d/s d")
+            .does([rename("d/s", "d/t"), touch("d/t/n")]),
+        monitor("path-nested-other-spelling-renamed", "-m -r -e create,modify,move ./d/s d")
+            .does([rename("d/s", "d/t"), touch("d/t/n")]),
+        monitor("isdir-recursive", "-m -r -e isdir,modify d").does([
+            mkdir("d/i"),
+            rename("d/i", "d/j"),
+            append("d/a", "x"),
+            rmdir("d/j"),
+        ]),
+        once("at-is-operand", "d/a @d/a").does([append("d/a", "x")]),
         monitor("path-fifo", "-m p d").also([fifo("p")]).does([chmod("p", 0o600), unlink("p")]),
         monitor("path-deep", "-m -r -e create a")
             .given([mkdir("a"), mkdir("a/b"), mkdir("a/b/c"), mkdir("a/b/c/d"), mkdir("a/b/c/d/e")])
