@@ -6,6 +6,7 @@
 PREFIX = /usr/local
 DESTDIR =
 CARGO = cargo
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
@@ -26,6 +27,9 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 RUNS = 100
 
 all:
+	$(CARGO) build --release
+
+$(TOOLS:%=$(TARGET)/release/%):
 	$(CARGO) build --release
 
 # Tests that lack something append a line to the file that SKIPPED_TESTS names. In CI they fail instead.
@@ -49,10 +53,11 @@ test-needs:
 		echo "cannot install:$$missing; the tests that need them are skipped" >&2; \
 	}
 
-install: all
+# Builds nothing by itself where the programs are there, so that `sudo make install` needs no cargo.
+install: $(TOOLS:%=$(TARGET)/release/%)
 	install -d "$(BINDIR)" "$(MANDIR)" "$(BASHDIR)" "$(ZSHDIR)" "$(FISHDIR)"
 	for tool in $(TOOLS); do \
-		install -m 755 target/release/$$tool "$(BINDIR)/$$tool" && \
+		install -m 755 $(TARGET)/release/$$tool "$(BINDIR)/$$tool" && \
 		install -m 644 man/$$tool.1 "$(MANDIR)/$$tool.1" && \
 		install -m 644 completions/$$tool.bash "$(BASHDIR)/$$tool.bash" && \
 		install -m 644 completions/$$tool.fish "$(FISHDIR)/$$tool.fish" || exit 1; \

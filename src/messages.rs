@@ -92,7 +92,7 @@ pub fn failed(what: &str, path: &[u8], error: &io::Error) -> Vec<u8> {
 
 /// The outfile cannot be opened; the system's words stand in a line of their own.
 pub fn no_outfile(path: &[u8], error: &io::Error) -> Vec<u8> {
-    [b"Failed to open output file ", path, b"\n", words::of(error).as_bytes()].concat()
+    [b"Failed to open output file ", path, b"\n", path, b": ", words::of(error).as_bytes()].concat()
 }
 
 /// No inotify instance can be had.

@@ -180,7 +180,7 @@ fn errors_of_the_set_up_are_told_and_no_daemon_is_left() {
         (&["-d", "-o", "out", "nowhere"], "Couldn't watch nowhere: No such file or directory\n"),
         (&["-d", "-o", "out", "d", "nowhere"], "Couldn't watch nowhere: No such file or directory\n"),
         (&["-d", "-o", "out", "-r", "nowhere/d"], "Couldn't watch nowhere/d: No such file or directory\n"),
-        (&["-d", "-o", "dir", "d"], "Failed to open output file dir\nIs a directory\n"),
+        (&["-d", "-o", "dir", "d"], "Failed to open output file dir\ndir: Is a directory\n"),
         (&["-d", "d"], "-o must be specified with -d.\n"),
         (&["-d", "-o", "out"], "No files specified to watch!\n"),
     ];
@@ -356,8 +356,10 @@ fn what_the_daemon_says_in_the_system_log() {
     // Later errors have no other place.
     fs::rename(place.path().join("log"), place.path().join("old")).unwrap();
     kill(daemon, Signal::SIGHUP).unwrap();
-    assert_eq!(log.next().0, daemon.as_raw());
-    assert_eq!(log.next(), (daemon.as_raw(), "No such file or directory".to_owned()));
+    let outfile = place.path().join("log/out");
+    let outfile = outfile.display();
+    assert_eq!(log.next(), (daemon.as_raw(), format!("Failed to open output file {outfile}")));
+    assert_eq!(log.next(), (daemon.as_raw(), format!("{outfile}: No such file or directory")));
     place.expect_end(daemon, Signal::SIGTERM);
     assert!(log.is_silent());
 }

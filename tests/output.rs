@@ -118,14 +118,16 @@ fn an_outfile_that_cannot_be_opened() {
     for (outfile, words) in cases {
         for quiet in ["-q", "-qq"] {
             let end = Running::start(inotifywait(dir.path(), [quiet, "-o", outfile, "d"])).finish();
-            end.code(1).printed("").said(format!("Failed to open output file {outfile}\n{words}\n"));
+            end.code(1)
+                .printed("")
+                .said(format!("Failed to open output file {outfile}\n{outfile}: {words}\n"));
         }
     }
     fs::set_permissions(dir.path().join("f"), fs::Permissions::from_mode(0o400)).unwrap();
     let end = Running::start(as_nobody(dir.path(), "inotifywait", ["-o", "f", "d"])).finish();
     end.code(1).printed("");
     if common::is_root() {
-        end.said("Failed to open output file f\nPermission denied\n");
+        end.said("Failed to open output file f\nf: Permission denied\n");
     }
 }
 

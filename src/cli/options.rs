@@ -89,7 +89,8 @@ const fn whole(option: Opt) -> Opt {
     Opt { whole: true, ..option }
 }
 
-const FANOTIFY: Kind = Refused("fanotify is not supported yet: without -F, -S and -M, inotify is used.\n");
+const FANOTIFY: Kind =
+    Refused("fanotify (-F, -S, -M) is not supported yet.  Without the option, inotify is used.\n");
 
 const FILENAME: Kind = Refused(
     "The '--filename' option no longer exists.  The option it enabled in earlier\n\

@@ -414,9 +414,9 @@ fn usage() -> Vec<Case> {
     let mut cases: Vec<Case> = lines.map(|(name, line)| once(name, line)).into();
     cases.extend([
         once("usage-outfile-nowhere", "-o nowhere/x d")
-            .ours_stderr("Failed to open output file nowhere/x\nNo such file or directory\n"),
+            .ours_stderr("Failed to open output file nowhere/x\nnowhere/x: No such file or directory\n"),
         once("usage-outfile-directory", "-o d d")
-            .ours_stderr("Failed to open output file d\nIs a directory\n"),
+            .ours_stderr("Failed to open output file d\nd: Is a directory\n"),
         once("usage-empty-operand", "").arg(""),
         once("usage-empty-operands", "").arg("").arg("").arg("@"),
         once("usage-timeout-empty", "-t").arg("").arg("d"),
@@ -1430,7 +1430,7 @@ fn recursion() -> Vec<Case> {
         once("unreadable-outfile", "-o out d")
             .nobody()
             .also([touch("out"), chmod("out", 0)])
-            .ours_stderr("Failed to open output file out\nPermission denied\n"),
+            .ours_stderr("Failed to open output file out\nout: Permission denied\n"),
     ]
 }
 
@@ -1602,7 +1602,7 @@ fn outputs() -> Vec<Case> {
             .ours_status("exit 1")
             .ours_stderr_has("Couldn't watch {DIR}/nowhere: No such file or directory\n"),
         once("daemon-outfile-nowhere", "-d -o nowhere/out d")
-            .ours_stderr("Failed to open output file nowhere/out\nNo such file or directory\n"),
+            .ours_stderr("Failed to open output file nowhere/out\nnowhere/out: No such file or directory\n"),
     ]
 }
 
