@@ -271,14 +271,14 @@ impl Watcher {
     /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
     /// length of `%w` and whether it ends a one-shot wait.
     fn report(&mut self, taken: &Taken, made_up: bool) -> Option<(usize, bool)> {
-        const ENDS: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
+        const FINAL: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
         let events = self.settings.events;
-        let asked = taken.mask & events & (IN_ALL_EVENTS | ENDS) != 0
+        let asked = taken.mask & events & (IN_ALL_EVENTS | FINAL) != 0
             || taken.mask & IN_ISDIR != 0
                 && (events & LSDIR != 0 && taken.mask & IN_ACCESS != 0
                     // The reference prints these with -r: what it listens for to follow the tree.
                     || events & IN_ISDIR != 0 && taken.mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0);
-        if !asked && taken.mask & ENDS == 0 {
+        if !asked && taken.mask & FINAL == 0 {
             return None;
         }
         if taken.mask & IN_Q_OVERFLOW != 0 {
