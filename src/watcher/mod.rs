@@ -227,6 +227,7 @@ impl Watcher {
                 return Some(Item::Problem(problem));
             }
             if std::mem::take(&mut self.recovering) {
+                self.pending = Pending::default();
                 self.recover();
             }
             let (taken, made_up) = if let Some(taken) = self.held.take() {

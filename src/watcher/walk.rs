@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_ONLYDIR, IN_OPEN};
 
-use super::follow::Pending;
 use super::{Problem, Watcher};
 use crate::event::Mask;
 use crate::queue::Place;
@@ -181,7 +180,6 @@ impl Watcher {
 
     /// After a queue overflow: makes the tree what the file system is now.
     pub(super) fn recover(&mut self) {
-        self.pending = Pending::default();
         self.left_out.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         let mut met = HashSet::new();
