@@ -194,17 +194,37 @@ fn plain(literal: &str) -> String {
     escapes.iter().fold(literal.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
 }
 
+/// A page as a terminal shows it, without bold and underlined; and everything, for a message.
+fn rendered(tool: Tool) -> (String, String) {
+    let script = "mandoc -Tutf8 \"$1\" | col -bx";
+    let mut command = bounded("sh");
+    command.args(["-c", script, "sh", &path(tool)]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let (output, text) = run(command.env("LC_ALL", "C.UTF-8"));
+    (String::from_utf8(output.stdout).unwrap(), text)
+}
+
+#[test]
+fn no_macro_is_printed_nor_taken_for_one() {
+    if !need("mandoc") || !need("col") {
+        return;
+    }
+    // `No`, `In` and their like are English, too.
+    let raw = Regex::new(r"(?m)^.*\b(?:Ar|Cm|Dq|Ev|Fl|Nm|Ns|Oc|Oo|Op|Pa|Pq|Ql|Sq|Sx|Xr)\b.*$").unwrap();
+    for tool in TOOLS {
+        let (page, _) = rendered(tool);
+        let found: Vec<&str> = raw.find_iter(&page).map(|line| line.as_str()).collect();
+        assert!(found.is_empty(), "{}: {found:#?}", tool.name());
+    }
+    assert!(rendered(Tool::Watch).0.contains("“No events occurred.”"));
+}
+
 #[test]
 fn examples_are_printed_so_that_they_can_be_pasted() {
     if !need("mandoc") || !need("col") {
         return;
     }
     for tool in TOOLS {
-        let script = "mandoc -Tutf8 \"$1\" | col -bx";
-        let mut command = bounded("sh");
-        command.args(["-c", script, "sh", &path(tool)]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        let (output, text) = run(command.env("LC_ALL", "C.UTF-8"));
-        let printed = String::from_utf8(output.stdout).unwrap();
+        let (printed, text) = rendered(tool);
         let printed: BTreeSet<&str> = printed.lines().map(str::trim).collect();
         for example in examples(tool) {
             for line in example.script.lines() {
