@@ -26,13 +26,13 @@ pub(super) fn help(tool: Tool) -> String {
          Options:\n"
     );
     for option in options(tool).filter(|option| !option.hidden) {
-        entry(&mut text, 34, &synopsis(option), option.help);
+        entry(&mut text, 24, &synopsis(option), option.help);
     }
     text.push_str(match tool {
         Tool::Wait => {
             "\nExit status:\n\
              \t0  an event that was asked for came\n\
-             \t1  another event came (the file was deleted, say, or unmounted), or an error\n\
+             \t1  another event came (the file was deleted, say), or an error\n\
              \t2  none came within the --timeout\n"
         }
         Tool::Watch => {
@@ -61,4 +61,21 @@ fn synopsis(option: &Opt) -> String {
 
 fn entry(text: &mut String, width: usize, term: &str, meaning: &str) {
     let _ = writeln!(text, "\t{term:<width$} {meaning}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Terminals have 80 columns, and some break a line that fills them.
+    #[test]
+    fn no_line_is_wider_than_79_columns() {
+        for tool in [Tool::Wait, Tool::Watch] {
+            for line in help(tool).lines().filter(|line| !line.starts_with("\tlsdir ")) {
+                // A tab is in front only.
+                let columns = line.len() + 7 * line.matches('\t').count();
+                assert!(line.is_ascii() && columns <= 79, "{columns}: {line:?}");
+            }
+        }
+    }
 }
