@@ -63,8 +63,10 @@ _inotify_tools()
             [[ $head ]] || return
             compopt -o filenames 2>/dev/null
             while IFS= read -r word; do
+                [[ -d $word ]] && word+=/
                 COMPREPLY+=("$head$word")
             done < <(compgen -f -- "$cur")
+            [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]] && compopt -o nospace 2>/dev/null
             ;;
         options) COMPREPLY=($(compgen -W "$options" -- "$cur")) ;;
         -e | --event) COMPREPLY=($(compgen -P "$head" -W "$events" -- "$cur")) ;;

@@ -1,10 +1,7 @@
 # fish completion for inotifywait(1) and inotifywatch(1)
 
-# The words for the end of a list: what stands before the last comma is kept.
-function __inotify_tools_events
-    set -l word (commandline -ct | string replace -r '^(--event=|-[^-e]*e)' '')
-    set -l before (string match -r '^.*,' -- $word; or echo)
-    set -l names \
+function __inotify_tools_names
+    printf '%s\n' \
         access\t'the contents of a file or directory were read' \
         modify\t'the contents of a file were written or truncated' \
         attrib\t'permissions, owner, times, links or xattrs changed' \
@@ -21,13 +18,19 @@ function __inotify_tools_events
         delete_self\t'the watched file or directory itself was deleted' \
         unmount\t'the file system of a watched path was unmounted' \
         lsdir\t'the contents of a directory were read: access, directories only'
-    printf '%s\n' $before$names
 end
 
-# The events that have a column, and their sum.
+# The words for the end of a list: what stands before the last comma is kept.
+function __inotify_tools_events
+    set -l word (commandline -ct | string replace -r '^(--event=|-[^-e]*e)' '')
+    set -l before (string match -r '^.*,' -- $word; or echo)
+    printf '%s\n' $before(__inotify_tools_names)
+end
+
+# The events that have a column, and their sum: one is a key.
 function __inotify_tools_keys
     echo total\t'the sum of all columns'
-    __inotify_tools_events | string match -rv '^(close|move|lsdir)\t'
+    __inotify_tools_names | string match -rv '^(close|move|lsdir)\t'
 end
 
 function __inotify_tools_excluded

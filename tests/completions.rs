@@ -171,6 +171,9 @@ fn holds_to_the_tables(ask: Ask) {
     for before in ["-a ", "-d ", "-rd ", "--ascending ", "--ascending=", "--descending="] {
         let head = if before.ends_with('=') { before } else { "" };
         cases.push((format!("inotifywatch {before}"), head, keys()));
+        cases.push((format!("inotifywatch {before}mov"), head, starting(&keys(), "mov")));
+        // A key is one event.
+        cases.push((format!("inotifywatch {before}create,m"), head, BTreeSet::new()));
     }
     let lines: Vec<String> = cases.iter().map(|(line, ..)| line.clone()).collect();
     let (answers, text) = ask(&lines);
@@ -208,7 +211,7 @@ fn fish_offers_what_is_in_the_tables() {
 }
 
 /// What is typed before a tab, and the words that the command gets then.
-const TYPED: [(&str, &[&str]); 19] = [
+const TYPED: [(&str, &[&str]); 23] = [
     ("inotifywait -e modi", &["-e", "modify"]),
     ("inotifywait -mqe modi", &["-mqe", "modify"]),
     ("inotifywait -emodi", &["-emodify"]),
@@ -223,6 +226,11 @@ const TYPED: [(&str, &[&str]); 19] = [
     ("inotifywait --fromfile=fi", &["--fromfile=fi le"]),
     ("inotifywait @./fi", &["@./fi le"]),
     ("inotifywait @fi", &["@fi le"]),
+    // What is typed behind a directory is in it.
+    ("inotifywait -r . @di\tzz", &["-r", ".", "@di r/zz"]),
+    ("inotifywait @./di\tzz", &["@./di r/zz"]),
+    ("inotifywait -odi\tzz", &["-odi r/zz"]),
+    ("inotifywait --fromfile=di\tzz", &["--fromfile=di r/zz"]),
     ("inotifywait -- -e fi", &["--", "-e", "fi le"]),
     ("inotifywait --exclude fi", &["--exclude", "fi"]),
     ("inotifywait -e fi", &["-e", "fi"]),
