@@ -61,9 +61,11 @@ _inotify_tools()
         -o | --outfile | --fromfile)
             # Alone in its word, a name is better completed by bash itself.
             [[ $head ]] || return
-            compopt -o filenames 2>/dev/null
+            # bash would quote the `@`, and not know the word for its own at the next tab.
+            compopt -o filenames -o noquote 2>/dev/null
             while IFS= read -r word; do
                 [[ -d $word ]] && word+=/
+                printf -v word %q "$word"
                 COMPREPLY+=("$head$word")
             done < <(compgen -f -- "$cur")
             [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]] && compopt -o nospace 2>/dev/null

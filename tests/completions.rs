@@ -228,8 +228,8 @@ const TYPED: [(&str, &[&str]); 23] = [
     ("inotifywait @fi", &["@fi le"]),
     // What is typed behind a directory is in it.
     ("inotifywait -r . @di\tzz", &["-r", ".", "@di r/zz"]),
-    ("inotifywait @./di\tzz", &["@./di r/zz"]),
-    ("inotifywait -odi\tzz", &["-odi r/zz"]),
+    ("inotifywait @./di\tsu\tzz", &["@./di r/sub/zz"]),
+    ("inotifywait -odi\tsu\tzz", &["-odi r/sub/zz"]),
     ("inotifywait --fromfile=di\tzz", &["--fromfile=di r/zz"]),
     ("inotifywait -- -e fi", &["--", "-e", "fi le"]),
     ("inotifywait --exclude fi", &["--exclude", "fi"]),
