@@ -44,7 +44,7 @@ pub const EVENTS: &[EventName] = &[
     event("delete", IN_DELETE, "an entry was deleted from a watched directory"),
     event("delete_self", IN_DELETE_SELF, "the watched file or directory itself was deleted"),
     event("unmount", IN_UNMOUNT, "the file system of a watched path was unmounted"),
-    event("lsdir", LSDIR, "the contents of a directory were read: access, directories only"),
+    event("lsdir", LSDIR, "a directory was read: access, on directories only"),
     event("ignored", IN_IGNORED, ""),
     event("q_overflow", IN_Q_OVERFLOW, ""),
     event("isdir", IN_ISDIR, ""),
