@@ -113,13 +113,18 @@ impl Stats {
             true => rows.sort_by_key(|(_, counts)| key(counts)),
             false => rows.sort_by_key(|(_, counts)| std::cmp::Reverse(key(counts))),
         }
-        let events = if table.events & LSDIR != 0 { table.events | IN_ACCESS } else { table.events };
+        let events = columns_of(table.events);
         let columns: Vec<usize> = (0..COLUMNS.len())
             .filter(|at| events & COLUMNS[*at] != 0)
             .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
             .collect();
         Some(render(&rows, &columns))
     }
+}
+
+/// The bits that are counted for the events asked for.
+pub fn columns_of(events: Mask) -> Mask {
+    if events & LSDIR != 0 { events | IN_ACCESS } else { events }
 }
 
 fn total(counts: &Counts) -> u64 {

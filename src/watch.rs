@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::cli::{self, WatchOptions};
 use crate::messages::{self, Messages};
-use crate::stats::{Stats, Table};
+use crate::stats::{self, Stats, Table};
 use crate::sys::process::{self, Signals};
 use crate::watcher::{Item, Settings, Watcher};
 
@@ -86,13 +86,14 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     }
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let table = Table { events, zero: options.zero, sort: options.sort };
+    let counted = stats::columns_of(events);
     let (mut over, mut wanted) = (interrupted, false);
     loop {
         watcher.read().map_err(failed("Couldn't read", b"events"))?;
         while let Some(item) = watcher.next() {
             match item {
                 Item::Event(event) if event.ends_wait => {}
-                Item::Event(event) => stats.count(event.watch, event.mask),
+                Item::Event(event) => stats.count(event.watch, event.mask & counted),
                 Item::Retired { watch, path } => stats.retire(watch, path),
                 Item::Problem(problem) => messages.problem(&problem, false),
             }

@@ -1656,6 +1656,7 @@ fn tables() -> Vec<Case> {
         ("table-events-empty-item", "-z -e create, d"),
         ("table-events-none", "-e unmount d"),
         ("table-events-isdir", "-e isdir d"),
+        ("table-events-isdir-recursive", "-r -e isdir d"),
         ("table-events-odd-zero", "-z -e q_overflow,ignored d"),
         ("table-events-isdir-create", "-z -e isdir,create d"),
         ("table-ascending", "-a modify d d/s d/a"),
