@@ -14,6 +14,8 @@ const LIMIT: usize = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Sink {
     output: Output,
+    /// The record that is being made.
+    record: Vec<u8>,
     pieces: VecDeque<Vec<u8>>,
     /// How much of the first piece was written already.
     written: usize,
@@ -24,23 +26,24 @@ pub struct Sink {
 impl Sink {
     /// An empty sink.
     pub fn new(output: Output) -> Sink {
-        Sink { output, pieces: VecDeque::new(), written: 0, length: 0 }
+        Sink { output, record: Vec::new(), pieces: VecDeque::new(), written: 0, length: 0 }
     }
 
     /// Adds the record that `record` appends to the buffer it gets.
     pub fn add(&mut self, record: impl FnOnce(&mut Vec<u8>)) {
-        if self.pieces.is_empty() {
-            self.pieces.push_back(Vec::with_capacity(PIPE_BUF));
-        }
-        let Some(piece) = self.pieces.back_mut() else { return };
-        let before = piece.len();
-        record(piece);
-        self.length += piece.len() - before;
-        if piece.len() > PIPE_BUF && before > 0 {
-            let mut next = Vec::with_capacity(PIPE_BUF.max(piece.len() - before));
-            next.extend_from_slice(&piece[before..]);
-            piece.truncate(before);
-            self.pieces.push_back(next);
+        self.record.clear();
+        record(&mut self.record);
+        self.length += self.record.len();
+        match self.pieces.back_mut() {
+            Some(piece) if piece.len() + self.record.len() <= PIPE_BUF => {
+                piece.extend_from_slice(&self.record)
+            }
+            _ => {
+                // Of just this size: a reader that stalls for long makes many of them.
+                let mut piece = Vec::with_capacity(PIPE_BUF.max(self.record.len()));
+                piece.extend_from_slice(&self.record);
+                self.pieces.push_back(piece);
+            }
         }
     }
 
@@ -88,5 +91,41 @@ impl Sink {
 impl AsFd for Sink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+
+    /// A sink that writes to a pipe which nobody reads yet.
+    fn stalled() -> (std::fs::File, Sink) {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let sink = Sink::new(Output::shared(writer).unwrap());
+        (OwnedFd::into(reader), sink)
+    }
+
+    #[test]
+    fn what_is_kept_takes_little_more_than_its_text() {
+        let (mut reader, mut sink) = stalled();
+        let line = [b'x'; 267];
+        for _ in 0..100_000 {
+            sink.add(|record| record.extend_from_slice(&line));
+            sink.flush().unwrap();
+        }
+        let held: usize = sink.pieces.iter().map(Vec::capacity).sum();
+        assert!(held < sink.length + sink.length / 10, "{held} bytes for {}", sink.length);
+        assert!(!sink.is_full());
+        let mut read = 0;
+        let mut chunk = vec![0; 64 * 1024];
+        while !sink.is_empty() {
+            read += reader.read(&mut chunk).unwrap();
+            sink.flush().unwrap();
+        }
+        drop(sink);
+        read += std::io::copy(&mut reader, &mut std::io::sink()).unwrap() as usize;
+        assert_eq!(read, 100_000 * line.len());
     }
 }

@@ -41,7 +41,11 @@ enum Manner {
 impl Output {
     /// Stdout. Where it was closed it is /dev/null: Rust's start-up sees to that.
     pub fn stdout() -> io::Result<Output> {
-        let shared = io::stdout().as_fd().try_clone_to_owned()?;
+        Output::shared(io::stdout().as_fd().try_clone_to_owned()?)
+    }
+
+    /// Any open file that others may have open, too, as stdout is.
+    pub fn shared(shared: OwnedFd) -> io::Result<Output> {
         let status = fstat(&shared)?;
         let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
         if kind == SFlag::S_IFREG {
