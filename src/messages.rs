@@ -19,8 +19,9 @@ pub const ESTABLISHED: &str = "Watches established.";
 pub const ESTABLISHING: &str = "Establishing watches...";
 /// Set-up is done (inotifywatch): scripts wait for this line.
 pub const COLLECTING: &str = "Finished establishing watches, now collecting statistics.";
-/// A signal came during the set-up; the table will be printed when that is done.
-pub const STILL_ESTABLISHING: &str = "Still establishing watches; a second signal ends this at once.";
+/// A signal to end came during the set-up, and is passed over.
+pub const STILL_ESTABLISHING: &str =
+    "Still establishing watches, nothing has been counted yet.  A second signal ends this at once.";
 /// The second one came.
 pub const INTERRUPTED: &str = "Interrupted before all watches were established.";
 /// There is no table to print.

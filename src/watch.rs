@@ -87,7 +87,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let table = Table { events, zero: options.zero, sort: options.sort };
     let counted = stats::columns_of(events);
-    let (mut over, mut wanted) = (interrupted, false);
+    let (mut over, mut wanted) = (false, false);
     loop {
         watcher.read().map_err(failed("Couldn't read", b"events"))?;
         while let Some(item) = watcher.next() {
