@@ -56,6 +56,11 @@ pub const EVENTS: &[EventName] = &[
 /// only. The bit is one that inotify(7) leaves unused.
 pub const LSDIR: Mask = 0x0001_0000;
 
+/// What the kernel is to be asked for, to hear of `events`.
+pub fn kernel_bits(events: Mask) -> Mask {
+    if events & LSDIR != 0 { events & !LSDIR | IN_ACCESS } else { events }
+}
+
 /// How an event's bits are printed, in the reference's order: CLOSE comes behind either kind of close.
 pub const PRINTED: &[(Mask, &str)] = &[
     (IN_ACCESS, "ACCESS"),

@@ -91,6 +91,11 @@ pub fn failed(what: &str, path: &[u8], error: &io::Error) -> Vec<u8> {
     [what.as_bytes(), b" ", path, b": ", words::of(error).as_bytes()].concat()
 }
 
+/// The same, for an error to come.
+pub fn failing(what: &'static str, on: &'static [u8]) -> impl FnOnce(io::Error) -> Vec<u8> {
+    move |error| failed(what, on, &error)
+}
+
 /// The outfile cannot be opened; the system's words stand in a line of their own.
 pub fn no_outfile(path: &[u8], error: &io::Error) -> Vec<u8> {
     [b"Failed to open output file ", path, b"\n", path, b": ", words::of(error).as_bytes()].concat()

@@ -8,7 +8,7 @@ use libc::{
 };
 
 use crate::cli::{Sort, SortKey};
-use crate::event::{EVENTS, LSDIR, Mask};
+use crate::event::{EVENTS, Mask, kernel_bits};
 
 /// The columns, in the reference's order.
 const COLUMNS: [Mask; 13] = [
@@ -70,7 +70,7 @@ impl Stats {
         }
     }
 
-    /// A watch is gone; its row keeps the last path, and is dropped if it counted nothing.
+    /// A watch is gone; its row keeps the last path.
     pub fn retire(&mut self, watch: i32, path: &[u8]) {
         if let Some(at) = self.by_watch.remove(&watch) {
             self.rows[at].path = Some(path.to_vec());
@@ -113,18 +113,13 @@ impl Stats {
             true => rows.sort_by_key(|(_, counts)| key(counts)),
             false => rows.sort_by_key(|(_, counts)| std::cmp::Reverse(key(counts))),
         }
-        let events = columns_of(table.events);
+        let events = kernel_bits(table.events);
         let columns: Vec<usize> = (0..COLUMNS.len())
             .filter(|at| events & COLUMNS[*at] != 0)
             .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
             .collect();
         Some(render(&rows, &columns))
     }
-}
-
-/// The bits that are counted for the events asked for.
-pub fn columns_of(events: Mask) -> Mask {
-    if events & LSDIR != 0 { events | IN_ACCESS } else { events }
 }
 
 fn total(counts: &Counts) -> u64 {

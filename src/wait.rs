@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::format::Formatter;
-use crate::messages::{self, Messages};
+use crate::messages::{self, Messages, failing};
 use crate::sink::Sink;
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
@@ -44,20 +44,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs to the exit status, or to the message of the error that ends the program.
 fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
-    let failed = |what, on: &[u8]| {
-        let on = on.to_vec();
-        move |error: io::Error| messages::failed(what, &on, &error)
-    };
     let mut background = None;
     let mut base = Vec::new();
     if options.daemon {
-        background = Some(Background::fork().map_err(failed("Couldn't start", b"a daemon"))?);
-        base = process::current_directory().map_err(failed("Couldn't find", b"the current directory"))?;
+        background = Some(Background::fork().map_err(failing("Couldn't start", b"a daemon"))?);
+        base = process::current_directory().map_err(failing("Couldn't find", b"the current directory"))?;
     }
     let output = match &options.outfile {
         Some(path) => Some(open_outfile(path)?),
         None if options.quiet > 1 => None,
-        None => Some(Output::stdout().map_err(failed("Couldn't write to", b"stdout"))?),
+        None => Some(Output::stdout().map_err(failing("Couldn't write to", b"stdout"))?),
     };
     if options.syslog {
         *messages = Messages::syslog(c"inotifywait", options.daemon);
@@ -93,8 +89,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     watcher.establish();
     let mut signals = None;
     if let Some(background) = background {
-        signals = Some(Signals::take(&[Signal::SIGHUP]).map_err(failed("Couldn't take", b"SIGHUP"))?);
-        background.ready().map_err(failed("Couldn't start", b"a daemon"))?;
+        signals = Some(Signals::take(&[Signal::SIGHUP]).map_err(failing("Couldn't take", b"SIGHUP"))?);
+        background.ready().map_err(failing("Couldn't start", b"a daemon"))?;
         messages.leave_stderr();
     }
     if !quiet {
@@ -139,11 +135,11 @@ struct Wait {
 
 impl Wait {
     fn run(mut self, messages: &Messages) -> Result<u8, Vec<u8>> {
-        self.deadline = after(self.timeout);
+        self.deadline = process::deadline(self.timeout);
         loop {
             // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
             if !self.is_full() {
-                self.watcher.read().map_err(|error| messages::failed("Couldn't read", b"events", &error))?;
+                self.watcher.read().map_err(failing("Couldn't read", b"events"))?;
                 if let Some(status) = self.report(messages) {
                     self.write_rest()?;
                     return Ok(status);
@@ -195,7 +191,7 @@ impl Wait {
             if !self.monitor {
                 return Some(EVENT);
             }
-            self.deadline = after(self.timeout);
+            self.deadline = process::deadline(self.timeout);
         }
         None
     }
@@ -272,10 +268,5 @@ impl Wait {
 }
 
 fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<(), Vec<u8>> {
-    process::wait_for(fds, deadline).map_err(|error| messages::failed("Couldn't wait for", b"events", &error))
-}
-
-/// The time so long after now; none where that is never, or too far away to be told.
-fn after(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    process::wait_for(fds, deadline).map_err(failing("Couldn't wait for", b"events"))
 }

@@ -11,8 +11,9 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use crate::cli::{self, WatchOptions};
-use crate::messages::{self, Messages};
-use crate::stats::{self, Stats, Table};
+use crate::event::kernel_bits;
+use crate::messages::{self, Messages, failing};
+use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
 use crate::watcher::{Item, Settings, Watcher};
 
@@ -36,13 +37,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Counts until a signal or the timeout; the error is the message that ends the program.
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
-    let failed = |what, on: &'static [u8]| move |error: io::Error| messages::failed(what, on, &error);
     let verbose = options.verbose > 0;
     let Settings { recursive, events, .. } = options.settings;
     let mut watcher = Watcher::new(options.settings).map_err(|error| messages::no_inotify(&error))?;
     let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
-    let signals = signals.map_err(failed("Couldn't take", b"signals"))?;
+    let signals = signals.map_err(failing("Couldn't take", b"signals"))?;
     messages.inform(messages::ESTABLISHING);
     let operands = options.paths;
     let mut interrupted = false;
@@ -84,12 +84,12 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     if let Some(timeout) = options.timeout.filter(|_| verbose) {
         messages.inform(format!("Will listen for events for {} seconds.", timeout.as_secs_f64()));
     }
-    let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = process::deadline(options.timeout);
     let table = Table { events, zero: options.zero, sort: options.sort };
-    let counted = stats::columns_of(events);
+    let counted = kernel_bits(events);
     let (mut over, mut wanted) = (false, false);
     loop {
-        watcher.read().map_err(failed("Couldn't read", b"events"))?;
+        watcher.read().map_err(failing("Couldn't read", b"events"))?;
         while let Some(item) = watcher.next() {
             match item {
                 Item::Event(event) if event.ends_wait => {}
@@ -109,7 +109,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
         let until = if watcher.has_more() { Some(Instant::now()) } else { deadline };
-        process::wait_for(&mut fds, until).map_err(failed("Couldn't wait for", b"events"))?;
+        process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))?;
         over = process::has_passed(deadline);
         while let Some(signal) = signals.next() {
             // What happened before the signal is in the kernel's queue, and counts.
@@ -137,7 +137,5 @@ fn print(
         text.push(b'\n');
     }
     let mut out = io::stdout().lock();
-    out.write_all(&text)
-        .and_then(|()| out.flush())
-        .map_err(|error| messages::failed("Couldn't write to", b"stdout", &error))
+    out.write_all(&text).and_then(|()| out.flush()).map_err(failing("Couldn't write to", b"stdout"))
 }

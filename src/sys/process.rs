@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -141,6 +141,11 @@ pub fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> io::Result<()>
             other => return Ok(other.map(drop)?),
         }
     }
+}
+
+/// The time so long after now; none where that is never, or too far away to be told.
+pub fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
 /// Whether a deadline is over; none never is.

@@ -23,7 +23,7 @@ use libc::{
     IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 
-use crate::event::{LSDIR, Mask};
+use crate::event::{self, LSDIR, Mask};
 use crate::filter::Filter;
 use crate::queue::{Events, Place, Queue, Taken};
 use crate::sys::inotify::Inotify;
@@ -323,8 +323,7 @@ impl Watcher {
 
     /// What the kernel is asked for.
     fn kernel_mask(&self) -> Mask {
-        let events = self.settings.events;
-        let asked = if events & LSDIR != 0 { events & !LSDIR | IN_ACCESS } else { events };
+        let asked = event::kernel_bits(self.settings.events);
         if self.settings.recursive { asked | FOLLOW } else { asked }
     }
 

@@ -42,7 +42,8 @@ impl Listing {
 }
 
 impl Watcher {
-    /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, what is below it follows by [`walk`](Self::walk).
+    /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, what is below it follows by
+    /// [`walk`](Self::walk).
     pub fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
         let recursive = self.settings.recursive;
         let directory = directory::is_directory(&self.real(operand), recursive);
@@ -204,9 +205,8 @@ impl Watcher {
                 path.truncate(watched);
                 path.extend_from_slice(name);
                 path.push(b'/');
-                let place = Place { wd: self.tree.wd(node), name: name.into() };
                 if self.settings.filter.leaves_out(&path) {
-                    self.left_out.insert(place);
+                    self.left_out.insert(Place { wd: self.tree.wd(node), name: name.into() });
                     continue;
                 }
                 let found = match self.add_directory(node, name, &path, self.kernel_mask(), false) {
