@@ -190,11 +190,11 @@ impl Watcher {
     }
 
     /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
-    /// no more, though it may have to read on meanwhile. Never blocks.
-    pub fn read(&mut self) -> io::Result<()> {
-        self.queue.fill(&self.inotify)?;
+    /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
+    pub fn read(&mut self) -> io::Result<usize> {
+        let length = self.queue.fill(&self.inotify)?;
         self.turn_until = self.queue.events().queued();
-        Ok(())
+        Ok(length)
     }
 
     /// Whether more than this turn's was read.
