@@ -6,7 +6,7 @@
 //!
 //! `cargo bench --bench bench`, or `make bench`. In the environment: ROWS, the groups of rows to measure (all, if
 //! there are none); ROUNDS, how often (5); BENCH_OURS and BENCH_REFERENCE, the programs; BENCH_DIR, where
-//! (/dev/shm). When every group was measured the tables are also put into docs/performance.md.
+//! (/dev/shm). When every group was measured, with this program, the tables are also put into docs/performance.md.
 
 mod floors;
 mod measure;
@@ -15,8 +15,10 @@ mod rows;
 mod storm;
 
 use std::error::Error;
-use std::process::ExitCode;
-use std::{env, fs};
+use std::process::{self, ExitCode};
+use std::{env, fs, thread};
+
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::measure::Programs;
 use crate::report::Report;
@@ -63,6 +65,7 @@ fn run() -> Result<()> {
         return Err(format!("no rows are called '{unknown}'; there are: {names}").into());
     }
     let programs = Programs::from_environment()?;
+    clean_up_when_interrupted(&programs)?;
     let mut report = Report::new(report::machine(&programs)?);
     for (name, measure) in GROUPS {
         if wanted.is_empty() || wanted.contains(&name) {
@@ -71,9 +74,27 @@ fn run() -> Result<()> {
     }
     let text = report.text();
     print!("{text}");
-    if wanted.is_empty() {
+    if wanted.is_empty() && env::var_os("BENCH_OURS").is_none() {
         let document = fs::read_to_string(DOCUMENT).map_err(|error| format!("{DOCUMENT}: {error}"))?;
         fs::write(DOCUMENT, report::replaced(&document, &text)?)?;
     }
+    Ok(())
+}
+
+/// Lets SIGINT and SIGTERM remove what was made, which takes memory as long as it is there.
+///
+/// To be called while the process has one thread.
+fn clean_up_when_interrupted(programs: &Programs) -> Result<()> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    signals.thread_block()?;
+    let dir = programs.dir.path().to_path_buf();
+    thread::spawn(move || {
+        let signal = signals.wait();
+        // The other thread may still be adding to it.
+        while dir.exists() {
+            let _ = fs::remove_dir_all(&dir);
+        }
+        process::exit(128 + signal.map_or(0, |signal| signal as i32))
+    });
     Ok(())
 }

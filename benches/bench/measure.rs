@@ -87,6 +87,8 @@ impl Programs {
     pub fn watch(&self, side: Side, top: &Path, arguments: &[&str], floor: &[&str]) -> Result<Watcher> {
         let mut command = self.command(side, arguments, floor);
         command.arg(top);
+        // Meanwhile the kernel frees the watches of the one before.
+        thread::sleep(Duration::from_millis(50));
         Watcher::start(command, top)
     }
 

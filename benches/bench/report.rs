@@ -81,11 +81,13 @@ impl Report {
         for Row { what, samples, show, goal } in &self.rows {
             let value =
                 |samples: &[f64]| if samples.is_empty() { "–".into() } else { show(median(samples)) };
-            let goal = goal.map_or("–".to_owned(), |goal| goal.to_string());
             let (reference, here, floor) =
                 (value(&samples.reference), value(&samples.here), value(&samples.floor));
-            let ratio = ratio(samples);
-            let _ = writeln!(text, "| {what} | {reference} | {here} | {ratio} | {floor} | {goal} |");
+            let (ratio, shown) = ratio(samples);
+            let goal = goal.map_or("–".to_owned(), |goal| {
+                format!("≤ {goal}: {}", if ratio <= goal { "met" } else { "missed" })
+            });
+            let _ = writeln!(text, "| {what} | {reference} | {here} | {shown} | {floor} | {goal} |");
         }
         if !self.notes.is_empty() {
             text.push('\n');
@@ -111,16 +113,17 @@ impl Report {
     }
 }
 
-/// The median of the rounds' ratios, with the least and the greatest.
-fn ratio(samples: &Samples<f64>) -> String {
+/// The median of the rounds' ratios; and with the least and the greatest, to be shown.
+fn ratio(samples: &Samples<f64>) -> (f64, String) {
     let mut ratios: Vec<f64> =
         samples.here.iter().zip(&samples.reference).map(|(here, reference)| here / reference).collect();
     ratios.sort_by(f64::total_cmp);
     // Of many short measurements the extremes tell nothing.
     let spread = ratios.len() / 20;
+    let ratio = median(&ratios);
     match (ratios.get(spread), ratios.iter().nth_back(spread)) {
-        (Some(least), Some(most)) => format!("**{:.3}** ({least:.3}–{most:.3})", median(&ratios)),
-        _ => "–".into(),
+        (Some(least), Some(most)) => (ratio, format!("**{ratio:.3}** ({least:.3}–{most:.3})")),
+        _ => (ratio, "–".into()),
     }
 }
 

@@ -122,11 +122,13 @@ pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
         let set_up = samples.map(|tree| nanoseconds(tree.set_up));
         let memory = samples.map(|tree| tree.memory as f64);
         let memory = memory.zip(&alone, |memory, alone| (memory - alone).max(0.0) / directories as f64);
-        let rename = samples.map(|tree| nanoseconds(tree.rename));
+        let mut rename = samples.map(|tree| nanoseconds(tree.rename));
+        rename.floor.clear();
         report.growth(Growth::new(directories, &set_up, &memory, &rename));
         if directories == GROWING[GROWING.len() - 1] {
             let many = grouped(directories as u64);
             report.row(what, set_up, time, Some(0.65));
+            report.row("its CPU time", samples.map(|tree| nanoseconds(tree.cpu)), time, None);
             report.row(format!("anonymous memory per watch, {many} directories"), memory, bytes, Some(0.25));
             report.row(format!("CPU for a rename among {many} directories"), rename, time, Some(0.02));
         }
@@ -146,6 +148,8 @@ pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
 /// What a tree took.
 struct Established {
     set_up: Duration,
+    /// The CPU time of the set-up.
+    cpu: Duration,
     /// Anonymous memory in bytes.
     memory: u64,
     /// The CPU time for one rename.
@@ -157,9 +161,9 @@ const RENAMES: u32 = 10;
 
 fn established(programs: &Programs, side: Side, top: &Path) -> Result<Established> {
     let mut watcher = programs.watch(side, top, &MONITOR, &["walk"])?;
-    let (set_up, memory) = (watcher.set_up, watcher.anonymous_memory()?);
+    let (set_up, cpu, memory) = (watcher.set_up, watcher.cpu()?, watcher.anonymous_memory()?);
     if side == Side::Floor {
-        return Ok(Established { set_up, memory: 0, rename: Duration::ZERO });
+        return Ok(Established { set_up, cpu, memory: 0, rename: Duration::ZERO });
     }
     watcher.settle()?;
     let before = watcher.cpu()?;
@@ -168,7 +172,7 @@ fn established(programs: &Programs, side: Side, top: &Path) -> Result<Establishe
         fs::rename(&names[number % 2], &names[(number + 1) % 2])?;
         watcher.settle()?;
     }
-    Ok(Established { set_up, memory, rename: (watcher.cpu()? - before) / RENAMES })
+    Ok(Established { set_up, cpu, memory, rename: (watcher.cpu()? - before) / RENAMES })
 }
 
 /// Whether the machine allows what [`setup`] takes.
