@@ -83,7 +83,8 @@ fn run() -> Result<()> {
 
 /// Lets SIGINT and SIGTERM remove what was made, which takes memory as long as it is there.
 ///
-/// To be called while the process has one thread.
+/// To be called while the process has one thread. The watchers inherit the blocked signals: they end with their
+/// pipes, at the latest on hearing that the directory is gone.
 fn clean_up_when_interrupted(programs: &Programs) -> Result<()> {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     signals.thread_block()?;
