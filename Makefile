@@ -1,5 +1,6 @@
 # make test      the whole test suite, with what it needs installed
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
+# make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 
@@ -22,7 +23,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
-.PHONY: all test test-needs soak install uninstall
+.PHONY: all test test-needs soak bench install uninstall
 
 RUNS = 100
 
@@ -42,15 +43,20 @@ test: test-needs
 soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
 
+# What it takes from the environment is told in benches/bench/main.rs; make passes on what it was given.
+bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
+bench: test-needs
+	$(CARGO) bench --bench bench
+
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \
 		what=$${need#*:}; \
 		[ -e "$$what" ] || command -v "$$what" >/dev/null || missing="$$missing $${need%%:*}"; \
 	done; \
 	[ -z "$$missing" ] || { \
-		echo "installing for the tests:$$missing"; \
+		echo "installing:$$missing"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null || \
-		echo "cannot install:$$missing; the tests that need them are skipped" >&2; \
+		echo "cannot install:$$missing; what needs them is left out" >&2; \
 	}
 
 # Builds nothing by itself where the programs are there, so that `sudo make install` needs no cargo.
