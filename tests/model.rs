@@ -294,11 +294,15 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
             let (root, elsewhere) = (&root, &elsewhere);
             let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(thread + 1));
             scope.spawn(move || {
+                // Bursts and pauses: the watcher is behind, and then it is not.
+                let mut burst = 0;
                 for _ in 0..steps {
-                    step(&mut random, root, elsewhere);
-                    if random.below(200) == 0 {
-                        std::thread::yield_now();
+                    if burst == 0 {
+                        burst = 1 + random.below(100);
+                        std::thread::sleep(Duration::from_micros(random.below(2000) as u64));
                     }
+                    burst -= 1;
+                    step(&mut random, root, elsewhere);
                 }
             });
         }

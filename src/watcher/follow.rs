@@ -118,6 +118,13 @@ impl Watcher {
     /// A directory was deleted, or renamed away, from a place.
     fn left(&mut self, node: NodeId, place: Place, taken: &Taken) {
         let left_out = self.left_out.remove(&place);
+        if !self.queue.changes(&place) {
+            let waiting = self.pending.waiting.remove(&place);
+            // In an exchange the other one has come here already.
+            if let Some(news) = waiting.filter(|_| taken.mask & IN_MOVED_FROM != 0) {
+                self.arrive(Arrival { place: place.clone(), news, told: true });
+            }
+        }
         if taken.mask & IN_MOVED_FROM != 0 {
             let unheard = self.has_departed(node);
             self.remember(Move { cookie: taken.cookie, from: Some(place), to: None, left_out, unheard });
@@ -150,7 +157,12 @@ impl Watcher {
             if let Some(Ok(Added::Known(node))) = added {
                 let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
                 if !here || self.has_departed(node) {
-                    self.sighted(node, place, told);
+                    // What was read here may have left since, and this one have come after it.
+                    if !told && self.has_changed(parent, &place) {
+                        self.announce(place.wd, &place.name, Kind::Directory);
+                    } else {
+                        self.sighted(node, place, told);
+                    }
                     continue;
                 }
             }
@@ -358,6 +370,16 @@ impl Watcher {
         }
     }
 
+    /// Whether the directory at a place has changed, as far as anybody can see by now. The kernel changes an
+    /// entry and queues the event under the lock of the directory, which reading it takes, too.
+    fn has_changed(&mut self, parent: NodeId, place: &Place) -> bool {
+        self.pull();
+        let mark = self.queue.mark();
+        let _ = self.list(&self.system_path(parent), true);
+        self.pull_without_reading(mark);
+        self.queue.changes(place)
+    }
+
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
     /// own MOVE_SELF, unless it had left; then it is back.
     fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
@@ -423,6 +445,23 @@ impl Watcher {
         for node in self.tree.subtree(top) {
             let flags = self.tree.flags_mut(node);
             (flags.unscanned, flags.news) = (true, true);
+        }
+        let (tree, pending) = (&self.tree, &mut self.pending);
+        let is_below = |place: &Place| tree.find(place.wd).is_some_and(|above| tree.is_within(above, top));
+        pending.waiting.retain(|place, _| !is_below(place));
+    }
+
+    /// Tries again what waited for an event that was handled by now.
+    pub(super) fn retry(&mut self) {
+        if self.pending.waiting.is_empty() || self.queue.any_moves() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.pending.waiting);
+        for (place, news) in waiting {
+            match self.queue.changes(&place) {
+                true => self.wait_for(place, news),
+                false => self.arrive(Arrival { place, news, told: true }),
+            }
         }
     }
 

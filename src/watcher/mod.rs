@@ -243,6 +243,7 @@ impl Watcher {
                 if let Some(taken) = self.announced.take() {
                     (taken, true)
                 } else if self.has_more() && self.queue.events().taken() >= self.turn_until {
+                    self.retry();
                     return None;
                 } else if let Some(taken) = self.queue.take() {
                     self.follow(&taken);

@@ -243,7 +243,7 @@ impl Watcher {
 
     /// Reads what the kernel has queued, without what the walk's own reading caused from `mark` on; returns
     /// the next mark.
-    fn pull_without_reading(&mut self, mark: usize) -> usize {
+    pub(super) fn pull_without_reading(&mut self, mark: usize) -> usize {
         self.pull();
         self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
         self.queue.mark()
