@@ -175,12 +175,13 @@ impl Queue {
 
     /// The events from a mark on.
     pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> {
-        let mut rest = &self.events.bytes[mark..];
-        std::iter::from_fn(move || {
-            let (event, size) = RawEvent::decode(rest)?;
-            rest = &rest[size..];
-            Some(event)
-        })
+        decoded(&self.events.bytes[mark..])
+    }
+
+    /// The events left to take of those that were the first `end` bytes queued ([`Events::queued`]).
+    pub fn until(&self, end: u64) -> impl Iterator<Item = RawEvent<'_>> {
+        let end = end.saturating_sub(self.events.forgotten).min(self.events.bytes.len() as u64) as usize;
+        decoded(self.events.bytes.get(self.events.head..end).unwrap_or_default())
     }
 
     /// Drops those events from a mark on for which `unwanted` says so.
@@ -198,6 +199,14 @@ impl Queue {
         }
         bytes.truncate(to);
     }
+}
+
+fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+    std::iter::from_fn(move || {
+        let (event, size) = RawEvent::decode(bytes)?;
+        bytes = &bytes[size..];
+        Some(event)
+    })
 }
 
 /// Whether a directory comes or goes.

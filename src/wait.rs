@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::format::Formatter;
 use crate::messages::{self, Messages, failing};
+use crate::setup::SetUp;
 use crate::sink::Sink;
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
@@ -82,15 +83,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
             false => messages::SETTING_UP,
         });
     }
-    let operands = options.paths;
-    for operand in &operands {
-        let result = set_up(&mut watcher, operand);
-        while let Some(problem) = watcher.problem() {
-            messages.problem(&problem, quiet);
-        }
-        result.map_err(|error| {
-            messages::no_watch("Couldn't watch", operand, &error, || watcher.needed(&operands))
-        })?;
+    let mut set_up = SetUp::new(messages, &options.paths, quiet, "Couldn't watch");
+    for operand in &options.paths {
+        set_up.watch(&mut watcher, operand, || Ok(None))?;
     }
     watcher.establish();
     let mut signals = None;
@@ -120,12 +115,6 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
         flooded: false,
     }
     .run(messages)
-}
-
-fn set_up(watcher: &mut Watcher, operand: &[u8]) -> io::Result<()> {
-    watcher.watch(operand)?;
-    while watcher.walk()? {}
-    Ok(())
 }
 
 fn open_outfile(path: &[u8]) -> Result<Output, Vec<u8>> {

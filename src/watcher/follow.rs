@@ -44,10 +44,19 @@ pub(super) struct Pending {
     /// Directories that were not found at their place, or whose path is not true yet, and whether what is in
     /// them is news.
     waiting: HashMap<Place, bool>,
-    /// Watched directories that were met where the tree does not have them yet.
-    sightings: HashMap<i32, Place>,
+    /// Oldest first.
+    sightings: Vec<Sighting>,
     /// Renamed to where nobody watches, or so it seems until the queue is empty.
     departed: Vec<i32>,
+}
+
+/// A watched directory was met where the tree does not have it yet: a rename that is still queued took it there.
+#[derive(Debug)]
+struct Sighting {
+    wd: i32,
+    place: Place,
+    /// That rename, and any before it, is among the events queued up to here ([`Events::queued`]).
+    until: u64,
 }
 
 /// A directory that is to be watched.
@@ -353,21 +362,37 @@ impl Watcher {
         };
         let recent = if departed { self.pending.moves.len().saturating_sub(HALVES) } else { 0 };
         let at = (recent..self.pending.moves.len()).rev().find(|at| is_this(&self.pending.moves[*at]));
-        let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else { return };
+        let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else {
+            if let Some(place) = departed.then(|| self.sighting_of(wd)).flatten() {
+                self.announce(place.wd, &place.name, Kind::Directory);
+                self.relink(node, place);
+            }
+            return;
+        };
         if known.unheard {
             self.retell(node);
         }
         if let Some(to) = known.to {
             self.relink(node, to);
-        } else if let Some(place) = self.pending.sightings.remove(&wd) {
-            // It was found by reading the directory that it is in now, which was not yet watched then: says
-            // what the kernel would have said.
+        } else if let Some(place) = self.sighting_of(wd) {
+            // Says what the kernel would have said.
             let (cookie, name) = (known.cookie, &place.name);
             self.announced.push(&RawEvent { wd: place.wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
             self.relink(node, place);
         } else {
             self.pending.departed.push(wd);
         }
+    }
+
+    /// Where the rename of a watched directory that is being handled took it, if it was met there.
+    fn sighting_of(&mut self, wd: i32) -> Option<Place> {
+        let at = self.pending.sightings.iter().position(|sighting| sighting.wd == wd)?;
+        let until = self.pending.sightings[at].until;
+        let again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+        if self.queue.moves(wd) && self.queue.until(until).any(again) {
+            return None;
+        }
+        Some(self.pending.sightings.remove(at).place)
     }
 
     /// Whether the directory at a place has changed, as far as anybody can see by now. The kernel changes an
@@ -384,13 +409,15 @@ impl Watcher {
     /// own MOVE_SELF, unless it had left; then it is back.
     fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
         let wd = self.tree.wd(node);
-        if self.pending.departed.contains(&wd) {
-            if !told {
-                self.announce(place.wd, &place.name, Kind::Directory);
-            }
+        let is_back = self.pending.departed.contains(&wd) && (told || !self.queue.moves(wd));
+        if is_back && !told {
+            self.announce(place.wd, &place.name, Kind::Directory);
+        }
+        if is_back {
             self.relink(node, place);
         } else if !told {
-            self.pending.sightings.insert(wd, place);
+            let until = self.queue.events().queued();
+            self.pending.sightings.push(Sighting { wd, place, until });
         }
     }
 
