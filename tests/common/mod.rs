@@ -443,14 +443,15 @@ fn listing(dir: &Path) -> String {
     found.join("\n")
 }
 
-/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now.
+/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now, or in select(2) as the
+/// reference does.
 fn sleep_of(pid: Pid) -> Option<u64> {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let number: i64 = call.split(' ').next()?.parse().ok()?;
     #[cfg(target_arch = "x86_64")]
-    let polls = [libc::SYS_poll, libc::SYS_ppoll];
+    let polls = [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_pselect6];
     #[cfg(not(target_arch = "x86_64"))]
-    let polls = [libc::SYS_ppoll];
+    let polls = [libc::SYS_ppoll, libc::SYS_pselect6];
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if !polls.contains(&number) || !field("State:")?.starts_with('S') {
