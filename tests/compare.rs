@@ -15,7 +15,6 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::path::{Path, PathBuf};
@@ -29,6 +28,8 @@ use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
+
+use Figure::{Count, Of, Word};
 
 /// Where chance has a part: an odd number, for there is to be a median.
 const RUNS: usize = 5;
@@ -44,16 +45,26 @@ struct Side {
     watch: String,
 }
 
-/// A number, if it is one, and what it counts.
-struct Figure(Option<f64>, String);
-type Cell = Vec<Figure>;
-
-fn count(value: usize, words: impl Into<String>) -> Figure {
-    Figure(Some(value as f64), words.into())
+/// Something measured.
+enum Figure {
+    /// So many of so many things of which none may be missing.
+    Of(usize, usize, &'static str),
+    /// So many that should not be.
+    Count(f64, &'static str),
+    Word(String),
 }
 
-fn word(words: impl Into<String>) -> Figure {
-    Figure(None, words.into())
+/// What one run gives; by the first figure runs are sorted.
+type Cell = Vec<Figure>;
+
+impl Figure {
+    fn value(&self) -> f64 {
+        match self {
+            Of(value, ..) => *value as f64,
+            Count(value, _) => *value,
+            Word(_) => 0.0,
+        }
+    }
 }
 
 /// Name, number of runs, measurement.
@@ -69,11 +80,13 @@ const CASES: [Case; 28] = [
     ("Set-up while directories are made, renamed and removed", RUNS, set_up),
     ("inotifywatch: the same", RUNS, set_up_counting),
     ("A directory is renamed, then deleted with all below", RUNS, renamed_and_deleted),
-    ("A to B to C, unread", 1, |side| renamed(side, true, |d| rename(d, "a", "b").and(rename(d, "b", "c")))),
+    ("A to B to C, unread", RUNS, |side| {
+        renamed(side, true, |d| rename(d, "a", "b").and(rename(d, "b", "c")))
+    }),
     ("Two directories swapped (RENAME_EXCHANGE)", RUNS, |side| renamed(side, false, swap)),
     ("Renamed over an empty directory", RUNS, |side| renamed(side, false, |d| rename(d, "a", "empty"))),
     ("Into another watched root", RUNS, |side| renamed(side, false, |d| rename(d, "a", "../e/b"))),
-    ("2,000 directories renamed, each at once again", RUNS, thousands),
+    ("1,000 directories renamed twice, unread", RUNS, thousands),
     ("A directory is moved out", RUNS, moved_out),
     ("A directory is moved in", RUNS, moved_in),
     ("Overflow with 85 directories among 20,480 events, `-q`", RUNS, overflow),
@@ -158,18 +171,32 @@ fn cell(side: &Side, runs: usize, measure: fn(&Side) -> Cell) -> String {
             Err(failure) => drop(failures.insert(reason(&*failure))),
         }
     }
-    good.sort_by(|one, other| one[0].0.partial_cmp(&other[0].0).unwrap());
+    good.sort_by(|one, other| one[0].value().total_cmp(&other[0].value()));
     let median = good.get(good.len() / 2).map_or(&[][..], |cell| cell);
-    let figures = median.iter().enumerate().map(|(at, Figure(value, words))| {
-        let Some(value) = value else {
-            let all: BTreeSet<&str> = good.iter().map(|cell| cell[at].1.as_str()).collect();
-            return all.into_iter().collect::<Vec<_>>().join(" or ");
+    let figures = median.iter().enumerate().filter_map(|(at, figure)| {
+        let all = || good.iter().map(|cell| &cell[at]);
+        let (least, most) = all()
+            .map(Figure::value)
+            .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+        let range = match least == most {
+            true => shown(least),
+            false => format!("{} ({}–{})", shown(figure.value()), shown(least), shown(most)),
         };
-        let all = good.iter().filter_map(|cell| cell[at].0);
-        let (least, most) = all.fold((*value, *value), |(low, high), one| (low.min(one), high.max(one)));
-        match least == most {
-            true => format!("{} {words}", shown(*value)),
-            false => format!("{} ({}–{}) {words}", shown(*value), shown(least), shown(most)),
+        match figure {
+            Of(_, of, words) if all().all(|figure| matches!(figure, Of(value, of, _) if value == of)) => {
+                Some(format!("all {} {words}", shown(*of as f64)))
+            }
+            Of(_, of, words) => Some(format!("{range} of {} {words}", shown(*of as f64))),
+            // What is no defect is not worth a word, unless it is all there is to say.
+            Count(..) if at > 0 && (least, most) == (0.0, 0.0) => None,
+            Count(_, words) => Some(format!("{range} {words}")),
+            Word(_) => {
+                let words = all().filter_map(|figure| match figure {
+                    Word(word) => Some(word.as_str()),
+                    _ => None,
+                });
+                Some(words.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" or "))
+            }
         }
     });
     let mut parts: Vec<String> = figures.collect();
@@ -268,15 +295,17 @@ impl Watched {
                 expected.insert(format!("{directory}/probe"));
             }
         }
+        // Who was stopped hears of the probes together with what happened before.
+        self.run.signal(Signal::SIGCONT);
         let lines = self.quiet();
         let all: Vec<&Line> = lines.iter().filter(|line| line.path.ends_with("/probe")).collect();
         let found: BTreeSet<&String> = all.iter().map(|line| &line.path).collect();
         let good = expected.iter().filter(|path| found.contains(path)).count();
         let wrong = all.iter().filter(|line| !expected.contains(&line.path)).count();
         vec![
-            count(good, format!("of {} directories heard of", expected.len())),
-            count(wrong, "lines with a wrong path"),
-            count(all.len() - wrong - good, "lines twice"),
+            Of(good, expected.len(), "directories heard of"),
+            Count(wrong as f64, "lines with a wrong path"),
+            Count((all.len() - wrong - good) as f64, "lines twice"),
         ]
     }
 
@@ -414,13 +443,14 @@ fn announced(side: &Side, prepare: fn(&Path), act: fn(&Path), once: bool) -> Cel
         }
     }
     let good = all.iter().filter(|path| known.contains(*path)).count();
-    let mut cell = vec![count(good, format!("of {} paths announced", all.len()))];
+    let mut cell = vec![Of(good, all.len(), "paths announced")];
     if once {
-        cell.push(count(created.values().filter(|times| **times > 1).count(), "twice"));
+        let twice = created.values().filter(|times| **times > 1).count();
+        cell.push(Count(twice as f64, "of them twice"));
         let files: Vec<&String> = all.iter().filter(|path| it.dir.path().join(path).is_file()).collect();
         if !files.is_empty() {
             let good = files.iter().filter(|path| closed.contains(path.as_str())).count();
-            cell.push(count(good, format!("of {} files CLOSE_WRITE", files.len())));
+            cell.push(Of(good, files.len(), "files closed"));
         }
     }
     cell
@@ -432,7 +462,7 @@ fn counting(side: &Side, prepare: impl FnOnce(&Path)) -> (TempDir, Running) {
     fs::create_dir(dir.path().join("d")).unwrap();
     prepare(dir.path());
     let run =
-        Running::start(command(dir.path(), &side.watch, ["-r", "-e", "create,move,delete,attrib", "d"]));
+        Running::start(command(dir.path(), &side.watch, ["-r", "-e", "create,move,delete,modify", "d"]));
     (dir, run)
 }
 
@@ -453,7 +483,7 @@ fn counted(side: &Side) -> Cell {
     let (dir, mut run) = counting(side, archive);
     run.wait_ready();
     unpack(dir.path());
-    vec![count(column(run, "create").values().sum(), "of 441 creations counted")]
+    vec![Of(column(run, "create").values().sum(), 441, "creations counted")]
 }
 
 /// How many directories have a row of their own for what is now done in each.
@@ -461,16 +491,15 @@ fn rows(dir: &Path, mut run: Running) -> Cell {
     run.wait_asleep();
     let all = directories(dir, "d");
     for directory in &all {
-        let probe = dir.join(directory).join("probe");
-        fs::write(&probe, "").unwrap();
-        fs::set_permissions(&probe, fs::Permissions::from_mode(0o600)).unwrap();
+        // The only writing there is.
+        fs::write(dir.join(directory).join("probe"), "x").unwrap();
     }
-    let rows = column(run, "attrib");
+    let rows = column(run, "modify");
     let good = all.iter().filter(|path| rows.get(&format!("{path}/")) == Some(&1)).count();
-    let wrong = rows.keys().filter(|row| !all.contains(&row.trim_end_matches('/').to_owned())).count();
+    let now = rows.iter().filter(|(_, times)| **times > 0).count();
     vec![
-        count(good, format!("of {} directories heard of", all.len())),
-        count(wrong, "rows with a wrong path"),
+        Of(good, all.len(), "directories heard of"),
+        Count((now - good) as f64, "rows with a wrong path or number"),
     ]
 }
 
@@ -562,7 +591,6 @@ fn renamed(side: &Side, stopped: bool, act: fn(&Path) -> io::Result<()>) -> Cell
         it.run.signal(Signal::SIGSTOP);
     }
     act(&it.at("")).unwrap();
-    it.run.signal(Signal::SIGCONT);
     it.probe()
 }
 
@@ -572,13 +600,14 @@ fn swap(d: &Path) -> io::Result<()> {
 }
 
 fn thousands(side: &Side) -> Cell {
-    let names = |start: &str| (0..2000).map(|number| format!("{start}{number}")).collect::<Vec<_>>();
     let mut it = Watched::new(side, "create,move,delete", &[], |dir| {
-        names("a").iter().for_each(|name| fs::create_dir(dir.join("d").join(name)).unwrap());
+        (0..1000).for_each(|number| fs::create_dir_all(dir.join(format!("d/a{number}/below"))).unwrap());
     });
-    for ((one, two), three) in names("a").iter().zip(names("b")).zip(names("c")) {
-        rename(&it.at(""), one, &two).unwrap();
-        rename(&it.at(""), &two, &three).unwrap();
+    it.run.signal(Signal::SIGSTOP);
+    for number in 0..1000 {
+        for (from, to) in [('a', 'b'), ('b', 'c')] {
+            rename(&it.at(""), &format!("{from}{number}"), &format!("{to}{number}")).unwrap();
+        }
     }
     it.probe()
 }
@@ -593,7 +622,7 @@ fn renamed_and_deleted(side: &Side) -> Cell {
     let lines = it.quiet();
     let deletions: Vec<_> = lines.iter().filter(|line| line.event.starts_with("DELETE")).collect();
     let wrong = deletions.iter().filter(|line| line.path.starts_with("d/old")).count();
-    vec![count(wrong, format!("of {} lines under the old path", deletions.len()))]
+    vec![Of(deletions.len() - wrong, deletions.len(), "lines with the true path")]
 }
 
 fn moved_out(side: &Side) -> Cell {
@@ -609,8 +638,8 @@ fn moved_out(side: &Side) -> Cell {
     let lines = it.quiet();
     let after = lines.iter().filter(|line| line.path.ends_with("probe")).count();
     vec![
-        count(after, "lines afterwards from 81 directories"),
-        count(it.watches() - 1, "of their watches kept"),
+        Count(after as f64, "lines afterwards from 81 directories"),
+        Count((it.watches() - 1) as f64, "of their watches kept"),
     ]
 }
 
@@ -643,7 +672,8 @@ fn burst(d: &Path, run: &Running) {
 
 /// Whether anything at all was said with -q, or about lost events without.
 fn said(run: &Running, part: &str) -> Figure {
-    word(if run.stderr.lines().iter().any(|line| line.contains(part)) { "said" } else { "not said" })
+    let said = run.stderr.lines().iter().any(|line| line.contains(part));
+    Word(if said { "said on stderr" } else { "not a word on stderr" }.to_owned())
 }
 
 fn overflow(side: &Side) -> Cell {
@@ -705,7 +735,7 @@ fn stalled(side: &Side, wanted: usize, seconds: u64) -> Cell {
             (lines, bytes) = (lines + 1, bytes + line.len());
             line.clear();
         }
-        (lines, bytes)
+        (reader, lines, bytes)
     });
     // More than once, for it may be lost.
     let over = wait_until(|| {
@@ -715,15 +745,14 @@ fn stalled(side: &Side, wanted: usize, seconds: u64) -> Cell {
         read.is_finished()
     });
     assert!(over, "no line for a new file, {BOUND:?} long");
-    let (lines, bytes) = read.join().unwrap();
+    // As long as there is a reader the program runs.
+    let (_reader, lines, bytes) = read.join().unwrap();
+    run.wait_asleep();
     let share = (peak - before) * 1024.0 / bytes.max(1) as f64;
     vec![
-        count(lines, "lines came"),
-        Figure(
-            Some((share * 100.0).round() / 100.0),
-            "bytes of memory at most for each of theirs".to_owned(),
-        ),
-        Figure(Some(memory(&run, "VmRSS:") - before), "KiB more afterwards".to_owned()),
+        Of(lines, wanted, "lines came"),
+        Count((share * 100.0).round() / 100.0, "bytes of memory at most for a byte of theirs"),
+        Count(memory(&run, "VmRSS:") - before, "KiB more than before afterwards"),
     ]
 }
 
@@ -761,7 +790,7 @@ fn closed(side: &Side, ends: fn() -> Ends) -> Cell {
     while !run.has_ended() && start.elapsed() < AT_ONCE {
         thread::sleep(Duration::from_millis(2));
     }
-    vec![word(if run.has_ended() { "yes" } else { "no" })]
+    vec![Word(if run.has_ended() { "yes" } else { "no" }.to_owned())]
 }
 
 // 6 to 9.
@@ -777,7 +806,7 @@ fn own_walk(side: &Side, new: bool) -> Cell {
         }
     }
     let own = it.quiet().iter().filter(|line| !line.event.starts_with("CREATE")).count();
-    vec![count(own, "lines")]
+    vec![Count(own as f64, "lines")]
 }
 
 fn excluded(side: &Side) -> Cell {
@@ -785,19 +814,23 @@ fn excluded(side: &Side) -> Cell {
         fs::create_dir_all(dir.join("d/source/below")).unwrap();
         (0..200).for_each(|number| fs::create_dir_all(dir.join(format!("d/node_modules/{number}"))).unwrap());
     });
-    vec![count(it.watches(), "watches")]
+    vec![Count(it.watches() as f64, "watches")]
 }
 
 fn deep(side: &Side) -> Cell {
     let mut innermost = None;
-    let mut it = Watched::new(side, "create", &[], |dir| {
+    let mut it = Watched::start(side, "create", &[], |dir| {
         innermost = Some(deep_directory(&dir.join("d"), 20));
     });
+    it.run.wait("readiness", |run| run.stderr.lines().len() == 2);
+    if it.run.has_ended() {
+        return vec![Word(it.run.stderr.lines().pop().unwrap())];
+    }
     let (path, at) = innermost.unwrap();
     openat(&at, "f", OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::S_IRWXU).unwrap();
     let wanted = format!("d/{}f", String::from_utf8(path).unwrap());
     let whole = it.quiet().iter().any(|line| line.path == wanted);
-    vec![word(if whole { "printed whole" } else { "not printed" })]
+    vec![Word(if whole { "printed whole" } else { "not printed" }.to_owned())]
 }
 
 fn leaks(side: &Side) -> Cell {
@@ -812,7 +845,7 @@ fn leaks(side: &Side) -> Cell {
         it.run.wait_asleep();
     }
     vec![
-        count(it.watches() - 1, "watches left"),
-        Figure(Some(memory(&it.run, "VmRSS:") - before), "KiB more memory".to_owned()),
+        Count((it.watches() - 1) as f64, "watches left"),
+        Count(memory(&it.run, "VmRSS:") - before, "KiB of memory more than before"),
     ]
 }
