@@ -1,5 +1,6 @@
 # make test      the whole test suite, with what it needs installed
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
+# make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 
@@ -22,7 +23,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
-.PHONY: all test test-needs soak install uninstall
+.PHONY: all test test-needs soak compare install uninstall
 
 RUNS = 100
 
@@ -41,6 +42,12 @@ test: test-needs
 
 soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
+
+# Of the release build, which is the one that is used.
+compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git
+compare: test-needs
+	$(CARGO) build --release
+	COMPARE_OURS=$(abspath $(TARGET))/release $(CARGO) test --test compare
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \
