@@ -308,13 +308,6 @@ impl Watched {
             Count((all.len() - wrong - good) as f64, "lines twice"),
         ]
     }
-
-    /// How many watches it has, as the kernel counts them.
-    fn watches(&self) -> usize {
-        let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.run.pid())).unwrap().flatten();
-        let texts = infos.filter_map(|entry| fs::read_to_string(entry.path()).ok());
-        texts.map(|text| text.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum()
-    }
 }
 
 fn take_apart(line: &str) -> Option<Line> {
@@ -644,7 +637,7 @@ fn moved_out(side: &Side) -> Cell {
     let after = lines.iter().filter(|line| line.path.ends_with("probe")).count();
     vec![
         Count(after as f64, "lines afterwards from 81 directories"),
-        Count((it.watches() - 1) as f64, "of their watches kept"),
+        Count((it.run.watches() - 1) as f64, "of their watches kept"),
     ]
 }
 
@@ -704,11 +697,9 @@ fn overflow_counting(side: &Side) -> Cell {
 
 // 5. Readers.
 
-/// A field of /proc/PID/status, in KiB.
-fn memory(run: &Running, field: &str) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    line.trim_matches(|byte: char| !byte.is_ascii_digit()).parse().unwrap()
+/// How much more memory `run` takes than `before`, in KiB.
+fn growth(run: &Running, field: &str, before: usize) -> f64 {
+    run.memory(field) as f64 - before as f64
 }
 
 /// Nobody reads for some seconds, in which `wanted` lines are due.
@@ -721,7 +712,7 @@ fn stalled(side: &Side, wanted: usize, seconds: u64) -> Cell {
     command.stdout(writer);
     let mut run = Running::ready(command);
     run.wait_asleep();
-    let before = memory(&run, "VmRSS:");
+    let before = run.memory("VmRSS:");
     // VmHWM counts from here.
     fs::write(format!("/proc/{}/clear_refs", run.pid()), "5").unwrap();
     let start = Instant::now();
@@ -732,7 +723,7 @@ fn stalled(side: &Side, wanted: usize, seconds: u64) -> Cell {
     }
     // Not a wait for anything: the stall itself.
     thread::sleep(Duration::from_secs(seconds).saturating_sub(start.elapsed()));
-    let peak = memory(&run, "VmHWM:");
+    let peak = growth(&run, "VmHWM:", before);
     let read = thread::spawn(move || {
         let (mut reader, mut line, mut lines, mut bytes) =
             (BufReader::new(File::from(reader)), Vec::new(), 0, 0);
@@ -753,11 +744,11 @@ fn stalled(side: &Side, wanted: usize, seconds: u64) -> Cell {
     // As long as there is a reader the program runs.
     let (_reader, lines, bytes) = read.join().unwrap();
     run.wait_asleep();
-    let share = (peak - before) * 1024.0 / bytes.max(1) as f64;
+    let share = peak * 1024.0 / bytes.max(1) as f64;
     vec![
         Of(lines, wanted, "lines came"),
         Count((share * 100.0).round() / 100.0, "times their text in memory"),
-        Count(memory(&run, "VmRSS:") - before, "KiB more afterwards"),
+        Count(growth(&run, "VmRSS:", before), "KiB more afterwards"),
     ]
 }
 
@@ -819,7 +810,7 @@ fn excluded(side: &Side) -> Cell {
         fs::create_dir_all(dir.join("d/source/below")).unwrap();
         (0..200).for_each(|number| fs::create_dir_all(dir.join(format!("d/node_modules/{number}"))).unwrap());
     });
-    vec![Count(it.watches() as f64, "watches")]
+    vec![Count(it.run.watches() as f64, "watches")]
 }
 
 fn deep(side: &Side) -> Cell {
@@ -841,7 +832,7 @@ fn deep(side: &Side) -> Cell {
 fn leaks(side: &Side) -> Cell {
     let mut it = Watched::new(side, "create,delete", &[], |_| ());
     it.run.wait_asleep();
-    let before = memory(&it.run, "VmRSS:");
+    let before = it.run.memory("VmRSS:");
     for _ in 0..50 {
         // So few at a time that the queue holds what happens.
         (0..2000).for_each(|number| fs::create_dir(it.at(&number.to_string())).unwrap());
@@ -850,7 +841,7 @@ fn leaks(side: &Side) -> Cell {
         it.run.wait_asleep();
     }
     vec![
-        Count((it.watches() - 1) as f64, "watches left"),
-        Count(memory(&it.run, "VmRSS:") - before, "KiB more memory"),
+        Count((it.run.watches() - 1) as f64, "watches left"),
+        Count(growth(&it.run, "VmRSS:", before), "KiB more memory"),
     ]
 }

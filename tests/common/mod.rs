@@ -292,6 +292,20 @@ impl Running {
         });
     }
 
+    /// How many watches it has, as the kernel counts them.
+    pub fn watches(&self) -> usize {
+        let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).unwrap().flatten();
+        let texts = infos.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        texts.map(|text| text.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum()
+    }
+
+    /// A field of its /proc/PID/status that is in KiB, such as `VmRSS:`.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
