@@ -148,7 +148,8 @@ fn facts(sides: &[Side; 2]) -> String {
     format!(
         "Linux {}, {} CPUs, {}, max_queued_events {}; reference {}, here {}. Where chance has a part: the median of \
          {RUNS} runs, least and most in parentheses.",
-        release.trim(),
+        // Without what a distribution adds.
+        release.split(['-', '+', '\n']).next().unwrap_or_default(),
         thread::available_parallelism().map_or(0, usize::from),
         String::from_utf8_lossy(&stat).trim(),
         queue_limit(),
@@ -218,11 +219,8 @@ fn reason(failure: &(dyn Any + Send)) -> String {
     all.replace('|', "/").chars().take(120).collect()
 }
 
-/// A number as one reads it: 1,000,000 or 1.08.
+/// A number as one reads it: 1,000,000.
 fn shown(value: f64) -> String {
-    if value.fract() != 0.0 {
-        return format!("{value:.2}");
-    }
     let digits = format!("{value:.0}");
     let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |rest| ("-", rest));
     let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
@@ -747,7 +745,7 @@ fn stalled(side: &Side, wanted: usize, seconds: u64) -> Cell {
     let share = peak * 1024.0 / bytes.max(1) as f64;
     vec![
         Of(lines, wanted, "lines came"),
-        Count((share * 100.0).round() / 100.0, "times their text in memory"),
+        Count((share * 100.0).round(), "% of their text in memory"),
         Count(growth(&run, "VmRSS:", before), "KiB more afterwards"),
     ]
 }
@@ -818,9 +816,12 @@ fn deep(side: &Side) -> Cell {
     let mut it = Watched::start(side, "create", &[], |dir| {
         innermost = Some(deep_directory(&dir.join("d"), 20));
     });
-    it.run.wait("readiness", |run| run.stderr.lines().len() == 2);
-    if it.run.has_ended() {
-        return vec![Word(it.run.stderr.lines().pop().unwrap())];
+    let established = "Watches established.";
+    it.run.wait("readiness", |run| {
+        run.has_ended() || run.stderr.lines().iter().any(|line| line == established)
+    });
+    if let Some(refusal) = it.run.stderr.lines().pop().filter(|line| line != established) {
+        return vec![Word(refusal)];
     }
     let (path, at) = innermost.unwrap();
     openat(&at, "f", OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::S_IRWXU).unwrap();
