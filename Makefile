@@ -1,6 +1,7 @@
 # make test      the whole test suite, with what it needs installed
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
+# make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 
@@ -23,7 +24,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
-.PHONY: all test test-needs soak bench install uninstall
+.PHONY: all test test-needs soak compare bench install uninstall
 
 RUNS = 100
 
@@ -47,6 +48,12 @@ soak:
 bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 bench: test-needs
 	$(CARGO) bench --bench bench
+
+# Of the release build, which is the one that is used.
+compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git
+compare: test-needs
+	$(CARGO) build --release
+	COMPARE_OURS=$(abspath $(TARGET))/release $(CARGO) test --test compare
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \

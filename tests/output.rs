@@ -334,6 +334,34 @@ fn a_reader_that_stalls_gets_all_in_order() {
     run.stop().said("Setting up watches.\nWatches established.\n");
 }
 
+/// Also as little as malloc(3) would rather keep.
+#[test]
+fn memory_returns_after_a_stall() {
+    const PAIRS: usize = 60_000;
+    let dir = fast_tempdir();
+    let (reader, writer) = pipe();
+    let mut command = inotifywait(dir.path(), ["-m", "-r", "-e", "create,delete", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    run.wait_asleep();
+    let before = run.memory("RssAnon:");
+    for number in 0..PAIRS {
+        let file = dir.path().join(format!("file-{number}"));
+        File::create(&file).unwrap();
+        fs::remove_file(file).unwrap();
+        // Fewer than the kernel's queue holds.
+        if number % 5_000 == 0 {
+            run.wait_asleep();
+        }
+    }
+    run.wait_asleep();
+    let kept = run.memory("RssAnon:") - before;
+    assert!(kept > 1024, "{kept} KiB");
+    let read = Collected::from(reader);
+    run.wait("all lines", |_| read.lines().len() == 2 * PAIRS);
+    run.wait("the return of the memory", |run| run.memory("RssAnon:") < before + kept / 4);
+}
+
 #[test]
 fn a_one_shot_waits_for_a_full_pipe() {
     let dir = tempdir();

@@ -292,6 +292,20 @@ impl Running {
         });
     }
 
+    /// How many watches it has, as the kernel counts them.
+    pub fn watches(&self) -> usize {
+        let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).unwrap().flatten();
+        let texts = infos.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        texts.map(|text| text.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum()
+    }
+
+    /// A field of its /proc/PID/status that is in KiB, such as `VmRSS:`.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
@@ -443,14 +457,15 @@ fn listing(dir: &Path) -> String {
     found.join("\n")
 }
 
-/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now.
+/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now, or in select(2) as the
+/// reference does.
 fn sleep_of(pid: Pid) -> Option<u64> {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let number: i64 = call.split(' ').next()?.parse().ok()?;
     #[cfg(target_arch = "x86_64")]
-    let polls = [libc::SYS_poll, libc::SYS_ppoll];
+    let polls = [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_pselect6];
     #[cfg(not(target_arch = "x86_64"))]
-    let polls = [libc::SYS_ppoll];
+    let polls = [libc::SYS_ppoll, libc::SYS_pselect6];
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if !polls.contains(&number) || !field("State:")?.starts_with('S') {
