@@ -763,13 +763,8 @@ fn socket() -> Ends {
 }
 
 fn terminal() -> Ends {
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let master = nix::pty::posix_openpt(flags).unwrap();
-    nix::pty::grantpt(&master).unwrap();
-    nix::pty::unlockpt(&master).unwrap();
-    let slave = nix::pty::ptsname_r(&master).unwrap();
-    let slave = nix::fcntl::open(slave.as_str(), flags, Mode::empty()).unwrap();
-    (master.into(), slave)
+    let (reader, writer) = common::terminal();
+    (reader.into(), writer)
 }
 
 fn closed(side: &Side, ends: fn() -> Ends) -> Cell {

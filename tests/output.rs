@@ -13,7 +13,7 @@ use std::path::Path;
 
 use common::{
     Collected, Running, as_nobody, create_files, deep_directory, fast_tempdir, inotifywait, inotifywatch,
-    need_root, tempdir, wrapped,
+    need_root, tempdir, terminal, wrapped,
 };
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
@@ -221,13 +221,7 @@ fn a_socket_whose_reader_stalls_gets_all() {
 #[test]
 fn it_ends_with_its_terminal() {
     let dir = tempdir();
-    // Not openpty(3), whose descriptors are inherited, also by what another test starts.
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let mut master = nix::pty::posix_openpt(flags).unwrap();
-    nix::pty::grantpt(&master).unwrap();
-    nix::pty::unlockpt(&master).unwrap();
-    let slave = nix::pty::ptsname_r(&master).unwrap();
-    let slave = nix::fcntl::open(slave.as_str(), flags, Mode::empty()).unwrap();
+    let (mut master, slave) = terminal();
     let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
     command.stdout(slave);
     let mut run = Running::ready(command);

@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use common::{
-    Running, as_nobody, deep_directory, fast_tempdir, inotifywait, inotifywatch, need_root, tempdir,
+    Collected, Running, as_nobody, contains, deep_directory, fast_tempdir, inotifywait, inotifywatch,
+    need_root, tempdir, terminal,
 };
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::signal::Signal;
@@ -405,4 +407,58 @@ fn operands_of_any_bytes() {
     }
     run.wait_asleep();
     run.stop().printed(wanted);
+}
+
+/// With a terminal to look at, a set-up of more than a second tells how far it is, and leaves no trace of that.
+#[test]
+fn a_long_set_up_counts_on_a_terminal() {
+    const WIDE: usize = 200;
+    let dir = fast_tempdir();
+    for number in 0..WIDE * 50 {
+        fs::create_dir_all(dir.path().join(format!("{}/{number}", number % WIDE))).unwrap();
+    }
+    for (arguments, tries, counts) in
+        [(&["-m", "-r", "."][..], 20, true), (&["-m", "-r", "-q", "."], 2, false)]
+    {
+        // Its set-up takes as long as it was stopped; whether it could be stopped in time is chance.
+        let saw = (0..tries).any(|_| {
+            let (master, stderr) = terminal();
+            let mut command = inotifywait(dir.path(), arguments);
+            command.stderr(stderr);
+            let mut run = Running::start(command);
+            run.wait("its first watch", |run| run.watches() > 0);
+            run.signal(Signal::SIGSTOP);
+            thread::sleep(Duration::from_millis(1100));
+            run.signal(Signal::SIGCONT);
+            run.wait_asleep();
+            let said = Collected::from(master);
+            if counts {
+                run.wait("its word", |_| contains(&said.bytes(), b"Watches established.\r\n"));
+            }
+            run.stop();
+            let said = String::from_utf8(said.bytes()).unwrap();
+            let rest = said.replacen(
+                "Setting up watches.  Beware: since -r was given, this may take a while!\r\n",
+                "",
+                1,
+            );
+            match rest.as_str() {
+                "" | "Watches established.\r\n" => false,
+                rest => {
+                    let rest = rest
+                        .strip_suffix("\r\x1b[KWatches established.\r\n")
+                        .unwrap_or_else(|| panic!("{said:?}"));
+                    let mut words = rest.split("\r\x1b[K");
+                    assert_eq!(words.next(), Some(""));
+                    let counted = words.map(|word| {
+                        let count = word.strip_suffix(" directories are watched so far").unwrap();
+                        count.parse::<usize>().unwrap()
+                    });
+                    assert!(counted.is_sorted_by(|one, next| one < next), "{said:?}");
+                    true
+                }
+            }
+        });
+        assert_eq!(saw, counts, "{arguments:?}");
+    }
 }

@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,7 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
+use nix::pty::PtyMaster;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -510,6 +514,17 @@ pub fn deep_directory(top: &Path, depth: usize) -> (Vec<u8>, std::os::fd::OwnedF
         path.push(b'/');
     }
     (path, at)
+}
+
+/// A new terminal: the end that reads what a program prints there, and the one that the program is given.
+pub fn terminal() -> (PtyMaster, OwnedFd) {
+    // Not openpty(3), whose descriptors are inherited, also by what another test starts.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::pty::posix_openpt(flags).unwrap();
+    nix::pty::grantpt(&master).unwrap();
+    nix::pty::unlockpt(&master).unwrap();
+    let name = nix::pty::ptsname_r(&master).unwrap();
+    (master, nix::fcntl::open(name.as_str(), flags, Mode::empty()).unwrap())
 }
 
 /// A file of the repository.
