@@ -2,10 +2,10 @@
 
 #![allow(clippy::expect_used)]
 
-use std::ffi::CString;
+#[path = "properties/ere.rs"]
+mod property;
 
 use inotify_tools::ere::Ere;
-use inotify_tools::sys;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -159,10 +159,6 @@ fn subject() -> impl Strategy<Value = Vec<u8>> {
     vec(select(BYTES), 0..7)
 }
 
-fn libc(pattern: &[u8], ignore_case: bool) -> Result<sys::regex::Regex, String> {
-    sys::regex::Regex::new(&CString::new(pattern).expect("no NUL"), ignore_case)
-}
-
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
@@ -182,21 +178,7 @@ proptest! {
         ignore_case: bool,
         subjects in vec(subject(), 6),
     ) {
-        let theirs = libc(&pattern, ignore_case);
-        let ours = Ere::new(&pattern, ignore_case);
-        prop_assert_eq!(
-            theirs.as_ref().err().cloned(),
-            ours.as_ref().err().map(ToString::to_string)
-        );
-        if let (Ok(theirs), Ok(ours)) = (theirs, ours) {
-            for subject in subjects {
-                prop_assert_eq!(
-                    theirs.is_match(&subject),
-                    ours.is_match(&subject),
-                    "/{}/ on {}", pattern.escape_ascii(), subject.escape_ascii()
-                );
-            }
-        }
+        property::matches_as_the_c_library(&pattern, ignore_case, &slices(&subjects));
     }
 
     #[test]
@@ -208,22 +190,14 @@ proptest! {
         below in vec(subject(), 3),
     ) {
         let pattern = [&start, end].concat();
-        if let (Ok(theirs), Ok(ours)) = (libc(&pattern, ignore_case), Ere::new(&pattern, ignore_case)) {
-            for directory in directories {
-                let directory = [&directory, &b"/"[..]].concat();
-                if !ours.covers_below(&directory) {
-                    continue;
-                }
-                for below in &below {
-                    let path = [&directory[..], below].concat();
-                    prop_assert!(
-                        theirs.is_match(&path),
-                        "/{}/ on {}", pattern.escape_ascii(), path.escape_ascii()
-                    );
-                }
-            }
-        }
+        property::what_covers_a_directory_matches_all_below(
+            &pattern, ignore_case, &slices(&directories), &slices(&below),
+        );
     }
+}
+
+fn slices(texts: &[Vec<u8>]) -> Vec<&[u8]> {
+    texts.iter().map(Vec::as_slice).collect()
 }
 
 fn ere(pattern: &str) -> Ere {
