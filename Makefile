@@ -1,6 +1,8 @@
 # make test      the whole test suite, with what it needs installed
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
+# make fuzz      each target in fuzz/ for SECONDS=60
+# make miri      the decoder of the kernel's bytes, in Miri
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 
@@ -23,9 +25,11 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
-.PHONY: all test test-needs soak bench install uninstall
+.PHONY: all test test-needs soak bench fuzz fuzz-needs miri install uninstall
 
 RUNS = 100
+FUZZ_TARGETS = decode format ere fromfile
+SECONDS = 60
 
 all:
 	$(CARGO) build --release
@@ -47,6 +51,24 @@ soak:
 bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 bench: test-needs
 	$(CARGO) bench --bench bench
+
+fuzz: fuzz-needs
+	for target in $(FUZZ_TARGETS); do \
+		dict=; [ ! -e fuzz/$$target.dict ] || dict=-dict=fuzz/$$target.dict; \
+		ASAN_OPTIONS=suppressions=fuzz/asan.supp $(CARGO) +nightly fuzz run $$target -- \
+			$$dict -max_len=256 -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+fuzz-needs:
+	@need() { echo "make fuzz needs $$1" >&2; exit 1; }; \
+	$(CARGO) +nightly --version >/dev/null 2>&1 || need "rustup and: rustup toolchain install nightly"; \
+	command -v cargo-fuzz >/dev/null || need "cargo-fuzz: cargo install cargo-fuzz --locked"; \
+	command -v c++ >/dev/null || need "a C++ compiler, for libFuzzer"
+
+miri:
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
+		echo "make miri needs rustup and: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	$(CARGO) +nightly miri test --locked --test properties
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \

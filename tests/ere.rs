@@ -6,6 +6,7 @@
 mod property;
 
 use inotify_tools::ere::Ere;
+use property::Both;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -178,7 +179,9 @@ proptest! {
         ignore_case: bool,
         subjects in vec(subject(), 6),
     ) {
-        property::matches_as_the_c_library(&pattern, ignore_case, &slices(&subjects));
+        if let Some(both) = Both::new(&pattern, ignore_case) {
+            both.agree_on(&slices(&subjects));
+        }
     }
 
     #[test]
@@ -190,9 +193,9 @@ proptest! {
         below in vec(subject(), 3),
     ) {
         let pattern = [&start, end].concat();
-        property::what_covers_a_directory_matches_all_below(
-            &pattern, ignore_case, &slices(&directories), &slices(&below),
-        );
+        if let Some(both) = Both::new(&pattern, ignore_case) {
+            both.cover_truly(&slices(&directories), &slices(&below));
+        }
     }
 }
 

@@ -20,9 +20,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if !is_tame(pattern) || input.len() - pattern.len() > LONGEST {
         return;
     }
-    let ignore_case = flags & 1 != 0;
-    property::matches_as_the_c_library(pattern, ignore_case, &subjects);
-    property::what_covers_a_directory_matches_all_below(pattern, ignore_case, &subjects, &subjects);
+    if let Some(both) = property::Both::new(pattern, flags & 1 != 0) {
+        both.agree_on(&subjects);
+        both.cover_truly(&subjects, &subjects);
+    }
 });
 
 /// Whether glibc can be asked about the pattern in bounded time and memory.

@@ -58,10 +58,10 @@ impl Targets {
         }
     }
 
-    /// A path a line, as an operand. No comments, nothing is trimmed; a NUL, which no path can
+    /// Adds those of a `--fromfile`: a path a line, as an operand. No comments, nothing is trimmed; a NUL, which no path can
     /// hold, ends its line's path. What cannot be read (a directory) has no lines, as for the
     /// reference.
-    fn add_lines(&mut self, mut file: impl BufRead) {
+    pub fn add_lines(&mut self, mut file: impl BufRead) {
         let mut line = Vec::new();
         while let Ok(1..) = file.read_until(b'\n', &mut line) {
             let end = line.iter().position(|&b| b == b'\n' || b == 0);

@@ -1,60 +1,36 @@
 //! What holds of `--fromfile`, whatever the file's bytes are.
 
-use std::ffi::OsString;
-use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::io::BufReader;
 
-use inotify_tools::cli;
+use inotify_tools::cli::targets::Targets;
 
-/// Checks it on a file of `text`, by what inotifywait's options come to.
+/// Checks it on a file of `text`.
 pub fn holds(text: &[u8]) {
-    let mut paths: Vec<&[u8]> = Vec::new();
-    let mut excluded: Vec<&[u8]> = Vec::new();
-    for line in text.split(|byte| *byte == b'\n') {
-        // Nothing else is special: no comments, no quotes, no white space at either end.
-        match line.split(|byte| *byte == 0).next() {
-            None | Some([] | [b'@']) => {}
-            Some([b'@', path @ ..]) => excluded.push(path),
-            Some(path) => paths.push(path),
-        }
-    }
-
-    let Ok(options) = from(text) else {
-        assert!(paths.is_empty());
-        return;
+    // Nothing but NUL and `@` is special: no comments, no quotes, no white space at either end.
+    let lines = text.split(|byte| *byte == b'\n');
+    let words: Vec<&[u8]> = lines.filter_map(|line| line.split(|byte| *byte == 0).next()).collect();
+    let excluded = words.iter().filter_map(|word| word.strip_prefix(b"@"));
+    let paths = words.iter().filter(|word| !word.starts_with(b"@")).copied();
+    let not_empty = |path: &&[u8]| !path.is_empty();
+    let expected = Targets {
+        paths: paths.filter(not_empty).map(<[u8]>::to_vec).collect(),
+        excluded: excluded.filter(not_empty).map(<[u8]>::to_vec).collect(),
     };
-    assert_eq!(options.paths, paths);
-    assert!(options.warnings.is_empty());
-    let filter = &options.settings.filter;
-    let directory = |path: &[u8]| [path, b"/"].concat();
-    for path in excluded.iter().filter(|path| !paths.iter().any(|other| bare(other) == bare(path))) {
-        assert!(filter.leaves_out(&directory(path)));
-    }
-    for path in &paths {
-        assert!(!filter.leaves_out(&directory(path)), "an operand counts for more than an exclusion");
-    }
-
-    // Written again in another way, it means the same.
-    let lines = |start: &[u8], paths: &[&[u8]]| -> Vec<u8> {
-        paths.iter().flat_map(|path| [start, path, b"\0ignored\n\n"].concat()).collect()
-    };
-    let again = from(&[lines(b"@", &excluded), lines(b"", &paths)].concat()).expect("it was taken before");
-    assert_eq!(again.paths, paths);
-    for path in excluded.iter().chain(&paths) {
-        let path = directory(path);
-        assert_eq!(again.settings.filter.leaves_out(&path), filter.leaves_out(&path));
-    }
+    assert_eq!(read(text, 4096), expected);
+    assert_eq!(read(text, 3), expected, "read in small pieces");
+    assert_eq!(read(&written(&expected), 4096), expected, "written again");
 }
 
-fn from(text: &[u8]) -> Result<cli::WaitOptions, cli::Exit> {
-    let mut file = tempfile::tempfile().expect("a file");
-    file.write_all(text).expect("room");
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    cli::wait(["inotifywait", "--fromfile", &path].into_iter().map(OsString::from))
+/// The targets of a file, read `room` bytes at a time.
+fn read(text: &[u8], room: usize) -> Targets {
+    let mut targets = Targets::default();
+    targets.add_lines(BufReader::with_capacity(room, text));
+    targets
 }
 
-/// Slashes at its end make no other path.
-fn bare(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|byte| *byte != b'/').unwrap_or(0);
-    &path[..=end]
+/// A file of these targets, with what is ignored.
+fn written(targets: &Targets) -> Vec<u8> {
+    let line = |start: &[u8], path: &Vec<u8>| [start, path, b"\0ignored\n\n@\n"].concat();
+    let excluded = targets.excluded.iter().flat_map(|path| line(b"@", path));
+    excluded.chain(targets.paths.iter().flat_map(|path| line(b"", path))).collect()
 }
