@@ -15,14 +15,16 @@ static CONVERSION: LazyLock<Regex> =
 /// A `--timefmt` that is the same at any time.
 const TIME: &[u8] = b"now";
 
-/// Checks it on one format and one event: on `file` in the directory `watched`.
-pub fn holds(format: &[u8], watched: &[u8], file: &[u8], mask: Mask, cookie: u32) {
+/// Checks it on one format and one event, on `file` in the directory `watched`, and after one with the bits
+/// `earlier`.
+pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: Mask, mask: Mask, cookie: u32) {
     let path = [watched, file].concat();
     let event = Event { watch: 1, path: &path, watched: watched.len(), mask, cookie, ends_wait: false };
     let record = |mut formatter: Formatter| {
-        let mut out = b"before".to_vec();
-        formatter.append(&event, &mut out);
-        out.strip_prefix(b"before").expect("a record is appended").to_vec()
+        appended(&mut formatter, &Event { mask: earlier, ..event });
+        let record = appended(&mut formatter, &event);
+        assert_eq!(appended(&mut formatter, &event), record);
+        record
     };
 
     for time in [None, Some(TIME)] {
@@ -40,6 +42,12 @@ pub fn holds(format: &[u8], watched: &[u8], file: &[u8], mask: Mask, cookie: u32
     assert_eq!(record(Formatter::standard()), [watched, b" ", &names, b" ", file, b"\n"].concat());
     let line = record(Formatter::csv());
     assert_eq!(fields(&line), [watched.to_vec(), names, file.to_vec()], "{}", line.escape_ascii());
+}
+
+fn appended(formatter: &mut Formatter, event: &Event) -> Vec<u8> {
+    let mut out = b"before".to_vec();
+    formatter.append(event, &mut out);
+    out.strip_prefix(b"before").expect("a record is appended").to_vec()
 }
 
 /// `format` with its conversions replaced.

@@ -63,10 +63,11 @@ proptest! {
         format in text(b"%%%%wfeTc0n,; a\n"),
         watched in text(b",\" \na/"),
         file in text(b",\" \na"),
+        earlier: u32,
         mask: u32,
         cookie: u32,
     ) {
-        format::holds(&format, &watched, &file, mask, cookie);
+        format::holds(&format, &watched, &file, earlier, mask, cookie);
     }
 
     #[test]
