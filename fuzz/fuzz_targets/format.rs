@@ -1,5 +1,5 @@
-//! `--format`: the input is the masks of two events, a cookie, and then the format, the watched path and the name, with a NUL,
-//! which none of them can hold, after each.
+//! `--format`: the input is the masks of two events, a cookie, and then the format, the watched path and the
+//! name, with a NUL, which none of them can hold, after each.
 
 #![no_main]
 

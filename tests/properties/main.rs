@@ -1,5 +1,5 @@
-//! What holds of the decoder, of records and of `--fromfile`, on bounded numbers of random inputs. `make fuzz`
-//! checks the same without a bound, `make miri` the decoder in Miri; [`ere`](../ere.rs) has its own tests.
+//! What holds of the decoder, of records and of `--fromfile`, on a bounded number of random inputs. `make fuzz`
+//! checks the same without a bound, `make miri` the decoder in Miri. The tests of patterns are in tests/ere.rs.
 
 #![allow(clippy::expect_used)]
 
