@@ -2,6 +2,8 @@
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
+# make fuzz      each target in fuzz/ for SECONDS=60
+# make miri      the decoder of the kernel's bytes, in Miri
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 
@@ -24,9 +26,11 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
-.PHONY: all test test-needs soak compare bench install uninstall
+.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall
 
 RUNS = 100
+FUZZ_TARGETS = decode format ere fromfile
+SECONDS = 60
 
 all:
 	$(CARGO) build --release
@@ -54,6 +58,24 @@ compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git
 compare: test-needs
 	$(CARGO) build --release
 	COMPARE_OURS=$(abspath $(TARGET))/release $(CARGO) test --test compare
+
+fuzz: fuzz-needs
+	for target in $(FUZZ_TARGETS); do \
+		dict=; [ ! -e fuzz/$$target.dict ] || dict=-dict=fuzz/$$target.dict; \
+		ASAN_OPTIONS=suppressions=fuzz/asan.supp $(CARGO) +nightly fuzz run $$target -- \
+			$$dict -max_len=256 -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+fuzz-needs:
+	@need() { echo "make fuzz needs $$1" >&2; exit 1; }; \
+	$(CARGO) +nightly --version >/dev/null 2>&1 || need "rustup and: rustup toolchain install nightly"; \
+	command -v cargo-fuzz >/dev/null || need "cargo-fuzz: cargo install cargo-fuzz --locked"; \
+	command -v c++ >/dev/null || need "a C++ compiler, for libFuzzer"
+
+miri:
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
+		echo "make miri needs rustup and: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	$(CARGO) +nightly miri test --locked --test properties
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \

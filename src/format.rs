@@ -96,6 +96,11 @@ impl Formatter {
     }
 }
 
+/// Whether a `--format` needs a `--timefmt`: it holds `%T`, anywhere. The reference minds the one in `%%T`, too.
+pub fn needs_time(format: &[u8]) -> bool {
+    format.windows(2).any(|pair| pair == b"%T")
+}
+
 /// The parts of a `--format`. A known letter wins over `%Xe`; what is unknown prints itself.
 fn parse(format: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
