@@ -463,7 +463,7 @@ fn listing(dir: &Path) -> String {
 
 /// The number of times that a process has gone to sleep, if it sleeps in poll(2) now, or in select(2) as the
 /// reference does.
-fn sleep_of(pid: Pid) -> Option<u64> {
+pub fn sleep_of(pid: Pid) -> Option<u64> {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let number: i64 = call.split(' ').next()?.parse().ok()?;
     #[cfg(target_arch = "x86_64")]
