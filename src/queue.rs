@@ -53,7 +53,9 @@ impl Events {
 
     /// Takes the oldest event.
     pub fn take(&mut self) -> Option<Taken> {
-        self.give_back();
+        if self.head > 0 {
+            self.give_back();
+        }
         let (event, size) = RawEvent::decode(&self.bytes[self.head..])?;
         let name_at = self.head + HEADER;
         let taken = Taken {
