@@ -1,0 +1,74 @@
+//! Recursion: what the reference loses, doubles or calls by a wrong name.
+
+// What cannot be had here makes a test fail, and panicking is how.
+#![allow(clippy::unwrap_used)]
+
+mod announcing;
+#[path = "../common/mod.rs"]
+mod common;
+mod lasting;
+mod overflow;
+mod pruning;
+mod renames;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use common::{Running, inotifywait};
+
+/// Starts `inotifywait -m -r` with `%w%f` lines on the directory `d`, made before, in `dir`.
+fn watch(dir: &Path, events: &str, more: &[&str]) -> Running {
+    let arguments = ["-m", "-r", "-e", events, "--format", "%w%f", "d"];
+    Running::ready(inotifywait(dir, arguments.iter().chain(more)))
+}
+
+/// The lines printed once all that happened before this call is printed.
+#[track_caller]
+fn quiet(running: &mut Running, dir: &Path) -> Vec<String> {
+    fs::create_dir_all(dir.join("d/the-end")).unwrap();
+    running.expect_line("d/the-end");
+    // What it found out at the end of what was queued comes right behind.
+    running.wait_asleep();
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| line != "d/the-end");
+    lines
+}
+
+/// Every path below `d`.
+fn paths(dir: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut pending = vec![dir.join("d")];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path();
+            let shown = path.strip_prefix(dir).unwrap().to_str().unwrap();
+            if shown != "d/the-end" {
+                found.insert(shown.to_owned());
+            }
+            if entry.file_type().unwrap().is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn is_exactly(lines: &[String], expected: &BTreeSet<String>) {
+    let mut sorted = lines.to_vec();
+    sorted.sort();
+    let expected: Vec<String> = expected.iter().cloned().collect();
+    let extra: Vec<_> = sorted.iter().filter(|line| expected.binary_search(line).is_err()).collect();
+    let missing: Vec<_> = expected.iter().filter(|path| sorted.binary_search(path).is_err()).collect();
+    assert!(extra.is_empty() && missing.is_empty(), "extra: {extra:?}\nmissing: {missing:?}");
+    assert_eq!(sorted.len(), expected.len(), "some come twice: {sorted:?}");
+}
+
+/// How many watches a process has, as the kernel counts them.
+fn watches(running: &Running) -> usize {
+    let directory = format!("/proc/{}/fdinfo", running.pid());
+    let count = |info: String| info.lines().filter(|line| line.starts_with("inotify wd:")).count();
+    let infos = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    infos.filter_map(|path| fs::read_to_string(path).ok()).map(count).sum()
+}
