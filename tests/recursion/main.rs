@@ -16,11 +16,17 @@ use std::fs;
 use std::path::Path;
 
 use common::{Running, inotifywait};
+use proptest::test_runner::Config as ProptestConfig;
 
 /// Starts `inotifywait -m -r` with `%w%f` lines on the directory `d`, made before, in `dir`.
 fn watch(dir: &Path, events: &str, more: &[&str]) -> Running {
     let arguments = ["-m", "-r", "-e", events, "--format", "%w%f", "d"];
     Running::ready(inotifywait(dir, arguments.iter().chain(more)))
+}
+
+/// Properties of running programs: each case takes a while, and shrinking takes many.
+fn few_cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() }
 }
 
 /// The lines printed once all that happened before this call is printed.
