@@ -9,7 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use common::{Running, command, create_files, inotifywait, skip, tempdir, wait_until, wrapped};
 use nix::sys::signal::{Signal, kill};
@@ -312,8 +311,10 @@ impl Log {
     }
 
     fn is_silent(&self) -> bool {
-        self.socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        self.socket.recv(&mut [0]).is_err()
+        self.socket.set_nonblocking(true).unwrap();
+        let is_silent = self.socket.recv(&mut [0]).is_err();
+        self.socket.set_nonblocking(false).unwrap();
+        is_silent
     }
 }
 
@@ -341,6 +342,38 @@ fn errors_in_the_system_log_even_when_quiet() {
     run.finish().code(1).said("").printed("");
     assert_eq!(log.next(), (pid, "Couldn't watch nowhere: No such file or directory".to_owned()));
     assert!(log.is_silent());
+}
+
+#[test]
+fn an_overflow_in_the_system_log_even_when_quiet() {
+    let place = Place::new();
+    let Some(log) = Log::new(&place) else { return };
+    for (round, arguments) in [&["-s", "-m"][..], &["-s", "-q", "-m", "-r"]].into_iter().enumerate() {
+        let mut command = log.inotifywait(&place, arguments);
+        command.args(["-e", "create", "--format", "%f", "d"]);
+        let mut run = Running::start(command);
+        let pid = run.pid().as_raw();
+        match round {
+            0 => {
+                assert_eq!(log.next().1, "Setting up watches.");
+                assert_eq!(log.next().1, "Watches established.");
+            }
+            // Started, and asleep: what `unshare` and `sh` do is no sleep in poll(2).
+            _ => run.wait_asleep(),
+        }
+        run.signal(Signal::SIGSTOP);
+        create_files(&place.path().join("d"), &format!("f{round}-"), 0..common::queue_limit() + 1);
+        run.signal(Signal::SIGCONT);
+        let (said_by, text) = log.next();
+        assert_eq!(said_by, pid);
+        assert!(text.starts_with("Events were lost") && text.contains("max_queued_events"), "{text}");
+        run.wait_asleep();
+        create_files(&place.path().join("d"), &format!("g{round}-"), 0..1);
+        run.expect_line(&format!("g{round}-0"));
+        run.stop().said("");
+        // Once for each.
+        assert!(log.is_silent());
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 use nix::pty::PtyMaster;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
@@ -75,6 +75,11 @@ pub fn fast_tempdir() -> TempDir {
 fn open_to_all(dir: TempDir) -> TempDir {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     dir
+}
+
+/// How many events the kernel keeps for one that does not read.
+pub fn queue_limit() -> usize {
+    fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap()
 }
 
 /// The path of one of the two programs.
@@ -525,6 +530,11 @@ pub fn terminal() -> (PtyMaster, OwnedFd) {
     nix::pty::unlockpt(&master).unwrap();
     let name = nix::pty::ptsname_r(&master).unwrap();
     (master, nix::fcntl::open(name.as_str(), flags, Mode::empty()).unwrap())
+}
+
+/// Lets two entries of any kind change places.
+pub fn exchange(one: &Path, other: &Path) -> nix::Result<()> {
+    renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)
 }
 
 /// A file of the repository.

@@ -3,16 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use proptest::prelude::*;
 
-use crate::common::{Running, fast_tempdir, inotifywatch};
+use crate::common::{Running, exchange, fast_tempdir, inotifywatch};
 use crate::{few_cases, quiet, watch, watches};
-
-fn exchange(one: &Path, other: &Path) -> nix::Result<()> {
-    renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)
-}
 
 /// Directories of two watched trees by their present paths, and what a watcher has to print.
 struct Trees {
