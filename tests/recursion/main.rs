@@ -13,7 +13,7 @@ mod renames;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{Running, inotifywait};
 use proptest::test_runner::Config as ProptestConfig;
@@ -24,9 +24,17 @@ fn watch(dir: &Path, events: &str, more: &[&str]) -> Running {
     Running::ready(inotifywait(dir, arguments.iter().chain(more)))
 }
 
-/// Properties of running programs: each case takes a while, and shrinking takes many.
+/// Properties of running programs: each case takes a while, and shrinking takes many. `PROPTEST_CASES` asks for
+/// more.
 fn few_cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() }
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(cases),
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        max_shrink_time: 30_000,
+        ..ProptestConfig::default()
+    }
 }
 
 /// The lines printed once all that happened before this call is printed.
@@ -77,4 +85,28 @@ fn watches(running: &Running) -> usize {
     let count = |info: String| info.lines().filter(|line| line.starts_with("inotify wd:")).count();
     let infos = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     infos.filter_map(|path| fs::read_to_string(path).ok()).map(count).sum()
+}
+
+/// What becomes of paths when a directory is renamed.
+fn follow_rename(paths: &mut [PathBuf], from: &Path, to: &Path) {
+    for path in paths {
+        if let Some(now) = moved(path, from, to) {
+            *path = now;
+        }
+    }
+}
+
+/// What becomes of paths when two directories change places.
+fn follow_exchange(paths: &mut [PathBuf], one: &Path, other: &Path) {
+    for path in paths {
+        if let Some(now) = moved(path, one, other).or_else(|| moved(path, other, one)) {
+            *path = now;
+        }
+    }
+}
+
+fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let rest = path.strip_prefix(from).ok()?;
+    // Without a slash at the end where there is nothing to join.
+    Some(to.components().chain(rest.components()).collect())
 }

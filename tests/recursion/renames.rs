@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use proptest::prelude::*;
 
 use crate::common::{Running, exchange, fast_tempdir, inotifywatch};
-use crate::{few_cases, quiet, watch, watches};
+use crate::{few_cases, follow_exchange, follow_rename, quiet, watch, watches};
 
 /// Directories of two watched trees by their present paths, and what a watcher has to print.
 struct Trees {
@@ -39,11 +39,7 @@ impl Trees {
             return;
         }
         self.directories.retain(|directory| directory != to || from == to);
-        for directory in &mut self.directories {
-            if let Ok(rest) = directory.strip_prefix(from) {
-                *directory = joined(to, rest);
-            }
-        }
+        follow_rename(&mut self.directories, from, to);
     }
 
     /// Swaps two directories, if neither is in the other.
@@ -51,13 +47,7 @@ impl Trees {
         if is_root(one) || is_root(other) || exchange(&self.top.join(one), &self.top.join(other)).is_err() {
             return;
         }
-        for directory in &mut self.directories {
-            if let Ok(rest) = directory.strip_prefix(one) {
-                *directory = joined(other, rest);
-            } else if let Ok(rest) = directory.strip_prefix(other) {
-                *directory = joined(one, rest);
-            }
-        }
+        follow_exchange(&mut self.directories, one, other);
     }
 
     /// Makes something happen in a directory, which is left as it was.
@@ -73,11 +63,6 @@ const NAMES: [&str; 6] = ["a", "b", "c", "p", "q", "r"];
 
 fn is_root(path: &Path) -> bool {
     path.components().count() == 1
-}
-
-/// Without a slash at the end where there is nothing to join.
-fn joined(path: &Path, rest: &Path) -> PathBuf {
-    path.components().chain(rest.components()).collect()
 }
 
 proptest! {
