@@ -512,6 +512,17 @@ pub fn create_files(dir: &Path, prefix: &str, range: std::ops::Range<usize>) {
     }
 }
 
+/// Lets more happen in a directory than the kernel's queue holds, for one who hears of what is created and deleted,
+/// and leaves nothing there.
+pub fn flood(dir: &Path) {
+    for number in 0..=queue_limit() / 2 {
+        // No two alike, which would be one for the kernel.
+        let path = dir.join(format!("f{}", number % 500));
+        fs::File::create(&path).unwrap();
+        fs::remove_file(path).unwrap();
+    }
+}
+
 /// Makes directories of 255 bytes' names one in the other, `depth` of them, whatever the length of the path;
 /// returns a name and a descriptor of the innermost.
 pub fn deep_directory(top: &Path, depth: usize) -> (Vec<u8>, std::os::fd::OwnedFd) {

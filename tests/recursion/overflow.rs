@@ -6,18 +6,8 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Running, exchange, fast_tempdir, inotifywait, inotifywatch, queue_limit};
+use crate::common::{Running, exchange, fast_tempdir, flood, inotifywait, inotifywatch, queue_limit};
 use crate::{paths, watches};
-
-/// Lets more happen in a directory than the kernel's queue holds, and leaves nothing there.
-fn flood(dir: &Path) {
-    for number in 0..queue_limit() {
-        // No two alike, which would be one for the kernel.
-        let path = dir.join(format!("f{}", number % 500));
-        fs::write(&path, "").unwrap();
-        fs::remove_file(path).unwrap();
-    }
-}
 
 /// What happens in the tree `d` while nobody hears of it: directories come, are renamed and leave. Some of them
 /// have changed places by `round`.
