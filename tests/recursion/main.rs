@@ -79,14 +79,6 @@ fn is_exactly(lines: &[String], expected: &BTreeSet<String>) {
     assert_eq!(sorted.len(), expected.len(), "some come twice: {sorted:?}");
 }
 
-/// How many watches a process has, as the kernel counts them.
-fn watches(running: &Running) -> usize {
-    let directory = format!("/proc/{}/fdinfo", running.pid());
-    let count = |info: String| info.lines().filter(|line| line.starts_with("inotify wd:")).count();
-    let infos = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    infos.filter_map(|path| fs::read_to_string(path).ok()).map(count).sum()
-}
-
 /// What becomes of paths when a directory is renamed.
 fn follow_rename(paths: &mut [PathBuf], from: &Path, to: &Path) {
     for path in paths {

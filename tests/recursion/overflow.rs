@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 
 use crate::common::{Running, exchange, fast_tempdir, flood, inotifywait, inotifywatch, queue_limit};
-use crate::{paths, watches};
+use crate::paths;
 
 /// What happens in the tree `d` while nobody hears of it: directories come, are renamed and leave. Some of them
 /// have changed places by `round`.
@@ -58,7 +58,7 @@ fn after_each_overflow_the_tree_is_whole() {
         });
         running.wait_asleep();
         let directories = directories(dir.path());
-        assert_eq!(watches(&running), directories.len());
+        assert_eq!(running.watches(), directories.len());
         // It left, and is silent.
         fs::write(dir.path().join(format!("gone-{round}/below/probe-{round}")), "").unwrap();
         let mut wanted = Vec::new();
@@ -91,7 +91,7 @@ fn after_an_overflow_inotifywatch_counts_the_whole_tree() {
     running.expect_message("Events were lost");
     running.wait_asleep();
     let directories = directories(dir.path());
-    assert_eq!(watches(&running), directories.len());
+    assert_eq!(running.watches(), directories.len());
     for directory in &directories {
         fs::write(dir.path().join(directory).join("probe"), "").unwrap();
         let permissions = fs::Permissions::from_mode(0o600);

@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use tempfile::TempDir;
 
 use crate::common::{Running, exchange, fast_tempdir, inotifywait, inotifywatch};
-use crate::{few_cases, follow_exchange, follow_rename, paths, quiet, watch, watches};
+use crate::{few_cases, follow_exchange, follow_rename, paths, quiet, watch};
 
 #[test]
 fn excluded_subtrees_take_no_watches() {
@@ -23,9 +23,9 @@ fn excluded_subtrees_take_no_watches() {
     fs::create_dir_all(dir.path().join("d/a/.git/hooks")).unwrap();
     // The first covers all below; the second matches the directory and nothing in it.
     let running = watch(dir.path(), "create", &["--exclude", "/node_modules/"]);
-    assert_eq!(watches(&running), 4);
+    assert_eq!(running.watches(), 4);
     let mut running = watch(dir.path(), "create", &["--exclude", "\\.git$"]);
-    assert_eq!(watches(&running), 205);
+    assert_eq!(running.watches(), 205);
     fs::write(dir.path().join("d/a/.git/hooks/f"), "").unwrap();
     running.expect_line("d/a/.git/hooks/f");
 }
@@ -36,7 +36,7 @@ fn a_rename_can_end_an_exclusion_and_begin_one() {
     fs::create_dir_all(dir.path().join("d/cache/a/b")).unwrap();
     let at = |path: &str| dir.path().join("d").join(path);
     let mut running = watch(dir.path(), "create,moved_to", &["--exclude", "/cache/"]);
-    assert_eq!(watches(&running), 1);
+    assert_eq!(running.watches(), 1);
     fs::rename(at("cache"), at("seen")).unwrap();
     running.expect_line("d/seen");
     running.wait_asleep();
@@ -45,7 +45,7 @@ fn a_rename_can_end_an_exclusion_and_begin_one() {
     fs::rename(at("seen"), at("cache")).unwrap();
     running.expect_line("d/cache");
     running.wait_asleep();
-    assert_eq!(watches(&running), 1);
+    assert_eq!(running.watches(), 1);
     fs::write(at("cache/a/b/2"), "").unwrap();
     let expected = ["d/seen", "d/seen/a/b/1", "d/cache"];
     assert_eq!(quiet(&mut running, dir.path()), expected);
@@ -56,11 +56,11 @@ fn a_rename_above_can_end_an_exclusion() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/a/cache/b")).unwrap();
     let mut running = watch(dir.path(), "create,moved_to", &["--exclude", "/a/cache/"]);
-    assert_eq!(watches(&running), 2);
+    assert_eq!(running.watches(), 2);
     fs::rename(dir.path().join("d/a"), dir.path().join("d/other")).unwrap();
     running.expect_line("d/other");
     running.wait_asleep();
-    assert_eq!(watches(&running), 4);
+    assert_eq!(running.watches(), 4);
     fs::write(dir.path().join("d/other/cache/b/f"), "").unwrap();
     assert_eq!(quiet(&mut running, dir.path()), ["d/other", "d/other/cache/b/f"]);
 }
@@ -72,7 +72,7 @@ fn inotifywatch_takes_no_watches_there_either() {
     fs::create_dir(dir.path().join("d/c")).unwrap();
     let arguments = ["-r", "-e", "create", "--exclude", "/node_modules/", "d"];
     let running = Running::ready(inotifywatch(dir.path(), arguments));
-    assert_eq!(watches(&running), 2);
+    assert_eq!(running.watches(), 2);
     fs::write(dir.path().join("d/node_modules/a/f"), "").unwrap();
     fs::write(dir.path().join("d/c/f"), "").unwrap();
     running.signal(Signal::SIGINT);
@@ -143,7 +143,7 @@ impl Pairs {
             .each_ref()
             .map(|pattern| start(inotifywatch(dir.path(), [""; 0]), "delete,moved_from,modify", pattern));
         let all = 1 + NAMES.len() + NAMES.len() * NAMES.len();
-        assert_eq!((watches(&lines[1]), watches(&counts[1])), (all, all), "{pattern} is pruned by both");
+        assert_eq!((lines[1].watches(), counts[1].watches()), (all, all), "{pattern} is pruned by both");
         let excluded =
             (option != "--include").then(|| Ere::new(pattern.as_bytes(), option == "--excludei").unwrap());
         let mut pairs = Pairs { dir, lines, counts, fresh: Vec::new(), unread, excluded, done: Vec::new() };

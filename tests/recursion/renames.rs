@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use proptest::prelude::*;
 
 use crate::common::{Running, exchange, fast_tempdir, inotifywatch};
-use crate::{few_cases, follow_exchange, follow_rename, quiet, watch, watches};
+use crate::{few_cases, follow_exchange, follow_rename, quiet, watch};
 
 /// Directories of two watched trees by their present paths, and what a watcher has to print.
 struct Trees {
@@ -98,7 +98,7 @@ proptest! {
         let lines = quiet(&mut running, dir.path());
         prop_assert_eq!(lines, trees.expected);
         // And d/the-end.
-        prop_assert_eq!(watches(&running), trees.directories.len() + 1);
+        prop_assert_eq!(running.watches(), trees.directories.len() + 1);
     }
 }
 
@@ -123,7 +123,7 @@ fn thousands_at_once() {
     }
     running.signal(Signal::SIGCONT);
     assert_eq!(quiet(&mut running, dir.path()), expected);
-    assert_eq!(watches(&running), 3 + 2 * MANY + 1);
+    assert_eq!(running.watches(), 3 + 2 * MANY + 1);
 }
 
 /// Processor time that a process has used, in nanoseconds.
@@ -185,7 +185,7 @@ fn what_left_unread_is_silent() {
     sorted.sort();
     assert_eq!(lines, sorted);
     // d, back with two below, is-swapped with one, the-end.
-    assert_eq!(watches(&running), 1 + 3 + 2 + 1);
+    assert_eq!(running.watches(), 1 + 3 + 2 + 1);
     for here in ["d/back/a/b/f", "d/is-swapped/below/f"] {
         fs::write(at(here), "").unwrap();
         running.expect_line(here);
@@ -219,7 +219,7 @@ fn what_moves_in_is_watched_whole() {
         expected.push(format!("d/{number}"));
     }
     assert_eq!(quiet(&mut running, dir.path()), expected);
-    assert_eq!(watches(&running), 1 + 20 * all.len() + 1);
+    assert_eq!(running.watches(), 1 + 20 * all.len() + 1);
     for number in 0..20 {
         for below in all {
             let path = format!("d/{number}{below}/g");
@@ -240,7 +240,7 @@ fn inotifywatch_counts_no_more_of_what_left() {
     fs::rename(dir.path().join("d/a"), dir.path().join("out")).unwrap();
     fs::rename(dir.path().join("in"), dir.path().join("d/came")).unwrap();
     running.wait_asleep();
-    assert_eq!(watches(&running), 2);
+    assert_eq!(running.watches(), 2);
     fs::write(dir.path().join("out/b/2"), "").unwrap();
     fs::write(dir.path().join("d/came/3"), "").unwrap();
     running.wait_asleep();
@@ -306,16 +306,16 @@ fn a_directory_that_leaves_is_silent_and_gives_its_watches_back() {
     fs::create_dir_all(dir.path().join("d/leaves/a/b")).unwrap();
     fs::create_dir(dir.path().join("elsewhere")).unwrap();
     let mut running = watch(dir.path(), "create,moved_from,moved_to", &[]);
-    assert_eq!(watches(&running), 4);
+    assert_eq!(running.watches(), 4);
     fs::rename(dir.path().join("d/leaves"), dir.path().join("elsewhere/left")).unwrap();
     assert_eq!(quiet(&mut running, dir.path()), ["d/leaves"]);
-    assert_eq!(watches(&running), 2, "d and d/the-end");
+    assert_eq!(running.watches(), 2, "d and d/the-end");
     fs::write(dir.path().join("elsewhere/left/a/b/f"), "").unwrap();
     // And back: watched whole, and only the move is news.
     fs::rename(dir.path().join("elsewhere/left"), dir.path().join("d/back")).unwrap();
     running.expect_line("d/back");
     running.wait_asleep();
-    assert_eq!(watches(&running), 5);
+    assert_eq!(running.watches(), 5);
     fs::write(dir.path().join("d/back/a/b/g"), "").unwrap();
     running.expect_line("d/back/a/b/g");
     assert_eq!(running.stdout.lines(), ["d/leaves", "d/the-end", "d/back", "d/back/a/b/g"]);
