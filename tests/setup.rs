@@ -285,6 +285,45 @@ fn deeper_than_a_path_may_be() {
     end.printed(wanted.concat());
 }
 
+/// Directories that are made below at once, and renames there and above.
+#[test]
+fn changes_deeper_than_a_path_may_be() {
+    let dir = tempdir();
+    let (path, innermost) = deep_directory(dir.path(), 20);
+    let arguments = ["-m", "-r", "-e", "create", "--format", "%w%f", "."];
+    let mut run = Running::ready(inotifywait(dir.path(), arguments));
+    let counting = Running::ready(inotifywatch(dir.path(), ["-r", "-e", "create", "."]));
+    let mut wanted = Vec::new();
+    let mut make = |top: &[u8], name: &str, directory: bool| {
+        match directory {
+            true => mkdirat(&innermost, name, Mode::S_IRWXU).unwrap(),
+            false => {
+                drop(openat(&innermost, name, OFlag::O_CREAT | OFlag::O_CLOEXEC, Mode::S_IRWXU).unwrap())
+            }
+        }
+        wanted.push([b"./", top, b"/", &path[256..], name.as_bytes(), b"\n"].concat());
+    };
+    let name = &path[..255];
+    for chain in ["a", "a/b", "a/b/c"] {
+        make(name, chain, true);
+    }
+    make(name, "a/b/c/f", false);
+    run.wait_asleep();
+    renameat(innermost.as_fd(), "a/b", innermost.as_fd(), "b").unwrap();
+    make(name, "b/c/g", false);
+    let top = dir.path().join(std::ffi::OsStr::from_bytes(name));
+    fs::rename(top, dir.path().join("short")).unwrap();
+    make(b"short", "b/c/h", false);
+    make(b"short", "b/new", true);
+    make(b"short", "b/new/i", false);
+    run.wait_asleep();
+    run.stop().printed(wanted.concat());
+    counting.signal(Signal::SIGINT);
+    let end = counting.finish();
+    let row = [b"3      3       ./short/", &path[256..], b"b/c/\n"].concat();
+    end.code(0).check("a row of the innermost", common::contains(&end.stdout, &row));
+}
+
 #[test]
 fn an_operand_longer_than_a_path_may_be() {
     let dir = tempdir();
