@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use crate::common::{Running, as_nobody, fast_tempdir, inotifywait, need, need_root, run, tempdir};
 use crate::{is_exactly, paths, quiet, watch};
 
@@ -23,8 +25,6 @@ struct Replay {
 struct Entry {
     directory: bool,
     closed: bool,
-    /// It came from where nobody listened.
-    from_elsewhere: bool,
 }
 
 impl Replay {
@@ -37,10 +37,7 @@ impl Replay {
         let is_below_one =
             stands_in == "d" || self.entries.get(stands_in).is_some_and(|above| above.directory);
         let true_so_far = match events.split(',').next().unwrap() {
-            "CREATE" => self
-                .entries
-                .insert(path.to_owned(), Entry { directory, closed: false, from_elsewhere: false })
-                .is_none(),
+            "CREATE" => self.entries.insert(path.to_owned(), Entry { directory, closed: false }).is_none(),
             "DELETE" => {
                 let removed = self.take(path);
                 // A directory is deleted when nothing is left in it.
@@ -54,7 +51,7 @@ impl Replay {
             }
             "MOVED_TO" => {
                 let replaced = self.take(path);
-                let unknown = Entry { directory, closed: false, from_elsewhere: true };
+                let unknown = Entry { directory, closed: false };
                 let unknown = BTreeMap::from([(String::new(), unknown)]);
                 let moved = self.away.remove(cookie).unwrap_or(unknown);
                 let arrived = moved.into_iter().map(|(below, entry)| (format!("{path}{below}"), entry));
@@ -123,11 +120,7 @@ fn announces(dir: &Path, made: Paths, work: impl FnOnce()) {
         let status = fs::symlink_metadata(dir.join(path)).unwrap();
         assert_eq!(status.is_dir(), entry.directory, "{path}");
         if status.is_file() && !path.contains("/incremental/") {
-            files.entry(status.ino()).or_default().push((
-                status.nlink(),
-                path,
-                entry.closed || entry.from_elsewhere,
-            ));
+            files.entry(status.ino()).or_default().push((status.nlink(), path, entry.closed));
         }
     }
     for names in files.values().filter(|names| names.len() as u64 == names[0].0) {
@@ -270,6 +263,24 @@ fn a_directory_that_is_filled_and_renamed_at_once_is_told_whole() {
         let told = |name: &str| lines.contains(&format!("d/{name}/sub/f"));
         assert!(told("tmp") || told(&format!("final-{round}")), "{round}: {lines:?}");
     }
+}
+
+/// Of the directory where it was written nobody could hear.
+#[test]
+fn a_file_that_leaves_a_new_directory_at_once_is_closed() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/there")).unwrap();
+    fs::write(dir.path().join("from-outside"), "x").unwrap();
+    let mut running = watch(dir.path(), "close_write", &[]);
+    running.signal(Signal::SIGSTOP);
+    fs::create_dir(dir.path().join("d/passing")).unwrap();
+    fs::write(dir.path().join("d/passing/f"), "x").unwrap();
+    fs::rename(dir.path().join("d/passing/f"), dir.path().join("d/there/f")).unwrap();
+    fs::remove_dir(dir.path().join("d/passing")).unwrap();
+    running.signal(Signal::SIGCONT);
+    fs::write(dir.path().join("d/the-end"), "").unwrap();
+    running.expect_line("d/the-end");
+    assert_eq!(running.stdout.lines(), ["d/there/f", "d/the-end"]);
 }
 
 #[test]
