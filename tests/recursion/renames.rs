@@ -231,6 +231,21 @@ fn what_moves_in_is_watched_whole() {
 }
 
 #[test]
+fn of_several_that_move_in_at_once_only_the_moves_are_news() {
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let mut running = watch(dir.path(), "create,close_write,move", &[]);
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        fs::create_dir_all(dir.path().join(format!("out/{number}/below"))).unwrap();
+        fs::write(dir.path().join(format!("out/{number}/f")), "").unwrap();
+        fs::rename(dir.path().join(format!("out/{number}")), dir.path().join(format!("d/{number}"))).unwrap();
+        expected.push(format!("d/{number}"));
+    }
+    assert_eq!(quiet(&mut running, dir.path()), expected);
+}
+
+#[test]
 fn inotifywatch_counts_no_more_of_what_left() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/a/b")).unwrap();
