@@ -17,8 +17,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    Collected, Running, as_nobody, contains, deep_directory, fast_tempdir, inotifywait, inotifywatch,
-    need_root, tempdir, terminal,
+    Collected, Running, as_nobody, contains, deep_directory, exchange, fast_tempdir, inotifywait,
+    inotifywatch, need_root, tempdir, terminal,
 };
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::signal::Signal;
@@ -117,10 +117,11 @@ fn churn(top: &Path, own: usize, over: &AtomicBool) {
         let one_of_many = top.join(format!("flat/m{}", number * 13 % MANY));
         let _ = fs::remove_dir(&one_of_many);
         let _ = fs::create_dir(top.join(format!("flat/m{}", number * 13 % MANY + number % 2 * MANY)));
-        match number % 4 {
+        match number % 5 {
             0 => drop(fs::remove_dir_all(&made)),
             1 => drop(fs::rename(&made, top.join(format!("d{}/s{}", number % 40, number % 30)))),
             2 => drop(fs::rename(&outer, top.join(format!("d{}", number * 11 % 40)))),
+            3 => drop(exchange(&outer, &top.join(format!("d{}", number * 11 % 40)))),
             _ => drop(fs::remove_dir_all(outer.join(format!("s{}", number % 30)))),
         }
     }
