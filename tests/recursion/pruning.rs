@@ -66,6 +66,21 @@ fn a_rename_above_can_end_an_exclusion() {
 }
 
 #[test]
+fn what_was_pruned_is_no_news_after_renames_unread() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/cache/a")).unwrap();
+    fs::write(dir.path().join("d/cache/f"), "").unwrap();
+    let mut running = watch(dir.path(), "create,moved_to", &["--exclude", "/cache/"]);
+    running.signal(Signal::SIGSTOP);
+    for (from, to) in [("cache", "first"), ("first", "second")] {
+        fs::rename(dir.path().join("d").join(from), dir.path().join("d").join(to)).unwrap();
+    }
+    running.signal(Signal::SIGCONT);
+    assert_eq!(quiet(&mut running, dir.path()), ["d/first", "d/second"]);
+    assert_eq!(running.watches(), 4);
+}
+
+#[test]
 fn inotifywatch_takes_no_watches_there_either() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/node_modules/a/b")).unwrap();
