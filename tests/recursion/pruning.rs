@@ -65,6 +65,19 @@ fn a_rename_above_can_end_an_exclusion() {
     assert_eq!(quiet(&mut running, dir.path()), ["d/other", "d/other/cache/b/f"]);
 }
 
+/// From where all below is excluded to where the directory alone is: as one that was watched all the time.
+#[test]
+fn a_pruned_directory_whose_new_path_alone_is_excluded_is_watched() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/cache/a")).unwrap();
+    let mut running = watch(dir.path(), "create", &["--exclude", "/cache/|/b$"]);
+    fs::rename(dir.path().join("d/cache"), dir.path().join("d/b")).unwrap();
+    running.wait_asleep();
+    assert_eq!(running.watches(), 3);
+    fs::write(dir.path().join("d/b/a/f"), "").unwrap();
+    assert_eq!(quiet(&mut running, dir.path()), ["d/b/a/f"]);
+}
+
 #[test]
 fn what_was_pruned_is_no_news_after_renames_unread() {
     let dir = fast_tempdir();
@@ -218,12 +231,6 @@ impl Pairs {
         self.excluded.as_ref().is_some_and(|pattern| pattern.is_match(path.as_os_str().as_bytes()))
     }
 
-    /// The same of one that was there before: where all below is excluded, too, both leave it alone.
-    fn is_half_excluded(&self, path: &Path) -> bool {
-        let below = [path.as_os_str().as_bytes(), b"/"].concat();
-        self.is_refused(path) && !self.excluded.as_ref().is_some_and(|pattern| pattern.covers_below(&below))
-    }
-
     fn at(&self, path: &Path) -> PathBuf {
         self.dir.path().join(path)
     }
@@ -284,7 +291,7 @@ impl Pairs {
                     self.rename(&Path::new("out").join(from.unwrap().file_name()), &new);
                 }
             }
-            (11, _) if ![&one, &other].iter().any(|path| is_top(path) || self.is_half_excluded(path)) => {
+            (11, _) if !is_top(&one) && !is_top(&other) => {
                 self.before_in(one.parent().unwrap());
                 self.before_in(other.parent().unwrap());
                 if exchange(&self.at(&one), &self.at(&other)).is_ok() {
@@ -296,9 +303,7 @@ impl Pairs {
             (12, _) => self.probe(number),
             (13.., _) if !is_top(&one) => {
                 let to = other.join(new.file_name().unwrap());
-                if !self.is_half_excluded(&to) {
-                    self.rename(&one, &to);
-                }
+                self.rename(&one, &to);
             }
             _ => {}
         }
