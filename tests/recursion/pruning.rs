@@ -93,6 +93,21 @@ fn what_was_pruned_is_no_news_after_renames_unread() {
     assert_eq!(running.watches(), 4);
 }
 
+/// It was not watched when it was made, for its path was excluded.
+#[test]
+fn a_new_directory_is_watched_when_a_rename_ends_its_exclusion() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/a")).unwrap();
+    let mut running = watch(dir.path(), "create,moved_to", &["--exclude", "/a/c"]);
+    fs::create_dir(dir.path().join("d/a/c")).unwrap();
+    running.wait_asleep();
+    fs::rename(dir.path().join("d/a"), dir.path().join("d/b")).unwrap();
+    running.expect_line("d/b");
+    running.wait_asleep();
+    fs::write(dir.path().join("d/b/c/f"), "").unwrap();
+    assert_eq!(quiet(&mut running, dir.path()), ["d/b", "d/b/c/f"]);
+}
+
 #[test]
 fn inotifywatch_takes_no_watches_there_either() {
     let dir = fast_tempdir();
