@@ -109,6 +109,16 @@ fn a_new_directory_is_watched_when_a_rename_ends_its_exclusion() {
 }
 
 #[test]
+fn a_pruned_directory_that_is_excluded_no_more_has_moved_itself() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/cache")).unwrap();
+    let mut running = watch(dir.path(), "move_self,create", &["--exclude", "/cache/"]);
+    fs::rename(dir.path().join("d/cache"), dir.path().join("d/seen")).unwrap();
+    // As without pruning.
+    assert_eq!(quiet(&mut running, dir.path()), ["d/seen/"]);
+}
+
+#[test]
 fn inotifywatch_takes_no_watches_there_either() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/node_modules/a/b")).unwrap();
