@@ -128,6 +128,8 @@ pub struct Watcher {
     pending: Pending,
     /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
     left_out: HashSet<Place>,
+    /// New directories that are not watched because their own paths are excluded.
+    refused: HashSet<Place>,
     /// The node whose watch ended with the event that was returned last.
     ended: Option<NodeId>,
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
@@ -156,6 +158,7 @@ impl Watcher {
             new_until: 0,
             pending: Pending::default(),
             left_out: HashSet::new(),
+            refused: HashSet::new(),
             ended: None,
             path: Vec::new(),
             path_of: None,
@@ -294,7 +297,7 @@ impl Watcher {
             return None;
         }
         // Of a directory that left, its own rename is the last to be heard.
-        if self.has_departed(node) && taken.mask & IN_MOVE_SELF == 0 {
+        if taken.mask & IN_MOVE_SELF == 0 && self.misses(node) {
             return None;
         }
         let watched = match self.path_of {
@@ -317,6 +320,7 @@ impl Watcher {
     fn retire(&mut self, node: NodeId) {
         let wd = self.tree.wd(node);
         self.left_out.retain(|place| place.wd != wd);
+        self.refused.retain(|place| place.wd != wd);
         self.retired.push_back((wd, self.tree.path(node)));
         self.tree.remove(node);
         self.path_of = None;

@@ -182,6 +182,7 @@ impl Watcher {
     /// After a queue overflow: makes the tree what the file system is now.
     pub(super) fn recover(&mut self) {
         self.left_out.clear();
+        self.refused.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         let mut met = HashSet::new();
         let mut pending = Vec::new();
