@@ -170,22 +170,43 @@ impl Watcher {
     fn left(&mut self, node: NodeId, place: Place, taken: &Taken) {
         let left_out = self.left_out.remove(&place);
         let refused = self.refused.remove(&place);
-        let mut waiting = self.pending.waiting.get(&place).copied();
-        let news = !left_out && !refused && waiting != Some(false);
-        let unwatched = waiting.is_some();
+        // In an exchange what waits is the other one, which has come already.
+        let stays = taken.mask & IN_MOVED_FROM != 0 && !self.goes_on(&place, taken.cookie);
+        let waiting = self.pending.waiting.get(&place).copied();
         if !self.queue.changes(&place) {
-            waiting = self.pending.waiting.remove(&place);
-            // In an exchange the other one has come here already.
-            if let Some(news) = waiting.filter(|_| taken.mask & IN_MOVED_FROM != 0) {
-                self.arrive(Arrival { place: place.clone(), news, told: true });
+            self.pending.waiting.remove(&place);
+            if let Some(news) = waiting.filter(|_| stays) {
+                let new_until = self.new_until;
+                if self.arrive(Arrival { place: place.clone(), news, told: true }).is_none() {
+                    self.new_until = new_until;
+                }
             }
         }
         if taken.mask & IN_MOVED_FROM != 0 {
-            let left_out = left_out || waiting == Some(false);
-            let unheard = self.has_departed(node);
-            let cookie = taken.cookie;
-            self.remember(Move { cookie, from: Some(place), to: None, left_out, news, unwatched, unheard });
+            let was_left_out = left_out || waiting == Some(false) && !stays;
+            self.remember(Move {
+                cookie: taken.cookie,
+                from: Some(place),
+                to: None,
+                left_out: was_left_out,
+                news: !was_left_out && !refused,
+                unwatched: waiting.is_some(),
+                unheard: self.has_departed(node),
+            });
         }
+    }
+
+    /// Whether a directory that leaves a place by the rename `cookie` is the one that came there last, rather than
+    /// the one that it was exchanged with: that goes to where the other came from.
+    fn goes_on(&self, place: &Place, cookie: u32) -> bool {
+        let mut moves = self.pending.moves.iter().rev();
+        let came = moves.find(|known| known.to.as_ref() == Some(place));
+        let mut queued = self.queue.since(self.queue.start());
+        let goes = queued.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie);
+        goes.is_some_and(|to| {
+            let from = came.and_then(|known| known.from.as_ref());
+            from.is_none_or(|from| (from.wd, &*from.name) != (to.wd, to.name))
+        })
     }
 
     fn remember(&mut self, rename: Move) {
