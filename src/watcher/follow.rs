@@ -241,7 +241,7 @@ impl Watcher {
                     if !told && self.has_changed(parent, &place) {
                         self.announce(place.wd, &place.name, Kind::Directory);
                     } else {
-                        self.sighted(node, place, told);
+                        self.sighted(node, place, told, news);
                     }
                     continue;
                 }
@@ -442,6 +442,7 @@ impl Watcher {
         let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else {
             if let Some(place) = departed.then(|| self.sighting_of(wd)).flatten() {
                 self.announce(place.wd, &place.name, Kind::Directory);
+                self.retell(node);
                 self.relink(node, place);
             }
             return;
@@ -484,13 +485,17 @@ impl Watcher {
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
     /// own MOVE_SELF, unless it had left; then it is back.
-    fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
+    fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
         let wd = self.tree.wd(node);
         let is_back = self.is_departed(wd) && (told || !self.queue.moves(wd));
-        if is_back && !told {
-            self.announce(place.wd, &place.name, Kind::Directory);
-        }
         if is_back {
+            if !told {
+                self.announce(place.wd, &place.name, Kind::Directory);
+            }
+            // What came by a move from elsewhere has the contents that it left with, unless something was missed.
+            if news || !told {
+                self.retell(node);
+            }
             self.relink(node, place);
         } else if !told {
             let until = self.queue.events().queued();
