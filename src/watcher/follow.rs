@@ -278,6 +278,13 @@ impl Watcher {
         new
     }
 
+    /// Reads a watched directory that was not read when it was watched, and watches what is below it.
+    pub(super) fn scan_below(&mut self, node: NodeId) {
+        for arrival in self.scan(node, self.tree.flags(node).news, self.queue.start()) {
+            self.arrive(arrival);
+        }
+    }
+
     /// Reads a watched directory: announces what stood in it before its watch, if that is news, and
     /// returns the directories in it that the kernel will not announce. `since` is a mark in the queue before
     /// which there is no event of this directory.
@@ -302,7 +309,8 @@ impl Watcher {
         // another was read than is watched. The next event of this place, or the rename of this
         // directory, brings us here again.
         let early = leaving && !self.leaves_first(&place, wd);
-        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd);
+        let mask = self.kernel_mask();
+        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd, mask);
         let misread = leaving && !opened.as_ref().is_some_and(is_watched);
         drop(opened);
         if self.kernel_mask() & READING != 0 {
@@ -434,7 +442,8 @@ impl Watcher {
             false => known.from.as_ref() == Some(&from),
             true => known.to.as_ref().is_some_and(|to| {
                 let parent = self.tree.find(to.wd);
-                parent.is_some_and(|parent| self.is_at(&self.real(&self.path_below(parent, &to.name)), wd))
+                let at = |parent| self.real(&self.path_below(parent, &to.name)).into_owned();
+                parent.is_some_and(|parent| self.is_at(&at(parent), wd, self.kernel_mask()))
             }),
         };
         let recent = if departed { self.pending.moves.len().saturating_sub(HALVES) } else { 0 };
@@ -485,7 +494,7 @@ impl Watcher {
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
     /// own MOVE_SELF, unless it had left; then it is back.
-    fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
+    pub(super) fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
         let wd = self.tree.wd(node);
         let is_back = self.is_departed(wd) && (told || !self.queue.moves(wd));
         if is_back {
@@ -498,6 +507,7 @@ impl Watcher {
             }
             self.relink(node, place);
         } else if !told {
+            self.pull();
             let until = self.queue.events().queued();
             self.pending.sightings.push(Sighting { wd, place, until });
         }
@@ -518,17 +528,14 @@ impl Watcher {
             }
         }
         self.tree.relink(node, parent, &to.name);
-        self.path_of = None;
+        (self.path_of, self.late_due) = (None, !self.late.is_empty());
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             self.left_out.insert(to);
             self.release(node);
             return;
         }
-        let flags = self.tree.flags(node);
-        if flags.unscanned {
-            for arrival in self.scan(node, flags.news, self.queue.start()) {
-                self.arrive(arrival);
-            }
+        if self.tree.flags(node).unscanned {
+            self.scan_below(node);
         }
         self.raise();
         for place in self.places_below(node, self.pending.waiting.keys()) {
@@ -587,9 +594,13 @@ impl Watcher {
     pub(super) fn settle(&mut self) -> bool {
         let old = self.pending.moves.len().saturating_sub(HALVES);
         self.pending.moves.drain(..old);
-        let open = [self.pending.waiting.len(), self.pending.departed.len(), self.pending.sightings.len()];
-        if open == [0; 3] {
+        let Pending { waiting, departed, sightings, .. } = &self.pending;
+        let late = std::mem::take(&mut self.late_due);
+        if waiting.is_empty() && departed.is_empty() && sightings.is_empty() && !late {
             return false;
+        }
+        if late {
+            self.read_late();
         }
         for (place, news) in std::mem::take(&mut self.pending.waiting) {
             self.arrive(Arrival { place, news, told: true });

@@ -31,6 +31,7 @@ use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
 use self::follow::Pending;
+use self::walk::Stretch;
 
 /// What the program was asked to watch, and how.
 #[derive(Debug)]
@@ -120,6 +121,14 @@ pub struct Watcher {
     unread: Vec<NodeId>,
     /// How many have been read.
     walked: usize,
+    /// The last of them.
+    stretches: [Stretch; 2],
+    /// Directories were renamed during the walk: paths are not to be trusted.
+    careful: bool,
+    /// Watches of directories that could not be read under the path that they seemed to have.
+    late: Vec<i32>,
+    /// Some path has changed since they were tried last.
+    late_due: bool,
     /// Watches of the set-up that still lack the events that reading a directory causes.
     unraised: Vec<i32>,
     /// Up to here the events that were queued may come from before some directory was watched
@@ -154,6 +163,10 @@ impl Watcher {
             retired: VecDeque::new(),
             unread: Vec::new(),
             walked: 0,
+            stretches: Default::default(),
+            careful: false,
+            late: Vec::new(),
+            late_due: true,
             unraised: Vec::new(),
             new_until: 0,
             pending: Pending::default(),
