@@ -435,19 +435,19 @@ impl Watcher {
         let from = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
         let wd = self.tree.wd(node);
         // The newest rename from this very place is the one; an older one was another directory's. With none
-        // the tree was ahead of the queue: the directory was found where this rename took it. One that had
-        // left may have come back by any rename, and is believed where it is.
+        // the tree was ahead of the queue: the directory was found where this rename took it.
         let departed = self.is_departed(wd);
-        let is_this = |known: &Move| match departed {
-            false => known.from.as_ref() == Some(&from),
-            true => known.to.as_ref().is_some_and(|to| {
-                let parent = self.tree.find(to.wd);
-                let at = |parent| self.real(&self.path_below(parent, &to.name)).into_owned();
-                parent.is_some_and(|parent| self.is_at(&at(parent), wd, self.kernel_mask()))
-            }),
-        };
-        let recent = if departed { self.pending.moves.len().saturating_sub(HALVES) } else { 0 };
-        let at = (recent..self.pending.moves.len()).rev().find(|at| is_this(&self.pending.moves[*at]));
+        let is_from = |known: &Move| !departed && known.from.as_ref() == Some(&from);
+        let mut at = self.pending.moves.iter().rposition(is_from);
+        // One that had left may have come back by any rename, as may one that was not found where it was watched.
+        // After the last of its own it is believed where it is.
+        if at.is_none() && (departed || self.tree.flags(node).unscanned) {
+            self.pull();
+            if !self.queue.moves(wd) {
+                let recent = self.pending.moves.len().saturating_sub(HALVES);
+                at = (recent..self.pending.moves.len()).rev().find(|at| self.came_by(*at, wd));
+            }
+        }
         let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else {
             if let Some(place) = departed.then(|| self.sighting_of(wd)).flatten() {
                 self.announce(place.wd, &place.name, Kind::Directory);
@@ -469,6 +469,13 @@ impl Watcher {
         } else {
             self.pending.departed.push(Departed { wd, missed: false });
         }
+    }
+
+    /// Whether a watched directory is where a remembered rename led.
+    fn came_by(&self, at: usize, wd: i32) -> bool {
+        let Some(to) = &self.pending.moves[at].to else { return false };
+        let Some(parent) = self.tree.find(to.wd) else { return false };
+        self.is_at(&self.real(&self.path_below(parent, &to.name)), wd, self.kernel_mask())
     }
 
     /// Where the rename of a watched directory that is being handled took it, if it was met there.
