@@ -311,7 +311,9 @@ impl Watcher {
         let early = leaving && !self.leaves_first(&place, wd);
         let mask = self.kernel_mask();
         let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd, mask);
-        let misread = leaving && !opened.as_ref().is_some_and(is_watched);
+        let is_gone_now = listing.as_ref().is_err_and(is_gone);
+        let doubtful = leaving || is_gone_now || self.tree.flags(node).unscanned;
+        let misread = doubtful && !opened.as_ref().is_some_and(is_watched);
         drop(opened);
         if self.kernel_mask() & READING != 0 {
             // The directory is closed by now: what that caused is queued, too.
@@ -330,13 +332,15 @@ impl Watcher {
         }
         let flags = self.tree.flags_mut(node);
         (flags.unscanned, flags.news) = (early || misread, news);
+        if misread {
+            self.late.insert(wd);
+        }
         if early {
             return Vec::new();
         }
         let listing = match listing {
             _ if misread => Listing::default(),
             Ok(listing) => listing,
-            Err(error) if is_gone(&error) => Listing::default(),
             Err(error) => {
                 let path = self.tree.path(node);
                 self.problems.push_back(Problem::Directory { path, error, new: true });

@@ -126,7 +126,7 @@ pub struct Watcher {
     /// Directories were renamed during the walk: paths are not to be trusted.
     careful: bool,
     /// Watches of directories that could not be read under the path that they seemed to have.
-    late: Vec<i32>,
+    late: HashSet<i32>,
     /// Some path has changed since they were tried last.
     late_due: bool,
     /// Watches of the set-up that still lack the events that reading a directory causes.
@@ -165,7 +165,7 @@ impl Watcher {
             walked: 0,
             stretches: Default::default(),
             careful: false,
-            late: Vec::new(),
+            late: HashSet::new(),
             late_due: true,
             unraised: Vec::new(),
             new_until: 0,

@@ -189,7 +189,7 @@ impl Watcher {
             Err(error) if is_gone(&error) => {
                 let flags = self.tree.flags_mut(node);
                 (flags.unscanned, flags.news) = (true, false);
-                self.late.push(self.tree.wd(node));
+                self.late.insert(self.tree.wd(node));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -204,7 +204,7 @@ impl Watcher {
             };
             self.scan_below(node);
             if self.tree.find(wd).is_some_and(|node| self.tree.flags(node).unscanned) {
-                self.late.push(wd);
+                self.late.insert(wd);
             }
         }
     }
