@@ -341,6 +341,7 @@ impl Watcher {
         let listing = match listing {
             _ if misread => Listing::default(),
             Ok(listing) => listing,
+            Err(error) if is_gone(&error) => Listing::default(),
             Err(error) => {
                 let path = self.tree.path(node);
                 self.problems.push_back(Problem::Directory { path, error, new: true });
@@ -543,6 +544,13 @@ impl Watcher {
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             self.left_out.insert(to);
             self.release(node);
+            return;
+        }
+        if self.is_moving(node) {
+            // Its path is not true for long: the last rename brings us here again, or the end of the queue.
+            if self.tree.flags(node).unscanned {
+                self.late.insert(wd);
+            }
             return;
         }
         if self.tree.flags(node).unscanned {

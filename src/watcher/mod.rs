@@ -332,6 +332,7 @@ impl Watcher {
     /// Forgets a node whose watch is gone.
     fn retire(&mut self, node: NodeId) {
         let wd = self.tree.wd(node);
+        self.late.remove(&wd);
         self.left_out.retain(|place| place.wd != wd);
         self.refused.retain(|place| place.wd != wd);
         self.retired.push_back((wd, self.tree.path(node)));
