@@ -19,7 +19,8 @@ TOOLS = inotifywait inotifywatch
 
 # What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
 TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
-	bsdutils:script util-linux:unshare rsync:rsync shellcheck:shellcheck tzdata:/usr/share/zoneinfo/Europe/Berlin \
+	bsdutils:script util-linux:unshare rsync:rsync shellcheck:shellcheck \
+	iproute2:ip procps:pgrep mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
 .PHONY: all test test-needs soak install uninstall
