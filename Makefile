@@ -23,7 +23,8 @@ TOOLS = inotifywait inotifywatch
 
 # What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
 TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
-	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
+	bsdutils:script util-linux:unshare rsync:rsync shellcheck:shellcheck \
+	iproute2:ip procps:pgrep mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion
 
 .PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall
@@ -98,9 +99,11 @@ install: $(TOOLS:%=$(TARGET)/release/%)
 		install -m 644 completions/$$tool.fish "$(FISHDIR)/$$tool.fish" || exit 1; \
 	done
 	install -m 644 completions/_inotifywait "$(ZSHDIR)/_inotifywait"
+	install -m 755 packaging/sync/inotify-rsync "$(BINDIR)/inotify-rsync"
+	install -m 644 man/inotify-rsync.1 "$(MANDIR)/inotify-rsync.1"
 
 uninstall:
 	for tool in $(TOOLS); do \
 		rm -f "$(BINDIR)/$$tool" "$(MANDIR)/$$tool.1" "$(BASHDIR)/$$tool.bash" "$(FISHDIR)/$$tool.fish"; \
 	done
-	rm -f "$(ZSHDIR)/_inotifywait"
+	rm -f "$(ZSHDIR)/_inotifywait" "$(BINDIR)/inotify-rsync" "$(MANDIR)/inotify-rsync.1"

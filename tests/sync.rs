@@ -1136,3 +1136,45 @@ fn shellcheck_has_no_complaint() {
         assert!(output.status.success() && output.stdout.is_empty(), "{text}");
     }
 }
+
+/// The page's examples, as they stand there. The comment before each names a file that appears.
+#[test]
+fn the_examples_of_the_page() {
+    let Some(place) = place() else { return };
+    let daemon = Daemon::new(&place);
+    fs::rename(place.at("src"), place.at("www")).unwrap();
+    fs::write(place.at("www/index.html"), "1").unwrap();
+    fs::write(place.at("www/.index.html.swp"), "1").unwrap();
+    fs::rename(place.at("password"), place.at("rsync.pas")).unwrap();
+    symlink(SCRIPT, place.at("bin/inotify-rsync")).unwrap();
+    let page = common::file("man/inotify-rsync.1");
+    let (_, examples) = page.split_once("\n.Sh EXAMPLES\n").unwrap();
+    let mut count = 0;
+    for block in examples.split("\n.\\\" example: ").skip(1) {
+        let (made, rest) = block.split_once("\n.Bd -literal -offset indent\n").unwrap();
+        let (script, _) = rest.split_once("\n.Ed").unwrap();
+        let script = script.replace("\\-", "-").replace("\\(aq", "'").replace("\\e", "\\");
+        let script = script.replace("localhost:8730", &format!("localhost:{}", daemon.port));
+        let mut sync = Sync::new(&place, {
+            let mut command = place.command([""; 0]);
+            let mut shell = command_like(&mut command, "bash");
+            shell.args(["-c", &script]);
+            shell
+        });
+        sync.until("a first file", |_| place.at(made).exists());
+        sync.run.signal_all(Signal::SIGTERM);
+        sync.run.finish();
+        let made = place.at(made);
+        assert!(!made.with_file_name(".index.html.swp").exists() || count > 0);
+        fs::remove_file(made).unwrap();
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+/// Another program in the same place.
+fn command_like(command: &mut Command, program: &str) -> Command {
+    let mut other = common::command(command.get_current_dir().unwrap(), program, [""; 0]);
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other
+}
