@@ -125,26 +125,34 @@ uninstall:
 # The packages hold what `make install` puts below STAGE; Cargo.toml has what they say of themselves. Debian has the
 # licences in one file and a changelog of its own form, and does without scripts: the package leaves nothing behind.
 STAGE = target/package/$@
-stage = rm -rf $(STAGE) && $(MAKE) --no-print-directory install DESTDIR=$(STAGE) PREFIX=/usr
+stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr
+# Fails unless a command lists the files of STAGE.
+same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr -type f | sort)" ]
 
 deb: all
 	@command -v cargo-deb >/dev/null || { echo "make deb needs cargo-deb: cargo install cargo-deb --locked" >&2; exit 1; }
 	$(stage) ZSHDIR=/usr/share/zsh/vendor-completions LICENSEDIR=/licenses
 	rm -r $(STAGE)/licenses
+	{ cat LICENSE-MIT; printf '\n%s\n%s\n' 'Or, as you like, the Apache License, Version 2.0, which is in' \
+		/usr/share/common-licenses/Apache-2.0; } >$(STAGE)/copyright
 	printf '%s (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' $(NAME) $(VERSION) \
 		"$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" "$$(date -R -r CHANGELOG.md)" >$(STAGE)/changelog
+	rm -f target/debian/$(NAME)_*.deb
 	$(CARGO) deb --no-build --no-strip --output target/debian/
-	! command -v lintian >/dev/null || lintian --fail-on error target/debian/$(NAME)_$(VERSION)-1_*.deb
+	$(call same,dpkg-deb --fsys-tarfile target/debian/$(NAME)_*.deb | tar -t | \
+		sed -n 's|^\./||; s|\.gz$$||; /\/$(NAME)\/copyright$$\|changelog.Debian$$\|\/$$/!p')
+	! command -v lintian >/dev/null || lintian --fail-on error target/debian/$(NAME)_*.deb
 
 try-deb: deb
-	packaging/try-deb target/debian/$(NAME)_$(VERSION)-1_*.deb
+	packaging/try-deb target/debian/$(NAME)_*.deb
 
 rpm: all
 	@command -v cargo-generate-rpm >/dev/null || { \
 		echo "make rpm needs cargo-generate-rpm: cargo install cargo-generate-rpm --locked" >&2; exit 1; }
 	$(stage)
 	$(CARGO) generate-rpm --output target/$(NAME).rpm
-	rpm -qpl target/$(NAME).rpm
+	$(call same,rpm -qpl target/$(NAME).rpm | sed 's|^/||')
+	rpm -qpi --provides --conflicts --requires --recommends -l target/$(NAME).rpm
 
 # With glibc it is the same program. With musl, regular expressions, --timefmt and the words of errors are musl's.
 STATIC = $(shell rustc -vV | sed -n 's/^host: //p')
