@@ -33,7 +33,8 @@ TOOLS = inotifywait inotifywatch
 # What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
 TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
-	bash-completion:/usr/share/bash-completion/bash_completion
+	bash-completion:/usr/share/bash-completion/bash_completion \
+	systemd:systemd-analyze python3-yaml:/usr/lib/python3/dist-packages/yaml
 
 .PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall \
 	deb try-deb rpm static dist tag-check
