@@ -10,7 +10,8 @@
 # make try-deb   that it does, in a copy of this system's root, as root
 # make rpm       target/inotify-tools-rs.rpm
 # make static    an archive of programs that need no library, into target; STATIC=TARGET for another one than the host's
-# make dist      an archive of the source, for packaging/arch and packaging/alpine, into target
+# make dist      an archive of the source, into target
+# make arch      a package for Arch, by makepkg; make alpine one for Alpine, by abuild; neither as root
 # make tag-check TAG=v1.2.3 is this version
 
 PREFIX = /usr/local
@@ -37,7 +38,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	systemd:systemd-analyze python3-yaml:/usr/lib/python3/dist-packages/yaml
 
 .PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall \
-	deb try-deb rpm static dist tag-check
+	deb try-deb rpm static dist arch alpine tag-check
 
 RUNS = 100
 FUZZ_TARGETS = decode format ere fromfile
@@ -164,6 +165,14 @@ static:
 
 dist:
 	git archive --prefix=$(NAME)-$(VERSION)/ -o target/$(NAME)-$(VERSION).tar.gz HEAD
+
+# In copies, as both write beside their recipe.
+arch alpine: dist
+	rm -rf $(STAGE) && mkdir -p $(STAGE)
+	cp packaging/$@/* target/$(NAME)-$(VERSION).tar.gz $(STAGE)
+	cd $(STAGE) && $(call by_$@)
+by_arch = PKGDEST=$(CURDIR)/target makepkg -f $(MAKEPKG)
+by_alpine = abuild checksum && REPODEST=$(CURDIR)/target abuild -r
 
 # Where the version stands besides Cargo.toml, tests/packaging.rs looks after.
 tag-check:
