@@ -164,7 +164,7 @@ static:
 	tar -C $(STAGE) -czf target/$(NAME)-$(VERSION)-$(STATIC)-static.tar.gz --owner=0 --group=0 usr
 
 dist:
-	git archive --prefix=$(NAME)-$(VERSION)/ -o target/$(NAME)-$(VERSION).tar.gz HEAD
+	mkdir -p target && git archive --prefix=$(NAME)-$(VERSION)/ -o target/$(NAME)-$(VERSION).tar.gz HEAD
 
 # In copies, as both write beside their recipe.
 arch alpine: dist
