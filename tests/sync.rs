@@ -68,12 +68,17 @@ impl Place {
         assert!(output.status.success(), "{text}");
     }
 
-    /// The script, to be started beside the source.
-    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut script = command(self.dir.path(), SCRIPT, arguments);
+    /// A program, to be started beside the source.
+    fn program<A: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut program = command(self.dir.path(), program, arguments);
         let path = format!("{}:{}", self.at("bin").display(), std::env::var("PATH").unwrap());
-        script.env("INOTIFYWAIT", self.tool).env("PATH", path).env("TZ", "UTC");
-        script
+        program.env("INOTIFYWAIT", self.tool).env("PATH", path).env("TZ", "UTC");
+        program
+    }
+
+    /// The script.
+    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        self.program(SCRIPT, arguments)
     }
 
     /// The same with short pauses, from src to `dest`.
@@ -514,23 +519,45 @@ fn daemon_that_dies(tool: &'static str) {
     sync.stop().code(0);
 }
 
-/// Needs a disk of its own, in a name space where nobody else sees it.
-fn full_disk(tool: &'static str) {
-    let Some(place) = Place::new(tool).filter(|_| need_root()) else { return };
-    fs::create_dir(place.at("dest")).unwrap();
+/// The place of a file system that is gone is an empty directory, which must not be copied.
+#[test]
+fn an_unmounted_source() {
+    let Some(place) = place().filter(|_| need_root() && need("nsenter")) else { return };
+    let Some(outer) = in_name_space(&place, "mount -t tmpfs none src; mkdir src/d; echo 1 >src/d/file")
+    else {
+        return;
+    };
+    let mut sync = Sync::new(&place, outer);
+    sync.until("a file", |_| place.at("dest/d/file").exists());
+    let pid = sync.run.pid().to_string();
+    let (output, text) = run(bounded("nsenter").args(["-t", &pid, "-m", "umount"]).arg(place.at("src")));
+    assert!(output.status.success(), "{text}");
+    let end = sync.run.finish();
+    end.code(2);
+    end.check("a word", String::from_utf8_lossy(&end.stderr).contains("there is another file system now"));
+    assert!(place.at("dest/d/file").exists());
+}
+
+/// The script with short pauses, after commands that nobody else sees the mounts of.
+fn in_name_space(place: &Place, script: &str) -> Option<Command> {
     let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
         skip("no tmpfs can be mounted");
-        return;
+        return None;
     }
     let inner = place.quick(&[], "dest");
-    let mut outer = command(
-        place.dir.path(),
-        "unshare",
-        ["-m", "sh", "-ec", "mount -t tmpfs -o size=2m none dest; exec \"$@\"", "sh"],
-    );
+    let script = format!("{script}; exec \"$@\"");
+    let mut outer = command(place.dir.path(), "unshare", ["-m", "sh", "-ec", &script, "sh"]);
     outer.arg(inner.get_program()).args(inner.get_args());
     outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Some(outer)
+}
+
+/// Needs a disk of its own, in a name space where nobody else sees it.
+fn full_disk(tool: &'static str) {
+    let Some(place) = Place::new(tool).filter(|_| need_root() && need("nsenter")) else { return };
+    fs::create_dir(place.at("dest")).unwrap();
+    let Some(outer) = in_name_space(&place, "mount -t tmpfs -o size=2m none dest") else { return };
     place.write("small", "1");
     let mut sync = Sync::new(&place, outer);
     sync.until("a first file", |run| said(run, "file src/small was"));
@@ -1063,7 +1090,7 @@ for ((n = 0; n < $3; n++)); do
     translate_rules
     declare -A sent=()
     while IFS= read -r name; do sent[$name]=1; done < <(
-        rsync -a -n -8 --out-format=%n ${rule_args[@]+"${rule_args[@]}"} ./ ../empty/)
+        rsync -a -n -8 --out-format=%n "${rule_args[@]}" ./ ../empty/)
     while IFS= read -r -d '' name; do
         name=${name#./}
         [[ $name != . ]] || continue
@@ -1155,12 +1182,7 @@ fn the_examples_of_the_page() {
         let (script, _) = rest.split_once("\n.Ed").unwrap();
         let script = script.replace("\\-", "-").replace("\\(aq", "'").replace("\\e", "\\");
         let script = script.replace("localhost:8730", &format!("localhost:{}", daemon.port));
-        let mut sync = Sync::new(&place, {
-            let mut command = place.command([""; 0]);
-            let mut shell = command_like(&mut command, "bash");
-            shell.args(["-c", &script]);
-            shell
-        });
+        let mut sync = Sync::new(&place, place.program("bash", ["-c", &script]));
         sync.until("a first file", |_| place.at(made).exists());
         sync.run.signal_all(Signal::SIGTERM);
         sync.run.finish();
@@ -1170,11 +1192,4 @@ fn the_examples_of_the_page() {
         count += 1;
     }
     assert_eq!(count, 3);
-}
-
-/// Another program in the same place.
-fn command_like(command: &mut Command, program: &str) -> Command {
-    let mut other = common::command(command.get_current_dir().unwrap(), program, [""; 0]);
-    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    other
 }
