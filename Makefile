@@ -122,7 +122,7 @@ install: $(TOOLS:%=$(TARGET)/release/%)
 
 uninstall:
 	$(call everything,drop)
-	! cd "$(DESTDIR)" 2>/dev/null || rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)"
+	rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)" 2>/dev/null || :
 
 # The packages hold what `make install` puts below STAGE; Cargo.toml has what they say of themselves. Debian has the
 # licences in one file and a changelog of its own form, and does without scripts: the package leaves nothing behind.
