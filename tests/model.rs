@@ -203,7 +203,9 @@ struct Line {
 }
 
 /// The events that change a tree.
-const CHANGES: [&str; 4] = ["CREATE", "DELETE", "MOVED_FROM", "MOVED_TO"];
+const CHANGES: [&str; 5] = ["CREATE", "DELETE", "MOVED_FROM", "MOVED_TO", UNREADABLE];
+/// For a line that is none; the reference prints some.
+const UNREADABLE: &str = "UNREADABLE";
 
 impl Line {
     /// Which event it tells of.
@@ -257,9 +259,13 @@ impl Watcher {
             while let (Some(path), Some(events), Some(cookie)) =
                 (field(&mut stdout), field(&mut stdout), field(&mut stdout))
             {
-                let events = String::from_utf8(events).unwrap();
-                let cookie = u64::from_str_radix(String::from_utf8(cookie).unwrap().trim(), 16).unwrap();
-                if sender.send(Line { path: path[prefix..].to_vec(), events, cookie }).is_err() {
+                let text = |bytes| String::from_utf8(bytes).unwrap_or_default();
+                let cookie = u64::from_str_radix(text(cookie).trim(), 16).ok();
+                let line = match (path.get(prefix..), cookie) {
+                    (Some(path), Some(cookie)) => Line { path: path.into(), events: text(events), cookie },
+                    _ => Line { path, events: UNREADABLE.into(), cookie: 0 },
+                };
+                if sender.send(line).is_err() {
                     return;
                 }
             }
@@ -381,6 +387,7 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
     while let Ok(line) = watcher.errors.try_recv() {
         wrong.push(format!("stderr: {line}"));
     }
+    wrong.extend(lines.iter().filter(|line| line.contains(UNREADABLE)).cloned());
     if wrong.is_empty() {
         return Ok(());
     }

@@ -32,18 +32,22 @@ impl<'a> RawEvent<'a> {
     /// Decodes the first event of `bytes`; returns it and the number of bytes it takes.
     ///
     /// `None` where `bytes` does not hold a whole event. Safe on any input.
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Option<(RawEvent<'a>, usize)> {
+        let (wd, mask, size) = Self::peek(bytes)?;
+        let cookie = u32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+        let padded = &bytes[HEADER..size];
+        let name = CStr::from_bytes_until_nul(padded).map_or(padded, CStr::to_bytes);
+        Some((RawEvent { wd, mask, cookie, name }, size))
+    }
+
+    /// What [`decode`](Self::decode) tells but the name: the watch descriptor, the mask and the number of bytes.
+    #[inline]
+    pub fn peek(bytes: &[u8]) -> Option<(i32, u32, usize)> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         let padded = rest.get(..usize::try_from(u32::from_ne_bytes(word(12))).ok()?)?;
-        let name = CStr::from_bytes_until_nul(padded).map_or(padded, CStr::to_bytes);
-        let event = RawEvent {
-            wd: i32::from_ne_bytes(word(0)),
-            mask: u32::from_ne_bytes(word(4)),
-            cookie: u32::from_ne_bytes(word(8)),
-            name,
-        };
-        Some((event, HEADER + padded.len()))
+        Some((i32::from_ne_bytes(word(0)), u32::from_ne_bytes(word(4)), HEADER + padded.len()))
     }
 
     /// Appends the event to `bytes` in the kernel's form; [`decode`](Self::decode) undoes it.

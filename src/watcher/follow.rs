@@ -30,8 +30,12 @@ pub(super) struct Move {
     /// `None` if that half was not heard: it came from outside, or from where nobody watched.
     from: Option<Place>,
     to: Option<Place>,
-    /// It was left out where it came from: its contents are no news.
+    /// It was left out where it came from: it goes on as one that had been watched.
     left_out: bool,
+    /// Nobody has told of its contents, and they are to be told.
+    news: bool,
+    /// It could not be watched where it came from.
+    unwatched: bool,
     /// It came from a directory that nobody hears of any more: its contents have to be told again.
     unheard: bool,
 }
@@ -47,7 +51,17 @@ pub(super) struct Pending {
     /// Oldest first.
     sightings: Vec<Sighting>,
     /// Renamed to where nobody watches, or so it seems until the queue is empty.
-    departed: Vec<i32>,
+    departed: Vec<Departed>,
+    /// The cookies of what was renamed away last, be it a directory or not.
+    cookies: VecDeque<u32>,
+}
+
+/// A watched directory that was renamed to where nobody watches.
+#[derive(Debug)]
+struct Departed {
+    wd: i32,
+    /// Something happened there since that was not reported.
+    missed: bool,
 }
 
 /// A watched directory was met where the tree does not have it yet: a rename that is still queued took it there.
@@ -86,58 +100,113 @@ impl Watcher {
             self.moved(node);
         }
         const ENTRY: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
-        if taken.mask & IN_ISDIR == 0 || taken.mask & ENTRY == 0 {
+        if taken.mask & ENTRY == 0 {
             return;
         }
+        if taken.mask & IN_MOVED_FROM != 0 {
+            if self.pending.cookies.len() == HALVES {
+                self.pending.cookies.pop_front();
+            }
+            self.pending.cookies.push_back(taken.cookie);
+        }
+        // Of what comes from elsewhere only the move is news. But a directory of the tree that was not yet watched
+        // is such a place, too, and there its contents, and that its writing ended, are.
+        let from_new = taken.mask & IN_MOVED_TO != 0
+            && self.queue.events().taken() <= self.new_until
+            && !self.pending.cookies.contains(&taken.cookie);
         let place = Place { wd: taken.wd, name: self.queue.events().name(taken).into() };
+        if taken.mask & IN_ISDIR == 0 {
+            if from_new && self.is_regular(node, &place.name) {
+                let Place { wd, name } = &place;
+                self.announced.push(&RawEvent { wd: *wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
+            }
+            return;
+        }
         if taken.mask & (IN_CREATE | IN_MOVED_TO) == 0 {
             self.left(node, place, taken);
             return;
         }
-        let mut news = true;
+        let (mut news, mut left_out, mut unwatched) = (true, false, true);
         if taken.mask & IN_MOVED_TO != 0 {
             // From a place that is watched, yet maybe not watched itself so far: then nobody has told of its
-            // contents, unless they were left out on purpose. From elsewhere only the move is news; but a
-            // directory of the tree that was not yet watched is such a place, too, and its contents are.
-            let from_new = self.queue.events().taken() <= self.new_until;
+            // contents.
             let known = self.pending.moves.iter_mut().rev().find(|known| known.cookie == taken.cookie);
             let to = Some(place.clone());
             match known {
                 Some(known) => {
                     known.to = to;
-                    news = !known.left_out;
+                    (news, left_out, unwatched) = (known.news, known.left_out, known.unwatched);
                 }
                 None => {
                     news = from_new;
-                    self.remember(Move {
-                        cookie: taken.cookie,
-                        from: None,
-                        to,
-                        left_out: false,
-                        unheard: true,
-                    });
+                    let cookie = taken.cookie;
+                    self.remember(Move { cookie, from: None, to, left_out, news, unwatched, unheard: true });
                 }
             }
         }
-        if !self.refuses(node, &place.name) {
-            self.arrive(Arrival { place, news, told: true });
+        if !left_out && self.refuses(node, &place.name) {
+            self.refused.insert(place);
+            return;
         }
+        let new_until = self.new_until;
+        let wd = self.arrive(Arrival { place, news, told: true });
+        if wd.is_none() && !unwatched {
+            self.new_until = new_until;
+        }
+        // Had it been watched all the time, the kernel would have told.
+        if let Some(wd) = wd.filter(|_| left_out) {
+            self.announced.push(&RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" });
+        }
+    }
+
+    /// Whether an entry of a directory is a regular file now.
+    fn is_regular(&self, parent: NodeId, name: &[u8]) -> bool {
+        let mut path = self.path_below(parent, name);
+        path.pop();
+        directory::kind(&self.real(&path)) == Kind::File
     }
 
     /// A directory was deleted, or renamed away, from a place.
     fn left(&mut self, node: NodeId, place: Place, taken: &Taken) {
         let left_out = self.left_out.remove(&place);
+        let refused = self.refused.remove(&place);
+        // In an exchange what waits is the other one, which has come already.
+        let stays = taken.mask & IN_MOVED_FROM != 0 && !self.goes_on(&place, taken.cookie);
+        let waiting = self.pending.waiting.get(&place).copied();
         if !self.queue.changes(&place) {
-            let waiting = self.pending.waiting.remove(&place);
-            // In an exchange the other one has come here already.
-            if let Some(news) = waiting.filter(|_| taken.mask & IN_MOVED_FROM != 0) {
-                self.arrive(Arrival { place: place.clone(), news, told: true });
+            self.pending.waiting.remove(&place);
+            if let Some(news) = waiting.filter(|_| stays) {
+                let new_until = self.new_until;
+                if self.arrive(Arrival { place: place.clone(), news, told: true }).is_none() {
+                    self.new_until = new_until;
+                }
             }
         }
         if taken.mask & IN_MOVED_FROM != 0 {
-            let unheard = self.has_departed(node);
-            self.remember(Move { cookie: taken.cookie, from: Some(place), to: None, left_out, unheard });
+            let was_left_out = left_out || waiting == Some(false) && !stays;
+            self.remember(Move {
+                cookie: taken.cookie,
+                from: Some(place),
+                to: None,
+                left_out: was_left_out,
+                news: !was_left_out && !refused,
+                unwatched: waiting.is_some(),
+                unheard: self.has_departed(node),
+            });
         }
+    }
+
+    /// Whether a directory that leaves a place by the rename `cookie` is the one that came there last, rather than
+    /// the one that it was exchanged with: that goes to where the other came from.
+    fn goes_on(&self, place: &Place, cookie: u32) -> bool {
+        let mut moves = self.pending.moves.iter().rev();
+        let came = moves.find(|known| known.to.as_ref() == Some(place));
+        let mut queued = self.queue.since(self.queue.start());
+        let goes = queued.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie);
+        goes.is_some_and(|to| {
+            let from = came.and_then(|known| known.from.as_ref());
+            from.is_none_or(|from| (from.wd, &*from.name) != (to.wd, to.name))
+        })
     }
 
     fn remember(&mut self, rename: Move) {
@@ -147,8 +216,10 @@ impl Watcher {
         self.pending.moves.push_back(rename);
     }
 
-    /// A directory appeared: watches it and what is below it.
-    fn arrive(&mut self, arrival: Arrival) {
+    /// A directory appeared: watches it and what is below it. Returns its watch, if that is new.
+    fn arrive(&mut self, arrival: Arrival) -> Option<i32> {
+        let (top, is_news) = (arrival.place.clone(), arrival.news);
+        let mut new = None;
         let mut pending = vec![arrival];
         while let Some(Arrival { place, news, told }) = pending.pop() {
             let Some(parent) = self.tree.find(place.wd) else { continue };
@@ -170,7 +241,7 @@ impl Watcher {
                     if !told && self.has_changed(parent, &place) {
                         self.announce(place.wd, &place.name, Kind::Directory);
                     } else {
-                        self.sighted(node, place, told);
+                        self.sighted(node, place, told, news);
                     }
                     continue;
                 }
@@ -182,6 +253,9 @@ impl Watcher {
                 None if left_out => drop(self.left_out.insert(place)),
                 None => self.wait_for(place, news),
                 Some(Ok(Added::New(node))) => {
+                    if place == top {
+                        new = Some(self.tree.wd(node));
+                    }
                     // Renames from here were others'.
                     self.pending.moves.retain(|known| known.from.as_ref() != Some(&place));
                     pending.extend(self.scan(node, news, end));
@@ -198,7 +272,17 @@ impl Watcher {
                 Some(Err(error)) => self.problems.push_back(Problem::Directory { path, error, new: true }),
             }
         }
-        self.new_until = self.queue.events().queued();
+        if is_news {
+            self.new_until = self.queue.events().queued();
+        }
+        new
+    }
+
+    /// Reads a watched directory that was not read when it was watched, and watches what is below it.
+    pub(super) fn scan_below(&mut self, node: NodeId) {
+        for arrival in self.scan(node, self.tree.flags(node).news, self.queue.start()) {
+            self.arrive(arrival);
+        }
     }
 
     /// Reads a watched directory: announces what stood in it before its watch, if that is news, and
@@ -225,8 +309,11 @@ impl Watcher {
         // another was read than is watched. The next event of this place, or the rename of this
         // directory, brings us here again.
         let early = leaving && !self.leaves_first(&place, wd);
-        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd);
-        let misread = leaving && !opened.as_ref().is_some_and(is_watched);
+        let mask = self.kernel_mask();
+        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd, mask);
+        let is_gone_now = listing.as_ref().is_err_and(is_gone);
+        let doubtful = leaving || is_gone_now || self.tree.flags(node).unscanned;
+        let misread = doubtful && !opened.as_ref().is_some_and(is_watched);
         drop(opened);
         if self.kernel_mask() & READING != 0 {
             // The directory is closed by now: what that caused is queued, too.
@@ -245,13 +332,15 @@ impl Watcher {
         }
         let flags = self.tree.flags_mut(node);
         (flags.unscanned, flags.news) = (early || misread, news);
+        if misread {
+            self.late.insert(wd);
+        }
         if early {
             return Vec::new();
         }
         let listing = match listing {
             _ if misread => Listing::default(),
             Ok(listing) => listing,
-            Err(error) if is_gone(&error) => Listing::default(),
             Err(error) => {
                 let path = self.tree.path(node);
                 self.problems.push_back(Problem::Directory { path, error, new: true });
@@ -350,21 +439,23 @@ impl Watcher {
         let from = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
         let wd = self.tree.wd(node);
         // The newest rename from this very place is the one; an older one was another directory's. With none
-        // the tree was ahead of the queue: the directory was found where this rename took it. One that had
-        // left may have come back by any rename, and is believed where it is.
-        let departed = self.pending.departed.contains(&wd);
-        let is_this = |known: &Move| match departed {
-            false => known.from.as_ref() == Some(&from),
-            true => known.to.as_ref().is_some_and(|to| {
-                let parent = self.tree.find(to.wd);
-                parent.is_some_and(|parent| self.is_at(&self.real(&self.path_below(parent, &to.name)), wd))
-            }),
-        };
-        let recent = if departed { self.pending.moves.len().saturating_sub(HALVES) } else { 0 };
-        let at = (recent..self.pending.moves.len()).rev().find(|at| is_this(&self.pending.moves[*at]));
+        // the tree was ahead of the queue: the directory was found where this rename took it.
+        let departed = self.is_departed(wd);
+        let is_from = |known: &Move| !departed && known.from.as_ref() == Some(&from);
+        let mut at = self.pending.moves.iter().rposition(is_from);
+        // One that had left may have come back by any rename, as may one that was not found where it was watched.
+        // After the last of its own it is believed where it is.
+        if at.is_none() && (departed || self.tree.flags(node).unscanned) {
+            self.pull();
+            if !self.queue.moves(wd) {
+                let recent = self.pending.moves.len().saturating_sub(HALVES);
+                at = (recent..self.pending.moves.len()).rev().find(|at| self.came_by(*at, wd));
+            }
+        }
         let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else {
             if let Some(place) = departed.then(|| self.sighting_of(wd)).flatten() {
                 self.announce(place.wd, &place.name, Kind::Directory);
+                self.retell(node);
                 self.relink(node, place);
             }
             return;
@@ -380,8 +471,15 @@ impl Watcher {
             self.announced.push(&RawEvent { wd: place.wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
             self.relink(node, place);
         } else {
-            self.pending.departed.push(wd);
+            self.pending.departed.push(Departed { wd, missed: false });
         }
+    }
+
+    /// Whether a watched directory is where a remembered rename led.
+    fn came_by(&self, at: usize, wd: i32) -> bool {
+        let Some(to) = &self.pending.moves[at].to else { return false };
+        let Some(parent) = self.tree.find(to.wd) else { return false };
+        self.is_at(&self.real(&self.path_below(parent, &to.name)), wd, self.kernel_mask())
     }
 
     /// Where the rename of a watched directory that is being handled took it, if it was met there.
@@ -407,15 +505,20 @@ impl Watcher {
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
     /// own MOVE_SELF, unless it had left; then it is back.
-    fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
+    pub(super) fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
         let wd = self.tree.wd(node);
-        let is_back = self.pending.departed.contains(&wd) && (told || !self.queue.moves(wd));
-        if is_back && !told {
-            self.announce(place.wd, &place.name, Kind::Directory);
-        }
+        let is_back = self.is_departed(wd) && (told || !self.queue.moves(wd));
         if is_back {
+            if !told {
+                self.announce(place.wd, &place.name, Kind::Directory);
+            }
+            // What came by a move from elsewhere has the contents that it left with, unless something was missed.
+            if news || !told {
+                self.retell(node);
+            }
             self.relink(node, place);
         } else if !told {
+            self.pull();
             let until = self.queue.events().queued();
             self.pending.sightings.push(Sighting { wd, place, until });
         }
@@ -425,27 +528,25 @@ impl Watcher {
     fn relink(&mut self, node: NodeId, to: Place) {
         let parent = self.tree.find(to.wd).filter(|parent| !self.tree.is_within(*parent, node));
         let Some(parent) = parent else {
-            self.pending.departed.push(self.tree.wd(node));
+            self.pending.departed.push(Departed { wd: self.tree.wd(node), missed: true });
             return;
         };
         self.pending.moves.retain(|known| known.from.as_ref() != Some(&to));
         let wd = self.tree.wd(node);
-        if let Some(at) = self.pending.departed.iter().position(|departed| *departed == wd) {
-            self.pending.departed.swap_remove(at);
-            self.retell(node);
+        if let Some(at) = self.pending.departed.iter().position(|departed| departed.wd == wd) {
+            if self.pending.departed.swap_remove(at).missed {
+                self.retell(node);
+            }
         }
         self.tree.relink(node, parent, &to.name);
-        self.path_of = None;
+        (self.path_of, self.late_due) = (None, !self.late.is_empty());
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             self.left_out.insert(to);
             self.release(node);
             return;
         }
-        let flags = self.tree.flags(node);
-        if flags.unscanned {
-            for arrival in self.scan(node, flags.news, self.queue.start()) {
-                self.arrive(arrival);
-            }
+        if self.tree.flags(node).unscanned {
+            self.scan_below(node);
         }
         self.raise();
         for place in self.places_below(node, self.pending.waiting.keys()) {
@@ -453,10 +554,17 @@ impl Watcher {
                 self.arrive(Arrival { place, news, told: true });
             }
         }
-        // What was left out because of its path may have another one now.
+        // What was left out, or refused, because of its path may have another one now.
         for place in self.places_below(node, self.left_out.iter()) {
             self.left_out.remove(&place);
             self.arrive(Arrival { place, news: false, told: true });
+        }
+        for place in self.places_below(node, self.refused.iter()) {
+            let Some(parent) = self.tree.find(place.wd) else { continue };
+            if !self.refuses(parent, &place.name) {
+                self.refused.remove(&place);
+                self.arrive(Arrival { place, news: false, told: true });
+            }
         }
     }
 
@@ -487,7 +595,7 @@ impl Watcher {
         for (place, news) in waiting {
             match self.queue.changes(&place) {
                 true => self.wait_for(place, news),
-                false => self.arrive(Arrival { place, news, told: true }),
+                false => drop(self.arrive(Arrival { place, news, told: true })),
             }
         }
     }
@@ -497,9 +605,13 @@ impl Watcher {
     pub(super) fn settle(&mut self) -> bool {
         let old = self.pending.moves.len().saturating_sub(HALVES);
         self.pending.moves.drain(..old);
-        let open = [self.pending.waiting.len(), self.pending.departed.len(), self.pending.sightings.len()];
-        if open == [0; 3] {
+        let Pending { waiting, departed, sightings, .. } = &self.pending;
+        let late = std::mem::take(&mut self.late_due);
+        if waiting.is_empty() && departed.is_empty() && sightings.is_empty() && !late {
             return false;
+        }
+        if late {
+            self.read_late();
         }
         for (place, news) in std::mem::take(&mut self.pending.waiting) {
             self.arrive(Arrival { place, news, told: true });
@@ -507,7 +619,7 @@ impl Watcher {
         if self.queue.events().is_empty() {
             self.pending.waiting.clear();
             self.pending.sightings.clear();
-            for wd in std::mem::take(&mut self.pending.departed) {
+            for Departed { wd, .. } in std::mem::take(&mut self.pending.departed) {
                 if let Some(node) = self.tree.find(wd) {
                     self.release(node);
                 }
@@ -537,10 +649,25 @@ impl Watcher {
         *self.pending.waiting.entry(place).or_default() |= news;
     }
 
+    fn is_departed(&self, wd: i32) -> bool {
+        self.pending.departed.iter().any(|departed| departed.wd == wd)
+    }
+
     /// Whether the node or one above it was renamed to where nobody watches.
     pub(super) fn has_departed(&self, node: NodeId) -> bool {
-        let is_departed = |above: NodeId| self.pending.departed.contains(&self.tree.wd(above));
-        !self.pending.departed.is_empty() && self.tree.way_up(node).any(is_departed)
+        !self.pending.departed.is_empty()
+            && self.tree.way_up(node).any(|above| self.is_departed(self.tree.wd(above)))
+    }
+
+    /// The same of a node of which something is not reported because of that.
+    pub(super) fn misses(&mut self, node: NodeId) -> bool {
+        let mut misses = false;
+        for departed in &mut self.pending.departed {
+            if self.tree.find(departed.wd).is_some_and(|top| self.tree.is_within(node, top)) {
+                (departed.missed, misses) = (true, true);
+            }
+        }
+        misses
     }
 
     /// Whether the node's path is not true today: a rename of it or of one above it is still queued, or led

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 use nix::pty::PtyMaster;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
@@ -75,6 +75,11 @@ pub fn fast_tempdir() -> TempDir {
 fn open_to_all(dir: TempDir) -> TempDir {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     dir
+}
+
+/// How many events the kernel keeps for one that does not read.
+pub fn queue_limit() -> usize {
+    fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap()
 }
 
 /// The path of one of the two programs.
@@ -466,10 +471,12 @@ fn listing(dir: &Path) -> String {
 pub fn sleep_of(pid: Pid) -> Option<u64> {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let number: i64 = call.split(' ').next()?.parse().ok()?;
+    // What poll(2) is called after a stop.
+    const RESTARTED: libc::c_long = libc::SYS_restart_syscall;
     #[cfg(target_arch = "x86_64")]
-    let polls = [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_pselect6];
+    let polls = [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_pselect6, RESTARTED];
     #[cfg(not(target_arch = "x86_64"))]
-    let polls = [libc::SYS_ppoll, libc::SYS_pselect6];
+    let polls = [libc::SYS_ppoll, libc::SYS_pselect6, RESTARTED];
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if !polls.contains(&number) || !field("State:")?.starts_with('S') {
@@ -495,6 +502,17 @@ pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
 pub fn create_files(dir: &Path, prefix: &str, range: std::ops::Range<usize>) {
     for number in range {
         fs::File::create(dir.join(format!("{prefix}{number}"))).unwrap();
+    }
+}
+
+/// Lets more happen in a directory than the kernel's queue holds, for one who hears of what is created and deleted,
+/// and leaves nothing there.
+pub fn flood(dir: &Path) {
+    for number in 0..=queue_limit() / 2 {
+        // No two alike, which would be one for the kernel.
+        let path = dir.join(format!("f{}", number % 500));
+        fs::File::create(&path).unwrap();
+        fs::remove_file(path).unwrap();
     }
 }
 
@@ -525,6 +543,11 @@ pub fn terminal() -> (PtyMaster, OwnedFd) {
     nix::pty::unlockpt(&master).unwrap();
     let name = nix::pty::ptsname_r(&master).unwrap();
     (master, nix::fcntl::open(name.as_str(), flags, Mode::empty()).unwrap())
+}
+
+/// Lets two entries of any kind change places.
+pub fn exchange(one: &Path, other: &Path) -> nix::Result<()> {
+    renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)
 }
 
 /// A file of the repository.
