@@ -15,6 +15,8 @@ use inotify_tools::event::EVENTS;
 use regex::Regex;
 
 const TOOLS: [Tool; 2] = [Tool::Wait, Tool::Watch];
+/// The page of the script, which is held to the script's own help.
+const SYNC: &str = "man/inotify-rsync.1";
 
 fn program(tool: Tool) -> &'static str {
     match tool {
@@ -29,7 +31,11 @@ fn path(tool: Tool) -> String {
 
 /// The source of a page's section.
 fn section(tool: Tool, name: &str) -> String {
-    let page = file(&path(tool));
+    section_of(&path(tool), name)
+}
+
+fn section_of(path: &str, name: &str) -> String {
+    let page = file(path);
     let (_, rest) = page.split_once(&format!("\n.Sh {name}\n")).unwrap_or_else(|| panic!("no {name}"));
     rest.split_once("\n.Sh ").map_or(rest, |(section, _)| section).to_owned()
 }
@@ -65,10 +71,10 @@ fn mandoc_has_no_complaint() {
     if !need("mandoc") {
         return;
     }
-    for tool in TOOLS {
+    for page in TOOLS.map(path).iter().map(String::as_str).chain([SYNC]) {
         let mut command = bounded("mandoc");
         let (output, text) =
-            run(command.args(["-Tlint", "-Wwarning", &path(tool)]).current_dir(env!("CARGO_MANIFEST_DIR")));
+            run(command.args(["-Tlint", "-Wwarning", page]).current_dir(env!("CARGO_MANIFEST_DIR")));
         assert!(output.status.success() && output.stdout.is_empty(), "{text}");
     }
 }
@@ -195,10 +201,10 @@ fn plain(literal: &str) -> String {
 }
 
 /// A page as a terminal shows it, without bold and underlined; and everything, for a message.
-fn rendered(tool: Tool) -> (String, String) {
+fn rendered(path: &str) -> (String, String) {
     let script = "mandoc -Tutf8 \"$1\" | col -bx";
     let mut command = bounded("sh");
-    command.args(["-c", script, "sh", &path(tool)]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["-c", script, "sh", path]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let (output, text) = run(command.env("LC_ALL", "C.UTF-8"));
     (String::from_utf8(output.stdout).unwrap(), text)
 }
@@ -210,12 +216,12 @@ fn no_macro_is_printed_nor_taken_for_one() {
     }
     // `No`, `In` and their like are English, too.
     let raw = Regex::new(r"(?m)^.*\b(?:Ar|Cm|Dq|Ev|Fl|Nm|Ns|Oc|Oo|Op|Pa|Pq|Ql|Sq|Sx|Xr)\b.*$").unwrap();
-    for tool in TOOLS {
-        let (page, _) = rendered(tool);
+    for path in TOOLS.map(path).iter().map(String::as_str).chain([SYNC]) {
+        let (page, _) = rendered(path);
         let found: Vec<&str> = raw.find_iter(&page).map(|line| line.as_str()).collect();
-        assert!(found.is_empty(), "{}: {found:#?}", tool.name());
+        assert!(found.is_empty(), "{path}: {found:#?}");
     }
-    assert!(rendered(Tool::Watch).0.contains("“No events occurred.”"));
+    assert!(rendered(&path(Tool::Watch)).0.contains("“No events occurred.”"));
 }
 
 #[test]
@@ -224,7 +230,7 @@ fn examples_are_printed_so_that_they_can_be_pasted() {
         return;
     }
     for tool in TOOLS {
-        let (printed, text) = rendered(tool);
+        let (printed, text) = rendered(&path(tool));
         let printed: BTreeSet<&str> = printed.lines().map(str::trim).collect();
         for example in examples(tool) {
             for line in example.script.lines() {
@@ -283,4 +289,35 @@ fn examples_run() {
 fn put_script(path: &Path, line: &str) {
     fs::write(path, format!("#!/bin/sh\n{line}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn the_page_of_the_script_has_the_options_of_its_help() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sync/inotify-rsync");
+    let line = Regex::new(r"^  (?:(-\S), |    )(--\S+)( [A-Z]+)?  +\S").unwrap();
+    let (output, text) = run(bounded(script).arg("--help"));
+    assert!(output.status.success(), "{text}");
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.lines().all(|line| line.len() < 120), "{text}");
+    let (_, listed) = help.split_once("\nOptions:\n").unwrap();
+    let (listed, _) = listed.split_once("\n\n").unwrap();
+    let help = listed.lines().map(|option| {
+        let found = line.captures(option).unwrap_or_else(|| panic!("{option:?}"));
+        (found.get(1).map(|name| name.as_str().to_owned()), found[2].to_owned(), found.get(3).is_some())
+    });
+    let help: BTreeSet<Names> = unique(help.collect());
+    let item = Regex::new(r"(?m)^\.It (?:Fl ([^ -]) , )?Fl -(\S+)( Ar .+)?$").unwrap();
+    let description = section_of(SYNC, "DESCRIPTION").replace("\\-", "-");
+    let page = item.captures_iter(&description).map(|found| {
+        let short = found.get(1).map(|letter| format!("-{}", letter.as_str()));
+        (short, format!("--{}", &found[2]), found.get(3).is_some())
+    });
+    assert_eq!(unique(page.collect()), help);
+    // A setting for each that is not about the program itself.
+    let settings = section_of(SYNC, "CONFIGURATION FILE");
+    let settings = settings.lines().filter_map(|line| line.strip_prefix(".Ev ")?.split(' ').next());
+    let names = help.iter().map(|(_, long, _)| long[2..].to_uppercase().replace('-', "_"));
+    let mut expected = set(names.filter(|name| name != "HELP" && name != "CONFIG"));
+    expected.extend(set(["SRC", "DEST"]));
+    assert_eq!(set(settings), expected);
 }

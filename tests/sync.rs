@@ -1,0 +1,1194 @@
+//! `inotify-rsync`, run against rsync for real: a local directory and a daemon with a password, with this
+//! inotifywait and with the original; and the script of a widely read tutorial with this inotifywait. Whatever was
+//! done, at the end rsync finds nothing to do between source and destination.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Ended, Running, bounded, command, fast_tempdir, is_root, need, need_root, run, skip};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sync/inotify-rsync");
+const REFERENCE: &str = "/usr/bin/inotifywait";
+/// Thousands of files on a busy machine take a while.
+const LONG: Duration = Duration::from_secs(90);
+const GLANCE: Duration = Duration::from_millis(60);
+
+/// A source, a destination and what a test puts beside them.
+struct Place {
+    dir: TempDir,
+    /// The inotifywait in use.
+    tool: &'static str,
+}
+
+impl Place {
+    fn new(tool: &'static str) -> Option<Place> {
+        if !need("rsync") || !need("bash") || !need(tool) {
+            return None;
+        }
+        let place = Place { dir: fast_tempdir(), tool };
+        fs::create_dir(place.at("src")).unwrap();
+        // An rsync that counts: a line each time.
+        fs::create_dir(place.at("bin")).unwrap();
+        put_script(
+            &place.at("bin/rsync"),
+            &format!(
+                "echo \"$@\" | tr '\\n' ' ' >>'{0}/runs'; echo >>'{0}/runs'\nPATH=${{PATH#*:}} exec rsync \"$@\"",
+                place.dir.path().display()
+            ),
+        );
+        Some(place)
+    }
+
+    fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.dir.path().join(Path::new(&name))
+    }
+
+    fn write(&self, name: impl AsRef<OsStr>, text: impl AsRef<[u8]>) {
+        let path = self.at("src").join(Path::new(&name));
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// What a shell does in the source.
+    fn shell(&self, script: &str) {
+        let (output, text) = run(bounded("sh").args(["-ec", script]).current_dir(self.at("src")));
+        assert!(output.status.success(), "{text}");
+    }
+
+    /// A program, to be started beside the source.
+    fn program<A: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut program = command(self.dir.path(), program, arguments);
+        let path = format!("{}:{}", self.at("bin").display(), std::env::var("PATH").unwrap());
+        program.env("INOTIFYWAIT", self.tool).env("PATH", path).env("TZ", "UTC");
+        program
+    }
+
+    /// The script.
+    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        self.program(SCRIPT, arguments)
+    }
+
+    /// The same with short pauses, from src to `dest`.
+    fn quick(&self, options: &[&str], dest: &str) -> Command {
+        let mut all = vec!["-v", "--settle", "0.2", "--max-delay", "2"];
+        all.extend(options);
+        all.extend(["src", dest]);
+        self.command(all)
+    }
+
+    /// Starts it and waits until all is there for the first time.
+    #[track_caller]
+    fn start(&self, options: &[&str], to: &Dest) -> Sync<'_> {
+        let mut sync = Sync::new(self, self.quick(&[options, &to.options()].concat(), &to.dest));
+        sync.until("a first comparison", |run| said(run, "comparing everything"));
+        sync.identical(to);
+        sync
+    }
+
+    /// How often rsync was run.
+    fn runs(&self) -> usize {
+        fs::read_to_string(self.at("runs")).unwrap_or_default().lines().count()
+    }
+}
+
+/// A destination.
+struct Dest {
+    dest: String,
+    password: Option<String>,
+    port: Option<String>,
+    /// A process that sees it, where others do not.
+    seen_by: Option<Pid>,
+}
+
+impl Dest {
+    fn local(dest: &str) -> Dest {
+        Dest { dest: dest.to_owned(), password: None, port: None, seen_by: None }
+    }
+
+    /// For the script.
+    fn options(&self) -> Vec<&str> {
+        let password = self.password.iter().flat_map(|file| ["--password-file", file]);
+        password.chain(self.port.iter().flat_map(|port| ["--rsync-opt", port])).collect()
+    }
+
+    /// What rsync would still have to do.
+    fn differences(&self, place: &Place, more: &[&str]) -> String {
+        let mut rsync = bounded(if self.seen_by.is_some() { "nsenter" } else { "rsync" });
+        let place_and = |pid| {
+            [
+                format!("-t{pid}"),
+                "-m".to_owned(),
+                format!("--wd={}", place.dir.path().display()),
+                "rsync".to_owned(),
+            ]
+        };
+        rsync.args(self.seen_by.into_iter().flat_map(place_and)).current_dir(place.dir.path());
+        rsync.args(["-a", "-n", "-i", "-c", "--delete"]).args(more);
+        rsync.args(self.password.iter().map(|file| format!("--password-file={file}"))).args(&self.port);
+        let (_, text) = run(rsync.args(["src/", &self.dest]));
+        let (_, found) = text.split_once("\n--- stdout\n").unwrap();
+        if found == "\n--- stderr\n" { String::new() } else { text }
+    }
+}
+
+/// Whether a line of the log, or of what went wrong, has these words.
+fn said(run: &Running, words: &str) -> bool {
+    [run.stdout.lines(), run.stderr.lines()].concat().iter().any(|line| line.contains(words))
+}
+
+/// The script while it runs.
+struct Sync<'a> {
+    place: &'a Place,
+    run: Running,
+}
+
+impl<'a> Sync<'a> {
+    fn new(place: &'a Place, command: Command) -> Sync<'a> {
+        Sync { place, run: Running::start(command) }
+    }
+
+    /// Waits, for long, until something holds. The script does not end before.
+    #[track_caller]
+    fn until(&mut self, what: &str, mut holds: impl FnMut(&Running) -> bool) {
+        let start = Instant::now();
+        loop {
+            let over = self.run.has_ended();
+            if holds(&self.run) {
+                return;
+            }
+            if over || start.elapsed() > LONG {
+                self.run.fail(&format!("no {what}"));
+            }
+            thread::sleep(GLANCE);
+        }
+    }
+
+    #[track_caller]
+    fn until_said(&mut self, words: &str) {
+        self.until(&format!("word of {words:?}"), |run| said(run, words));
+    }
+
+    /// Waits until rsync finds no difference.
+    #[track_caller]
+    fn identical(&mut self, to: &Dest) {
+        self.identical_with(to, &[]);
+    }
+
+    #[track_caller]
+    fn identical_with(&mut self, to: &Dest, more: &[&str]) {
+        let (start, place) = (Instant::now(), self.place);
+        loop {
+            let found = to.differences(place, more);
+            if found.is_empty() {
+                return;
+            }
+            if self.run.has_ended() || start.elapsed() > LONG {
+                self.run.fail(&format!("not the same:\n{}", found.chars().take(3000).collect::<String>()));
+            }
+            thread::sleep(GLANCE);
+        }
+    }
+
+    /// The pid of the inotifywait that it has started.
+    #[track_caller]
+    fn watcher(&mut self) -> Pid {
+        let mut found = None;
+        let script = self.run.pid();
+        self.until("inotifywait", |_| {
+            found = children(script).into_iter().find(|(_, words)| words.contains("--no-newline"));
+            found.is_some()
+        });
+        found.unwrap().0
+    }
+
+    /// Ends it by SIGTERM. Nothing of it is left.
+    #[track_caller]
+    fn stop(self) -> Ended {
+        let place = self.place;
+        let end = self.run.stop();
+        end.check("no child left", family(place).is_empty());
+        end
+    }
+}
+
+/// Processes with their parents and their arguments.
+fn processes() -> Vec<(Pid, Pid, String)> {
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        Some((Pid::from_raw(pid), Pid::from_raw(parent), String::from_utf8_lossy(&words).replace('\0', " ")))
+    })
+    .collect()
+}
+
+fn children(of: Pid) -> Vec<(Pid, String)> {
+    let children = processes().into_iter().filter(|(_, parent, _)| *parent == of);
+    children.map(|(pid, _, words)| (pid, words)).collect()
+}
+
+/// What runs with the place's name among its arguments, the daemon aside.
+fn family(place: &Place) -> Vec<String> {
+    let name = place.dir.path().display().to_string();
+    let all = processes().into_iter().map(|(_, _, words)| words);
+    all.filter(|words| words.contains(&name) && !words.contains("--daemon")).collect()
+}
+
+/// An rsync daemon as the tutorial sets it up: a module `backup` that can be written to, with a user and a
+/// password. It ends with this.
+struct Daemon {
+    dir: PathBuf,
+    port: u16,
+    run: Option<Running>,
+}
+
+impl Daemon {
+    fn new(place: &Place) -> Daemon {
+        let dir = place.dir.path().to_path_buf();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::create_dir(dir.join("backup")).unwrap();
+        let root = if is_root() { "uid = root\ngid = root\n" } else { "" };
+        let at = dir.display();
+        fs::write(
+            dir.join("rsyncd.conf"),
+            format!(
+                "{root}use chroot = no\nmax connections = 0\nignore errors\nexclude = lost+found/\n\
+                 log file = {at}/rsyncd.log\npid file = {at}/rsyncd.pid\nlock file = {at}/rsyncd.lock\n\
+                 reverse lookup = no\naddress = 127.0.0.1\n\n\
+                 [backup]\npath = {at}/backup/\ncomment = backup dir\nread only = no\nauth users = tom\n\
+                 secrets file = {at}/secrets\n\n\
+                 [busy]\npath = {at}/backup/\nread only = no\nmax connections = -1\n"
+            ),
+        )
+        .unwrap();
+        put_secret(&dir.join("secrets"), "tom:redhat\n");
+        put_secret(&dir.join("password"), "redhat\n");
+        let mut daemon = Daemon { dir, port, run: None };
+        daemon.start();
+        daemon
+    }
+
+    fn start(&mut self) {
+        let config = format!("--config={}/rsyncd.conf", self.dir.display());
+        let port = format!("--port={}", self.port);
+        let mut run =
+            Running::start(command(&self.dir, "rsync", ["--daemon", "--no-detach", &config, &port]));
+        run.wait("a connection", |_| TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        self.run = Some(run);
+    }
+
+    /// Kills it with all that it does.
+    fn kill(&mut self) {
+        self.run = None;
+        let _ = fs::remove_file(self.dir.join("rsyncd.pid"));
+        for (pid, _, words) in processes() {
+            if words.contains(&self.dir.display().to_string()) && words.contains("--daemon") {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+    }
+
+    fn password(&self) -> Option<String> {
+        Some(self.dir.join("password").to_str().unwrap().to_owned())
+    }
+
+    fn url(&self) -> Dest {
+        let dest = format!("rsync://tom@127.0.0.1:{}/backup", self.port);
+        Dest { dest, password: self.password(), port: None, seen_by: None }
+    }
+
+    fn module(&self) -> Dest {
+        let port = Some(format!("--port={}", self.port));
+        Dest { dest: "tom@127.0.0.1::backup".to_owned(), password: self.password(), port, seen_by: None }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn put_script(path: &Path, lines: &str) {
+    // By another process: what is open for writing here may be inherited by another test's child, and then it
+    // cannot be run (ETXTBSY).
+    let script = "printf '#!/bin/sh\\n%s\\n' \"$2\" >\"$1\" && chmod 755 \"$1\"";
+    let (output, text) = run(bounded("sh").args(["-c", script, "sh"]).arg(path).arg(lines));
+    assert!(output.status.success(), "{text}");
+}
+
+fn put_secret(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// What a user's day brings: names that quote badly, changes of every kind, directories on the move.
+fn a_day(place: &Place, sync: &mut Sync, to: &Dest) {
+    let names: [&[u8]; 12] = [
+        b"two words",
+        b" space at both ends ",
+        b"new\nline",
+        b"-rf",
+        b"--delete",
+        b"*",
+        b"[a-z]?",
+        b"back\\slash",
+        b"#comment",
+        b";comment",
+        b"\xff\xfe not UTF-8",
+        b"'\"$(date)`date`",
+    ];
+    for name in names {
+        place.write(OsStr::from_bytes(name), "text");
+        let dir = [name, b" d"].concat();
+        fs::create_dir(place.at("src").join(OsStr::from_bytes(&dir))).unwrap();
+        place.write(OsStr::from_bytes(&[&dir[..], b"/", name].concat()), "text");
+    }
+    place.shell("mkdir -p a/b/c/d; echo 1 >a/b/c/d/f; ln -s nowhere link; mkfifo fifo; echo 1 >a/x; mkdir e");
+    sync.identical(to);
+
+    // Renamed, moved in with its contents, moved out, moved over, deleted, replaced by its opposite.
+    fs::create_dir_all(place.at("outside/in/deep")).unwrap();
+    fs::write(place.at("outside/in/deep/file"), "1").unwrap();
+    place.shell(
+        "mv a/b a/z; mv ../outside/in .; mv 'two words d' ../outside; rm -r -- '* d'; rm -- '*' -rf;
+         mv -- '#comment' ';comment'; chmod 700 a; touch -d 2001-01-01 a/x; rm -r e; echo e >e; rm link; mkdir link;
+         echo 2 >link/f; echo 2 >>a/z/c/d/f; touch -d 2002-02-02 .",
+    );
+    sync.identical(to);
+    place.shell(
+        "mv in out; mv out/deep a; echo 3 >a/deep/new; rmdir out; mv a/z/c b; rm -r a; mkdir a; echo 4 >a/x",
+    );
+    sync.identical(to);
+
+    // Without an event more: nothing is still to come.
+    let end = place.runs();
+    place.write("last", "text");
+    sync.identical(to);
+    assert!(place.runs() - end <= 2, "{} runs for a file", place.runs() - end);
+}
+
+fn the_day(tool: &'static str, to: impl Fn(&Daemon) -> Dest) {
+    let Some(place) = Place::new(tool) else { return };
+    let daemon = Daemon::new(&place);
+    let to = to(&daemon);
+    place.shell("echo before >before; mkdir -p old/dir; echo 1 >old/dir/file");
+    let mut sync = place.start(&[], &to);
+    a_day(&place, &mut sync, &to);
+    let end = sync.stop();
+    end.code(0);
+    end.check("no complaint", end.stderr.is_empty());
+    let line = end.lines().into_iter().find(|line| line.contains("file src/last ")).unwrap_or_default();
+    let (time, rest) = line.split_at(line.find(", ").unwrap_or_default());
+    end.check("a line of the log", rest == ", file src/last was backed up via rsync");
+    let shape = time.replace(|digit: char| digit.is_ascii_digit(), "0");
+    end.check("its time", shape == "At 00:00:00 on 0000-00-00");
+}
+
+/// Makes a test of a function for each inotifywait.
+macro_rules! both {
+    ($($name:ident: $test:expr;)*) => {$(
+        mod $name {
+            use super::*;
+            #[test]
+            fn ours() {
+                ($test)(common::binary("inotifywait"));
+            }
+            #[test]
+            fn reference() {
+                ($test)(REFERENCE);
+            }
+        }
+    )*};
+}
+
+both! {
+    to_a_directory: |tool| the_day(tool, |_| Dest::local("dest"));
+    to_a_module: |tool| the_day(tool, Daemon::module);
+    to_a_url: |tool| the_day(tool, Daemon::url);
+    a_storm: storm;
+    an_overflow: overflow;
+    a_daemon_that_dies: daemon_that_dies;
+    a_full_disk: full_disk;
+    killed_and_started_again: killed;
+    a_watcher_that_dies: watcher_that_dies;
+    told_to_end: told_to_end;
+    left_out: left_out;
+    nothing_to_watch_any_more: nothing_to_watch;
+    the_limit: the_limit;
+}
+
+fn storm(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let make = "mkdir tree; cd tree; for d in $(seq 50); do mkdir -p $d/sub; (cd $d/sub; seq 100 | xargs touch); done;
+                cd ..; tar cf tree.tar tree; rm -r tree";
+    let (output, text) = run(bounded("sh").args(["-ec", make]).current_dir(place.dir.path()));
+    assert!(output.status.success(), "{text}");
+    let to = Dest::local("dest");
+    let mut sync = place.start(&[], &to);
+    let before = place.runs();
+    place.shell("tar xf ../tree.tar");
+    sync.identical(&to);
+    assert!(place.at("dest/tree/50/sub/100").exists());
+    sync.stop().code(0);
+    // As many as there were pauses; the original script would have run it more than 10,000 times.
+    let runs = place.runs() - before;
+    assert!((1..=12).contains(&runs), "{runs} runs");
+}
+
+fn overflow(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&[], &to);
+    let watcher = sync.watcher();
+    kill(watcher, Signal::SIGSTOP).unwrap();
+    let longest: usize =
+        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    // Two in turn: what is alike and stands together becomes one event.
+    for number in 0..=longest / 2 {
+        for name in ["one", "two"] {
+            let path = place.at("src").join(name);
+            fs::set_permissions(
+                fs::File::create(&path).map(|_| &path).unwrap(),
+                PermissionsExt::from_mode(0o600),
+            )
+            .unwrap();
+        }
+        if number == longest / 4 {
+            place.shell("echo; mkdir -p late/r; echo 1 >late/r/file");
+        }
+    }
+    place.shell("mkdir lost; echo 1 >lost/file");
+    kill(watcher, Signal::SIGCONT).unwrap();
+    sync.until_said("events were lost");
+    sync.identical(&to);
+    // A directory whose creation nobody told is watched by now.
+    sync.until("watches anew", |run| {
+        run.stdout.lines().iter().filter(|line| line.contains("comparing everything")).count() > 1
+    });
+    place.shell("echo 2 >lost/file; echo 2 >late/r/file");
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+fn daemon_that_dies(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let mut daemon = Daemon::new(&place);
+    let to = daemon.url();
+    let mut sync = place.start(&["--rsync-opt", "--bwlimit=4000"], &to);
+    // In mid-work: a part of the file is there.
+    place.write("big", vec![b'x'; 12 << 20]);
+    let backup = place.at("backup");
+    let partly = || {
+        let entries = fs::read_dir(&backup).unwrap().flatten();
+        entries.into_iter().any(|entry| entry.file_name().as_bytes().starts_with(b".big."))
+    };
+    sync.until("a file on its way", |_| partly());
+    daemon.kill();
+    sync.until_said("rsync ended with status");
+    place.shell("mkdir meanwhile; echo 1 >meanwhile/file; rm big");
+    // Refused at first, then after pauses that grow.
+    sync.until_said("again in 2 s");
+    daemon.start();
+    sync.identical(&to);
+    assert!(!place.at("backup/big").exists() && place.at("backup/meanwhile/file").exists());
+    // The pause is short again.
+    daemon.kill();
+    place.write("later", "1");
+    let short =
+        |run: &Running| run.stderr.lines().iter().filter(|line| line.contains("paths again in 1 s")).count();
+    let before = short(&sync.run);
+    sync.until("a first pause", |run| short(run) > before);
+    daemon.start();
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+/// The place of a file system that is gone is an empty directory, which must not be copied.
+#[test]
+fn an_unmounted_source() {
+    let Some(place) = place().filter(|_| need_root() && need("nsenter")) else { return };
+    let Some(outer) = in_name_space(&place, "mount -t tmpfs none src; mkdir src/d; echo 1 >src/d/file")
+    else {
+        return;
+    };
+    let mut sync = Sync::new(&place, outer);
+    sync.until("a file", |_| place.at("dest/d/file").exists());
+    let pid = sync.run.pid().to_string();
+    let (output, text) = run(bounded("nsenter").args(["-t", &pid, "-m", "umount"]).arg(place.at("src")));
+    assert!(output.status.success(), "{text}");
+    let end = sync.run.finish();
+    end.code(2);
+    end.check("a word", String::from_utf8_lossy(&end.stderr).contains("there is another file system now"));
+    assert!(place.at("dest/d/file").exists());
+}
+
+/// The script with short pauses, after commands that nobody else sees the mounts of.
+fn in_name_space(place: &Place, script: &str) -> Option<Command> {
+    let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        skip("no tmpfs can be mounted");
+        return None;
+    }
+    let inner = place.quick(&[], "dest");
+    let script = format!("{script}; exec \"$@\"");
+    let mut outer = command(place.dir.path(), "unshare", ["-m", "sh", "-ec", &script, "sh"]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Some(outer)
+}
+
+/// Needs a disk of its own, in a name space where nobody else sees it.
+fn full_disk(tool: &'static str) {
+    let Some(place) = Place::new(tool).filter(|_| need_root() && need("nsenter")) else { return };
+    fs::create_dir(place.at("dest")).unwrap();
+    let Some(outer) = in_name_space(&place, "mount -t tmpfs -o size=2m none dest") else { return };
+    place.write("small", "1");
+    let mut sync = Sync::new(&place, outer);
+    sync.until("a first file", |run| said(run, "file src/small was"));
+    // The disk, from outside.
+    let seen = format!("/proc/{}/root{}/dest", sync.run.pid(), place.dir.path().display());
+    let to = Dest { seen_by: Some(sync.run.pid()), ..Dest::local("dest") };
+    sync.identical(&to);
+    place.write("much", vec![b'x'; 3 << 20]);
+    sync.until("a full disk", |run| said(run, "rsync ended with status 11; 1 paths again"));
+    place.write("more", "2");
+    place.shell("rm much; mkdir d; echo 3 >d/file");
+    sync.identical(&to);
+    assert!(Path::new(&seen).join("d/file").exists());
+    sync.stop().code(0);
+}
+
+fn killed(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let to = Dest::local("dest");
+    let lock = ["--lock", "lock"];
+    place.shell("mkdir d; echo 1 >d/old; echo 1 >gone");
+    let sync = place.start(&lock, &to);
+    // In the middle of something.
+    place.shell("mkdir many; cd many; seq 1000 | xargs touch");
+    sync.run.signal(Signal::SIGKILL);
+    // Nothing happens that would tell the original that nobody reads it.
+    let start = Instant::now();
+    while need("setpriv") && family(&place).iter().any(|words| words.contains("--no-newline")) {
+        assert!(start.elapsed() < common::BOUND, "left: {:?}", family(&place));
+        thread::sleep(GLANCE);
+    }
+    drop(sync);
+    place.shell("rm gone; mv d e; echo 2 >e/new; rm -r many");
+    let mut sync = place.start(&lock, &to);
+    place.write("e/new", "3");
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+fn watcher_that_dies(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&[], &to);
+    let first = sync.watcher();
+    kill(first, Signal::SIGKILL).unwrap();
+    sync.until_said("inotifywait ended with status 137; it is started again in 1 s");
+    place.shell("mkdir unseen; echo 1 >unseen/file");
+    sync.identical(&to);
+    assert_ne!(sync.watcher(), first);
+    place.write("unseen/file", "2");
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+fn told_to_end(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let to = Dest::local("dest");
+    // Nothing would be sent for a minute.
+    let mut sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
+    place.shell("mkdir d; echo 1 >d/file; echo 2 >last");
+    let end = sync.stop();
+    end.code(0);
+    end.check("nothing unsent", to.differences(&place, &[]).is_empty());
+    // With nowhere to send it to, it says so.
+    fs::remove_dir_all(place.at("dest")).unwrap();
+    fs::remove_dir_all(place.at("src/d")).unwrap();
+    sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
+    put_script(&place.at("bin/rsync"), "exit 10");
+    place.write("unsent", "1");
+    let end = sync.stop();
+    end.code(1);
+    let told = String::from_utf8_lossy(&end.stderr).contains("ended before everything was sent");
+    end.check("a word", told);
+}
+
+fn left_out(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let to = Dest::local("dest");
+    place.shell(
+        "mkdir -p cache/x/y sub/cache/z sub/tmp keep/tmp; echo 1 >sub/cache/z/f; echo 1 >a.o; echo 1 >a.c",
+    );
+    fs::write(place.at("patterns"), "# comment\n; comment\n\n- *.o\n+ /keep/tmp/\ntmp/\n").unwrap();
+    let options = ["--exclude", "cache/", "--exclude-from", "patterns"];
+    let rsync = ["--exclude=cache/", "--exclude-from=patterns"];
+    let mut sync = Sync::new(&place, place.quick(&options, "dest"));
+    sync.identical_with(&to, &rsync);
+    assert!(place.at("dest/a.c").exists() && place.at("dest/keep/tmp").exists());
+    // What is there is not deleted, for it is not looked at.
+    fs::create_dir_all(place.at("dest/cache")).unwrap();
+    fs::write(place.at("dest/mine.o"), "1").unwrap();
+    place.shell(
+        "echo 2 >cache/x/f; echo 2 >sub/tmp/f; echo 2 >b.o; echo 2 >keep/tmp/f; echo 2 >keep/tmp/f.o; rm -r cache a.o
+         mkdir cache new new/cache new/tmp; echo 3 >new/cache/f; echo 3 >new/tmp/f; echo 3 >new/f; echo 3 >last",
+    );
+    sync.until("the last file", |_| place.at("dest/last").exists() && place.at("dest/new/f").exists());
+    sync.identical_with(&to, &rsync);
+    let there = |name: &str| place.at("dest").join(name).exists();
+    assert!(there("cache") && there("mine.o") && there("keep/tmp/f"));
+    for name in
+        ["cache/x", "sub/tmp/f", "b.o", "keep/tmp/f.o", "new/cache", "new/tmp", "sub/cache", "sub/tmp"]
+    {
+        assert!(!there(name), "{name}");
+    }
+    // No watch is spent on it: of what stands before the first `+`.
+    let watcher = sync.watcher();
+    let watches = |pid: Pid| {
+        let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten();
+        entries
+            .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+            .map(|text| text.matches("inotify wd:").count())
+            .sum::<usize>()
+    };
+    if tool != REFERENCE {
+        // src sub sub/tmp keep keep/tmp new new/tmp
+        assert_eq!(watches(watcher), 7);
+    }
+    sync.stop().code(0);
+}
+
+fn nothing_to_watch(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let to = Dest::local("dest");
+    place.write("file", "1");
+    // Replaced: what is there now counts.
+    let mut sync = place.start(&[], &to);
+    place.shell("cd ..; mkdir other; echo 2 >other/new; mv src old; mv other src");
+    sync.until("the new one", |_| place.at("dest/new").exists());
+    place.write("newer", "3");
+    sync.identical(&to);
+    // Gone: nothing is deleted in the destination.
+    fs::rename(place.at("src"), place.at("elsewhere")).unwrap();
+    let end = sync.run.finish();
+    end.code(1);
+    let message = format!("inotify-rsync: {}/src is gone\n", place.dir.path().display());
+    end.check(&message, String::from_utf8_lossy(&end.stderr).ends_with(&message));
+    assert!(place.at("dest/newer").exists() && family(&place).is_empty());
+}
+
+fn the_limit(tool: &'static str) {
+    let Some(place) = Place::new(tool) else { return };
+    let limited = |number: &str| {
+        let inner = place.quick(&[], "dest");
+        let script = "echo $1 >/proc/sys/user/max_inotify_watches; shift; exec \"$@\"";
+        let mut outer = command(place.dir.path(), "unshare", ["-Ur", "sh", "-ec", script, "sh", number]);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        outer
+    };
+    let mut probe = Command::new("unshare");
+    probe.args(["-Ur", "sh", "-c", "echo 9 >/proc/sys/user/max_inotify_watches"]);
+    if !probe.output().is_ok_and(|output| output.status.success()) {
+        skip("user namespaces are not permitted");
+        return;
+    }
+    place.shell("mkdir a b");
+    let end = Running::start(limited("2")).finish();
+    end.code(1);
+    let said_it = |end: &Ended, words: &str| {
+        end.check(words, String::from_utf8_lossy(&end.stderr).contains(words));
+    };
+    said_it(&end, "upper limit on inotify watches reached!");
+    said_it(&end, "inotify-rsync: inotifywait cannot watch src\n");
+    // Later on.
+    let mut sync = Sync::new(&place, limited("3"));
+    sync.until("a first comparison", |_| place.at("dest/b").exists());
+    place.shell("mkdir c");
+    let end = sync.run.finish();
+    end.code(1);
+    said_it(&end, "Couldn't watch new directory");
+    assert!(family(&place).is_empty());
+}
+
+/// With ours: nothing here depends on which one it is.
+fn place() -> Option<Place> {
+    Place::new(common::binary("inotifywait"))
+}
+
+#[test]
+fn refusals_that_pass_and_refusals_that_stay() {
+    let Some(place) = place() else { return };
+    let daemon = Daemon::new(&place);
+    let to = daemon.url();
+    place.write("file", "1");
+    put_secret(&place.at("wrong"), "wrong\n");
+    let ends = |options: &[&str], dest: &str, words: &str| {
+        let end = Running::start(place.quick(options, dest)).finish();
+        end.code(2);
+        end.check(words, String::from_utf8_lossy(&end.stderr).contains(words));
+        end.check("no child left", family(&place).is_empty());
+    };
+    ends(&["--password-file", "wrong"], &to.dest, "@ERROR: auth failed on module backup");
+    ends(
+        &["--password-file", "password"],
+        &to.dest.replace("/backup", "/other"),
+        "@ERROR: Unknown module 'other'",
+    );
+    ends(&["--rsync-opt", "--no-such-option"], "dest", "unknown option");
+    assert_eq!(place.runs(), 3, "each of them once");
+    // Later it may be different.
+    let mut sync =
+        Sync::new(&place, place.quick(&[], &to.dest.replace("tom@", "").replace("/backup", "/busy")));
+    sync.until_said("@ERROR: max connections");
+    sync.until_said("everything again in 2 s");
+    let end = sync.run.stop();
+    end.code(1);
+}
+
+#[test]
+fn what_a_password_file_has_to_be() {
+    let Some(place) = place() else { return };
+    let refused = |file: &str, dest: &str, words: &str| {
+        let end = Running::start(place.quick(&["--password-file", file], dest)).finish();
+        end.code(2);
+        end.check(words, String::from_utf8_lossy(&end.stderr).contains(words));
+    };
+    put_secret(&place.at("password"), "redhat\n");
+    for mode in [0o640, 0o604, 0o620] {
+        fs::set_permissions(place.at("password"), PermissionsExt::from_mode(mode)).unwrap();
+        refused("password", "rsync://127.0.0.1/x", "others can read it; chmod 600 helps");
+    }
+    fs::set_permissions(place.at("password"), PermissionsExt::from_mode(0o600)).unwrap();
+    refused("nothing", "rsync://127.0.0.1/x", "nothing: no such file");
+    for dest in ["dest", "./a::b", "host:path", "[::1]:path", "user@host:a::b"] {
+        refused("password", dest, "is for an rsync daemon");
+    }
+    assert_eq!(place.runs(), 0);
+}
+
+#[test]
+fn one_at_a_time_for_a_lock() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--lock", "lock"], &to);
+    let end = Running::start(place.quick(&["--lock", "lock"], "dest")).finish();
+    end.code(1).said("inotify-rsync: another one has locked lock\n");
+    place.write("file", "1");
+    sync.identical(&to);
+    sync.stop().code(0);
+    Running::start(place.quick(&["--lock", "lock", "--once"], "dest")).finish().code(0);
+}
+
+#[test]
+fn signals_for_the_log_and_for_a_comparison() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    let mut sync = Sync::new(&place, place.quick(&["--log", "log"], "dest"));
+    place.write("one", "1");
+    sync.identical(&to);
+    let log =
+        |name: &str, words: &str| fs::read_to_string(place.at(name)).unwrap_or_default().contains(words);
+    sync.until("a line", |_| log("log", "file src/one was backed up via rsync\n"));
+    fs::rename(place.at("log"), place.at("log.1")).unwrap();
+    sync.run.signal(Signal::SIGHUP);
+    place.write("two", "2");
+    sync.until("a line in a new log", |_| log("log", "file src/two was backed up via rsync\n"));
+    assert!(!log("log.1", "src/two"));
+    // What inotify does not tell.
+    fs::remove_file(place.at("dest/two")).unwrap();
+    fs::write(place.at("dest/three"), "3").unwrap();
+    sync.run.signal(Signal::SIGUSR1);
+    sync.identical(&to);
+    // Errors are there, too.
+    put_script(&place.at("bin/rsync"), "echo 'rsync: it broke' >&2; exit 12");
+    place.write("four", "4");
+    sync.until("an error", |_| log("log", "error: rsync ended with status 12; 1 paths again in 1 s\n"));
+    assert!(log("log", "error: rsync: it broke\n"));
+    let end = sync.run.stop();
+    end.code(1).printed("");
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let Some(place) = place() else { return };
+    // An rsync that takes its time.
+    put_script(&place.at("bin/rsync"), "exec sleep 600");
+    let mut sync = Sync::new(&place, place.quick(&[], "dest"));
+    let script = sync.run.pid();
+    let sleeps = || children(script).iter().any(|(_, words)| words.starts_with("sleep "));
+    sync.until("an rsync", |_| sleeps());
+    sync.run.signal(Signal::SIGTERM);
+    let watches = || children(script).iter().any(|(_, words)| words.contains("--no-newline"));
+    sync.until("the end of inotifywait", |_| !watches());
+    assert!(sleeps());
+    sync.run.signal(Signal::SIGTERM);
+    let end = sync.run.finish();
+    end.code(1);
+    end.check("a word", String::from_utf8_lossy(&end.stderr).contains("ended in the middle of sending"));
+    assert!(children(script).is_empty());
+}
+
+#[test]
+fn changes_while_rsync_runs_are_sent_after_it() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    // The first two wait until they may go on: the comparison, and a list.
+    put_script(
+        &place.at("bin/rsync"),
+        "while [ ! -e ../go ] && [ ! -e go ]; do sleep 0.02; done; PATH=${PATH#*:} exec rsync \"$@\"",
+    );
+    let mut sync = Sync::new(&place, place.quick(&[], "dest"));
+    sync.until_said("comparing everything");
+    // More than a pipe and its readers hold, were it not read.
+    place.shell("for n in $(seq 3000); do echo 1 >f$n; done; rm f1; mkdir d; echo 1 >d/f");
+    fs::write(place.at("go"), "").unwrap();
+    sync.identical(&to);
+    let end = sync.stop();
+    end.code(0);
+    let compared = end.lines().iter().filter(|line| line.contains("comparing everything")).count();
+    end.check("one comparison", compared == 1);
+}
+
+#[test]
+fn settings_from_a_file_are_data() {
+    let Some(place) = place() else { return };
+    let source = place.at("a source");
+    fs::rename(place.at("src"), &source).unwrap();
+    fs::write(source.join("file"), "1").unwrap();
+    fs::write(source.join("a b.o"), "1").unwrap();
+    fs::write(
+        place.at("conf"),
+        format!(
+            "# a comment\n\n SRC = \"{}/\"\nDEST={}/$(touch evil)\nEXCLUDE=a b.o\nexclude=*.tmp\nONCE=yes\n\
+             max-batch=5\nRSYNC_OPT=--chmod=F640\nLOG='{}'\nDRY_RUN=no\r\n",
+            source.display(),
+            place.dir.path().display(),
+            place.at("the log").display()
+        ),
+    )
+    .unwrap();
+    Running::start(place.command(["-c", "conf"])).finish().code(0).printed("").said("");
+    let dest = place.at("$(touch evil)");
+    assert_eq!(fs::metadata(dest.join("file")).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(!dest.join("a b.o").exists() && !place.at("evil").exists());
+    assert!(
+        fs::read_to_string(place.at("the log")).unwrap().contains("/a source/file was backed up via rsync\n")
+    );
+    // Operands of the command line come first.
+    Running::start(place.command(["--config=conf", "a source", "there"])).finish().code(0);
+    assert!(place.at("there/file").exists());
+    for (line, words) in [
+        ("SRC", "conf:1: no NAME=VALUE"),
+        ("COLOUR=red", "conf:1: COLOUR: unknown setting"),
+        ("SETTLE=soon", "conf:1: SETTLE: 'soon' is no number of seconds"),
+        ("ONCE=perhaps", "conf:1: ONCE: 'perhaps' is neither yes nor no"),
+        ("CONFIG=conf", "conf:1: CONFIG: unknown setting"),
+    ] {
+        fs::write(place.at("conf"), line).unwrap();
+        let end = Running::start(place.command(["-c", "conf", "a source", "there"])).finish();
+        end.code(2);
+        end.check(words, String::from_utf8_lossy(&end.stderr).contains(words));
+    }
+}
+
+#[test]
+fn command_lines_that_are_wrong() {
+    let Some(place) = place() else { return };
+    let wrong = |arguments: &[&str], words: &str| {
+        let end = Running::start(place.command(arguments)).finish();
+        end.code(2).printed("");
+        end.check(words, String::from_utf8_lossy(&end.stderr).contains(words));
+    };
+    wrong(&[], "SRC and DEST are needed");
+    wrong(&["src"], "SRC and DEST are needed");
+    wrong(&["src", ""], "SRC and DEST are needed");
+    wrong(&["a", "b", "c"], "more than SRC and DEST: c");
+    wrong(&["--bogus", "src", "dest"], "unknown option --bogus");
+    wrong(&["src", "dest", "--settle"], "--settle takes a value");
+    wrong(&["--settle", "-1", "src", "dest"], "'-1' is no number of seconds");
+    wrong(&["--max-batch=0", "src", "dest"], "'0' is no number of paths");
+    wrong(&["--exclude-from", "nothing", "src", "dest"], "nothing: cannot be read");
+    wrong(&["-c", "nothing"], "nothing: cannot be read");
+    wrong(&["src", "src/dest"], "src/dest is in src");
+    wrong(&["src", "src"], "src is in src");
+    wrong(&["src", "."], "src is in ., and would be deleted there");
+    wrong(&["--log", "src/log", "src", "dest"], "is in src");
+    let end = Running::start(place.command(["nothing", "dest"])).finish();
+    end.code(1).said("inotify-rsync: nothing: no such directory\n");
+    let mut command = place.command(["src", "dest"]);
+    command.env("INOTIFYWAIT", "/nothing");
+    Running::start(command).finish().code(2).said("inotify-rsync: /nothing: not found\n");
+    assert_eq!(place.runs(), 0);
+    assert!(!place.at("dest").exists());
+}
+
+#[test]
+fn sources_with_odd_names() {
+    let Some(place) = place() else { return };
+    for name in ["with space", "new\nline", "-v", "co:lon", "r[e]g(e)x*.+?^$|\\{}", "link", "slash///"] {
+        let source = place.at(name);
+        if name == "link" {
+            fs::create_dir_all(place.at("target/sub")).unwrap();
+            symlink("target", &source).unwrap();
+        } else {
+            fs::create_dir_all(source.join("sub")).unwrap();
+        }
+        fs::write(source.join("file"), "1").unwrap();
+        let mut sync = Sync::new(
+            &place,
+            place.command(["--settle=0.1", "--exclude=out", "--exclude=+ x", "--", name, "dest"]),
+        );
+        sync.until("a first file", |_| place.at("dest/file").exists());
+        // rsync would take what is listed below a directory that is left out.
+        fs::create_dir(source.join("sub/out")).unwrap();
+        fs::write(source.join("sub/out/file"), "1").unwrap();
+        fs::write(source.join("sub/new"), "1").unwrap();
+        sync.until("a new file", |_| place.at("dest/sub/new").exists());
+        assert!(!place.at("dest/sub/out").exists());
+        fs::remove_file(source.join("file")).unwrap();
+        sync.until("its deletion", |_| !place.at("dest/file").exists());
+        let end = sync.stop();
+        end.code(0).said("");
+    }
+}
+
+#[test]
+fn once_dry_and_without_deletion() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    place.shell("mkdir d; echo 1 >d/file; echo 1 >other");
+    let end = Running::start(place.quick(&["--once", "--dry-run"], "dest")).finish();
+    end.code(0);
+    end.check(
+        "what would be",
+        String::from_utf8_lossy(&end.stdout).contains("file src/d/file would be backed up via rsync\n"),
+    );
+    assert!(!place.at("dest/other").exists());
+    Running::start(place.quick(&["--once"], "dest")).finish().code(0);
+    assert_eq!(to.differences(&place, &[]), "");
+    assert_eq!(place.runs(), 2);
+
+    let mut sync = place.start(&["--no-delete", "--full-every", "1"], &to);
+    place.shell("rm -r d; rm other; echo 2 >new");
+    sync.until("a new file", |_| place.at("dest/new").exists());
+    // From time to time everything is compared.
+    let compared =
+        |run: &Running| run.stdout.lines().iter().filter(|line| line.contains("comparing")).count();
+    let before = compared(&sync.run);
+    sync.until("two more comparisons", |run| compared(run) > before + 1);
+    assert!(place.at("dest/d/file").exists() && place.at("dest/other").exists());
+    sync.stop().code(0);
+
+    let mut dry = Sync::new(&place, place.quick(&["--dry-run"], "dest"));
+    dry.until_said("file src/d would be backed up");
+    place.write("newer", "3");
+    dry.until_said("file src/newer would be backed up");
+    assert!(!place.at("dest/newer").exists() && place.at("dest/d").exists());
+    dry.stop().code(0);
+    // It has failed, and does not try again.
+    put_script(&place.at("bin/rsync"), "exit 10");
+    Running::start(place.quick(&["--once"], "dest")).finish().code(1);
+}
+
+#[test]
+fn more_paths_than_a_batch_may_have() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--max-batch", "20"], &to);
+    place.shell("seq 10 | xargs touch");
+    sync.identical(&to);
+    place.shell("mkdir d; cd d; seq 300 | xargs touch");
+    sync.identical(&to);
+    let end = sync.stop();
+    end.code(0);
+    let counted = |words: &str| end.lines().iter().filter(|line| line.contains(words)).count();
+    end.check("a list, and comparisons", counted(", sending 1") > 0 && counted("comparing everything") > 1);
+}
+
+#[test]
+fn a_destination_that_was_emptied_is_filled_again() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    place.shell("mkdir d; echo 1 >d/file; echo 1 >other");
+    let mut sync = place.start(&[], &to);
+    fs::remove_dir_all(place.at("dest")).unwrap();
+    place.write("new", "1");
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+#[test]
+fn one_path_that_fails_does_not_hold_up_the_others() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&[], &to);
+    // As root nothing is unreadable: a list with this name in it fails in part.
+    put_script(
+        &place.at("bin/rsync"),
+        "PATH=${PATH#*:}; tr '\\0' '\\n' >list\nif grep -q bad list && [ ! -e good ]; then exit 23; fi
+         tr '\\n' '\\0' <list | rsync \"$@\"",
+    );
+    place.write("bad", "1");
+    sync.until_said("rsync ended with status 23; 1 paths again in 1 s");
+    sync.until_said("again in 4 s");
+    place.write("fine", "1");
+    sync.until("the other file", |_| place.at("dest/fine").exists());
+    assert!(!place.at("dest/bad").exists());
+    fs::write(place.at("good"), "").unwrap();
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+/// Each rule list against rsync's own verdict on a tree; whatever is left to inotifywait, rsync leaves out, too.
+const PATTERNS: &str = r#"
+. "$1"
+RANDOM=$2
+mkdir tree empty
+cd tree
+for a in a b ab a.c '[x]' a- ^ foo; do
+    mkdir -p "$a"
+    for b in a ab foo '[x]' ']' '\'; do
+        mkdir -p "$a/$b"
+        for c in a foo c.o; do : >"$a/$b/$c"; done
+    done
+    : >"$a/f.c"
+    : >"f$a"
+done
+prefix=$PWD/
+atoms=(a b ab foo '*' '**' '***' '?' / / '[ab]' '[!a]' '[^ab]' '[a-c]' '[]]' '[-a]' '[\]]' '[[:alpha:]]' '[^]'
+    '[]-]' '\a' '\*' .c . 'a*' '*.c' '\' '[x]' '[' '\[x\]' '[x^]')
+for ((n = 0; n < $3; n++)); do
+    rules=() rule_args=()
+    for ((k = RANDOM % 3; k >= 0; k--)); do
+        p=
+        case $((RANDOM % 6)) in 0) p='+ ' ;; 1) p='- ' ;; esac
+        ((RANDOM % 3)) || p+=/
+        for ((j = RANDOM % 4; j >= 0; j--)); do p+=${atoms[RANDOM % ${#atoms[@]}]}; done
+        rule "$p"
+    done
+    translate_rules
+    declare -A sent=()
+    while IFS= read -r name; do sent[$name]=1; done < <(
+        rsync -a -n -8 --out-format=%n "${rule_args[@]}" ./ ../empty/)
+    while IFS= read -r -d '' name; do
+        name=${name#./}
+        [[ $name != . ]] || continue
+        [[ ! -d $name ]] || name+=/
+        if excluded "./$name"; then verdict=''; else verdict=1; fi
+        [[ $verdict == "${sent[$name]:-}" && ! ( $unwatched && $verdict && $prefix$name =~ $unwatched ) ]] || {
+            printf '%s: <%s>\n' "$name" "${rules[@]}"
+            exit 1
+        }
+    done < <(find . -print0)
+done
+"#;
+
+#[test]
+fn patterns_are_understood_as_rsync_understands_them() {
+    let Some(place) = place() else { return };
+    let mut bash = bounded("bash");
+    bash.args(["-c", PATTERNS, "bash", SCRIPT, "4711", "30"]).current_dir(place.dir.path());
+    let (output, text) = run(&mut bash);
+    assert!(output.status.success() && output.stderr.is_empty(), "{text}");
+}
+
+/// The tutorial's script, with other addresses and paths.
+#[test]
+fn the_script_of_the_tutorial() {
+    let Some(place) = place() else { return };
+    let daemon = Daemon::new(&place);
+    let to = daemon.url();
+    let at = place.dir.path().display();
+    let script = format!(
+        r#"#!/bin/bash
+SRC='{at}/src/'
+
+DEST='{dest}'
+
+rpm -q rsync &> /dev/null || yum -y install rsync
+
+inotifywait -mrq  --exclude=".*\.swp" --timefmt '%Y-%m-%d %H:%M:%S' --format '%T %w %f' -e create,delete,moved_to,close_write,attrib ${{SRC}} | while read DATE TIME DIR FILE; do
+          FILEPATH=${{DIR}}${{FILE}}
+	  rsync -az --delete --password-file={at}/password  $SRC $DEST && echo "At ${{TIME}} on ${{DATE}}, file $FILEPATH was backuped up via rsync" >>  {at}/changelist.log
+done
+"#,
+        dest = to.dest
+    );
+    fs::write(place.at("inotify_rsync.sh"), script).unwrap();
+    put_script(&place.at("bin/rpm"), "exit 0");
+    let mut command = command(place.dir.path(), "bash", ["inotify_rsync.sh"]);
+    let tools = Path::new(place.tool).parent().unwrap().display().to_string();
+    let path = format!("{}:{tools}:{}", place.at("bin").display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path);
+    let mut sync = Sync::new(&place, command);
+    // It says nothing when it is ready.
+    let log = || fs::read_to_string(place.at("changelist.log")).unwrap_or_default();
+    sync.until("a line of the log", |_| {
+        place.write("probe", "1");
+        !log().is_empty()
+    });
+    place.shell("mkdir -p d/e; echo 1 >d/e/f; echo 1 >'two words'; mv d g; rm probe; chmod 600 'two words'");
+    sync.identical(&to);
+    let last = format!("file {at}/src/two words was backuped up via rsync\n");
+    sync.until("its line", |_| log().contains(&last));
+    sync.run.signal_all(Signal::SIGTERM);
+    sync.run.finish();
+}
+
+#[test]
+fn shellcheck_has_no_complaint() {
+    if need("shellcheck") {
+        let (output, text) = run(bounded("shellcheck").arg(SCRIPT));
+        assert!(output.status.success() && output.stdout.is_empty(), "{text}");
+    }
+}
+
+/// The page's examples, as they stand there. The comment before each names a file that appears.
+#[test]
+fn the_examples_of_the_page() {
+    let Some(place) = place() else { return };
+    let daemon = Daemon::new(&place);
+    fs::rename(place.at("src"), place.at("www")).unwrap();
+    fs::write(place.at("www/index.html"), "1").unwrap();
+    fs::write(place.at("www/.index.html.swp"), "1").unwrap();
+    fs::rename(place.at("password"), place.at("rsync.pas")).unwrap();
+    symlink(SCRIPT, place.at("bin/inotify-rsync")).unwrap();
+    let page = common::file("man/inotify-rsync.1");
+    let (_, examples) = page.split_once("\n.Sh EXAMPLES\n").unwrap();
+    let mut count = 0;
+    for block in examples.split("\n.\\\" example: ").skip(1) {
+        let (made, rest) = block.split_once("\n.Bd -literal -offset indent\n").unwrap();
+        let (script, _) = rest.split_once("\n.Ed").unwrap();
+        let script = script.replace("\\-", "-").replace("\\(aq", "'").replace("\\e", "\\");
+        let script = script.replace("localhost:8730", &format!("localhost:{}", daemon.port));
+        let mut sync = Sync::new(&place, place.program("bash", ["-c", &script]));
+        sync.until("a first file", |_| place.at(made).exists());
+        sync.run.signal_all(Signal::SIGTERM);
+        sync.run.finish();
+        let made = place.at(made);
+        assert!(!made.with_file_name(".index.html.swp").exists() || count > 0);
+        fs::remove_file(made).unwrap();
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
