@@ -444,6 +444,15 @@ impl Watcher {
         let departed = self.is_departed(wd);
         let is_from = |known: &Move| !departed && known.from.as_ref() == Some(&from);
         let mut at = self.pending.moves.iter().rposition(is_from);
+        let came = self.pending.moves.iter().rposition(|known| known.to.as_ref() == Some(&from));
+        if let (Some(left), Some(came)) = (at, came) {
+            // In an exchange that one was here before this one came.
+            if left < came {
+                self.pending.moves.remove(came);
+                self.pending.moves.remove(left);
+                return;
+            }
+        }
         // One that had left may have come back by any rename, as may one that was not found where it was watched.
         // After the last of its own it is believed where it is.
         if at.is_none() && (departed || self.tree.flags(node).unscanned) {
