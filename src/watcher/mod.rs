@@ -10,6 +10,7 @@
 //! a path is trusted the queue is asked whether it still says something else. And a watched directory's rename
 //! is believed from its own MOVE_SELF, which carries its descriptor; names alone can lie.
 
+mod arrive;
 mod follow;
 mod walk;
 
