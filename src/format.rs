@@ -6,10 +6,16 @@ use crate::event::{Mask, PRINTED};
 use crate::timefmt::{self, TimeFormat};
 use crate::watcher::Event;
 
-/// A part of a record.
+/// A part of a record: text, and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Text(Vec<u8>),
+struct Part {
+    text: Vec<u8>,
+    field: Field,
+}
+
+/// What differs between records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
     /// `%w`
     Watched,
     /// `%f`
@@ -20,12 +26,16 @@ enum Part {
     Time,
     /// `%c`
     Cookie,
+    /// At the end of the record.
+    Nothing,
 }
 
 /// Turns events into records.
 pub struct Formatter {
     form: Form,
     time: Option<TimeFormat>,
+    /// In seconds since the epoch.
+    now: i64,
     names: Names,
 }
 
@@ -59,16 +69,24 @@ impl Formatter {
 
     /// Comma-separated values: `%w`, `%e`, `%f` and a newline.
     pub fn csv() -> Formatter {
-        Formatter { form: Form::Csv, time: None, names: Names::default() }
+        Formatter { form: Form::Csv, time: None, now: 0, names: Names::default() }
     }
 
     /// `--format`, with `time` for `%T`.
     pub fn new(format: &[u8], newline: bool, time: Option<TimeFormat>) -> Formatter {
         let mut parts = parse(format);
-        if newline {
-            push_text(&mut parts, b"\n");
+        // The last one stands for the record's end.
+        if let Some(Part { text, .. }) = parts.last_mut().filter(|_| newline) {
+            text.push(b'\n');
         }
-        Formatter { form: Form::Parts(parts), time, names: Names::default() }
+        Formatter { form: Form::Parts(parts), time, now: timefmt::now(), names: Names::default() }
+    }
+
+    /// Takes the time for the records to come: the events that were read together happened just now.
+    pub fn set_time(&mut self) {
+        if self.time.is_some() {
+            self.now = timefmt::now();
+        }
     }
 
     /// Appends the record of an event.
@@ -78,19 +96,20 @@ impl Formatter {
             Form::Parts(parts) => parts,
             Form::Csv => return append_csv(watched, self.names.of(event.mask, b','), file, out),
         };
-        for part in parts {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Watched => out.extend_from_slice(watched),
-                Part::File => out.extend_from_slice(file),
-                Part::Events(separator) => out.extend_from_slice(self.names.of(event.mask, *separator)),
-                Part::Time => {
-                    if let Some(time) = &mut self.time {
-                        time.append(timefmt::now(), out);
-                    }
-                }
+        // What is common is asked for one by one: a jump by a table is foretold badly.
+        for Part { text, field } in parts {
+            out.extend_from_slice(text);
+            if *field == Field::Watched {
+                out.extend_from_slice(watched);
+            } else if *field == Field::File {
+                out.extend_from_slice(file);
+            } else if let Field::Events(separator) = field {
+                out.extend_from_slice(self.names.of(event.mask, *separator));
+            } else if let (Field::Time, Some(time)) = (field, &mut self.time) {
+                time.append(self.now, out);
+            } else if *field == Field::Cookie {
                 // Writing to memory cannot fail.
-                Part::Cookie => drop(write!(out, "{:x}", event.cookie)),
+                drop(write!(out, "{:x}", event.cookie));
             }
         }
     }
@@ -104,34 +123,29 @@ pub fn needs_time(format: &[u8]) -> bool {
 /// The parts of a `--format`. A known letter wins over `%Xe`; what is unknown prints itself.
 fn parse(format: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
+    let mut text = Vec::new();
     let mut rest = format;
     while let Some((&byte, after)) = rest.split_first() {
-        let (part, used) = match (byte, after.first(), after.get(1)) {
-            (b'%', Some(b'w'), _) => (Part::Watched, 2),
-            (b'%', Some(b'f'), _) => (Part::File, 2),
-            (b'%', Some(b'e'), _) => (Part::Events(b','), 2),
-            (b'%', Some(b'T'), _) => (Part::Time, 2),
-            (b'%', Some(b'c'), _) => (Part::Cookie, 2),
-            (b'%', Some(b'0'), _) => (Part::Text(vec![0]), 2),
-            (b'%', Some(b'n'), _) => (Part::Text(vec![b'\n']), 2),
-            (b'%', Some(b'%'), _) => (Part::Text(vec![b'%']), 2),
-            (b'%', Some(&separator), Some(b'e')) => (Part::Events(separator), 3),
-            _ => (Part::Text(vec![byte]), 1),
+        let (field, used) = match (byte, after.first(), after.get(1)) {
+            (b'%', Some(b'w'), _) => (Ok(Field::Watched), 2),
+            (b'%', Some(b'f'), _) => (Ok(Field::File), 2),
+            (b'%', Some(b'e'), _) => (Ok(Field::Events(b',')), 2),
+            (b'%', Some(b'T'), _) => (Ok(Field::Time), 2),
+            (b'%', Some(b'c'), _) => (Ok(Field::Cookie), 2),
+            (b'%', Some(b'0'), _) => (Err(0), 2),
+            (b'%', Some(b'n'), _) => (Err(b'\n'), 2),
+            (b'%', Some(b'%'), _) => (Err(b'%'), 2),
+            (b'%', Some(&separator), Some(b'e')) => (Ok(Field::Events(separator)), 3),
+            _ => (Err(byte), 1),
         };
-        match part {
-            Part::Text(text) => push_text(&mut parts, &text),
-            part => parts.push(part),
+        match field {
+            Err(byte) => text.push(byte),
+            Ok(field) => parts.push(Part { text: std::mem::take(&mut text), field }),
         }
         rest = &rest[used..];
     }
+    parts.push(Part { text, field: Field::Nothing });
     parts
-}
-
-fn push_text(parts: &mut Vec<Part>, text: &[u8]) {
-    match parts.last_mut() {
-        Some(Part::Text(before)) => before.extend_from_slice(text),
-        _ => parts.push(Part::Text(text.to_vec())),
-    }
 }
 
 fn append_csv(watched: &[u8], names: &[u8], file: &[u8], out: &mut Vec<u8>) {

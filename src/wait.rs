@@ -169,6 +169,7 @@ impl Wait {
 
     /// Formats the events that were read; the exit status, if one of them ends the program.
     fn report(&mut self, messages: &Messages) -> Option<u8> {
+        self.formatter.set_time();
         while let Some(item) = self.watcher.next() {
             let event = match item {
                 Item::Event(event) => event,
