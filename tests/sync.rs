@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sync/inotify-rsync");
 const REFERENCE: &str = "/usr/bin/inotifywait";
 /// Thousands of files on a busy machine take a while.
-const LONG: Duration = Duration::from_secs(90);
+const LONG: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(60);
 
 /// A source, a destination and what a test puts beside them.
@@ -583,18 +583,22 @@ fn killed(tool: &'static str) {
     // In the middle of something.
     place.shell("mkdir many; cd many; seq 1000 | xargs touch");
     sync.run.signal(Signal::SIGKILL);
-    // Nothing happens that would tell the original that nobody reads it.
-    let start = Instant::now();
-    while need("setpriv") && family(&place).iter().any(|words| words.contains("--no-newline")) {
-        assert!(start.elapsed() < common::BOUND, "left: {:?}", family(&place));
-        thread::sleep(GLANCE);
-    }
-    drop(sync);
+    let alone = |sync: Sync| {
+        let start = Instant::now();
+        while need("setpriv") && family(&place).iter().any(|words| words.contains("--no-newline")) {
+            assert!(start.elapsed() < common::BOUND, "left: {:?}", family(&place));
+            thread::sleep(GLANCE);
+        }
+        drop(sync);
+    };
+    alone(sync);
     place.shell("rm gone; mv d e; echo 2 >e/new; rm -r many");
     let mut sync = place.start(&lock, &to);
     place.write("e/new", "3");
     sync.identical(&to);
-    sync.stop().code(0);
+    // With no event that would tell the original that nobody reads it.
+    sync.run.signal(Signal::SIGKILL);
+    alone(sync);
 }
 
 fn watcher_that_dies(tool: &'static str) {
@@ -617,10 +621,12 @@ fn told_to_end(tool: &'static str) {
     let to = Dest::local("dest");
     // Nothing would be sent for a minute.
     let mut sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
-    place.shell("mkdir d; echo 1 >d/file; echo 2 >last");
+    let before = place.runs();
+    place.shell("mkdir d; echo 1 >d/file; sleep 0.5; echo 2 >last");
     let end = sync.stop();
     end.code(0);
     end.check("nothing unsent", to.differences(&place, &[]).is_empty());
+    end.check("all of it at the end", place.runs() == before + 1);
     // With nowhere to send it to, it says so.
     fs::remove_dir_all(place.at("dest")).unwrap();
     fs::remove_dir_all(place.at("src/d")).unwrap();
@@ -945,7 +951,9 @@ fn command_lines_that_are_wrong() {
 #[test]
 fn sources_with_odd_names() {
     let Some(place) = place() else { return };
-    for name in ["with space", "new\nline", "-v", "co:lon", "r[e]g(e)x*.+?^$|\\{}", "link", "slash///"] {
+    for name in
+        ["with space", "new\nline", "-v", "co:lon", "c++ (1)", "r[e]g(e)x*.+?^$|\\{}", "link", "slash///"]
+    {
         let source = place.at(name);
         if name == "link" {
             fs::create_dir_all(place.at("target/sub")).unwrap();
@@ -964,6 +972,9 @@ fn sources_with_odd_names() {
         fs::write(source.join("sub/out/file"), "1").unwrap();
         fs::write(source.join("sub/new"), "1").unwrap();
         sync.until("a new file", |_| place.at("dest/sub/new").exists());
+        fs::write(source.join("sub/out/file"), "2").unwrap();
+        fs::write(source.join("sub/newer"), "1").unwrap();
+        sync.until("a newer file", |_| place.at("dest/sub/newer").exists());
         assert!(!place.at("dest/sub/out").exists());
         fs::remove_file(source.join("file")).unwrap();
         sync.until("its deletion", |_| !place.at("dest/file").exists());
@@ -1008,6 +1019,18 @@ fn once_dry_and_without_deletion() {
     // It has failed, and does not try again.
     put_script(&place.at("bin/rsync"), "exit 10");
     Running::start(place.quick(&["--once"], "dest")).finish().code(1);
+}
+
+#[test]
+fn changes_without_a_pause_are_sent_all_the_same() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--settle", "600", "--max-delay", "0.5"], &to);
+    let before = place.runs();
+    place.write("file", "1");
+    sync.identical(&to);
+    assert_eq!(place.runs(), before + 1);
+    sync.stop().code(0);
 }
 
 #[test]
