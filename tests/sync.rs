@@ -1100,7 +1100,7 @@ for a in a b ab a.c '[x]' a- ^ foo; do
     : >"f$a"
 done
 prefix=$PWD/
-atoms=(a b ab foo '*' '**' '***' '?' / / '[ab]' '[!a]' '[^ab]' '[a-c]' '[]]' '[-a]' '[\]]' '[[:alpha:]]' '[^]'
+atoms=('**/' '/**' a b ab foo '*' '**' '***' '?' / / '[ab]' '[!a]' '[^ab]' '[a-c]' '[]]' '[-a]' '[\]]' '[[:alpha:]]' '[^]'
     '[]-]' '\a' '\*' .c . 'a*' '*.c' '\' '[x]' '[' '\[x\]' '[x^]')
 for ((n = 0; n < $3; n++)); do
     rules=() rule_args=()
