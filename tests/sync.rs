@@ -1075,7 +1075,7 @@ fn one_path_that_fails_does_not_hold_up_the_others() {
     );
     place.write("bad", "1");
     sync.until_said("rsync ended with status 23; 1 paths again in 1 s");
-    sync.until_said("again in 4 s");
+    sync.until_said("again in 2 s");
     place.write("fine", "1");
     sync.until("the other file", |_| place.at("dest/fine").exists());
     assert!(!place.at("dest/bad").exists());
