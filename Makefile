@@ -1,31 +1,48 @@
 # make test      the whole test suite, with what it needs installed
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
+# make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
+# make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
+# make fuzz      each target in fuzz/ for SECONDS=60
+# make miri      the decoder of the kernel's bytes, in Miri
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
+# make deb       a package that takes the place of Debian's inotify-tools, into target/debian
+# make try-deb   that it does, in a copy of this system's root, as root
+# make rpm       target/inotify-tools-rs.rpm
+# make static    an archive of programs that need no library, into target; STATIC=TARGET for another one than the host's
+# make dist      an archive of the source, into target
+# make arch      a package for Arch, by makepkg; make alpine one for Alpine, by abuild; neither as root
+# make tag-check TAG=v1.2.3 is this version
 
 PREFIX = /usr/local
 DESTDIR =
 CARGO = cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-BINDIR = $(DESTDIR)$(PREFIX)/bin
-MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
-BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+BINDIR = $(PREFIX)/bin
+SHAREDIR = $(PREFIX)/share
 # Debian's zsh looks into vendor-completions, others into site-functions.
-ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-FISHDIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+ZSHDIR = $(SHAREDIR)/zsh/site-functions
+DOCDIR = $(SHAREDIR)/doc/$(NAME)
+LICENSEDIR = $(SHAREDIR)/licenses/$(NAME)
 
+# As a package is called; inotify-tools are the original.
+NAME = inotify-tools-rs
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 TOOLS = inotifywait inotifywatch
 
 # What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
 TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
-	bsdutils:script util-linux:unshare rsync:rsync shellcheck:shellcheck \
-	iproute2:ip procps:pgrep mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub tzdata:/usr/share/zoneinfo/Europe/Berlin \
-	bash-completion:/usr/share/bash-completion/bash_completion
+	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
+	bash-completion:/usr/share/bash-completion/bash_completion \
+	systemd:systemd-analyze python3-yaml:/usr/lib/python3/dist-packages/yaml
 
-.PHONY: all test test-needs soak install uninstall
+.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall \
+	deb try-deb rpm static dist arch alpine tag-check
 
 RUNS = 100
+FUZZ_TARGETS = decode format ere fromfile
+SECONDS = 60
 
 all:
 	$(CARGO) build --release
@@ -43,32 +60,121 @@ test: test-needs
 soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
 
+# What it takes from the environment is told in benches/bench/main.rs; make passes on what it was given.
+bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
+bench: test-needs
+	$(CARGO) bench --bench bench
+
+# Of the release build, which is the one that is used.
+compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git
+compare: test-needs
+	$(CARGO) build --release
+	COMPARE_OURS=$(abspath $(TARGET))/release $(CARGO) test --test compare
+
+fuzz: fuzz-needs
+	for target in $(FUZZ_TARGETS); do \
+		dict=; [ ! -e fuzz/$$target.dict ] || dict=-dict=fuzz/$$target.dict; \
+		ASAN_OPTIONS=suppressions=fuzz/asan.supp $(CARGO) +nightly fuzz run $$target -- \
+			$$dict -max_len=256 -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+fuzz-needs:
+	@need() { echo "make fuzz needs $$1" >&2; exit 1; }; \
+	$(CARGO) +nightly --version >/dev/null 2>&1 || need "rustup and: rustup toolchain install nightly"; \
+	command -v cargo-fuzz >/dev/null || need "cargo-fuzz: cargo install cargo-fuzz --locked"; \
+	command -v c++ >/dev/null || need "a C++ compiler, for libFuzzer"
+
+miri:
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
+		echo "make miri needs rustup and: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	$(CARGO) +nightly miri test --locked --test properties
+
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \
 		what=$${need#*:}; \
 		[ -e "$$what" ] || command -v "$$what" >/dev/null || missing="$$missing $${need%%:*}"; \
 	done; \
 	[ -z "$$missing" ] || { \
-		echo "installing for the tests:$$missing"; \
+		echo "installing:$$missing"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null || \
-		echo "cannot install:$$missing; the tests that need them are skipped" >&2; \
+		echo "cannot install:$$missing; what needs them is left out" >&2; \
 	}
+
+# What is installed where: the one list, for install, uninstall and every package. $(1) is done for a directory, the
+# files' mode and the files.
+define everything
+$(call $(1),$(BINDIR),755,$(TOOLS:%=$(TARGET)/release/%) packaging/sync/inotify-rsync)
+$(call $(1),$(SHAREDIR)/man/man1,644,$(wildcard man/*.1))
+$(call $(1),$(SHAREDIR)/bash-completion/completions,644,$(wildcard completions/*.bash))
+$(call $(1),$(SHAREDIR)/fish/vendor_completions.d,644,$(wildcard completions/*.fish))
+$(call $(1),$(ZSHDIR),644,$(wildcard completions/_*))
+$(call $(1),$(PREFIX)/lib/systemd/system,644,$(wildcard packaging/systemd/*))
+$(call $(1),$(DOCDIR)/examples,644,$(wildcard packaging/examples/*))
+$(call $(1),$(DOCDIR),644,README.md CHANGELOG.md $(wildcard docs/*.md))
+$(call $(1),$(LICENSEDIR),644,LICENSE-MIT LICENSE-APACHE)
+endef
+put = install -d "$(DESTDIR)$(1)" && install -m $(2) $(3) "$(DESTDIR)$(1)"
+drop = ! cd "$(DESTDIR)$(1)" 2>/dev/null || rm -f $(notdir $(3))
 
 # Builds nothing by itself where the programs are there, so that `sudo make install` needs no cargo.
 install: $(TOOLS:%=$(TARGET)/release/%)
-	install -d "$(BINDIR)" "$(MANDIR)" "$(BASHDIR)" "$(ZSHDIR)" "$(FISHDIR)"
-	for tool in $(TOOLS); do \
-		install -m 755 $(TARGET)/release/$$tool "$(BINDIR)/$$tool" && \
-		install -m 644 man/$$tool.1 "$(MANDIR)/$$tool.1" && \
-		install -m 644 completions/$$tool.bash "$(BASHDIR)/$$tool.bash" && \
-		install -m 644 completions/$$tool.fish "$(FISHDIR)/$$tool.fish" || exit 1; \
-	done
-	install -m 644 completions/_inotifywait "$(ZSHDIR)/_inotifywait"
-	install -m 755 packaging/sync/inotify-rsync "$(BINDIR)/inotify-rsync"
-	install -m 644 man/inotify-rsync.1 "$(MANDIR)/inotify-rsync.1"
+	$(call everything,put)
 
 uninstall:
-	for tool in $(TOOLS); do \
-		rm -f "$(BINDIR)/$$tool" "$(MANDIR)/$$tool.1" "$(BASHDIR)/$$tool.bash" "$(FISHDIR)/$$tool.fish"; \
-	done
-	rm -f "$(ZSHDIR)/_inotifywait" "$(BINDIR)/inotify-rsync" "$(MANDIR)/inotify-rsync.1"
+	$(call everything,drop)
+	rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)" 2>/dev/null || :
+
+# The packages hold what `make install` puts below STAGE; Cargo.toml has what they say of themselves. Debian has the
+# licences in one file and a changelog of its own form, and does without scripts: the package leaves nothing behind.
+STAGE = target/package/$@
+stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr
+# Fails unless a command lists the files of STAGE.
+same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr -type f | sort)" ]
+
+deb: all
+	@command -v cargo-deb >/dev/null || { echo "make deb needs cargo-deb: cargo install cargo-deb --locked" >&2; exit 1; }
+	$(stage) ZSHDIR=/usr/share/zsh/vendor-completions LICENSEDIR=/licenses
+	rm -r $(STAGE)/licenses
+	{ cat LICENSE-MIT; printf '\n%s\n%s\n' 'Or, as you like, the Apache License, Version 2.0, which is in' \
+		/usr/share/common-licenses/Apache-2.0; } >$(STAGE)/copyright
+	printf '%s (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' $(NAME) $(VERSION) \
+		"$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" "$$(date -R -r CHANGELOG.md)" >$(STAGE)/changelog
+	rm -f target/debian/$(NAME)_*.deb
+	$(CARGO) deb --no-build --no-strip --output target/debian/
+	$(call same,dpkg-deb --fsys-tarfile target/debian/$(NAME)_*.deb | tar -t | \
+		sed -n 's|^\./||; s|\.gz$$||; /\/$(NAME)\/copyright$$\|changelog.Debian$$\|\/$$/!p')
+	! command -v lintian >/dev/null || lintian --fail-on error target/debian/$(NAME)_*.deb
+
+try-deb: deb
+	packaging/try-deb target/debian/$(NAME)_*.deb
+
+rpm: all
+	@command -v cargo-generate-rpm >/dev/null || { \
+		echo "make rpm needs cargo-generate-rpm: cargo install cargo-generate-rpm --locked" >&2; exit 1; }
+	$(stage)
+	$(CARGO) generate-rpm --output target/$(NAME).rpm
+	$(call same,rpm -qpl target/$(NAME).rpm | sed 's|^/||')
+	rpm -qpi --provides --conflicts --requires --recommends -l target/$(NAME).rpm
+
+# With glibc it is the same program. With musl, regular expressions, --timefmt and the words of errors are musl's.
+STATIC = $(shell rustc -vV | sed -n 's/^host: //p')
+static:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --target $(STATIC)
+	$(stage) TARGET=$(TARGET)/$(STATIC)
+	tar -C $(STAGE) -czf target/$(NAME)-$(VERSION)-$(STATIC)-static.tar.gz --owner=0 --group=0 usr
+
+dist:
+	mkdir -p target && git archive --prefix=$(NAME)-$(VERSION)/ -o target/$(NAME)-$(VERSION).tar.gz HEAD
+
+# In copies, as both write beside their recipe.
+arch alpine: dist
+	rm -rf $(STAGE) && mkdir -p $(STAGE)
+	cp packaging/$@/* target/$(NAME)-$(VERSION).tar.gz $(STAGE)
+	cd $(STAGE) && $(call by_$@)
+by_arch = PKGDEST=$(CURDIR)/target makepkg -f $(MAKEPKG)
+by_alpine = abuild checksum && REPODEST=$(CURDIR)/target abuild -r
+
+# Where the version stands besides Cargo.toml, tests/packaging.rs looks after.
+tag-check:
+	@[ "$(TAG)" = "v$(VERSION)" ] || { echo "the tag is '$(TAG)', Cargo.toml has $(VERSION)" >&2; exit 1; }
+	@grep -qx '## $(VERSION)' CHANGELOG.md || { echo "CHANGELOG.md has no section $(VERSION)" >&2; exit 1; }

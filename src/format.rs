@@ -26,6 +26,24 @@ enum Part {
 pub struct Formatter {
     form: Form,
     time: Option<TimeFormat>,
+    names: Names,
+}
+
+/// What stands for `%e`, kept for every mask and separator that was met: that is a dozen or so.
+#[derive(Default)]
+struct Names(Vec<(Mask, u8, Vec<u8>)>);
+
+impl Names {
+    fn of(&mut self, mask: Mask, separator: u8) -> &[u8] {
+        let known = self.0.iter().position(|known| (known.0, known.1) == (mask, separator));
+        let at = known.unwrap_or_else(|| {
+            let named = PRINTED.iter().filter(|(bits, _)| mask & bits != 0);
+            let names: Vec<&[u8]> = named.map(|(_, name)| name.as_bytes()).collect();
+            self.0.push((mask, separator, names.join(&separator)));
+            self.0.len() - 1
+        });
+        &self.0[at].2
+    }
 }
 
 enum Form {
@@ -41,7 +59,7 @@ impl Formatter {
 
     /// Comma-separated values: `%w`, `%e`, `%f` and a newline.
     pub fn csv() -> Formatter {
-        Formatter { form: Form::Csv, time: None }
+        Formatter { form: Form::Csv, time: None, names: Names::default() }
     }
 
     /// `--format`, with `time` for `%T`.
@@ -50,7 +68,7 @@ impl Formatter {
         if newline {
             push_text(&mut parts, b"\n");
         }
-        Formatter { form: Form::Parts(parts), time }
+        Formatter { form: Form::Parts(parts), time, names: Names::default() }
     }
 
     /// Appends the record of an event.
@@ -58,14 +76,14 @@ impl Formatter {
         let (watched, file) = event.path.split_at(event.watched);
         let parts = match &self.form {
             Form::Parts(parts) => parts,
-            Form::Csv => return append_csv(watched, event.mask, file, out),
+            Form::Csv => return append_csv(watched, self.names.of(event.mask, b','), file, out),
         };
         for part in parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Watched => out.extend_from_slice(watched),
                 Part::File => out.extend_from_slice(file),
-                Part::Events(separator) => append_names(event.mask, *separator, out),
+                Part::Events(separator) => out.extend_from_slice(self.names.of(event.mask, *separator)),
                 Part::Time => {
                     if let Some(time) = &mut self.time {
                         time.append(timefmt::now(), out);
@@ -76,6 +94,11 @@ impl Formatter {
             }
         }
     }
+}
+
+/// Whether a `--format` needs a `--timefmt`: it holds `%T`, anywhere. The reference minds the one in `%%T`, too.
+pub fn needs_time(format: &[u8]) -> bool {
+    format.windows(2).any(|pair| pair == b"%T")
 }
 
 /// The parts of a `--format`. A known letter wins over `%Xe`; what is unknown prints itself.
@@ -111,20 +134,8 @@ fn push_text(parts: &mut Vec<Part>, text: &[u8]) {
     }
 }
 
-fn append_names(mask: Mask, separator: u8, out: &mut Vec<u8>) {
-    let mut first = true;
-    for (_, name) in PRINTED.iter().filter(|(bits, _)| mask & bits != 0) {
-        if !std::mem::take(&mut first) {
-            out.push(separator);
-        }
-        out.extend_from_slice(name.as_bytes());
-    }
-}
-
-fn append_csv(watched: &[u8], mask: Mask, file: &[u8], out: &mut Vec<u8>) {
-    let mut names = Vec::new();
-    append_names(mask, b',', &mut names);
-    for (field, after) in [(watched, b','), (&names, b','), (file, b'\n')] {
+fn append_csv(watched: &[u8], names: &[u8], file: &[u8], out: &mut Vec<u8>) {
+    for (field, after) in [(watched, b','), (names, b','), (file, b'\n')] {
         append_field(field, out);
         out.push(after);
     }

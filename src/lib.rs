@@ -27,5 +27,6 @@ pub mod timefmt;
 pub mod stats;
 
 pub mod messages;
+pub mod setup;
 pub mod wait;
 pub mod watch;

@@ -46,6 +46,11 @@ impl Messages {
         Messages { log: Some(Syslog::open(identity)), stderr }
     }
 
+    /// Whether all messages go to stderr.
+    pub fn go_to_stderr(&self) -> bool {
+        self.log.is_none()
+    }
+
     /// Nobody reads stderr any more.
     pub fn leave_stderr(&mut self) {
         self.stderr = false;
@@ -131,6 +136,11 @@ pub fn no_watch(what: &str, operand: &[u8], error: &io::Error, needed: impl FnOn
 fn watch_limit() -> usize {
     let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
     limit.ok().and_then(|limit| limit.trim().parse().ok()).unwrap_or(0)
+}
+
+/// How far the set-up is.
+pub fn watched(directories: usize) -> String {
+    format!("{directories} directories are watched so far")
 }
 
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.

@@ -53,7 +53,9 @@ impl Events {
 
     /// Takes the oldest event.
     pub fn take(&mut self) -> Option<Taken> {
-        self.give_back();
+        if self.head > 0 {
+            self.give_back();
+        }
         let (event, size) = RawEvent::decode(&self.bytes[self.head..])?;
         let name_at = self.head + HEADER;
         let taken = Taken {
@@ -115,15 +117,16 @@ impl Queue {
         let mark = self.mark();
         let length = inotify.read(&mut self.events.bytes)?;
         let mut rest = &self.events.bytes[mark..];
-        while let Some((event, size)) = RawEvent::decode(rest) {
+        while let Some((wd, mask, size)) = RawEvent::peek(rest) {
+            if is_change(mask) {
+                if let Some((RawEvent { name, .. }, _)) = RawEvent::decode(rest) {
+                    *self.changing.entry(Place { wd, name: name.into() }).or_default() += 1;
+                }
+            }
+            if mask & ENDS != 0 {
+                *self.moving.entry(wd).or_default() += 1;
+            }
             rest = &rest[size..];
-            if is_change(event.mask) {
-                let place = Place { wd: event.wd, name: event.name.into() };
-                *self.changing.entry(place).or_default() += 1;
-            }
-            if event.mask & ENDS != 0 {
-                *self.moving.entry(event.wd).or_default() += 1;
-            }
         }
         Ok(length)
     }
@@ -175,12 +178,13 @@ impl Queue {
 
     /// The events from a mark on.
     pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> {
-        let mut rest = &self.events.bytes[mark..];
-        std::iter::from_fn(move || {
-            let (event, size) = RawEvent::decode(rest)?;
-            rest = &rest[size..];
-            Some(event)
-        })
+        decoded(&self.events.bytes[mark..])
+    }
+
+    /// The events left to take of those that were the first `end` bytes queued ([`Events::queued`]).
+    pub fn until(&self, end: u64) -> impl Iterator<Item = RawEvent<'_>> {
+        let end = end.saturating_sub(self.events.forgotten).min(self.events.bytes.len() as u64) as usize;
+        decoded(self.events.bytes.get(self.events.head..end).unwrap_or_default())
     }
 
     /// Drops those events from a mark on for which `unwanted` says so.
@@ -198,6 +202,14 @@ impl Queue {
         }
         bytes.truncate(to);
     }
+}
+
+fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+    std::iter::from_fn(move || {
+        let (event, size) = RawEvent::decode(bytes)?;
+        bytes = &bytes[size..];
+        Some(event)
+    })
 }
 
 /// Whether a directory comes or goes.

@@ -5,9 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::output::{Output, PIPE_BUF};
+use crate::sys::process::return_memory;
 
 /// The most that is kept for a reader that does not read, in bytes.
 const LIMIT: usize = 256 * 1024 * 1024;
+
+/// A backlog of more than this is worth returning to the kernel once it is written, in bytes.
+const MUCH: usize = 1024 * 1024;
 
 /// Records for an [`Output`], in pieces of whole records of no more than PIPE_BUF bytes where they fit,
 /// so that several writers on one pipe do not mix.
@@ -21,12 +25,14 @@ pub struct Sink {
     written: usize,
     /// What is kept, in bytes.
     length: usize,
+    /// The most that was kept since nothing was.
+    most: usize,
 }
 
 impl Sink {
     /// An empty sink.
     pub fn new(output: Output) -> Sink {
-        Sink { output, record: Vec::new(), pieces: VecDeque::new(), written: 0, length: 0 }
+        Sink { output, record: Vec::new(), pieces: VecDeque::new(), written: 0, length: 0, most: 0 }
     }
 
     /// Adds the record that `record` appends to the buffer it gets.
@@ -34,6 +40,7 @@ impl Sink {
         self.record.clear();
         record(&mut self.record);
         self.length += self.record.len();
+        self.most = self.most.max(self.length);
         match self.pieces.back_mut() {
             Some(piece) if piece.len() + self.record.len() <= PIPE_BUF => {
                 piece.extend_from_slice(&self.record)
@@ -64,6 +71,11 @@ impl Sink {
             self.written = 0;
             self.pieces.pop_front();
         }
+        if self.most > MUCH {
+            self.pieces = VecDeque::new();
+            return_memory();
+        }
+        self.most = 0;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::format::Formatter;
 use crate::messages::{self, Messages, failing};
+use crate::setup::SetUp;
 use crate::sink::Sink;
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
@@ -25,6 +26,12 @@ const EVENT: u8 = 0;
 const OTHER: u8 = 1;
 /// `--timeout` passed.
 const TIMEOUT: u8 = 2;
+
+/// After a read of as much as this, in bytes, more is likely to come at once. To be woken for every few events
+/// of a flood costs several times what the events cost, here and in whoever causes them.
+const FLOOD: std::ops::Range<usize> = 256..128 * 1024;
+/// So the next read waits for this long. What the kernel queues in it is a small part of what it can.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -76,15 +83,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
             false => messages::SETTING_UP,
         });
     }
-    let operands = options.paths;
-    for operand in &operands {
-        let result = set_up(&mut watcher, operand);
-        while let Some(problem) = watcher.problem() {
-            messages.problem(&problem, quiet);
-        }
-        result.map_err(|error| {
-            messages::no_watch("Couldn't watch", operand, &error, || watcher.needed(&operands))
-        })?;
+    let mut set_up = SetUp::new(messages, &options.paths, quiet, "Couldn't watch");
+    for operand in &options.paths {
+        set_up.watch(&mut watcher, operand, || Ok(None))?;
     }
     watcher.establish();
     let mut signals = None;
@@ -99,15 +100,21 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     // With -qq an outfile is made and stays empty.
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
     let (monitor, timeout) = (options.monitor, options.timeout);
-    let (deadline, own_path) = (None, Vec::new());
-    Wait { watcher, sink, formatter, signals, outfile, base, own_path, monitor, quiet, timeout, deadline }
-        .run(messages)
-}
-
-fn set_up(watcher: &mut Watcher, operand: &[u8]) -> io::Result<()> {
-    watcher.watch(operand)?;
-    while watcher.walk()? {}
-    Ok(())
+    Wait {
+        watcher,
+        sink,
+        formatter,
+        signals,
+        outfile,
+        base,
+        own_path: Vec::new(),
+        monitor,
+        quiet,
+        timeout,
+        deadline: None,
+        flooded: false,
+    }
+    .run(messages)
 }
 
 fn open_outfile(path: &[u8]) -> Result<Output, Vec<u8>> {
@@ -131,6 +138,8 @@ struct Wait {
     timeout: Option<Duration>,
     /// When to give up; a time too far away to be told is never.
     deadline: Option<Instant>,
+    /// The last read was part of a flood.
+    flooded: bool,
 }
 
 impl Wait {
@@ -139,7 +148,8 @@ impl Wait {
         loop {
             // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
             if !self.is_full() {
-                self.watcher.read().map_err(failing("Couldn't read", b"events"))?;
+                let length = self.watcher.read().map_err(failing("Couldn't read", b"events"))?;
+                self.flooded = FLOOD.contains(&length);
                 if let Some(status) = self.report(messages) {
                     self.write_rest()?;
                     return Ok(status);
@@ -228,11 +238,14 @@ impl Wait {
             }
         }
         let mut until = self.deadline;
-        if !self.is_full() {
+        if self.is_full() {
+        } else if self.watcher.has_more() {
+            until = Some(Instant::now());
+        } else if self.flooded {
+            let end = Instant::now() + PAUSE;
+            until = Some(until.map_or(end, |until| until.min(end)));
+        } else {
             fds.push(PollFd::new(self.watcher.as_fd(), PollFlags::POLLIN));
-            if self.watcher.has_more() {
-                until = Some(Instant::now());
-            }
         }
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));

@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, WatchOptions};
 use crate::event::kernel_bits;
 use crate::messages::{self, Messages, failing};
+use crate::setup::SetUp;
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
 use crate::watcher::{Item, Settings, Watcher};
@@ -44,29 +45,18 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
     let signals = signals.map_err(failing("Couldn't take", b"signals"))?;
     messages.inform(messages::ESTABLISHING);
-    let operands = options.paths;
+    let mut set_up = SetUp::new(messages, &options.paths, false, "Failed to watch");
     let mut interrupted = false;
-    for operand in &operands {
+    for operand in &options.paths {
         if verbose && recursive {
             messages.inform([b"Setting up watch(es) on ", &operand[..]].concat());
         }
-        let mut more = watcher.watch(operand).map(|()| true);
-        while let Ok(true) = more {
-            while let Some(signal) = signals.next() {
-                if signal != Signal::SIGUSR1 && std::mem::replace(&mut interrupted, true) {
-                    return Err(messages::INTERRUPTED.into());
-                }
-                if interrupted {
-                    messages.inform(messages::STILL_ESTABLISHING);
-                }
+        set_up.watch(&mut watcher, operand, || {
+            let Some(signal) = signals.next() else { return Ok(None) };
+            if signal != Signal::SIGUSR1 && std::mem::replace(&mut interrupted, true) {
+                return Err(messages::INTERRUPTED.into());
             }
-            more = watcher.walk();
-        }
-        while let Some(problem) = watcher.problem() {
-            messages.problem(&problem, false);
-        }
-        more.map_err(|error| {
-            messages::no_watch("Failed to watch", operand, &error, || watcher.needed(&operands))
+            Ok(interrupted.then_some(messages::STILL_ESTABLISHING))
         })?;
         if verbose && recursive {
             messages.inform([b"OK, ", &operand[..], b" is now being watched."].concat());

@@ -9,7 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use common::{Running, command, create_files, inotifywait, skip, tempdir, wait_until, wrapped};
 use nix::sys::signal::{Signal, kill};
@@ -25,7 +24,10 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        let dir = tempdir();
+        Place::at(tempdir())
+    }
+
+    fn at(dir: tempfile::TempDir) -> Place {
         fs::create_dir(dir.path().join("d")).unwrap();
         Place { dir }
     }
@@ -312,8 +314,10 @@ impl Log {
     }
 
     fn is_silent(&self) -> bool {
-        self.socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        self.socket.recv(&mut [0]).is_err()
+        self.socket.set_nonblocking(true).unwrap();
+        let is_silent = self.socket.recv(&mut [0]).is_err();
+        self.socket.set_nonblocking(false).unwrap();
+        is_silent
     }
 }
 
@@ -340,6 +344,27 @@ fn errors_in_the_system_log_even_when_quiet() {
     let pid = run.pid().as_raw();
     run.finish().code(1).said("").printed("");
     assert_eq!(log.next(), (pid, "Couldn't watch nowhere: No such file or directory".to_owned()));
+    assert!(log.is_silent());
+}
+
+#[test]
+fn an_overflow_in_the_system_log_even_when_quiet() {
+    let place = Place::at(common::fast_tempdir());
+    let Some(log) = Log::new(&place) else { return };
+    let arguments = ["-s", "-q", "-m", "-r", "-e", "create", "--format", "%f", "d"];
+    let mut run = Running::start(log.inotifywait(&place, &arguments));
+    // What `unshare` and `sh` do first is no sleep in poll(2).
+    run.wait_asleep();
+    let pid = run.pid().as_raw();
+    run.signal(Signal::SIGSTOP);
+    common::flood(&place.path().join("d"));
+    run.signal(Signal::SIGCONT);
+    let (said_by, text) = log.next();
+    assert_eq!(said_by, pid);
+    assert!(text.starts_with("Events were lost") && text.contains("max_queued_events"), "{text}");
+    create_files(&place.path().join("d"), "g", 0..1);
+    run.expect_line("g0");
+    run.stop().said("");
     assert!(log.is_silent());
 }
 

@@ -2,10 +2,11 @@
 
 #![allow(clippy::expect_used)]
 
-use std::ffi::CString;
+#[path = "properties/ere.rs"]
+mod property;
 
 use inotify_tools::ere::Ere;
-use inotify_tools::sys;
+use property::Both;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -159,10 +160,6 @@ fn subject() -> impl Strategy<Value = Vec<u8>> {
     vec(select(BYTES), 0..7)
 }
 
-fn libc(pattern: &[u8], ignore_case: bool) -> Result<sys::regex::Regex, String> {
-    sys::regex::Regex::new(&CString::new(pattern).expect("no NUL"), ignore_case)
-}
-
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
@@ -182,20 +179,8 @@ proptest! {
         ignore_case: bool,
         subjects in vec(subject(), 6),
     ) {
-        let theirs = libc(&pattern, ignore_case);
-        let ours = Ere::new(&pattern, ignore_case);
-        prop_assert_eq!(
-            theirs.as_ref().err().cloned(),
-            ours.as_ref().err().map(ToString::to_string)
-        );
-        if let (Ok(theirs), Ok(ours)) = (theirs, ours) {
-            for subject in subjects {
-                prop_assert_eq!(
-                    theirs.is_match(&subject),
-                    ours.is_match(&subject),
-                    "/{}/ on {}", pattern.escape_ascii(), subject.escape_ascii()
-                );
-            }
+        if let Some(both) = Both::new(&pattern, ignore_case) {
+            both.agree_on(&slices(&subjects));
         }
     }
 
@@ -208,22 +193,14 @@ proptest! {
         below in vec(subject(), 3),
     ) {
         let pattern = [&start, end].concat();
-        if let (Ok(theirs), Ok(ours)) = (libc(&pattern, ignore_case), Ere::new(&pattern, ignore_case)) {
-            for directory in directories {
-                let directory = [&directory, &b"/"[..]].concat();
-                if !ours.covers_below(&directory) {
-                    continue;
-                }
-                for below in &below {
-                    let path = [&directory[..], below].concat();
-                    prop_assert!(
-                        theirs.is_match(&path),
-                        "/{}/ on {}", pattern.escape_ascii(), path.escape_ascii()
-                    );
-                }
-            }
+        if let Some(both) = Both::new(&pattern, ignore_case) {
+            both.cover_truly(&slices(&directories), &slices(&below));
         }
     }
+}
+
+fn slices(texts: &[Vec<u8>]) -> Vec<&[u8]> {
+    texts.iter().map(Vec::as_slice).collect()
 }
 
 fn ere(pattern: &str) -> Ere {

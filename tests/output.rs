@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use common::{
     Collected, Running, as_nobody, create_files, deep_directory, fast_tempdir, inotifywait, inotifywatch,
-    need_root, tempdir, wrapped,
+    need_root, tempdir, terminal, wrapped,
 };
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
@@ -221,13 +221,7 @@ fn a_socket_whose_reader_stalls_gets_all() {
 #[test]
 fn it_ends_with_its_terminal() {
     let dir = tempdir();
-    // Not openpty(3), whose descriptors are inherited, also by what another test starts.
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let mut master = nix::pty::posix_openpt(flags).unwrap();
-    nix::pty::grantpt(&master).unwrap();
-    nix::pty::unlockpt(&master).unwrap();
-    let slave = nix::pty::ptsname_r(&master).unwrap();
-    let slave = nix::fcntl::open(slave.as_str(), flags, Mode::empty()).unwrap();
+    let (mut master, slave) = terminal();
     let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "."]);
     command.stdout(slave);
     let mut run = Running::ready(command);
@@ -312,26 +306,128 @@ fn lines_stand_in_a_file_as_soon_as_they_are_read() {
     assert_eq!(fs::read_to_string(&out).unwrap(), "d/ CREATE f0\n");
 }
 
+/// `STALLED_LINES` asks for more lines than the usual ones, a million say.
 #[test]
 fn a_reader_that_stalls_gets_all_in_order() {
-    const LINES: usize = 50_000;
+    /// More than what the program takes for itself while it reads: the queue, and what the allocator keeps.
+    const SMALL: usize = 2 << 10;
     // Fewer than the kernel's queue holds.
-    const BURST: usize = 5_000;
+    const BURST: usize = 8_000;
+    let asked = std::env::var("STALLED_LINES").ok().and_then(|lines| lines.parse::<usize>().ok());
+    let lines = asked.unwrap_or(120_000).next_multiple_of(BURST);
     let dir = fast_tempdir();
     let (reader, writer) = pipe();
-    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "--format", "%f", "."]);
+    // As long as lines usually are.
+    let format = format!("{}%f %e", "x".repeat(80));
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create,delete", "--format", &format, "."]);
     command.stdout(writer);
     let mut run = Running::ready(command);
-    for start in (0..LINES).step_by(BURST) {
-        create_files(dir.path(), "", start..start + BURST);
+    let burst = |run: &mut Running, start: usize| {
+        for number in (start..start + BURST).step_by(2) {
+            let path = dir.path().join(number.to_string());
+            File::create(&path).unwrap();
+            fs::remove_file(path).unwrap();
+        }
+        run.wait_asleep();
+    };
+    let before = run.memory("RssAnon:");
+    let mut text = 0;
+    for start in (0..lines).step_by(BURST) {
+        burst(&mut run, start);
+        text += (start..start + BURST).step_by(2).map(|number| 2 * number.to_string().len()).sum::<usize>();
+    }
+    // " CREATE" and " DELETE", and a newline.
+    text += lines * (80 + 8);
+    let text = text / 1024;
+    let stalled = run.memory("RssAnon:");
+    assert!(stalled < before + text + text / 10 + SMALL, "{before} KiB, with {text} kept {stalled}");
+
+    let mut reader = BufReader::new(reader).lines();
+    let start = "x".repeat(80);
+    for number in (0..lines).step_by(2) {
+        assert_eq!(reader.next().unwrap().unwrap(), format!("{start}{number} CREATE"));
+        assert_eq!(reader.next().unwrap().unwrap(), format!("{start}{number} DELETE"));
+    }
+    run.wait("the return of the memory", |run| run.memory("RssAnon:") < before + SMALL);
+    run.stop().said("Setting up watches.\nWatches established.\n");
+}
+
+/// Also as little as malloc(3) would rather keep.
+#[test]
+fn memory_returns_after_a_stall() {
+    const PAIRS: usize = 60_000;
+    let dir = fast_tempdir();
+    let (reader, writer) = pipe();
+    let mut command = inotifywait(dir.path(), ["-m", "-r", "-e", "create,delete", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    run.wait_asleep();
+    let before = run.memory("RssAnon:");
+    for number in 0..PAIRS {
+        let file = dir.path().join(format!("file-{number}"));
+        File::create(&file).unwrap();
+        fs::remove_file(file).unwrap();
+        // Fewer than the kernel's queue holds.
+        if number % 5_000 == 0 {
+            run.wait_asleep();
+        }
+    }
+    run.wait_asleep();
+    let kept = run.memory("RssAnon:") - before;
+    assert!(kept > 1024, "{kept} KiB");
+    let read = Collected::from(reader);
+    run.wait("all lines", |_| read.lines().len() == 2 * PAIRS);
+    run.wait("the return of the memory", |run| run.memory("RssAnon:") < before + kept / 4);
+}
+
+#[test]
+fn what_a_stalled_reader_may_cost_is_bounded() {
+    const LIMIT: usize = 256 << 20;
+    /// How often a name stands in its line: the names make long lines first, short ones then.
+    const TIMES: usize = 100;
+    let dir = fast_tempdir();
+    let (reader, writer) = pipe();
+    let format = "%f".repeat(TIMES);
+    let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "--format", &format, "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    let long = "n".repeat(245);
+    let kept = LIMIT / (TIMES * (long.len() + 4));
+    for start in (0..kept).step_by(5_000) {
+        create_files(dir.path(), &long, start..kept.min(start + 5_000));
         run.wait_asleep();
     }
-    let read = Collected::from(reader);
-    run.wait("all lines", |_| read.lines().len() == LINES);
-    for (number, line) in read.lines().iter().enumerate() {
-        assert_eq!(*line, number.to_string());
+    // Somewhere here the bound is reached, and then the kernel's, too.
+    let queued = common::queue_limit();
+    create_files(dir.path(), "", 0..1000);
+    run.wait_asleep();
+    create_files(dir.path(), &long, kept..kept + 1000);
+    run.wait_asleep();
+    create_files(dir.path(), "", 1000..queued + 2000);
+    let taken = run.memory("RssAnon:");
+    assert!(taken < (LIMIT + LIMIT / 10) / 1024 + (8 << 10), "{taken} KiB");
+    // There is room in the kernel's queue when the reader has begun: nothing is lost from then on.
+    let mut reader = BufReader::new(reader).lines();
+    let mut next = || reader.next().unwrap().unwrap();
+    let is_line_of = |line: &str, name: &str| line.len() == TIMES * name.len() && line.starts_with(name);
+    let first = (0..kept).map(|number| format!("{long}{number}"));
+    let second = (0..1000).map(|number| number.to_string());
+    let third = (kept..kept + 1000).map(|number| format!("{long}{number}"));
+    for name in first.chain(second).chain(third) {
+        let line = next();
+        assert!(is_line_of(&line, &name), "{name}: {line}");
     }
-    run.stop().said("Setting up watches.\nWatches established.\n");
+    run.expect_message("Events were lost");
+    create_files(dir.path(), "after-it", 0..1);
+    let mut numbers = 1000..;
+    while !is_line_of(&next(), "after-it0") {
+        numbers.next();
+    }
+    let read = numbers.next().unwrap() - 1000;
+    assert!(read <= queued && read > queued / 2, "{read} of those after the bound");
+    let end = run.stop();
+    let said = String::from_utf8_lossy(&end.stderr);
+    end.check("one word", said.matches("Events were lost").count() == 1);
 }
 
 #[test]

@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use common::{
-    Running, as_nobody, deep_directory, fast_tempdir, inotifywait, inotifywatch, need_root, tempdir,
+    Collected, Running, as_nobody, contains, deep_directory, exchange, fast_tempdir, inotifywait,
+    inotifywatch, need_root, tempdir, terminal,
 };
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::signal::Signal;
@@ -115,10 +117,11 @@ fn churn(top: &Path, own: usize, over: &AtomicBool) {
         let one_of_many = top.join(format!("flat/m{}", number * 13 % MANY));
         let _ = fs::remove_dir(&one_of_many);
         let _ = fs::create_dir(top.join(format!("flat/m{}", number * 13 % MANY + number % 2 * MANY)));
-        match number % 4 {
+        match number % 5 {
             0 => drop(fs::remove_dir_all(&made)),
             1 => drop(fs::rename(&made, top.join(format!("d{}/s{}", number % 40, number % 30)))),
             2 => drop(fs::rename(&outer, top.join(format!("d{}", number * 11 % 40)))),
+            3 => drop(exchange(&outer, &top.join(format!("d{}", number * 11 % 40)))),
             _ => drop(fs::remove_dir_all(outer.join(format!("s{}", number % 30)))),
         }
     }
@@ -283,6 +286,45 @@ fn deeper_than_a_path_may_be() {
     end.printed(wanted.concat());
 }
 
+/// Directories that are made below at once, and renames there and above.
+#[test]
+fn changes_deeper_than_a_path_may_be() {
+    let dir = tempdir();
+    let (path, innermost) = deep_directory(dir.path(), 20);
+    let arguments = ["-m", "-r", "-e", "create", "--format", "%w%f", "."];
+    let mut run = Running::ready(inotifywait(dir.path(), arguments));
+    let counting = Running::ready(inotifywatch(dir.path(), ["-r", "-e", "create", "."]));
+    let mut wanted = Vec::new();
+    let mut make = |top: &[u8], name: &str, directory: bool| {
+        match directory {
+            true => mkdirat(&innermost, name, Mode::S_IRWXU).unwrap(),
+            false => {
+                drop(openat(&innermost, name, OFlag::O_CREAT | OFlag::O_CLOEXEC, Mode::S_IRWXU).unwrap())
+            }
+        }
+        wanted.push([b"./", top, b"/", &path[256..], name.as_bytes(), b"\n"].concat());
+    };
+    let name = &path[..255];
+    for chain in ["a", "a/b", "a/b/c"] {
+        make(name, chain, true);
+    }
+    make(name, "a/b/c/f", false);
+    run.wait_asleep();
+    renameat(innermost.as_fd(), "a/b", innermost.as_fd(), "b").unwrap();
+    make(name, "b/c/g", false);
+    let top = dir.path().join(std::ffi::OsStr::from_bytes(name));
+    fs::rename(top, dir.path().join("short")).unwrap();
+    make(b"short", "b/c/h", false);
+    make(b"short", "b/new", true);
+    make(b"short", "b/new/i", false);
+    run.wait_asleep();
+    run.stop().printed(wanted.concat());
+    counting.signal(Signal::SIGINT);
+    let end = counting.finish();
+    let row = [b"3      3       ./short/", &path[256..], b"b/c/\n"].concat();
+    end.code(0).check("a row of the innermost", common::contains(&end.stdout, &row));
+}
+
 #[test]
 fn an_operand_longer_than_a_path_may_be() {
     let dir = tempdir();
@@ -405,4 +447,58 @@ fn operands_of_any_bytes() {
     }
     run.wait_asleep();
     run.stop().printed(wanted);
+}
+
+/// With a terminal to look at, a set-up of more than a second tells how far it is, and leaves no trace of that.
+#[test]
+fn a_long_set_up_counts_on_a_terminal() {
+    const WIDE: usize = 200;
+    let dir = fast_tempdir();
+    for number in 0..WIDE * 50 {
+        fs::create_dir_all(dir.path().join(format!("{}/{number}", number % WIDE))).unwrap();
+    }
+    for (arguments, tries, counts) in
+        [(&["-m", "-r", "."][..], 20, true), (&["-m", "-r", "-q", "."], 2, false)]
+    {
+        // Its set-up takes as long as it was stopped; whether it could be stopped in time is chance.
+        let saw = (0..tries).any(|_| {
+            let (master, stderr) = terminal();
+            let mut command = inotifywait(dir.path(), arguments);
+            command.stderr(stderr);
+            let mut run = Running::start(command);
+            run.wait("its first watch", |run| run.watches() > 0);
+            run.signal(Signal::SIGSTOP);
+            thread::sleep(Duration::from_millis(1100));
+            run.signal(Signal::SIGCONT);
+            run.wait_asleep();
+            let said = Collected::from(master);
+            if counts {
+                run.wait("its word", |_| contains(&said.bytes(), b"Watches established.\r\n"));
+            }
+            run.stop();
+            let said = String::from_utf8(said.bytes()).unwrap();
+            let rest = said.replacen(
+                "Setting up watches.  Beware: since -r was given, this may take a while!\r\n",
+                "",
+                1,
+            );
+            match rest.as_str() {
+                "" | "Watches established.\r\n" => false,
+                rest => {
+                    let rest = rest
+                        .strip_suffix("\r\x1b[KWatches established.\r\n")
+                        .unwrap_or_else(|| panic!("{said:?}"));
+                    let mut words = rest.split("\r\x1b[K");
+                    assert_eq!(words.next(), Some(""));
+                    let counted = words.map(|word| {
+                        let count = word.strip_suffix(" directories are watched so far").unwrap();
+                        count.parse::<usize>().unwrap()
+                    });
+                    assert!(counted.is_sorted_by(|one, next| one < next), "{said:?}");
+                    true
+                }
+            }
+        });
+        assert_eq!(saw, counts, "{arguments:?}");
+    }
 }

@@ -8,7 +8,7 @@
 pub mod getopt;
 mod help;
 pub mod options;
-mod targets;
+pub mod targets;
 pub mod values;
 mod wait;
 mod watch;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::options::Tool;
 use super::{Exit, Line, filter_conflict, settings};
+use crate::format;
 use crate::watcher::Settings;
 
 /// What inotifywait is to do.
@@ -106,8 +107,7 @@ fn conflict(line: &Line) -> Option<&'static str> {
             return Some("--no-newline cannot be specified without --format.\n");
         }
         None if timefmt => return Some("--timefmt cannot be specified without --format.\n"),
-        // Anywhere: the reference minds the one in `%%T`, too.
-        Some(format) if !timefmt && format.windows(2).any(|pair| pair == b"%T") => {
+        Some(format) if !timefmt && format::needs_time(&format) => {
             return Some("%T is in --format string, but --timefmt was not specified.\n");
         }
         _ => {}

@@ -12,6 +12,9 @@ pub const HEADER: usize = 16;
 /// The longest an event can be, in bytes: the fixed part, NAME_MAX and a NUL (inotify(7)).
 const LONGEST: usize = HEADER + 255 + 1;
 
+/// The least room for one read(2), in bytes: some 2,000 events.
+const CHUNK: usize = 64 * 1024;
+
 /// One event as the kernel wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawEvent<'a> {
@@ -29,18 +32,22 @@ impl<'a> RawEvent<'a> {
     /// Decodes the first event of `bytes`; returns it and the number of bytes it takes.
     ///
     /// `None` where `bytes` does not hold a whole event. Safe on any input.
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Option<(RawEvent<'a>, usize)> {
+        let (wd, mask, size) = Self::peek(bytes)?;
+        let cookie = u32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+        let padded = &bytes[HEADER..size];
+        let name = CStr::from_bytes_until_nul(padded).map_or(padded, CStr::to_bytes);
+        Some((RawEvent { wd, mask, cookie, name }, size))
+    }
+
+    /// What [`decode`](Self::decode) tells but the name: the watch descriptor, the mask and the number of bytes.
+    #[inline]
+    pub fn peek(bytes: &[u8]) -> Option<(i32, u32, usize)> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         let padded = rest.get(..usize::try_from(u32::from_ne_bytes(word(12))).ok()?)?;
-        let name = padded.split(|byte| *byte == 0).next().unwrap_or(padded);
-        let event = RawEvent {
-            wd: i32::from_ne_bytes(word(0)),
-            mask: u32::from_ne_bytes(word(4)),
-            cookie: u32::from_ne_bytes(word(8)),
-            name,
-        };
-        Some((event, HEADER + padded.len()))
+        Some((i32::from_ne_bytes(word(0)), u32::from_ne_bytes(word(4)), HEADER + padded.len()))
     }
 
     /// Appends the event to `bytes` in the kernel's form; [`decode`](Self::decode) undoes it.
@@ -82,31 +89,32 @@ impl Inotify {
         check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) }).map(drop)
     }
 
-    /// The number of bytes that can be read now (FIONREAD).
-    pub fn queued_bytes(&self) -> io::Result<usize> {
-        let mut bytes: libc::c_int = 0;
-        // SAFETY: FIONREAD writes one int through the pointer, which is valid for the call.
-        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) })?;
-        Ok(usize::try_from(bytes).unwrap_or(0))
-    }
-
-    /// Appends what is queued now to `buffer` with one read(2); returns the number of bytes.
-    /// 0 where nothing was queued. Never blocks.
+    /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
+    /// blocks.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
-        // Room for what is queued; LONGEST besides, for a read fails with EINVAL where the next
-        // event does not fit.
-        let room = match self.queued_bytes()? {
-            0 => return Ok(0),
-            bytes => bytes.max(LONGEST),
-        };
-        buffer.resize(before + room, 0);
-        let result = nix::unistd::read(&self.fd, &mut buffer[before..]);
-        buffer.truncate(before + *result.as_ref().unwrap_or(&0));
-        match result {
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(0),
-            other => Ok(other?),
+        loop {
+            buffer.reserve(CHUNK);
+            let room = buffer.spare_capacity_mut();
+            // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
+            let result = unsafe { libc::read(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+            let Ok(length) = usize::try_from(result) else {
+                match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => continue,
+                    error if error.kind() != io::ErrorKind::WouldBlock && buffer.len() == before => {
+                        return Err(error);
+                    }
+                    _ => break,
+                }
+            };
+            let full = length + LONGEST > room.len();
+            // SAFETY: the kernel has written that many bytes behind those that were there.
+            unsafe { buffer.set_len(buffer.len() + length) };
+            if !full {
+                break;
+            }
         }
+        Ok(buffer.len() - before)
     }
 }
 

@@ -1,11 +1,13 @@
 //! The C library's regular expressions: regex(3).
 
 use std::ffi::CStr;
+#[cfg(not(target_env = "gnu"))]
+use std::ffi::CString;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use libc::{REG_EXTENDED, REG_ICASE, REG_NOSUB, REG_STARTEND, regex_t, regmatch_t};
+use libc::{REG_EXTENDED, REG_ICASE, REG_NOSUB, regex_t};
 
 /// A compiled extended regular expression that tells only whether it matches.
 pub struct Regex {
@@ -36,16 +38,31 @@ impl Regex {
     }
 
     /// Does the expression match some part of `subject`?
+    #[cfg(target_env = "gnu")]
     pub fn is_match(&self, subject: &[u8]) -> bool {
         let Ok(length) = libc::regoff_t::try_from(subject.len()) else {
             return false;
         };
         // REG_STARTEND takes the subject's bounds from here, so it needs no NUL at its end.
-        let mut bounds = regmatch_t { rm_so: 0, rm_eo: length };
+        let mut bounds = libc::regmatch_t { rm_so: 0, rm_eo: length };
         // SAFETY: `compiled` is a compiled expression; `subject` is readable from rm_so to rm_eo;
         // with nmatch 0, regexec stores nothing in `bounds`.
-        let code =
-            unsafe { libc::regexec(&*self.compiled, subject.as_ptr().cast(), 0, &mut bounds, REG_STARTEND) };
+        let code = unsafe {
+            libc::regexec(&*self.compiled, subject.as_ptr().cast(), 0, &mut bounds, libc::REG_STARTEND)
+        };
+        code == 0
+    }
+
+    /// Does the expression match some part of `subject`? Without GNU's REG_STARTEND that takes a copy with a NUL
+    /// at its end; nothing matches a subject that has one inside, which no path has.
+    #[cfg(not(target_env = "gnu"))]
+    pub fn is_match(&self, subject: &[u8]) -> bool {
+        let Ok(subject) = CString::new(subject) else {
+            return false;
+        };
+        // SAFETY: `compiled` is a compiled expression, and `subject` ends in NUL; with nmatch 0 there is no
+        // array of matches to be filled.
+        let code = unsafe { libc::regexec(&*self.compiled, subject.as_ptr(), 0, ptr::null_mut(), 0) };
         code == 0
     }
 }

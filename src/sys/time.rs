@@ -19,6 +19,8 @@ pub fn set_zone() {
 
 impl LocalTime {
     /// `seconds` since the epoch in the time zone; none if the year does not fit an int.
+    // The libc crate announces a change of musl's that only 32-bit machines see.
+    #[cfg_attr(target_env = "musl", allow(deprecated))]
     pub fn new(seconds: i64) -> Option<LocalTime> {
         let seconds = libc::time_t::try_from(seconds).ok()?;
         let mut tm = MaybeUninit::<libc::tm>::zeroed();

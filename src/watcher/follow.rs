@@ -1,17 +1,16 @@
 //! Keeping the tree true to the events: arrivals, renames, departures.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::os::fd::OwnedFd;
+use std::collections::{HashMap, VecDeque};
 
 use libc::{
     IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
     IN_Q_OVERFLOW,
 };
 
-use super::walk::{Added, Listing, READING, is_gone};
-use super::{Problem, Watcher};
+use super::Watcher;
+use super::arrive::Arrival;
 use crate::event::Mask;
-use crate::queue::{ENDS, Place, Taken};
+use crate::queue::{Place, Taken};
 use crate::sys::directory::{self, Kind};
 use crate::sys::inotify::RawEvent;
 use crate::tree::NodeId;
@@ -30,8 +29,12 @@ pub(super) struct Move {
     /// `None` if that half was not heard: it came from outside, or from where nobody watched.
     from: Option<Place>,
     to: Option<Place>,
-    /// It was left out where it came from: its contents are no news.
+    /// It was left out where it came from: it goes on as one that had been watched.
     left_out: bool,
+    /// Nobody has told of its contents, and they are to be told.
+    news: bool,
+    /// It could not be watched where it came from.
+    unwatched: bool,
     /// It came from a directory that nobody hears of any more: its contents have to be told again.
     unheard: bool,
 }
@@ -44,20 +47,29 @@ pub(super) struct Pending {
     /// Directories that were not found at their place, or whose path is not true yet, and whether what is in
     /// them is news.
     waiting: HashMap<Place, bool>,
-    /// Watched directories that were met where the tree does not have them yet.
-    sightings: HashMap<i32, Place>,
+    /// Oldest first.
+    sightings: Vec<Sighting>,
     /// Renamed to where nobody watches, or so it seems until the queue is empty.
-    departed: Vec<i32>,
+    departed: Vec<Departed>,
+    /// The cookies of what was renamed away last, be it a directory or not.
+    cookies: VecDeque<u32>,
 }
 
-/// A directory that is to be watched.
+/// A watched directory that was renamed to where nobody watches.
 #[derive(Debug)]
-pub(super) struct Arrival {
+struct Departed {
+    wd: i32,
+    /// Something happened there since that was not reported.
+    missed: bool,
+}
+
+/// A watched directory was met where the tree does not have it yet: a rename that is still queued took it there.
+#[derive(Debug)]
+struct Sighting {
+    wd: i32,
     place: Place,
-    /// What is in it is news, to be announced.
-    news: bool,
-    /// The kernel's own event tells of the directory itself; else it was found by reading the one above.
-    told: bool,
+    /// That rename, and any before it, is among the events queued up to here ([`Events::queued`]).
+    until: u64,
 }
 
 impl Watcher {
@@ -77,51 +89,118 @@ impl Watcher {
             self.moved(node);
         }
         const ENTRY: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
-        if taken.mask & IN_ISDIR == 0 || taken.mask & ENTRY == 0 {
+        if taken.mask & ENTRY == 0 {
             return;
         }
+        if taken.mask & IN_MOVED_FROM != 0 {
+            if self.pending.cookies.len() == HALVES {
+                self.pending.cookies.pop_front();
+            }
+            self.pending.cookies.push_back(taken.cookie);
+        }
+        // Of what comes from elsewhere only the move is news. But a directory of the tree that was not yet watched
+        // is such a place, too, and there its contents, and that its writing ended, are.
+        let from_new = taken.mask & IN_MOVED_TO != 0
+            && self.queue.events().taken() <= self.new_until
+            && !self.pending.cookies.contains(&taken.cookie);
         let place = Place { wd: taken.wd, name: self.queue.events().name(taken).into() };
+        if taken.mask & IN_ISDIR == 0 {
+            if from_new && self.is_regular(node, &place.name) {
+                let Place { wd, name } = &place;
+                self.announced.push(&RawEvent { wd: *wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
+            }
+            return;
+        }
         if taken.mask & (IN_CREATE | IN_MOVED_TO) == 0 {
             self.left(node, place, taken);
             return;
         }
-        let mut news = true;
+        let (mut news, mut left_out, mut unwatched) = (true, false, true);
         if taken.mask & IN_MOVED_TO != 0 {
             // From a place that is watched, yet maybe not watched itself so far: then nobody has told of its
-            // contents, unless they were left out on purpose. From elsewhere only the move is news; but a
-            // directory of the tree that was not yet watched is such a place, too, and its contents are.
-            let from_new = self.queue.events().taken() <= self.new_until;
+            // contents.
             let known = self.pending.moves.iter_mut().rev().find(|known| known.cookie == taken.cookie);
             let to = Some(place.clone());
             match known {
                 Some(known) => {
                     known.to = to;
-                    news = !known.left_out;
+                    (news, left_out, unwatched) = (known.news, known.left_out, known.unwatched);
                 }
                 None => {
                     news = from_new;
-                    self.remember(Move {
-                        cookie: taken.cookie,
-                        from: None,
-                        to,
-                        left_out: false,
-                        unheard: true,
-                    });
+                    let cookie = taken.cookie;
+                    self.remember(Move { cookie, from: None, to, left_out, news, unwatched, unheard: true });
                 }
             }
         }
-        if !self.refuses(node, &place.name) {
-            self.arrive(Arrival { place, news, told: true });
+        if !left_out && self.refuses(node, &place.name) {
+            self.refused.insert(place);
+            return;
         }
+        let new_until = self.new_until;
+        let wd = self.arrive(Arrival { place, news, told: true });
+        if wd.is_none() && !unwatched {
+            self.new_until = new_until;
+        }
+        // Had it been watched all the time, the kernel would have told.
+        if let Some(wd) = wd.filter(|_| left_out) {
+            self.announced.push(&RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" });
+        }
+    }
+
+    /// Whether an entry of a directory is a regular file now.
+    fn is_regular(&self, parent: NodeId, name: &[u8]) -> bool {
+        let mut path = self.path_below(parent, name);
+        path.pop();
+        directory::kind(&self.real(&path)) == Kind::File
     }
 
     /// A directory was deleted, or renamed away, from a place.
     fn left(&mut self, node: NodeId, place: Place, taken: &Taken) {
         let left_out = self.left_out.remove(&place);
-        if taken.mask & IN_MOVED_FROM != 0 {
-            let unheard = self.has_departed(node);
-            self.remember(Move { cookie: taken.cookie, from: Some(place), to: None, left_out, unheard });
+        let refused = self.refused.remove(&place);
+        // In an exchange what waits is the other one, which has come already.
+        let stays = taken.mask & IN_MOVED_FROM != 0 && !self.goes_on(&place, taken.cookie);
+        let waiting = self.pending.waiting.get(&place).copied();
+        if !self.queue.changes(&place) {
+            self.pending.waiting.remove(&place);
+            if let Some(news) = waiting.filter(|_| stays) {
+                let new_until = self.new_until;
+                if self.arrive(Arrival { place: place.clone(), news, told: true }).is_none() {
+                    self.new_until = new_until;
+                }
+            }
         }
+        if taken.mask & IN_MOVED_FROM != 0 {
+            let was_left_out = left_out || waiting == Some(false) && !stays;
+            self.remember(Move {
+                cookie: taken.cookie,
+                from: Some(place),
+                to: None,
+                left_out: was_left_out,
+                news: !was_left_out && !refused,
+                unwatched: waiting.is_some(),
+                unheard: self.has_departed(node),
+            });
+        }
+    }
+
+    /// Whether a directory that leaves a place by the rename `cookie` is the one that came there last, rather than
+    /// the one that it was exchanged with: that goes to where the other came from.
+    fn goes_on(&self, place: &Place, cookie: u32) -> bool {
+        let mut moves = self.pending.moves.iter().rev();
+        let came = moves.find(|known| known.to.as_ref() == Some(place));
+        let mut queued = self.queue.since(self.queue.start());
+        let goes = queued.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie);
+        goes.is_some_and(|to| {
+            let from = came.and_then(|known| known.from.as_ref());
+            from.is_none_or(|from| (from.wd, &*from.name) != (to.wd, to.name))
+        })
+    }
+
+    /// Another directory is there now: the renames from there were others'.
+    pub(super) fn forget_moves_from(&mut self, place: &Place) {
+        self.pending.moves.retain(|known| known.from.as_ref() != Some(place));
     }
 
     fn remember(&mut self, rename: Move) {
@@ -131,197 +210,6 @@ impl Watcher {
         self.pending.moves.push_back(rename);
     }
 
-    /// A directory appeared: watches it and what is below it.
-    fn arrive(&mut self, arrival: Arrival) {
-        let mut pending = vec![arrival];
-        while let Some(Arrival { place, news, told }) = pending.pop() {
-            let Some(parent) = self.tree.find(place.wd) else { continue };
-            let path = self.path_below(parent, &place.name);
-            let left_out = self.settings.filter.leaves_out(&path);
-            // If it has gone again, or another comes in its place, later events tell of that. If a directory
-            // above is about to be renamed, the path leads elsewhere today.
-            let has_gone = self.queue.changes(&place);
-            let is_moving = self.is_moving(parent);
-            let end = self.queue.mark();
-            let added = match left_out || has_gone || is_moving {
-                true => None,
-                false => Some(self.add_directory(parent, &place.name, &path, self.kernel_mask(), false)),
-            };
-            if let Some(Ok(Added::Known(node))) = added {
-                let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
-                if !here || self.has_departed(node) {
-                    self.sighted(node, place, told);
-                    continue;
-                }
-            }
-            if !told && !matches!(added, Some(Ok(Added::Known(node))) if !self.tree.flags(node).unscanned) {
-                self.announce(place.wd, &place.name, Kind::Directory);
-            }
-            match added {
-                None if left_out => drop(self.left_out.insert(place)),
-                None => self.wait_for(place, news),
-                Some(Ok(Added::New(node))) => {
-                    // Renames from here were others'.
-                    self.pending.moves.retain(|known| known.from.as_ref() != Some(&place));
-                    pending.extend(self.scan(node, news, end));
-                }
-                Some(Ok(Added::Known(node))) => {
-                    if self.tree.flags(node).unscanned {
-                        pending.extend(self.scan(node, news, self.queue.start()));
-                    }
-                }
-                Some(Ok(Added::Gone)) => {
-                    self.pull();
-                    self.wait_for(place, news);
-                }
-                Some(Err(error)) => self.problems.push_back(Problem::Directory { path, error, new: true }),
-            }
-        }
-        self.new_until = self.queue.events().queued();
-    }
-
-    /// Reads a watched directory: announces what stood in it before its watch, if that is news, and
-    /// returns the directories in it that the kernel will not announce. `since` is a mark in the queue before
-    /// which there is no event of this directory.
-    fn scan(&mut self, node: NodeId, news: bool, since: usize) -> Vec<Arrival> {
-        let Some(parent) = self.tree.parent(node) else { return Vec::new() };
-        let wd = self.tree.wd(node);
-        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
-        self.pull();
-        let mark = self.queue.mark();
-        let path = self.system_path(node);
-        let (opened, listing) = match directory::open(&path) {
-            Ok(directory) => {
-                let listing = self.list_open(&directory, &path, !news);
-                (Some(directory), listing)
-            }
-            Err(error) => (None, Err(error)),
-        };
-        self.pull();
-        let wrong_path = self.is_moving(parent);
-        let leaving = self.queue.changes(&place) || self.queue.moves(wd);
-        // Perhaps the directory that is watched came here later than it looks, after this one left; or
-        // another was read than is watched. The next event of this place, or the rename of this
-        // directory, brings us here again.
-        let early = leaving && !self.leaves_first(&place, wd);
-        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd);
-        let misread = leaving && !opened.as_ref().is_some_and(is_watched);
-        drop(opened);
-        if self.kernel_mask() & READING != 0 {
-            // The directory is closed by now: what that caused is queued, too.
-            self.pull();
-            self.queue.drop_since(mark, |event| {
-                let here = event.wd == wd && event.name.is_empty();
-                let ours = here || event.wd == place.wd && *event.name == *place.name;
-                ours && event.mask & IN_ISDIR != 0 && event.mask & READING != 0
-            });
-        }
-        if wrong_path {
-            // It may be another directory that is watched now.
-            self.release(node);
-            self.wait_for(place, news);
-            return Vec::new();
-        }
-        let flags = self.tree.flags_mut(node);
-        (flags.unscanned, flags.news) = (early || misread, news);
-        if early {
-            return Vec::new();
-        }
-        let listing = match listing {
-            _ if misread => Listing::default(),
-            Ok(listing) => listing,
-            Err(error) if is_gone(&error) => Listing::default(),
-            Err(error) => {
-                let path = self.tree.path(node);
-                self.problems.push_back(Problem::Directory { path, error, new: true });
-                Listing::default()
-            }
-        };
-        self.tell_what_stood(node, news, since, &listing)
-    }
-
-    /// Announces what stood in a directory before its watch, if that is news, by what was read and by what is
-    /// queued `since`. Returns the directories in it that the kernel will not announce.
-    fn tell_what_stood(&mut self, node: NodeId, news: bool, since: usize, listing: &Listing) -> Vec<Arrival> {
-        let wd = self.tree.wd(node);
-        // An entry stood here before the watch unless the first that the kernel tells of it is its coming. An
-        // exchange tells of a coming, too, but what had stood here leaves with the next cookie.
-        let mut first: HashMap<Box<[u8]>, (Mask, u32)> = HashMap::new();
-        let mut exchanged = HashSet::new();
-        for event in self.queue.since(since).filter(|event| event.wd == wd && !event.name.is_empty()) {
-            match first.get_mut(event.name) {
-                None => drop(first.insert(event.name.into(), (event.mask, event.cookie))),
-                Some((mask, cookie))
-                    if *mask & IN_MOVED_TO != 0 && event.cookie == cookie.wrapping_add(1) =>
-                {
-                    *mask = event.mask;
-                    exchanged.insert(Box::from(event.name));
-                }
-                Some(_) => {}
-            }
-        }
-        let mut below = Vec::new();
-        for (entry, kind) in listing.iter().filter(|(entry, _)| !exchanged.contains(*entry)) {
-            if first.remove(entry).is_some_and(|(mask, _)| is_coming(mask)) {
-                continue;
-            }
-            if kind != Kind::Directory || news && self.refuses(node, entry) {
-                self.announce(wd, entry, kind);
-            } else {
-                below.push(Arrival { place: Place { wd, name: entry.into() }, news, told: !news });
-            }
-        }
-        // And what stood here but has left before it was read. Of what kind it was the kernel tells of
-        // directories only; a file that was renamed in its first moments is the common case.
-        for (entry, (mask, _)) in first.into_iter().filter(|(_, (mask, _))| news && !is_coming(*mask)) {
-            let kind = match mask {
-                _ if mask & IN_ISDIR != 0 => Kind::Directory,
-                _ if mask & IN_MOVED_FROM != 0 => Kind::File,
-                _ => Kind::Other,
-            };
-            self.announce(wd, &entry, kind);
-        }
-        below
-    }
-
-    /// Whether the directory watched as `wd` is the first to leave a place, as far as the queue tells: its own
-    /// end there comes before another's coming.
-    fn leaves_first(&self, place: &Place, wd: i32) -> bool {
-        self.queue
-            .since(self.queue.start())
-            .find_map(|event| {
-                let comes = event.wd == place.wd && *event.name == *place.name && is_coming(event.mask);
-                let ends = event.wd == wd && event.mask & ENDS != 0;
-                (comes || ends).then_some(ends)
-            })
-            .unwrap_or(false)
-    }
-
-    /// Says what the kernel would have said of an entry, had the watch stood.
-    fn announce(&mut self, wd: i32, name: &[u8], kind: Kind) {
-        let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
-        self.announced.push(&RawEvent { wd, mask: IN_CREATE | directory, cookie: 0, name });
-        if kind == Kind::File {
-            self.announced.push(&RawEvent { wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
-        }
-    }
-
-    /// Of a directory that has not been read yet, an entry may leave of which nobody has told: tells of it
-    /// first. `true` where the event itself comes after that, among the announced ones.
-    pub(super) fn announce_before(&mut self, taken: &Taken) -> bool {
-        let Some(node) = self.tree.find(taken.wd) else { return false };
-        let flags = self.tree.flags(node);
-        if !(flags.unscanned && flags.news) || taken.mask & (IN_DELETE | IN_MOVED_FROM) == 0 {
-            return false;
-        }
-        let name: Box<[u8]> = self.queue.events().name(taken).into();
-        let kind = if taken.mask & IN_ISDIR != 0 { Kind::Directory } else { Kind::Other };
-        self.announce(taken.wd, &name, kind);
-        let Taken { wd, mask, cookie, .. } = *taken;
-        self.announced.push(&RawEvent { wd, mask, cookie, name: &name });
-        true
-    }
-
     /// A watched directory was itself renamed.
     fn moved(&mut self, node: NodeId) {
         // An operand keeps the name that it was given by.
@@ -329,46 +217,87 @@ impl Watcher {
         let from = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
         let wd = self.tree.wd(node);
         // The newest rename from this very place is the one; an older one was another directory's. With none
-        // the tree was ahead of the queue: the directory was found where this rename took it. One that had
-        // left may have come back by any rename, and is believed where it is.
-        let departed = self.pending.departed.contains(&wd);
-        let is_this = |known: &Move| match departed {
-            false => known.from.as_ref() == Some(&from),
-            true => known.to.as_ref().is_some_and(|to| {
-                let parent = self.tree.find(to.wd);
-                parent.is_some_and(|parent| self.is_at(&self.real(&self.path_below(parent, &to.name)), wd))
-            }),
+        // the tree was ahead of the queue: the directory was found where this rename took it.
+        let departed = self.is_departed(wd);
+        let is_from = |known: &Move| !departed && known.from.as_ref() == Some(&from);
+        let mut at = self.pending.moves.iter().rposition(is_from);
+        let came = self.pending.moves.iter().rposition(|known| known.to.as_ref() == Some(&from));
+        if let (Some(left), Some(came)) = (at, came) {
+            // In an exchange that one was here before this one came.
+            if left < came {
+                self.pending.moves.remove(came);
+                self.pending.moves.remove(left);
+                return;
+            }
+        }
+        // One that had left may have come back by any rename, as may one that was not found where it was watched.
+        // After the last of its own it is believed where it is.
+        if at.is_none() && (departed || self.tree.flags(node).unscanned) {
+            self.pull();
+            if !self.queue.moves(wd) {
+                let recent = self.pending.moves.len().saturating_sub(HALVES);
+                at = (recent..self.pending.moves.len()).rev().find(|at| self.came_by(*at, wd));
+            }
+        }
+        let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else {
+            if let Some(place) = departed.then(|| self.sighting_of(wd)).flatten() {
+                self.announce(place.wd, &place.name, Kind::Directory);
+                self.retell(node);
+                self.relink(node, place);
+            }
+            return;
         };
-        let recent = if departed { self.pending.moves.len().saturating_sub(HALVES) } else { 0 };
-        let at = (recent..self.pending.moves.len()).rev().find(|at| is_this(&self.pending.moves[*at]));
-        let Some(known) = at.and_then(|at| self.pending.moves.remove(at)) else { return };
         if known.unheard {
             self.retell(node);
         }
         if let Some(to) = known.to {
             self.relink(node, to);
-        } else if let Some(place) = self.pending.sightings.remove(&wd) {
-            // It was found by reading the directory that it is in now, which was not yet watched then: says
-            // what the kernel would have said.
+        } else if let Some(place) = self.sighting_of(wd) {
+            // Says what the kernel would have said.
             let (cookie, name) = (known.cookie, &place.name);
             self.announced.push(&RawEvent { wd: place.wd, mask: IN_MOVED_TO | IN_ISDIR, cookie, name });
             self.relink(node, place);
         } else {
-            self.pending.departed.push(wd);
+            self.pending.departed.push(Departed { wd, missed: false });
         }
+    }
+
+    /// Whether a watched directory is where a remembered rename led.
+    fn came_by(&self, at: usize, wd: i32) -> bool {
+        let Some(to) = &self.pending.moves[at].to else { return false };
+        let Some(parent) = self.tree.find(to.wd) else { return false };
+        self.is_at(&self.real(&self.path_below(parent, &to.name)), wd, self.kernel_mask())
+    }
+
+    /// Where the rename of a watched directory that is being handled took it, if it was met there.
+    fn sighting_of(&mut self, wd: i32) -> Option<Place> {
+        let at = self.pending.sightings.iter().position(|sighting| sighting.wd == wd)?;
+        let until = self.pending.sightings[at].until;
+        let again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+        if self.queue.moves(wd) && self.queue.until(until).any(again) {
+            return None;
+        }
+        Some(self.pending.sightings.remove(at).place)
     }
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
     /// own MOVE_SELF, unless it had left; then it is back.
-    fn sighted(&mut self, node: NodeId, place: Place, told: bool) {
+    pub(super) fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
         let wd = self.tree.wd(node);
-        if self.pending.departed.contains(&wd) {
+        let is_back = self.is_departed(wd) && (told || !self.queue.moves(wd));
+        if is_back {
             if !told {
                 self.announce(place.wd, &place.name, Kind::Directory);
             }
+            // What came by a move from elsewhere has the contents that it left with, unless something was missed.
+            if news || !told {
+                self.retell(node);
+            }
             self.relink(node, place);
         } else if !told {
-            self.pending.sightings.insert(wd, place);
+            self.pull();
+            let until = self.queue.events().queued();
+            self.pending.sightings.push(Sighting { wd, place, until });
         }
     }
 
@@ -376,27 +305,32 @@ impl Watcher {
     fn relink(&mut self, node: NodeId, to: Place) {
         let parent = self.tree.find(to.wd).filter(|parent| !self.tree.is_within(*parent, node));
         let Some(parent) = parent else {
-            self.pending.departed.push(self.tree.wd(node));
+            self.pending.departed.push(Departed { wd: self.tree.wd(node), missed: true });
             return;
         };
-        self.pending.moves.retain(|known| known.from.as_ref() != Some(&to));
+        self.forget_moves_from(&to);
         let wd = self.tree.wd(node);
-        if let Some(at) = self.pending.departed.iter().position(|departed| *departed == wd) {
-            self.pending.departed.swap_remove(at);
-            self.retell(node);
+        if let Some(at) = self.pending.departed.iter().position(|departed| departed.wd == wd) {
+            if self.pending.departed.swap_remove(at).missed {
+                self.retell(node);
+            }
         }
         self.tree.relink(node, parent, &to.name);
-        self.path_of = None;
+        (self.path_of, self.late_due) = (None, !self.late.is_empty());
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             self.left_out.insert(to);
             self.release(node);
             return;
         }
-        let flags = self.tree.flags(node);
-        if flags.unscanned {
-            for arrival in self.scan(node, flags.news, self.queue.start()) {
-                self.arrive(arrival);
+        if self.is_moving(node) {
+            // Its path is not true for long: the last rename brings us here again, or the end of the queue.
+            if self.tree.flags(node).unscanned {
+                self.late.insert(wd);
             }
+            return;
+        }
+        if self.tree.flags(node).unscanned {
+            self.scan_below(node);
         }
         self.raise();
         for place in self.places_below(node, self.pending.waiting.keys()) {
@@ -404,10 +338,17 @@ impl Watcher {
                 self.arrive(Arrival { place, news, told: true });
             }
         }
-        // What was left out because of its path may have another one now.
+        // What was left out, or refused, because of its path may have another one now.
         for place in self.places_below(node, self.left_out.iter()) {
             self.left_out.remove(&place);
             self.arrive(Arrival { place, news: false, told: true });
+        }
+        for place in self.places_below(node, self.refused.iter()) {
+            let Some(parent) = self.tree.find(place.wd) else { continue };
+            if !self.refuses(parent, &place.name) {
+                self.refused.remove(&place);
+                self.arrive(Arrival { place, news: false, told: true });
+            }
         }
     }
 
@@ -424,6 +365,23 @@ impl Watcher {
             let flags = self.tree.flags_mut(node);
             (flags.unscanned, flags.news) = (true, true);
         }
+        let (tree, pending) = (&self.tree, &mut self.pending);
+        let is_below = |place: &Place| tree.find(place.wd).is_some_and(|above| tree.is_within(above, top));
+        pending.waiting.retain(|place, _| !is_below(place));
+    }
+
+    /// Tries again what waited for an event that was handled by now.
+    pub(super) fn retry(&mut self) {
+        if self.pending.waiting.is_empty() || self.queue.any_moves() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.pending.waiting);
+        for (place, news) in waiting {
+            match self.queue.changes(&place) {
+                true => self.wait_for(place, news),
+                false => drop(self.arrive(Arrival { place, news, told: true })),
+            }
+        }
     }
 
     /// When the queue is empty: what waited for a later event waits no longer. `true` where that made
@@ -431,9 +389,13 @@ impl Watcher {
     pub(super) fn settle(&mut self) -> bool {
         let old = self.pending.moves.len().saturating_sub(HALVES);
         self.pending.moves.drain(..old);
-        let open = [self.pending.waiting.len(), self.pending.departed.len(), self.pending.sightings.len()];
-        if open == [0; 3] {
+        let Pending { waiting, departed, sightings, .. } = &self.pending;
+        let late = std::mem::take(&mut self.late_due);
+        if waiting.is_empty() && departed.is_empty() && sightings.is_empty() && !late {
             return false;
+        }
+        if late {
+            self.read_late();
         }
         for (place, news) in std::mem::take(&mut self.pending.waiting) {
             self.arrive(Arrival { place, news, told: true });
@@ -441,7 +403,7 @@ impl Watcher {
         if self.queue.events().is_empty() {
             self.pending.waiting.clear();
             self.pending.sightings.clear();
-            for wd in std::mem::take(&mut self.pending.departed) {
+            for Departed { wd, .. } in std::mem::take(&mut self.pending.departed) {
                 if let Some(node) = self.tree.find(wd) {
                     self.release(node);
                 }
@@ -467,39 +429,35 @@ impl Watcher {
 
     /// Remembers a directory that cannot be watched at its place now: it is tried again when its path has
     /// changed, and when the queue is empty.
-    fn wait_for(&mut self, place: Place, news: bool) {
+    pub(super) fn wait_for(&mut self, place: Place, news: bool) {
         *self.pending.waiting.entry(place).or_default() |= news;
+    }
+
+    fn is_departed(&self, wd: i32) -> bool {
+        self.pending.departed.iter().any(|departed| departed.wd == wd)
     }
 
     /// Whether the node or one above it was renamed to where nobody watches.
     pub(super) fn has_departed(&self, node: NodeId) -> bool {
-        let is_departed = |above: NodeId| self.pending.departed.contains(&self.tree.wd(above));
-        !self.pending.departed.is_empty() && self.tree.way_up(node).any(is_departed)
+        !self.pending.departed.is_empty()
+            && self.tree.way_up(node).any(|above| self.is_departed(self.tree.wd(above)))
+    }
+
+    /// The same of a node of which something is not reported because of that.
+    pub(super) fn misses(&mut self, node: NodeId) -> bool {
+        let mut misses = false;
+        for departed in &mut self.pending.departed {
+            if self.tree.find(departed.wd).is_some_and(|top| self.tree.is_within(node, top)) {
+                (departed.missed, misses) = (true, true);
+            }
+        }
+        misses
     }
 
     /// Whether the node's path is not true today: a rename of it or of one above it is still queued, or led
     /// to where nobody watches.
-    fn is_moving(&self, node: NodeId) -> bool {
+    pub(super) fn is_moving(&self, node: NodeId) -> bool {
         let queued = |above: NodeId| self.queue.moves(self.tree.wd(above));
         self.has_departed(node) || self.queue.any_moves() && self.tree.way_up(node).any(queued)
     }
-
-    /// Whether a new directory is not to be watched because its own path is excluded.
-    fn refuses(&self, parent: NodeId, name: &[u8]) -> bool {
-        let path = self.path_below(parent, name);
-        self.settings.filter.refuses_new(&path[..path.len() - 1])
-    }
-
-    /// The path of an entry that is a directory, `/` at the end.
-    fn path_below(&self, parent: NodeId, name: &[u8]) -> Vec<u8> {
-        let mut path = self.tree.path(parent);
-        path.extend_from_slice(name);
-        path.push(b'/');
-        path
-    }
-}
-
-/// Whether an event tells that an entry came to be where it is.
-fn is_coming(mask: Mask) -> bool {
-    mask & (IN_CREATE | IN_MOVED_TO) != 0
 }

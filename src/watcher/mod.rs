@@ -10,6 +10,7 @@
 //! a path is trusted the queue is asked whether it still says something else. And a watched directory's rename
 //! is believed from its own MOVE_SELF, which carries its descriptor; names alone can lie.
 
+mod arrive;
 mod follow;
 mod walk;
 
@@ -31,6 +32,7 @@ use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
 use self::follow::Pending;
+use self::walk::Stretch;
 
 /// What the program was asked to watch, and how.
 #[derive(Debug)]
@@ -120,6 +122,14 @@ pub struct Watcher {
     unread: Vec<NodeId>,
     /// How many have been read.
     walked: usize,
+    /// The last of them.
+    stretches: [Stretch; 2],
+    /// Directories were renamed during the walk: paths are not to be trusted.
+    careful: bool,
+    /// Watches of directories that could not be read under the path that they seemed to have.
+    late: HashSet<i32>,
+    /// Some path has changed since they were tried last.
+    late_due: bool,
     /// Watches of the set-up that still lack the events that reading a directory causes.
     unraised: Vec<i32>,
     /// Up to here the events that were queued may come from before some directory was watched
@@ -128,6 +138,8 @@ pub struct Watcher {
     pending: Pending,
     /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
     left_out: HashSet<Place>,
+    /// New directories that are not watched because their own paths are excluded.
+    refused: HashSet<Place>,
     /// The node whose watch ended with the event that was returned last.
     ended: Option<NodeId>,
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
@@ -152,10 +164,15 @@ impl Watcher {
             retired: VecDeque::new(),
             unread: Vec::new(),
             walked: 0,
+            stretches: Default::default(),
+            careful: false,
+            late: HashSet::new(),
+            late_due: true,
             unraised: Vec::new(),
             new_until: 0,
             pending: Pending::default(),
             left_out: HashSet::new(),
+            refused: HashSet::new(),
             ended: None,
             path: Vec::new(),
             path_of: None,
@@ -190,11 +207,11 @@ impl Watcher {
     }
 
     /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
-    /// no more, though it may have to read on meanwhile. Never blocks.
-    pub fn read(&mut self) -> io::Result<()> {
-        self.queue.fill(&self.inotify)?;
+    /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
+    pub fn read(&mut self) -> io::Result<usize> {
+        let length = self.queue.fill(&self.inotify)?;
         self.turn_until = self.queue.events().queued();
-        Ok(())
+        Ok(length)
     }
 
     /// Whether more than this turn's was read.
@@ -243,6 +260,7 @@ impl Watcher {
                 if let Some(taken) = self.announced.take() {
                     (taken, true)
                 } else if self.has_more() && self.queue.events().taken() >= self.turn_until {
+                    self.retry();
                     return None;
                 } else if let Some(taken) = self.queue.take() {
                     self.follow(&taken);
@@ -293,7 +311,7 @@ impl Watcher {
             return None;
         }
         // Of a directory that left, its own rename is the last to be heard.
-        if self.has_departed(node) && taken.mask & IN_MOVE_SELF == 0 {
+        if taken.mask & IN_MOVE_SELF == 0 && self.misses(node) {
             return None;
         }
         let watched = match self.path_of {
@@ -315,7 +333,9 @@ impl Watcher {
     /// Forgets a node whose watch is gone.
     fn retire(&mut self, node: NodeId) {
         let wd = self.tree.wd(node);
+        self.late.remove(&wd);
         self.left_out.retain(|place| place.wd != wd);
+        self.refused.retain(|place| place.wd != wd);
         self.retired.push_back((wd, self.tree.path(node)));
         self.tree.remove(node);
         self.path_of = None;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_ONLYDIR, IN_OPEN};
+use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_MOVE_SELF, IN_ONLYDIR, IN_OPEN};
 
 use super::{Problem, Watcher};
 use crate::event::Mask;
@@ -38,6 +38,27 @@ pub(super) struct Listing {
 impl Listing {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Kind)> {
         self.entries.iter().map(|&(at, length, kind)| (&self.names[at..at + length], kind))
+    }
+}
+
+/// Directories of the walk that were read together, and those that were found in them.
+#[derive(Debug, Default)]
+pub(super) struct Stretch {
+    read: Vec<NodeId>,
+    added: Vec<NodeId>,
+}
+
+/// A directory that was read, and a path for its entries that holds as long as this.
+struct Read {
+    listing: Listing,
+    /// `/` at the end.
+    above: Vec<u8>,
+    _directory: OwnedFd,
+}
+
+impl Read {
+    fn entry(&self, name: &[u8]) -> Vec<u8> {
+        [&self.above, name].concat()
     }
 }
 
@@ -77,37 +98,42 @@ impl Watcher {
     /// ENOSPC means the limit max_user_watches; other errors are no reason to stop. To be called until none
     /// is left; in between the program may look at signals and tell how far it is.
     pub fn walk(&mut self) -> io::Result<bool> {
+        if self.walked % STRETCH == 0 || self.unread.is_empty() {
+            self.end_stretch();
+        }
         let Some(node) = self.unread.pop() else { return Ok(false) };
         self.walked += 1;
-        if self.walked % STRETCH == 0 {
-            self.pull();
-        }
+        self.stretches[1].read.push(node);
+        let mask = self.kernel_mask() & !self.raised_later();
         let mut path = self.tree.path(node);
-        let listing = match self.list(&self.system_path(node), true) {
-            Ok(listing) => listing,
+        let read = match self.read_directories(node, self.careful, mask) {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(true),
             Err(error) => {
-                if !is_gone(&error) {
-                    self.problems.push_back(Problem::Directory { path, error, new: false });
-                }
+                self.problems.push_back(Problem::Directory { path, error, new: false });
                 return Ok(true);
             }
         };
         let watched = path.len();
-        for (name, _) in listing.iter() {
+        for (name, _) in read.listing.iter() {
             path.truncate(watched);
             path.extend_from_slice(name);
             path.push(b'/');
+            let place = Place { wd: self.tree.wd(node), name: name.into() };
             if self.settings.filter.leaves_out(&path) {
-                self.left_out.insert(Place { wd: self.tree.wd(node), name: name.into() });
+                self.left_out.insert(place);
                 continue;
             }
-            let mask = self.kernel_mask() & !self.raised_later();
-            match self.add_directory(node, name, &path, mask, true) {
-                Ok(Added::New(found)) => self.unread.push(found),
+            match self.add_directory(node, name, &read.entry(name), mask, true) {
+                Ok(Added::New(found)) => {
+                    self.unread.push(found);
+                    self.stretches[1].added.push(found);
+                }
                 // An operand that was given before what it is in, by the same path: it is renamed with the rest.
                 Ok(Added::Known(found)) if self.is_operand_at(found, node, &path) => {
                     self.tree.relink(found, node, name);
                 }
+                Ok(Added::Known(found)) if self.careful => self.sighted(found, place, false, false),
                 Ok(Added::Known(_) | Added::Gone) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
                     return Err(error);
@@ -119,6 +145,68 @@ impl Watcher {
             }
         }
         Ok(true)
+    }
+
+    /// Looks whether a directory was renamed while the last ones were read: then a path may have led elsewhere
+    /// than it seemed. What they brought is taken back, they are read again, and all from then on with care.
+    fn end_stretch(&mut self) {
+        let mark = self.queue.mark();
+        self.pull();
+        let [older, newer] = &mut self.stretches;
+        if self.careful || self.queue.since(mark).all(|event| event.mask & IN_MOVE_SELF == 0) {
+            // The rename's event may come a moment after it can be seen: the stretch before counts, too.
+            *older = std::mem::take(newer);
+            return;
+        }
+        self.careful = true;
+        let added: Vec<NodeId> = older.added.drain(..).chain(newer.added.drain(..)).collect();
+        let read: Vec<NodeId> = older.read.drain(..).chain(newer.read.drain(..)).collect();
+        for node in added.iter().rev() {
+            // EINVAL: it was deleted meanwhile, and the watch with it.
+            let _ = self.inotify.rm_watch(self.tree.wd(*node));
+            self.tree.remove(*node);
+        }
+        let added: HashSet<NodeId> = added.into_iter().collect();
+        self.unread.extend(read);
+        self.unread.retain(|node| !added.contains(node));
+    }
+
+    /// Reads which directories are in one that is watched. With care, not its path but its watch decides that it
+    /// is the one; `None` where its path leads elsewhere, or nowhere: then it is read as soon as that is known.
+    fn read_directories(&mut self, node: NodeId, careful: bool, mask: Mask) -> io::Result<Option<Read>> {
+        let path = self.system_path(node);
+        let read = directory::open(&path).and_then(|directory| {
+            let link = directory::through(&directory);
+            if careful && !self.is_at(link.as_bytes(), self.tree.wd(node), mask) {
+                return Err(io::Error::from_raw_os_error(libc::ENOENT));
+            }
+            let listing = self.list_open(&directory, &path, true)?;
+            let above = if careful { [link.as_bytes(), b"/"].concat() } else { [&path[..], b"/"].concat() };
+            Ok(Read { listing, above, _directory: directory })
+        });
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if is_gone(&error) => {
+                let flags = self.tree.flags_mut(node);
+                (flags.unscanned, flags.news) = (true, false);
+                self.late.insert(self.tree.wd(node));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads those directories whose path was not known when they were to be read.
+    pub(super) fn read_late(&mut self) {
+        for wd in std::mem::take(&mut self.late) {
+            let Some(node) = self.tree.find(wd).filter(|node| self.tree.flags(*node).unscanned) else {
+                continue;
+            };
+            self.scan_below(node);
+            if self.tree.find(wd).is_some_and(|node| self.tree.flags(node).unscanned) {
+                self.late.insert(wd);
+            }
+        }
     }
 
     /// The number of watches that the operands need. Reads the whole tree.
@@ -149,6 +237,7 @@ impl Watcher {
     /// Those that reading a directory causes were not listened for until here: the walk would have
     /// flooded the queue with its own.
     pub fn establish(&mut self) {
+        self.stretches = Default::default();
         if self.raised_later() != 0 {
             let recursive = |node: &NodeId| self.tree.flags(*node).recursive;
             self.unraised = self.tree.nodes().filter(recursive).map(|node| self.tree.wd(node)).collect();
@@ -161,7 +250,7 @@ impl Watcher {
     pub(super) fn raise(&mut self) {
         for wd in std::mem::take(&mut self.unraised) {
             let Some(node) = self.tree.find(wd) else { continue };
-            if !self.is_at(&self.system_path(node), wd) {
+            if !self.is_at(&self.system_path(node), wd, self.kernel_mask()) {
                 self.unraised.push(wd);
             }
         }
@@ -182,6 +271,7 @@ impl Watcher {
     /// After a queue overflow: makes the tree what the file system is now.
     pub(super) fn recover(&mut self) {
         self.left_out.clear();
+        self.refused.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         let mut met = HashSet::new();
         let mut pending = Vec::new();
@@ -198,10 +288,10 @@ impl Watcher {
         let mut mark = self.queue.mark();
         for stretch in 1.. {
             let Some(node) = pending.pop() else { break };
-            let Ok(listing) = self.list(&self.system_path(node), true) else { continue };
+            let Ok(Some(read)) = self.read_directories(node, true, self.kernel_mask()) else { continue };
             let mut path = self.tree.path(node);
             let watched = path.len();
-            for (name, _) in listing.iter() {
+            for (name, _) in read.listing.iter() {
                 path.truncate(watched);
                 path.extend_from_slice(name);
                 path.push(b'/');
@@ -209,7 +299,8 @@ impl Watcher {
                     self.left_out.insert(Place { wd: self.tree.wd(node), name: name.into() });
                     continue;
                 }
-                let found = match self.add_directory(node, name, &path, self.kernel_mask(), false) {
+                let entry = read.entry(name);
+                let found = match self.add_directory(node, name, &entry, self.kernel_mask(), false) {
                     Ok(Added::New(found)) => found,
                     Ok(Added::Known(found)) if !met.contains(&found) => {
                         if !self.tree.is_within(node, found) {
@@ -243,7 +334,7 @@ impl Watcher {
 
     /// Reads what the kernel has queued, without what the walk's own reading caused from `mark` on; returns
     /// the next mark.
-    fn pull_without_reading(&mut self, mark: usize) -> usize {
+    pub(super) fn pull_without_reading(&mut self, mark: usize) -> usize {
         self.pull();
         self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
         self.queue.mark()
@@ -281,8 +372,8 @@ impl Watcher {
     }
 
     /// Whether the directory at `path` is the one watched as `wd`.
-    pub(super) fn is_at(&self, path: &[u8], wd: i32) -> bool {
-        match self.add_watch(path, self.kernel_mask()) {
+    pub(super) fn is_at(&self, path: &[u8], wd: i32, mask: Mask) -> bool {
+        match self.add_watch(path, mask) {
             Ok(found) if found != wd && self.tree.find(found).is_none() => {
                 let _ = self.inotify.rm_watch(found);
                 false

@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,7 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
+use nix::pty::PtyMaster;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -71,6 +75,11 @@ pub fn fast_tempdir() -> TempDir {
 fn open_to_all(dir: TempDir) -> TempDir {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     dir
+}
+
+/// How many events the kernel keeps for one that does not read.
+pub fn queue_limit() -> usize {
+    fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap()
 }
 
 /// The path of one of the two programs.
@@ -292,6 +301,20 @@ impl Running {
         });
     }
 
+    /// How many watches it has, as the kernel counts them.
+    pub fn watches(&self) -> usize {
+        let infos = fs::read_dir(format!("/proc/{}/fdinfo", self.pid())).unwrap().flatten();
+        let texts = infos.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        texts.map(|text| text.lines().filter(|line| line.starts_with("inotify wd:")).count()).sum()
+    }
+
+    /// A field of its /proc/PID/status that is in KiB, such as `VmRSS:`.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
@@ -443,14 +466,17 @@ fn listing(dir: &Path) -> String {
     found.join("\n")
 }
 
-/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now.
-fn sleep_of(pid: Pid) -> Option<u64> {
+/// The number of times that a process has gone to sleep, if it sleeps in poll(2) now, or in select(2) as the
+/// reference does.
+pub fn sleep_of(pid: Pid) -> Option<u64> {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     let number: i64 = call.split(' ').next()?.parse().ok()?;
+    // What poll(2) is called after a stop.
+    const RESTARTED: libc::c_long = libc::SYS_restart_syscall;
     #[cfg(target_arch = "x86_64")]
-    let polls = [libc::SYS_poll, libc::SYS_ppoll];
+    let polls = [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_pselect6, RESTARTED];
     #[cfg(not(target_arch = "x86_64"))]
-    let polls = [libc::SYS_ppoll];
+    let polls = [libc::SYS_ppoll, libc::SYS_pselect6, RESTARTED];
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     if !polls.contains(&number) || !field("State:")?.starts_with('S') {
@@ -479,6 +505,17 @@ pub fn create_files(dir: &Path, prefix: &str, range: std::ops::Range<usize>) {
     }
 }
 
+/// Lets more happen in a directory than the kernel's queue holds, for one who hears of what is created and deleted,
+/// and leaves nothing there.
+pub fn flood(dir: &Path) {
+    for number in 0..=queue_limit() / 2 {
+        // No two alike, which would be one for the kernel.
+        let path = dir.join(format!("f{}", number % 500));
+        fs::File::create(&path).unwrap();
+        fs::remove_file(path).unwrap();
+    }
+}
+
 /// Makes directories of 255 bytes' names one in the other, `depth` of them, whatever the length of the path;
 /// returns a name and a descriptor of the innermost.
 pub fn deep_directory(top: &Path, depth: usize) -> (Vec<u8>, std::os::fd::OwnedFd) {
@@ -495,6 +532,22 @@ pub fn deep_directory(top: &Path, depth: usize) -> (Vec<u8>, std::os::fd::OwnedF
         path.push(b'/');
     }
     (path, at)
+}
+
+/// A new terminal: the end that reads what a program prints there, and the one that the program is given.
+pub fn terminal() -> (PtyMaster, OwnedFd) {
+    // Not openpty(3), whose descriptors are inherited, also by what another test starts.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::pty::posix_openpt(flags).unwrap();
+    nix::pty::grantpt(&master).unwrap();
+    nix::pty::unlockpt(&master).unwrap();
+    let name = nix::pty::ptsname_r(&master).unwrap();
+    (master, nix::fcntl::open(name.as_str(), flags, Mode::empty()).unwrap())
+}
+
+/// Lets two entries of any kind change places.
+pub fn exchange(one: &Path, other: &Path) -> nix::Result<()> {
+    renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)
 }
 
 /// A file of the repository.

@@ -1,0 +1,284 @@
+//! A watcher that runs, and what it takes.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use nix::time::ClockId;
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::{Result, floors};
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The original.
+    Reference,
+    /// This program.
+    Here,
+    /// A bare loop of the same system calls.
+    Floor,
+}
+
+/// The programs, and the place for what they watch.
+pub struct Programs {
+    /// The original.
+    pub reference: PathBuf,
+    /// This program.
+    pub here: PathBuf,
+    /// This benchmark, which holds the floors.
+    floor: PathBuf,
+    /// How often everything is measured.
+    pub rounds: usize,
+    /// A directory for all that is made here; it is removed at the end.
+    pub dir: TempDir,
+}
+
+impl Programs {
+    /// As the environment says.
+    pub fn from_environment() -> Result<Programs> {
+        let path = |name, default: &str| PathBuf::from(env::var_os(name).unwrap_or(default.into()));
+        let reference = path("BENCH_REFERENCE", "/usr/bin/inotifywait");
+        if !reference.exists() {
+            let why = "is not there: install inotify-tools, or set BENCH_REFERENCE";
+            return Err(format!("{} {why}", reference.display()).into());
+        }
+        let rounds = match env::var("ROUNDS") {
+            Ok(text) => {
+                text.parse().ok().filter(|rounds| *rounds > 0).ok_or("ROUNDS is not a positive number")?
+            }
+            Err(_) => 5,
+        };
+        let dir = path("BENCH_DIR", "/dev/shm");
+        Ok(Programs {
+            reference,
+            here: path("BENCH_OURS", env!("CARGO_BIN_EXE_inotifywait")),
+            floor: env::current_exe()?,
+            rounds,
+            dir: tempfile::Builder::new().prefix("inotify-bench.").tempdir_in(dir)?,
+        })
+    }
+
+    /// A side's program, with the arguments for an inotifywait or those for a floor.
+    pub fn command(&self, side: Side, arguments: &[&str], floor: &[&str]) -> Command {
+        let program = match side {
+            Side::Reference => &self.reference,
+            Side::Here => &self.here,
+            Side::Floor => &self.floor,
+        };
+        let mut command = Command::new(program);
+        match side {
+            Side::Floor => command.arg(floors::FLOOR).args(floor),
+            _ => command.args(arguments),
+        };
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a side's program on `top`, which comes last of its arguments, and waits for its watches.
+    pub fn watch(&self, side: Side, top: &Path, arguments: &[&str], floor: &[&str]) -> Result<Watcher> {
+        let mut command = self.command(side, arguments, floor);
+        command.arg(top);
+        // Meanwhile the kernel frees the watches of the one before.
+        thread::sleep(Duration::from_millis(50));
+        Watcher::start(command, top)
+    }
+
+    /// Measures every side in turn, `times` times; every other time backwards.
+    pub fn alternate<T>(
+        &self,
+        what: &str,
+        times: usize,
+        sides: &[Side],
+        mut measure: impl FnMut(Side) -> Result<T>,
+    ) -> Result<Samples<T>> {
+        let mut samples = Samples { reference: Vec::new(), here: Vec::new(), floor: Vec::new() };
+        eprintln!("{what} ...");
+        for round in 0..times {
+            let mut order = sides.to_vec();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for side in order {
+                let sample = measure(side)?;
+                samples.of(side).push(sample);
+            }
+        }
+        Ok(samples)
+    }
+}
+
+/// What was measured, by side, in the order of the rounds.
+pub struct Samples<T> {
+    pub reference: Vec<T>,
+    pub here: Vec<T>,
+    pub floor: Vec<T>,
+}
+
+impl<T> Samples<T> {
+    fn of(&mut self, side: Side) -> &mut Vec<T> {
+        match side {
+            Side::Reference => &mut self.reference,
+            Side::Here => &mut self.here,
+            Side::Floor => &mut self.floor,
+        }
+    }
+
+    /// One number of each sample.
+    pub fn map(&self, number: impl Fn(&T) -> f64) -> Samples<f64> {
+        let all = |samples: &[T]| samples.iter().map(&number).collect();
+        Samples { reference: all(&self.reference), here: all(&self.here), floor: all(&self.floor) }
+    }
+}
+
+impl Samples<f64> {
+    /// Joins each sample with that of the same round in `other`.
+    pub fn zip(&self, other: &Samples<f64>, join: impl Fn(f64, f64) -> f64) -> Samples<f64> {
+        let all = |ours: &[f64], others: &[f64]| ours.iter().zip(others).map(|(a, b)| join(*a, *b)).collect();
+        Samples {
+            reference: all(&self.reference, &other.reference),
+            here: all(&self.here, &other.here),
+            floor: all(&self.floor, &other.floor),
+        }
+    }
+}
+
+/// A watcher whose watches stand and whose output is read and counted. It is killed when this goes out of scope.
+pub struct Watcher {
+    child: Child,
+    clock: ClockId,
+    top: PathBuf,
+    lines: Arc<AtomicU64>,
+    marks: Receiver<(u64, Instant)>,
+    mark: u64,
+    /// From its start to `Watches established.`.
+    pub set_up: Duration,
+}
+
+impl Watcher {
+    fn start(mut command: Command, top: &Path) -> Result<Watcher> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let start = Instant::now();
+        let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err("no pipes".into());
+        };
+        let (sender, marks) = mpsc::channel();
+        let lines = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lines);
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(child.id())?))?;
+        let (top, mark) = (top.to_path_buf(), 0);
+        let mut watcher = Watcher { child, clock, top, lines, marks, mark, set_up: Duration::ZERO };
+        let mut said = BufReader::new(stderr);
+        let mut text = String::new();
+        while !text.ends_with("Watches established.\n") {
+            if said.read_line(&mut text)? == 0 {
+                return Err(format!("{command:?} ended: {text}").into());
+            }
+        }
+        watcher.set_up = start.elapsed();
+        thread::spawn(move || count(stdout, &counter, &sender));
+        // Losses, for one.
+        thread::spawn(move || io::copy(&mut said, &mut io::stderr()));
+        Ok(watcher)
+    }
+
+    /// Waits until it has printed all that happened so far; returns the time from one event, made for this, to
+    /// its line.
+    pub fn settle(&mut self) -> Result<Duration> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(60) {
+            // A symbolic link's making is one event, and the last one. Where the queue is full it is lost.
+            self.mark += 1;
+            let path = self.mark_path(self.mark);
+            let made = Instant::now();
+            symlink("nowhere", path)?;
+            let until = made + Duration::from_millis(100);
+            loop {
+                match self.marks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok((mark, seen)) if mark == self.mark => return Ok(seen - made),
+                    Ok(_) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return Err("a watcher ended".into()),
+                }
+            }
+        }
+        Err("waited a minute for a line in vain".into())
+    }
+
+    fn mark_path(&self, mark: u64) -> PathBuf {
+        self.top.join(format!("{MARK}{mark}"))
+    }
+
+    /// The CPU time that it has used so far, all its threads together.
+    pub fn cpu(&self) -> Result<Duration> {
+        Ok(self.clock.now()?.into())
+    }
+
+    /// The lines that it has printed so far for anything but marks.
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed).saturating_sub(self.mark)
+    }
+
+    /// Its anonymous memory in bytes.
+    pub fn anonymous_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
+        Ok(1024 * line.trim().trim_end_matches(" kB").parse::<u64>()?)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for mark in 1..=self.mark {
+            let _ = fs::remove_file(self.mark_path(mark));
+        }
+    }
+}
+
+/// The beginning of a mark's name.
+const MARK: &str = "mark-";
+
+/// Reads to the end, counts lines, and tells the number of every mark that was the last line for now.
+fn count(mut stdout: ChildStdout, lines: &AtomicU64, marks: &Sender<(u64, Instant)>) {
+    let mut chunk = vec![0; 64 * 1024];
+    let mut last: Vec<u8> = Vec::new();
+    while let Ok(length @ 1..) = stdout.read(&mut chunk) {
+        let seen = Instant::now();
+        let chunk = &chunk[..length];
+        let ends = chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum();
+        lines.fetch_add(ends, Ordering::Relaxed);
+        // The last line, whole or not.
+        match chunk[..length - 1].iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => chunk[end + 1..].clone_into(&mut last),
+            None => last.extend_from_slice(chunk),
+        }
+        if chunk.ends_with(b"\n") {
+            if let Some(mark) = mark_in(&last) {
+                let _ = marks.send((mark, seen));
+            }
+            last.clear();
+        }
+    }
+}
+
+fn mark_in(line: &[u8]) -> Option<u64> {
+    let line = std::str::from_utf8(line).ok()?;
+    let number = line.split_once(MARK)?.1;
+    number.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The CPU time of this thread.
+pub fn own_cpu() -> Result<Duration> {
+    Ok(ClockId::CLOCK_THREAD_CPUTIME_ID.now()?.into())
+}

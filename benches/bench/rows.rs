@@ -1,0 +1,237 @@
+//! The rows of the table, in groups that are measured together.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::Result;
+use crate::measure::{Programs, Samples, Side, Watcher, own_cpu};
+use crate::report::{Growth, Report, bytes, grouped, time};
+use crate::storm::{EVENTS_PER_FILE, Storm, tree};
+
+const BOTH: [Side; 2] = [Side::Reference, Side::Here];
+const ALL: [Side; 3] = [Side::Reference, Side::Here, Side::Floor];
+
+/// How the watchers are called: for ever, with all below, all events.
+const MONITOR: [&str; 2] = ["-m", "-r"];
+
+/// The events of a flood.
+const EVENTS: usize = 500_000;
+
+/// CPU per line in a flood, and the time that the flood takes.
+pub fn flood(programs: &Programs, report: &mut Report) -> Result<()> {
+    let what = "CPU per line, flood";
+    let samples = flooded(programs, report, what, &[], 5, Storm::files)?;
+    report.row(
+        "time of the flood while watched",
+        samples.map(|flood| nanoseconds(flood.wall)),
+        time,
+        Some(0.95),
+    );
+    report.row("its CPU time while watched", samples.map(|flood| nanoseconds(flood.own_cpu)), time, None);
+    Ok(())
+}
+
+/// CPU per line where the events come in bursts.
+pub fn bursts(programs: &Programs, report: &mut Report) -> Result<()> {
+    flooded(programs, report, "CPU per line, bursts of 2,000 files", &[], 5, Storm::bursts).map(drop)
+}
+
+/// CPU per line with a format and the time.
+pub fn timefmt(programs: &Programs, report: &mut Report) -> Result<()> {
+    let options = ["--timefmt", "%Y-%m-%d %H:%M:%S", "--format", "%T %w %f %e"];
+    flooded(programs, report, "CPU per line, `--timefmt`, `--format`", &options, 5, Storm::files).map(drop)
+}
+
+/// CPU per line with an --exclude, of CREATE, CLOSE_WRITE and DELETE.
+pub fn exclude(programs: &Programs, report: &mut Report) -> Result<()> {
+    let options = [r"--exclude=\.(swp|swx|tmp)$", "-e", "create,delete,moved_to,close_write,attrib"];
+    flooded(programs, report, "CPU per line, `--exclude`, `-e`", &options, 3, Storm::files).map(drop)
+}
+
+/// What a flood took.
+struct Flood {
+    /// The watcher's CPU time.
+    cpu: Duration,
+    lines: u64,
+    /// The time from the first file to the last, all of it and that on a CPU.
+    wall: Duration,
+    own_cpu: Duration,
+}
+
+/// Floods the watchers, and adds the row of their CPU time per line. `per_file` lines are expected of a file.
+fn flooded(
+    programs: &Programs,
+    report: &mut Report,
+    what: &str,
+    options: &[&str],
+    per_file: usize,
+    storm: fn(&Storm, usize) -> Result<()>,
+) -> Result<Samples<Flood>> {
+    let files = EVENTS / EVENTS_PER_FILE;
+    let top = programs.dir.path().join("flood");
+    let directories = Storm::new(&top)?;
+    // The floor has one format.
+    let sides = if options.is_empty() { &ALL[..] } else { &BOTH[..] };
+    let options = [&MONITOR[..], options].concat();
+    let samples = programs.alternate(what, programs.rounds, sides, |side| {
+        let mut watcher = programs.watch(side, &top, &options, &["events"])?;
+        watcher.settle()?;
+        let (cpu, lines) = (watcher.cpu()?, watcher.lines());
+        let (start, own_start) = (Instant::now(), own_cpu()?);
+        storm(&directories, files)?;
+        let (wall, own_cpu) = (start.elapsed(), own_cpu()? - own_start);
+        watcher.settle()?;
+        Ok(Flood { cpu: watcher.cpu()? - cpu, lines: watcher.lines() - lines, wall, own_cpu })
+    })?;
+    let per_line = |flood: &Flood| nanoseconds(flood.cpu) / flood.lines.max(1) as f64;
+    report.row(what, samples.map(per_line), time, Some(0.25));
+    let least = |samples: &[Flood]| grouped(samples.iter().map(|flood| flood.lines).min().unwrap_or(0));
+    report.note(format!(
+        "{what}: of {} lines came at least {} (reference), {} (here){}",
+        grouped((files * per_file) as u64),
+        least(&samples.reference),
+        least(&samples.here),
+        if samples.floor.is_empty() { String::new() } else { format!(", {} (floor)", least(&samples.floor)) }
+    ));
+    Ok(samples)
+}
+
+/// The sizes of a tree that show how cost grows.
+const GROWING: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// Set-up, memory and a rename, in trees of several sizes.
+pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
+    enough(programs)?;
+    let top = programs.dir.path().join("one");
+    tree(&top, 1, 0)?;
+    let alone = programs.alternate("memory, one directory", programs.rounds, &BOTH, |side| {
+        programs.watch(side, &top, &MONITOR, &[])?.anonymous_memory()
+    })?;
+    let alone = alone.map(|memory| *memory as f64);
+    for directories in GROWING {
+        let top = programs.dir.path().join("tree");
+        let what = format!("set-up, {} directories with 5 files each", grouped(directories as u64));
+        tree(&top, directories, 5)?;
+        let samples =
+            programs.alternate(&what, programs.rounds, &ALL, |side| established(programs, side, &top))?;
+        let set_up = samples.map(|tree| nanoseconds(tree.set_up));
+        let memory = samples.map(|tree| tree.memory as f64);
+        let memory = memory.zip(&alone, |memory, alone| (memory - alone).max(0.0) / directories as f64);
+        let mut rename = samples.map(|tree| nanoseconds(tree.rename));
+        rename.floor.clear();
+        report.growth(Growth::new(directories, &set_up, &memory, &rename));
+        if directories == GROWING[GROWING.len() - 1] {
+            let many = grouped(directories as u64);
+            report.row(what, set_up, time, Some(0.65));
+            report.row("its CPU time", samples.map(|tree| nanoseconds(tree.cpu)), time, None);
+            report.row(format!("anonymous memory per watch, {many} directories"), memory, bytes, Some(0.25));
+            report.row(format!("CPU for a rename among {many} directories"), rename, time, Some(0.02));
+        }
+        fs::remove_dir_all(top)?;
+    }
+    let top = programs.dir.path().join("wide");
+    let what = "set-up, 20,000 directories with 40 files each";
+    tree(&top, 20_000, 40)?;
+    let samples = programs.alternate(what, programs.rounds, &ALL, |side| {
+        let watcher = programs.watch(side, &top, &MONITOR, &["walk"])?;
+        Ok(nanoseconds(watcher.set_up))
+    })?;
+    report.row(what, samples, time, Some(0.45));
+    Ok(fs::remove_dir_all(top)?)
+}
+
+/// What a tree took.
+struct Established {
+    set_up: Duration,
+    /// The CPU time of the set-up.
+    cpu: Duration,
+    /// Anonymous memory in bytes.
+    memory: u64,
+    /// The CPU time for one rename.
+    rename: Duration,
+}
+
+/// Renames are measured this many at a time; it is even, so that the tree is as before.
+const RENAMES: u32 = 10;
+
+fn established(programs: &Programs, side: Side, top: &Path) -> Result<Established> {
+    let mut watcher = programs.watch(side, top, &MONITOR, &["walk"])?;
+    let (set_up, cpu, memory) = (watcher.set_up, watcher.cpu()?, watcher.anonymous_memory()?);
+    if side == Side::Floor {
+        return Ok(Established { set_up, cpu, memory: 0, rename: Duration::ZERO });
+    }
+    watcher.settle()?;
+    let before = watcher.cpu()?;
+    let names = [top.join("dir0"), top.join("renamed")];
+    for number in 0..RENAMES as usize {
+        fs::rename(&names[number % 2], &names[(number + 1) % 2])?;
+        watcher.settle()?;
+    }
+    Ok(Established { set_up, cpu, memory, rename: (watcher.cpu()? - before) / RENAMES })
+}
+
+/// Whether the machine allows what [`setup`] takes.
+fn enough(programs: &Programs) -> Result<()> {
+    const WATCHES: u64 = 120_000;
+    const INODES: u64 = 1_000_000;
+    const LIMIT: &str = "fs.inotify.max_user_watches";
+    let watches: u64 = fs::read_to_string("/proc/sys/fs/inotify/max_user_watches")?.trim().parse()?;
+    if watches < WATCHES {
+        let remedy = format!("sudo sysctl -w {LIMIT}={WATCHES}, or choose other ROWS");
+        return Err(format!("setup: {LIMIT} is {watches}, and {WATCHES} are needed: {remedy}").into());
+    }
+    let dir = programs.dir.path();
+    let free = statvfs(dir)?.files_available();
+    if free < INODES {
+        let remedy = "set BENCH_DIR";
+        return Err(
+            format!("setup: {} has room for {free} files, not {INODES}: {remedy}", dir.display()).into()
+        );
+    }
+    Ok(())
+}
+
+/// How many runs or events of a short measurement make a round.
+const SHORT: usize = 40;
+
+/// From the start of a process to its end, for the help.
+pub fn start(programs: &Programs, report: &mut Report) -> Result<()> {
+    let what = "start: `--help`";
+    let samples = programs.alternate(what, SHORT * programs.rounds, &ALL, |side| {
+        let mut command = programs.command(side, &["--help"], &["nothing"]);
+        command.stdout(Stdio::null());
+        let start = Instant::now();
+        command.status()?;
+        Ok(nanoseconds(start.elapsed()))
+    })?;
+    report.row(what, samples, time, Some(1.5));
+    Ok(())
+}
+
+/// From a lone event to the reader's having its line.
+pub fn latency(programs: &Programs, report: &mut Report) -> Result<()> {
+    const IDLE: Duration = Duration::from_millis(20);
+    let what = "latency of a lone event";
+    let start = |side| -> Result<(Side, Watcher)> {
+        let top = programs.dir.path().join(format!("{side:?}"));
+        fs::create_dir(&top)?;
+        Ok((side, programs.watch(side, &top, &MONITOR, &["events"])?))
+    };
+    let mut watchers = ALL.into_iter().map(start).collect::<Result<Vec<_>>>()?;
+    let samples = programs.alternate(what, SHORT * programs.rounds, &ALL, |side| {
+        thread::sleep(IDLE);
+        let found = watchers.iter_mut().find(|(of, _)| *of == side);
+        Ok(nanoseconds(found.ok_or("no such watcher")?.1.settle()?))
+    })?;
+    report.row(what, samples, time, Some(1.2));
+    Ok(())
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_nanos() as f64
+}

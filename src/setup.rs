@@ -1,0 +1,83 @@
+//! Setting up the watches, alike in both programs: operand by operand, with what went wrong said and, where
+//! somebody looks on, how far it is.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use crate::messages::{self, Messages};
+use crate::watcher::Watcher;
+
+/// A set-up that is over before this needs no word.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the count is renewed.
+const RENEWAL: Duration = Duration::from_millis(100);
+/// Erases the terminal's line: to its beginning, and clear from there (ECMA-48, EL).
+const ERASE: &str = "\r\x1b[K";
+
+/// The time of the set-up.
+pub struct SetUp<'a> {
+    messages: &'a Messages,
+    operands: &'a [Vec<u8>],
+    /// No word about directories that cannot be watched, nor about how far it is.
+    quiet: bool,
+    /// The program's own words for what failed.
+    failure: &'static str,
+    /// When to show the count, where stderr is a terminal.
+    next: Option<Instant>,
+    shown: bool,
+}
+
+impl<'a> SetUp<'a> {
+    /// Of these operands.
+    pub fn new(
+        messages: &'a Messages,
+        operands: &'a [Vec<u8>],
+        quiet: bool,
+        failure: &'static str,
+    ) -> SetUp<'a> {
+        let looked_at = !quiet && messages.go_to_stderr() && io::stderr().is_terminal();
+        let next = looked_at.then(|| Instant::now() + PATIENCE);
+        SetUp { messages, operands, quiet, failure, next, shown: false }
+    }
+
+    /// Watches an operand, with `-r` all below it. Before each directory `go_on` is asked: it may have something
+    /// to say. Its error ends the set-up, as does an operand that cannot be watched; the error is the message.
+    pub fn watch(
+        &mut self,
+        watcher: &mut Watcher,
+        operand: &[u8],
+        mut go_on: impl FnMut() -> Result<Option<&'static str>, Vec<u8>>,
+    ) -> Result<(), Vec<u8>> {
+        let mut more = watcher.watch(operand).map(|()| true);
+        while let Ok(true) = more {
+            let word = go_on().inspect_err(|_| self.erase())?;
+            if let Some(word) = word {
+                self.erase();
+                self.messages.inform(word);
+            }
+            self.show(watcher.watches());
+            more = watcher.walk();
+        }
+        self.erase();
+        while let Some(problem) = watcher.problem() {
+            self.messages.problem(&problem, self.quiet);
+        }
+        more.map(drop).map_err(|error| {
+            messages::no_watch(self.failure, operand, &error, || watcher.needed(self.operands))
+        })
+    }
+
+    fn show(&mut self, directories: usize) {
+        let Some(next) = self.next.filter(|next| *next <= Instant::now()) else { return };
+        self.next = Some(next + RENEWAL);
+        self.shown = true;
+        // Where that fails nobody looks on.
+        let _ = io::stderr().write_all(format!("{ERASE}{}", messages::watched(directories)).as_bytes());
+    }
+
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = io::stderr().write_all(ERASE.as_bytes());
+        }
+    }
+}

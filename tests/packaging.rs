@@ -1,0 +1,217 @@
+//! What the packages are made of: the list that `make install` is, the units, and the places that name the version.
+//! The packages themselves are built and tried by `make deb`, `make try-deb`, `make rpm` and `make static`.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Running, binary, bounded, command, file, need, run, tempdir};
+use regex::Regex;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The files below a directory, with their modes.
+fn tree(top: &Path) -> BTreeMap<PathBuf, u32> {
+    let mut files = BTreeMap::new();
+    let mut rest = vec![top.to_owned()];
+    while let Some(directory) = rest.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let (path, status) = (entry.path(), entry.metadata().unwrap());
+            if status.is_dir() {
+                rest.push(path);
+            } else {
+                files
+                    .insert(path.strip_prefix(top).unwrap().to_owned(), status.permissions().mode() & 0o7777);
+            }
+        }
+    }
+    files
+}
+
+/// `make` with this package's Makefile, in the place of release programs two empty files.
+fn make(dir: &Path) -> Command {
+    let release = dir.join("build/release");
+    fs::create_dir_all(&release).unwrap();
+    for tool in ["inotifywait", "inotifywatch"] {
+        fs::write(release.join(tool), "").unwrap();
+    }
+    let mut make = bounded("make");
+    make.current_dir(ROOT).arg("-s").env("CARGO_TARGET_DIR", dir.join("build")).env_remove("MAKEFLAGS");
+    make
+}
+
+/// Runs a command, which has to succeed and say nothing.
+#[track_caller]
+fn quiet(command: &mut Command) {
+    let (output, text) = run(command);
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{text}");
+}
+
+/// Installs into `dir`/root.
+fn install(dir: &Path) -> PathBuf {
+    let root = dir.join("root of a package");
+    quiet(make(dir).arg("install").arg("PREFIX=/usr").arg(format!("DESTDIR={}", root.display())));
+    root
+}
+
+#[test]
+fn all_there_is_gets_installed_and_uninstalled() {
+    let dir = tempdir();
+    let root = install(dir.path());
+    let installed = tree(&root);
+    for (path, mode) in &installed {
+        assert_eq!(*mode, if path.starts_with("usr/bin") { 0o755 } else { 0o644 }, "{path:?}");
+    }
+
+    let doc = "usr/share/doc/inotify-tools-rs";
+    let mut expected: Vec<PathBuf> =
+        ["inotifywait", "inotifywatch", "inotify-rsync"].map(|tool| Path::new("usr/bin").join(tool)).into();
+    for (source, end, place) in [
+        ("man", ".1", "usr/share/man/man1"),
+        ("completions", ".bash", "usr/share/bash-completion/completions"),
+        ("completions", ".fish", "usr/share/fish/vendor_completions.d"),
+        ("completions", "_inotifywait", "usr/share/zsh/site-functions"),
+        ("packaging/systemd", "", "usr/lib/systemd/system"),
+        ("packaging/examples", "", "usr/share/doc/inotify-tools-rs/examples"),
+        ("docs", "", doc),
+        ("LICENSE-MIT", "", "usr/share/licenses/inotify-tools-rs"),
+        ("LICENSE-APACHE", "", "usr/share/licenses/inotify-tools-rs"),
+        ("README.md", "", doc),
+        ("CHANGELOG.md", "", doc),
+    ] {
+        let source = Path::new(ROOT).join(source);
+        let files = if source.is_dir() { tree(&source).into_keys().collect() } else { vec![PathBuf::new()] };
+        let files = files.iter().map(|file| source.join(file));
+        let names = files.filter_map(|file| Some(file.components().next_back()?.as_os_str().to_owned()));
+        expected.extend(
+            names
+                .filter(|name| name.to_string_lossy().ends_with(end))
+                .map(|name| Path::new(place).join(name)),
+        );
+    }
+    expected.sort();
+    assert_eq!(installed.into_keys().collect::<Vec<_>>(), expected);
+
+    quiet(make(dir.path()).arg("uninstall").arg("PREFIX=/usr").arg(format!("DESTDIR={}", root.display())));
+    assert_eq!(tree(&root), BTreeMap::new());
+    assert!(!root.join(doc).exists());
+}
+
+#[test]
+fn arch_and_alpine_install_the_same() {
+    let dir = tempdir();
+    let expected = tree(&install(dir.path()));
+    std::os::unix::fs::symlink(ROOT, dir.path().join(format!("inotify-tools-rs-{VERSION}"))).unwrap();
+    for (recipe, systemd) in [("arch/PKGBUILD", true), ("alpine/APKBUILD", false)] {
+        let package = dir.path().join(recipe.replace('/', "-"));
+        // makepkg starts in the directory where the source was unpacked, abuild in the source.
+        let script = "set -eu; recipe=$1 pkgdir=$2; . \"$recipe\"; [ $pkgver = $3 ]
+            [ \"${recipe##*/}\" = PKGBUILD ] || cd $pkgname-$pkgver; package";
+        let mut bash = bounded("bash");
+        bash.args(["-c", script, "bash", &format!("{ROOT}/packaging/{recipe}")]).arg(&package).arg(VERSION);
+        bash.current_dir(dir.path()).env("CARGO_TARGET_DIR", dir.path().join("build")).env("MAKEFLAGS", "-s");
+        quiet(&mut bash);
+        let mut expected = expected.clone();
+        expected.retain(|path, _| systemd || !path.starts_with("usr/lib"));
+        assert_eq!(tree(&package), expected, "{recipe}");
+    }
+}
+
+#[test]
+fn the_packages_have_the_version_of_the_program() {
+    let manifest = file("Cargo.toml");
+    assert!(manifest.contains(&format!("\nprovides = \"inotify-tools (= {VERSION}-1)\"\n")));
+    assert!(manifest.contains(&format!("\ninotify-tools = \"= {VERSION}\"\n")));
+
+    let dir = tempdir();
+    quiet(make(dir.path()).arg("tag-check").arg(format!("TAG=v{VERSION}")));
+    for wrong in ["TAG=", &format!("TAG={VERSION}"), "TAG=v0.1.0"] {
+        let (output, text) = run(make(dir.path()).arg("tag-check").arg(wrong));
+        assert!(
+            output.status.code() == Some(2) && text.contains(&format!("Cargo.toml has {VERSION}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn systemd_has_no_complaint() {
+    if !need("systemd-analyze") {
+        return;
+    }
+    let dir = tempdir();
+    let root = install(dir.path());
+    let units = root.join("usr/lib/systemd/system");
+    let example = "inotifywait-pipe.service";
+    fs::copy(Path::new(ROOT).join("packaging/examples").join(example), units.join(example)).unwrap();
+    // What these need of a system.
+    for tool in ["bin/bash", "usr/bin/bash"] {
+        fs::create_dir_all(root.join(tool).parent().unwrap()).unwrap();
+        fs::copy("/bin/bash", root.join(tool)).unwrap();
+    }
+    for unit in ["sysinit", "basic", "shutdown", "network-online", "remote-fs", "multi-user", "slices"] {
+        fs::write(units.join(format!("{unit}.target")), "[Unit]\nDefaultDependencies=no\n").unwrap();
+    }
+    for unit in ["inotify-rsync@www.service", example] {
+        let mut verify = bounded("systemd-analyze");
+        quiet(verify.args(["verify", "--man=no", &format!("--root={}", root.display()), unit]));
+    }
+}
+
+#[test]
+fn the_example_of_a_pipe_runs_as_systemd_would_run_it() {
+    let dir = tempdir();
+    let unit = file("packaging/examples/inotifywait-pipe.service");
+    let line = Regex::new("(?m)^ExecStart=/bin/bash -o pipefail -c '([^']*)'$").unwrap();
+    let script = line.captures(&unit).unwrap()[1].to_owned();
+    // Nothing is left for systemd to fill in.
+    let doubled = ["%%", "$$", "\\\\"];
+    let left = doubled.iter().fold(script.clone(), |script, two| script.replace(two, ""));
+    assert!(!left.contains(['%', '$', '\\']), "{left}");
+    let script = doubled.iter().fold(script, |script, two| script.replace(two, &two[..1]));
+
+    let watched = dir.path().join("uploads");
+    fs::create_dir(&watched).unwrap();
+    let script = script.replace("/srv/uploads", watched.to_str().unwrap());
+    let mut bash = command(dir.path(), "/bin/bash", ["-o", "pipefail", "-c", &script]);
+    let tools = Path::new(binary("inotifywait")).parent().unwrap().display();
+    bash.env("PATH", format!("{tools}:{}", std::env::var("PATH").unwrap()));
+    let mut pipe = Running::start(bash);
+    // With -q it does not tell when it is ready.
+    pipe.wait("the file", |pipe| {
+        fs::write(watched.join("a b\n$c"), "").unwrap();
+        pipe.stdout.lines().contains(&format!("arrived: $'{}/a b\\n$c'", watched.display()))
+    });
+}
+
+#[test]
+fn the_workflow_is_well_formed_and_checks_the_tag() {
+    if !need("/usr/lib/python3/dist-packages/yaml") {
+        return;
+    }
+    let script = "import sys, yaml
+for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
+    for step in job['steps']: print(name, step.get('run', '').strip())";
+    let (output, text) =
+        run(bounded("/usr/bin/python3").args(["-c", script, ".github/workflows/ci.yml"]).current_dir(ROOT));
+    assert!(output.status.success(), "{text}");
+    let steps = String::from_utf8(output.stdout).unwrap();
+    let place =
+        |step: &str| steps.lines().position(|line| line == step).unwrap_or_else(|| panic!("{step}: {text}"));
+    assert!(place("test make tag-check TAG=\"$GITHUB_REF_NAME\"") < place("test .ci/run"));
+    assert!(place("test .ci/run") < place("release make try-deb rpm static dist"));
+}
+
+#[test]
+fn shellcheck_has_no_complaint() {
+    if need("shellcheck") {
+        quiet(bounded("shellcheck").arg("packaging/try-deb").current_dir(ROOT));
+    }
+}

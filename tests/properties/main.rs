@@ -1,0 +1,78 @@
+//! What holds of the decoder, of records and of `--fromfile`, on a bounded number of random inputs. `make fuzz`
+//! checks the same without a bound, `make miri` the decoder in Miri. The tests of patterns are in tests/ere.rs.
+
+#![allow(clippy::expect_used)]
+
+mod decode;
+mod format;
+mod fromfile;
+
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+fn config() -> ProptestConfig {
+    let cases = if cfg!(miri) { 30 } else { ProptestConfig::default().cases };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// An event in the kernel's form, with a name, NULs after it and perhaps bytes after these.
+fn event() -> impl Strategy<Value = Vec<u8>> {
+    (any::<[u8; 12]>(), vec(1u8.., 0..9), 0..9usize, vec(any::<u8>(), 0..3)).prop_map(
+        |(numbers, name, nuls, more)| {
+            let padded = [name, vec![0; nuls], more].concat();
+            let length = (padded.len() as u32).to_ne_bytes();
+            [&numbers[..], &length, &padded].concat()
+        },
+    )
+}
+
+/// Events, perhaps one byte of them changed, perhaps cut short.
+fn events() -> impl Strategy<Value = Vec<u8>> {
+    let change = weighted(0.3, (any::<Index>(), any::<u8>()));
+    (vec(event(), 0..5), change, weighted(0.3, any::<Index>())).prop_map(|(events, change, cut)| {
+        let mut bytes = events.concat();
+        if let Some((at, byte)) = change.filter(|_| !bytes.is_empty()) {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(at) = cut {
+            bytes.truncate(at.index(bytes.len() + 1));
+        }
+        bytes
+    })
+}
+
+/// Bytes that are mostly of those that mean something.
+fn text(special: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    vec(prop_oneof![4 => select(special), 1 => any::<u8>()], 0..24)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_bytes_are_decoded(bytes in prop_oneof![4 => events(), 1 => vec(any::<u8>(), 0..64)]) {
+        decode::holds(&bytes);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn any_format_makes_a_record(
+        format in text(b"%%%%wfeTc0n,; a\n"),
+        watched in text(b",\" \na/"),
+        file in text(b",\" \na"),
+        earlier: u32,
+        mask: u32,
+        cookie: u32,
+    ) {
+        format::holds(&format, &watched, &file, earlier, mask, cookie);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn any_file_of_paths_is_taken_as_it_is(text in text(b"@@@\n\n\n\0ab/# \r")) {
+        fromfile::holds(&text);
+    }
+}

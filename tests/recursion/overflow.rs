@@ -1,0 +1,155 @@
+//! Overflows of the kernel's queue, for real: the watcher is stopped while more happens than it holds.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+
+use crate::common::{Running, exchange, fast_tempdir, flood, inotifywait, inotifywatch, queue_limit};
+use crate::paths;
+
+/// What happens in the tree `d` while nobody hears of it: directories come, are renamed and leave. Some of them
+/// have changed places by `round`.
+fn change_unheard(dir: &Path, round: usize) {
+    let at = |path: &str| dir.join("d").join(path);
+    fs::rename(at(&format!("stays-{round}")), at(&format!("stays-{}", round + 1))).unwrap();
+    fs::rename(at("goes"), dir.join(format!("gone-{round}"))).unwrap();
+    fs::create_dir_all(at("goes/below")).unwrap();
+    fs::remove_dir_all(at("deleted")).unwrap();
+    fs::create_dir_all(at("deleted/again")).unwrap();
+    exchange(&at("x"), &at("y")).unwrap();
+    for number in 0..50 {
+        fs::create_dir_all(at(&format!("new-{round}-{number}/below"))).unwrap();
+    }
+}
+
+fn make_tree(dir: &Path) {
+    for name in ["stays-0/below", "goes/below", "deleted/below/it", "x/in-x", "y/in-y/below"] {
+        fs::create_dir_all(dir.join("d").join(name)).unwrap();
+    }
+}
+
+/// `d` and every directory below it.
+fn directories(dir: &Path) -> Vec<String> {
+    let below = paths(dir).into_iter().filter(|path| dir.join(path).is_dir());
+    ["d".to_owned()].into_iter().chain(below).collect()
+}
+
+#[test]
+fn after_each_overflow_the_tree_is_whole() {
+    let dir = fast_tempdir();
+    make_tree(dir.path());
+    // Also with -q, where the arrival of a probe tells that the watches stand.
+    let arguments = ["-q", "-m", "-r", "-e", "create,q_overflow", "--format", "%w%f%e", "d"];
+    let mut running = Running::start(inotifywait(dir.path(), arguments));
+    running.wait("a probe", |running| {
+        let _ = fs::write(dir.path().join("d/probe"), "");
+        let _ = fs::remove_file(dir.path().join("d/probe"));
+        running.stdout.lines().iter().any(|line| line == "d/probeCREATE")
+    });
+    for round in 0..2 {
+        running.signal(Signal::SIGSTOP);
+        flood(&dir.path().join("d"));
+        change_unheard(dir.path(), round);
+        running.signal(Signal::SIGCONT);
+        running.expect("the event", |lines| {
+            lines.iter().filter(|line| *line == "Q_OVERFLOW").count() == round + 1
+        });
+        running.wait_asleep();
+        let directories = directories(dir.path());
+        assert_eq!(running.watches(), directories.len());
+        // It left, and is silent.
+        fs::write(dir.path().join(format!("gone-{round}/below/probe-{round}")), "").unwrap();
+        let mut wanted = Vec::new();
+        for directory in directories {
+            let path = format!("{directory}/probe-{round}");
+            fs::write(dir.path().join(&path), "").unwrap();
+            wanted.push(format!("{path}CREATE"));
+        }
+        running.expect_line(wanted.last().unwrap());
+        let mut probes = running.stdout.lines();
+        probes.retain(|line| line.ends_with(&format!("probe-{round}CREATE")));
+        assert_eq!(probes, wanted);
+    }
+    let end = running.stop();
+    let said = String::from_utf8_lossy(&end.stderr);
+    end.check("two words", said.matches("Events were lost").count() == 2);
+    let limit = "max_queued_events";
+    end.check("what to raise, and no more", said.lines().count() == 2 && said.matches(limit).count() == 2);
+}
+
+#[test]
+fn after_an_overflow_inotifywatch_counts_the_whole_tree() {
+    let dir = fast_tempdir();
+    make_tree(dir.path());
+    let mut running = Running::ready(inotifywatch(dir.path(), ["-r", "-e", "attrib", "d"]));
+    running.signal(Signal::SIGSTOP);
+    flood(&dir.path().join("d"));
+    change_unheard(dir.path(), 0);
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Events were lost");
+    running.wait_asleep();
+    let directories = directories(dir.path());
+    assert_eq!(running.watches(), directories.len());
+    for directory in &directories {
+        fs::write(dir.path().join(directory).join("probe"), "").unwrap();
+        let permissions = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(dir.path().join(directory).join("probe"), permissions).unwrap();
+    }
+    running.wait_asleep();
+    running.signal(Signal::SIGINT);
+    let end = running.finish();
+    end.code(0)
+        .check("one word", String::from_utf8_lossy(&end.stderr).matches("Events were lost").count() == 1);
+    let rows: Vec<String> = end.lines().split_off(1);
+    let mut counted: Vec<&str> = rows.iter().filter_map(|row| row.split_whitespace().last()).collect();
+    counted.sort();
+    let mut wanted: Vec<String> = directories.iter().map(|directory| format!("{directory}/")).collect();
+    wanted.sort();
+    end.check(&format!("a row each for {wanted:?}"), counted == wanted);
+    end.check("of one event", rows.iter().all(|row| row.starts_with("1 ")));
+}
+
+/// Its walk reads every directory, which is no news; what others read later is.
+#[test]
+fn recovery_prints_nothing_of_its_own() {
+    let dir = fast_tempdir();
+    make_tree(dir.path());
+    let arguments = ["-m", "-r", "-e", "open,access,close_nowrite", "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(dir.path(), arguments));
+    running.signal(Signal::SIGSTOP);
+    flood(&dir.path().join("d"));
+    change_unheard(dir.path(), 0);
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Events were lost");
+    running.wait_asleep();
+    fs::File::open(dir.path().join("d/goes")).unwrap();
+    running.expect_line("d/goes/ CLOSE_NOWRITE,CLOSE,ISDIR");
+    // Those of the flood's files are not its own.
+    let own = |line: &&String| line.contains("ISDIR") && !line.starts_with("d/goes");
+    let lines = running.stdout.lines();
+    assert!(!lines.iter().any(|line| own(&line)), "{:?}", lines.iter().find(own));
+    assert_eq!(fs::read_dir(dir.path().join("d/new-0-7/below")).unwrap().count(), 0);
+    running.expect_line("d/new-0-7/below/ CLOSE_NOWRITE,CLOSE,ISDIR");
+    running.expect_line("d/new-0-7/below OPEN,ISDIR");
+}
+
+#[test]
+fn an_overflow_ends_a_one_shot_with_a_word() {
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    for (events, code, line) in [("delete,q_overflow", 0, " Q_OVERFLOW \n"), ("delete", 1, "")] {
+        // Recursive, so that creations are queued though they were not asked for.
+        let running = Running::ready(inotifywait(dir.path(), ["-r", "-e", events, "d"]));
+        running.signal(Signal::SIGSTOP);
+        for number in 0..=queue_limit() {
+            fs::write(dir.path().join(format!("d/{events}-{number}")), "").unwrap();
+        }
+        running.signal(Signal::SIGCONT);
+        let end = running.finish();
+        end.code(code).printed(line);
+        let said = String::from_utf8_lossy(&end.stderr);
+        end.check("a word", said.matches("Events were lost").count() == 1);
+    }
+}
