@@ -405,7 +405,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn the_lines_replayed_are_the_tree() {
     let steps = number("MODEL_STEPS").unwrap_or(2000) as usize;
-    let runs = number("MODEL_RUNS").unwrap_or(6);
+    let runs = number("MODEL_RUNS").unwrap_or(4);
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seeds: Vec<u64> = match number("MODEL_SEED") {
         Some(seed) => vec![seed],
