@@ -24,7 +24,8 @@ pub struct SetUp<'a> {
     failure: &'static str,
     /// When to show the count, where stderr is a terminal.
     next: Option<Instant>,
-    shown: bool,
+    /// The count that is shown now.
+    shown: Option<usize>,
 }
 
 impl<'a> SetUp<'a> {
@@ -37,7 +38,7 @@ impl<'a> SetUp<'a> {
     ) -> SetUp<'a> {
         let looked_at = !quiet && messages.go_to_stderr() && io::stderr().is_terminal();
         let next = looked_at.then(|| Instant::now() + PATIENCE);
-        SetUp { messages, operands, quiet, failure, next, shown: false }
+        SetUp { messages, operands, quiet, failure, next, shown: None }
     }
 
     /// Watches an operand, with `-r` all below it. Before each directory `go_on` is asked: it may have something
@@ -68,15 +69,18 @@ impl<'a> SetUp<'a> {
     }
 
     fn show(&mut self, directories: usize) {
-        let Some(next) = self.next.filter(|next| *next <= Instant::now()) else { return };
-        self.next = Some(next + RENEWAL);
-        self.shown = true;
+        let Some(next) = self.next else { return };
+        let now = Instant::now();
+        if now < next || self.shown == Some(directories) {
+            return;
+        }
+        (self.next, self.shown) = (Some(now + RENEWAL), Some(directories));
         // Where that fails nobody looks on.
         let _ = io::stderr().write_all(format!("{ERASE}{}", messages::watched(directories)).as_bytes());
     }
 
     fn erase(&mut self) {
-        if std::mem::take(&mut self.shown) {
+        if self.shown.take().is_some() {
             let _ = io::stderr().write_all(ERASE.as_bytes());
         }
     }

@@ -103,14 +103,14 @@ impl Watcher {
         let from_new = taken.mask & IN_MOVED_TO != 0
             && self.queue.events().taken() <= self.new_until
             && !self.pending.cookies.contains(&taken.cookie);
-        let place = Place { wd: taken.wd, name: self.queue.events().name(taken).into() };
         if taken.mask & IN_ISDIR == 0 {
-            if from_new && self.is_regular(node, &place.name) {
-                let Place { wd, name } = &place;
-                self.announced.push(&RawEvent { wd: *wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
+            let name = self.queue.events().name(taken);
+            if from_new && self.is_regular(node, name) {
+                self.announced.push(&RawEvent { wd: taken.wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
             }
             return;
         }
+        let place = Place { wd: taken.wd, name: self.queue.events().name(taken).into() };
         if taken.mask & (IN_CREATE | IN_MOVED_TO) == 0 {
             self.left(node, place, taken);
             return;
@@ -365,9 +365,9 @@ impl Watcher {
             let flags = self.tree.flags_mut(node);
             (flags.unscanned, flags.news) = (true, true);
         }
-        let (tree, pending) = (&self.tree, &mut self.pending);
-        let is_below = |place: &Place| tree.find(place.wd).is_some_and(|above| tree.is_within(above, top));
-        pending.waiting.retain(|place, _| !is_below(place));
+        for place in self.places_below(top, self.pending.waiting.keys()) {
+            self.pending.waiting.remove(&place);
+        }
     }
 
     /// Tries again what waited for an event that was handled by now.

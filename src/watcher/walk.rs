@@ -48,17 +48,19 @@ pub(super) struct Stretch {
     added: Vec<NodeId>,
 }
 
-/// A directory that was read, and a path for its entries that holds as long as this.
+/// What is in a directory, and with care the descriptor through which it was read.
 struct Read {
     listing: Listing,
-    /// `/` at the end.
-    above: Vec<u8>,
-    _directory: OwnedFd,
+    through: Option<OwnedFd>,
 }
 
 impl Read {
-    fn entry(&self, name: &[u8]) -> Vec<u8> {
-        [&self.above, name].concat()
+    /// A path of an entry that holds as long as this; `path` is its path by the tree.
+    fn entry<'a>(&self, name: &[u8], path: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.through {
+            Some(directory) => [directory::through(directory).as_bytes(), b"/", name].concat().into(),
+            None => path.into(),
+        }
     }
 }
 
@@ -119,12 +121,12 @@ impl Watcher {
             path.truncate(watched);
             path.extend_from_slice(name);
             path.push(b'/');
-            let place = Place { wd: self.tree.wd(node), name: name.into() };
+            let wd = self.tree.wd(node);
             if self.settings.filter.leaves_out(&path) {
-                self.left_out.insert(place);
+                self.left_out.insert(Place { wd, name: name.into() });
                 continue;
             }
-            match self.add_directory(node, name, &read.entry(name), mask, true) {
+            match self.add_directory(node, name, &read.entry(name, &path), mask, true) {
                 Ok(Added::New(found)) => {
                     self.unread.push(found);
                     self.stretches[1].added.push(found);
@@ -133,7 +135,9 @@ impl Watcher {
                 Ok(Added::Known(found)) if self.is_operand_at(found, node, &path) => {
                     self.tree.relink(found, node, name);
                 }
-                Ok(Added::Known(found)) if self.careful => self.sighted(found, place, false, false),
+                Ok(Added::Known(found)) if self.careful => {
+                    self.sighted(found, Place { wd, name: name.into() }, false, false);
+                }
                 Ok(Added::Known(_) | Added::Gone) => {}
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
                     return Err(error);
@@ -176,13 +180,13 @@ impl Watcher {
     fn read_directories(&mut self, node: NodeId, careful: bool, mask: Mask) -> io::Result<Option<Read>> {
         let path = self.system_path(node);
         let read = directory::open(&path).and_then(|directory| {
-            let link = directory::through(&directory);
-            if careful && !self.is_at(link.as_bytes(), self.tree.wd(node), mask) {
+            let is_watched =
+                || self.is_at(directory::through(&directory).as_bytes(), self.tree.wd(node), mask);
+            if careful && !is_watched() {
                 return Err(io::Error::from_raw_os_error(libc::ENOENT));
             }
             let listing = self.list_open(&directory, &path, true)?;
-            let above = if careful { [link.as_bytes(), b"/"].concat() } else { [&path[..], b"/"].concat() };
-            Ok(Read { listing, above, _directory: directory })
+            Ok(Read { listing, through: careful.then_some(directory) })
         });
         match read {
             Ok(read) => Ok(Some(read)),
@@ -299,7 +303,7 @@ impl Watcher {
                     self.left_out.insert(Place { wd: self.tree.wd(node), name: name.into() });
                     continue;
                 }
-                let entry = read.entry(name);
+                let entry = read.entry(name, &path);
                 let found = match self.add_directory(node, name, &entry, self.kernel_mask(), false) {
                     Ok(Added::New(found)) => found,
                     Ok(Added::Known(found)) if !met.contains(&found) => {

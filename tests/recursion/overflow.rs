@@ -79,17 +79,22 @@ fn after_each_overflow_the_tree_is_whole() {
     end.check("what to raise, and no more", said.lines().count() == 2 && said.matches(limit).count() == 2);
 }
 
+/// Has the watcher lose events, some of directories among them, and recover.
+fn overflow(running: &mut Running, dir: &Path) {
+    running.signal(Signal::SIGSTOP);
+    flood(&dir.join("d"));
+    change_unheard(dir, 0);
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Events were lost");
+    running.wait_asleep();
+}
+
 #[test]
 fn after_an_overflow_inotifywatch_counts_the_whole_tree() {
     let dir = fast_tempdir();
     make_tree(dir.path());
     let mut running = Running::ready(inotifywatch(dir.path(), ["-r", "-e", "attrib", "d"]));
-    running.signal(Signal::SIGSTOP);
-    flood(&dir.path().join("d"));
-    change_unheard(dir.path(), 0);
-    running.signal(Signal::SIGCONT);
-    running.expect_message("Events were lost");
-    running.wait_asleep();
+    overflow(&mut running, dir.path());
     let directories = directories(dir.path());
     assert_eq!(running.watches(), directories.len());
     for directory in &directories {
@@ -118,12 +123,7 @@ fn recovery_prints_nothing_of_its_own() {
     make_tree(dir.path());
     let arguments = ["-m", "-r", "-e", "open,access,close_nowrite", "--format", "%w%f %e", "d"];
     let mut running = Running::ready(inotifywait(dir.path(), arguments));
-    running.signal(Signal::SIGSTOP);
-    flood(&dir.path().join("d"));
-    change_unheard(dir.path(), 0);
-    running.signal(Signal::SIGCONT);
-    running.expect_message("Events were lost");
-    running.wait_asleep();
+    overflow(&mut running, dir.path());
     fs::File::open(dir.path().join("d/goes")).unwrap();
     running.expect_line("d/goes/ CLOSE_NOWRITE,CLOSE,ISDIR");
     // Those of the flood's files are not its own.
