@@ -14,6 +14,7 @@ pub mod event;
 pub mod sys;
 
 pub mod queue;
+pub mod source;
 pub mod tree;
 pub mod watcher;
 

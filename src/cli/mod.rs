@@ -24,6 +24,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
 use crate::filter::{Filter, Sense};
+use crate::source::Interface;
 use crate::watcher::Settings;
 use options::{Kind, Opt, Tool};
 
@@ -271,6 +272,7 @@ fn settings(line: &Line, warnings: &mut Vec<u8>) -> Result<(Vec<Vec<u8>>, Settin
     let targets = Targets::gather(line, warnings)?;
     let settings = Settings {
         events: all_if_none(line.all("event")),
+        interface: Interface::Inotify,
         recursive: line.flag("recursive"),
         follow: !line.flag("no-dereference"),
         base: Vec::new(),

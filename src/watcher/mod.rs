@@ -27,6 +27,7 @@ use libc::{
 use crate::event::{self, LSDIR, Mask};
 use crate::filter::Filter;
 use crate::queue::{Events, Place, Queue, Taken};
+use crate::source::Interface;
 use crate::sys::inotify::Inotify;
 use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
@@ -39,6 +40,8 @@ use self::walk::Stretch;
 pub struct Settings {
     /// The events to report (`-e`), [`LSDIR`] among them.
     pub events: Mask,
+    /// `-I`, `-F`, `-S` or `-M`.
+    pub interface: Interface,
     /// `-r`.
     pub recursive: bool,
     /// Follow a symbolic link given as an operand (not `-P`).
