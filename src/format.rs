@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use crate::event::{Mask, PRINTED};
+use crate::source::Event;
 use crate::timefmt::{self, TimeFormat};
-use crate::watcher::Event;
 
 /// A part of a record: text, and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]

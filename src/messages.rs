@@ -4,9 +4,9 @@
 use std::ffi::CStr;
 use std::io::{self, Write};
 
+use crate::source::Problem;
 use crate::sys::syslog::Syslog;
 use crate::sys::words;
-use crate::watcher::Problem;
 
 /// Set-up begins (inotifywait).
 pub const SETTING_UP: &str = "Setting up watches.";

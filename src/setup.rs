@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::messages::{self, Messages};
+use crate::source::{Settings, Source};
 use crate::watcher::Watcher;
 
 /// A set-up that is over before this needs no word.
@@ -13,6 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RENEWAL: Duration = Duration::from_millis(100);
 /// Erases the terminal's line: to its beginning, and clear from there (ECMA-48, EL).
 const ERASE: &str = "\r\x1b[K";
+
+/// The source that the settings ask for; the error is the message.
+pub fn source(settings: Settings) -> Result<Box<dyn Source>, Vec<u8>> {
+    Ok(Box::new(Watcher::new(settings).map_err(|error| messages::no_inotify(&error))?))
+}
 
 /// The time of the set-up.
 pub struct SetUp<'a> {
@@ -45,26 +51,26 @@ impl<'a> SetUp<'a> {
     /// to say. Its error ends the set-up, as does an operand that cannot be watched; the error is the message.
     pub fn watch(
         &mut self,
-        watcher: &mut Watcher,
+        source: &mut dyn Source,
         operand: &[u8],
         mut go_on: impl FnMut() -> Result<Option<&'static str>, Vec<u8>>,
     ) -> Result<(), Vec<u8>> {
-        let mut more = watcher.watch(operand).map(|()| true);
+        let mut more = source.watch(operand).map(|()| true);
         while let Ok(true) = more {
             let word = go_on().inspect_err(|_| self.erase())?;
             if let Some(word) = word {
                 self.erase();
                 self.messages.inform(word);
             }
-            self.show(watcher.watches());
-            more = watcher.walk();
+            self.show(source.watches());
+            more = source.walk();
         }
         self.erase();
-        while let Some(problem) = watcher.problem() {
+        while let Some(problem) = source.problem() {
             self.messages.problem(&problem, self.quiet);
         }
         more.map(drop).map_err(|error| {
-            messages::no_watch(self.failure, operand, &error, || watcher.needed(self.operands))
+            messages::no_watch(self.failure, operand, &error, || source.needed(self.operands))
         })
     }
 

@@ -1,4 +1,11 @@
-//! Which of the kernel's interfaces events come from.
+//! Where events come from: what a source is asked for, what it yields, and which of the kernel's interfaces it
+//! stands on. What is downstream knows no more of it than this.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::event::Mask;
+use crate::filter::Filter;
 
 /// The interface that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,4 +26,120 @@ pub enum Scope {
     Filesystem,
     /// The whole mount that holds it (`-M`).
     Mount,
+}
+
+/// What the program was asked to watch, and how.
+#[derive(Debug)]
+pub struct Settings {
+    /// The events to report (`-e`), [`LSDIR`] among them.
+    pub events: Mask,
+    /// `-I`, `-F`, `-S` or `-M`.
+    pub interface: Interface,
+    /// `-r`.
+    pub recursive: bool,
+    /// Follow a symbolic link given as an operand (not `-P`).
+    pub follow: bool,
+    /// Put before relative paths in system calls; empty while the current directory is the user's.
+    pub base: Vec<u8>,
+    /// What is not reported.
+    pub filter: Filter,
+}
+
+/// Something to report, in the order in which it happened.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// An event that was asked for, or one that ends a watch.
+    Event(Event<'a>),
+    /// Something to say on stderr.
+    Problem(Problem),
+    /// A watch is gone; its path was this. Its events have all been reported.
+    Retired {
+        /// The watch.
+        watch: i32,
+        /// Its last path.
+        path: &'a [u8],
+    },
+}
+
+/// An event as the user sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// The watch, by a number that is never used again in this run.
+    pub watch: i32,
+    /// `%w%f`: the watched path and, of an event in a directory, the entry's name.
+    pub path: &'a [u8],
+    /// The length of `%w` in `path`.
+    pub watched: usize,
+    /// What happened.
+    pub mask: Mask,
+    /// The number that the two halves of a rename share, else 0.
+    pub cookie: u32,
+    /// Not asked for, but the watch ended: a one-shot wait is over with status 1.
+    pub ends_wait: bool,
+}
+
+/// What went wrong without ending the work.
+#[derive(Debug)]
+pub enum Problem {
+    /// A directory could not be watched or read.
+    Directory {
+        /// Its path, `/` at the end.
+        path: Vec<u8>,
+        /// Why.
+        error: io::Error,
+        /// It appeared after the set-up.
+        new: bool,
+    },
+    /// The kernel's queue was full and events are lost.
+    Overflow {
+        /// A tree is watched, and is walked again now.
+        recursive: bool,
+    },
+}
+
+/// A source of events.
+///
+/// The set-up: [`watch`](Self::watch) each operand, then [`walk`](Self::walk) until there is nothing left, at the
+/// end [`establish`](Self::establish). Then, whenever its descriptor is readable, [`read`](Self::read) and
+/// [`next`](Self::next) until that has nothing more.
+pub trait Source: AsFd {
+    /// Watches an operand, or says why not.
+    fn watch(&mut self, operand: &[u8]) -> io::Result<()>;
+
+    /// Goes on with the set-up of what is below the operands; `false` when there is no more to do.
+    ///
+    /// ENOSPC means a limit on watches; other errors are no reason to stop. To be called until none
+    /// is left; in between the program may look at signals and tell how far it is.
+    fn walk(&mut self) -> io::Result<bool>;
+
+    /// Ends the set-up: from now on all events come that were asked for.
+    fn establish(&mut self);
+
+    /// The number of watches that the operands need. May read the whole tree.
+    fn needed(&mut self, operands: &[Vec<u8>]) -> usize;
+
+    /// The number of watches.
+    fn watches(&self) -> usize;
+
+    /// Every watch and its present path, in the order in which the reference would have set them up.
+    fn paths(&self) -> Vec<(i32, Vec<u8>)>;
+
+    /// The next of the problems met so far, without handling events; for the time of the set-up.
+    fn problem(&mut self) -> Option<Problem>;
+
+    /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
+    /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
+    fn read(&mut self) -> io::Result<usize>;
+
+    /// Whether more than this turn's was read.
+    fn has_more(&self) -> bool;
+
+    /// The next thing to report; `None` when the turn is over.
+    fn next(&mut self) -> Option<Item<'_>>;
+
+    /// Begins something whose own events are not to be reported; to be handed to [`drop_own`](Self::drop_own).
+    fn begin_own(&mut self) -> usize;
+
+    /// Ends it: `is_own` tells which of the events that came meanwhile are its own, by mask and path.
+    fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool);
 }

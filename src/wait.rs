@@ -13,12 +13,12 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::format::Formatter;
 use crate::messages::{self, Messages, failing};
-use crate::setup::SetUp;
+use crate::setup::{self, SetUp};
 use crate::sink::Sink;
+use crate::source::{Item, Settings, Source};
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
 use crate::timefmt::TimeFormat;
-use crate::watcher::{Item, Settings, Watcher};
 
 /// An event that was asked for arrived.
 const EVENT: u8 = 0;
@@ -75,7 +75,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     };
     let Settings { recursive, .. } = options.settings;
     let settings = Settings { base: base.clone(), ..options.settings };
-    let mut watcher = Watcher::new(settings).map_err(|error| messages::no_inotify(&error))?;
+    let mut source = setup::source(settings)?;
     let quiet = options.quiet > 0;
     if !quiet {
         messages.inform(match recursive {
@@ -85,9 +85,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     }
     let mut set_up = SetUp::new(messages, &options.paths, quiet, "Couldn't watch");
     for operand in &options.paths {
-        set_up.watch(&mut watcher, operand, || Ok(None))?;
+        set_up.watch(&mut *source, operand, || Ok(None))?;
     }
-    watcher.establish();
+    source.establish();
     let mut signals = None;
     if let Some(background) = background {
         signals = Some(Signals::take(&[Signal::SIGHUP]).map_err(failing("Couldn't take", b"SIGHUP"))?);
@@ -101,7 +101,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
     let (monitor, timeout) = (options.monitor, options.timeout);
     Wait {
-        watcher,
+        source,
         sink,
         formatter,
         signals,
@@ -123,7 +123,7 @@ fn open_outfile(path: &[u8]) -> Result<Output, Vec<u8>> {
 
 /// The state after set-up.
 struct Wait {
-    watcher: Watcher,
+    source: Box<dyn Source>,
     /// Where events go; nowhere with -qq.
     sink: Option<Sink>,
     formatter: Formatter,
@@ -148,7 +148,7 @@ impl Wait {
         loop {
             // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
             if !self.is_full() {
-                let length = self.watcher.read().map_err(failing("Couldn't read", b"events"))?;
+                let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 self.flooded = FLOOD.contains(&length);
                 if let Some(status) = self.report(messages) {
                     self.write_rest()?;
@@ -170,7 +170,7 @@ impl Wait {
     /// Formats the events that were read; the exit status, if one of them ends the program.
     fn report(&mut self, messages: &Messages) -> Option<u8> {
         self.formatter.set_time();
-        while let Some(item) = self.watcher.next() {
+        while let Some(item) = self.source.next() {
             let event = match item {
                 Item::Event(event) => event,
                 Item::Problem(problem) => {
@@ -240,13 +240,13 @@ impl Wait {
         }
         let mut until = self.deadline;
         if self.is_full() {
-        } else if self.watcher.has_more() {
+        } else if self.source.has_more() {
             until = Some(Instant::now());
         } else if self.flooded {
             let end = Instant::now() + PAUSE;
             until = Some(until.map_or(end, |until| until.min(end)));
         } else {
-            fds.push(PollFd::new(self.watcher.as_fd(), PollFlags::POLLIN));
+            fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
         }
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
@@ -262,20 +262,20 @@ impl Wait {
     /// After a log rotation: goes on in a new file.
     fn reopen(&mut self, messages: &Messages) {
         let (Some(path), Some(sink)) = (&self.outfile, &mut self.sink) else { return };
-        let reopen = || {
-            open_outfile(path).map(|new| {
-                let files = [new.file(), sink.output().file()];
-                sink.redirect(new);
-                files
-            })
-        };
-        let is_own = |done: &Result<[Option<FileId>; 2], _>, mask, path: &[u8]| {
+        let begun = self.source.begin_own();
+        let reopened = open_outfile(path).map(|new| {
+            let files = [new.file(), sink.output().file()];
+            sink.redirect(new);
+            files
+        });
+        let is_own = |mask, path: &[u8]| {
             let path = process::absolute(&self.base, path);
             let is_at = |file: &FileId| file.is_at(&path) == Some(true);
             mask & (IN_CREATE | IN_OPEN | IN_CLOSE_WRITE) != 0
-                && done.as_ref().is_ok_and(|files| files.iter().flatten().any(is_at))
+                && reopened.as_ref().is_ok_and(|files| files.iter().flatten().any(is_at))
         };
-        if let Err(message) = self.watcher.unseen(reopen, is_own) {
+        self.source.drop_own(begun, &is_own);
+        if let Err(message) = reopened {
             messages.error(message);
         }
     }

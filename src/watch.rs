@@ -13,10 +13,10 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, WatchOptions};
 use crate::event::kernel_bits;
 use crate::messages::{self, Messages, failing};
-use crate::setup::SetUp;
+use crate::setup::{self, SetUp};
+use crate::source::{Item, Settings, Source};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
-use crate::watcher::{Item, Settings, Watcher};
 
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -40,7 +40,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let verbose = options.verbose > 0;
     let Settings { recursive, events, .. } = options.settings;
-    let mut watcher = Watcher::new(options.settings).map_err(|error| messages::no_inotify(&error))?;
+    let mut source = setup::source(options.settings)?;
     let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
     let signals = signals.map_err(failing("Couldn't take", b"signals"))?;
@@ -51,7 +51,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         if verbose && recursive {
             messages.inform([b"Setting up watch(es) on ", &operand[..]].concat());
         }
-        set_up.watch(&mut watcher, operand, || {
+        set_up.watch(&mut *source, operand, || {
             let Some(signal) = signals.next() else { return Ok(None) };
             if signal != Signal::SIGUSR1 && std::mem::replace(&mut interrupted, true) {
                 return Err(messages::INTERRUPTED.into());
@@ -62,13 +62,13 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             messages.inform([b"OK, ", &operand[..], b" is now being watched."].concat());
         }
     }
-    watcher.establish();
+    source.establish();
     let mut stats = Stats::default();
-    for (watch, _) in watcher.paths() {
+    for (watch, _) in source.paths() {
         stats.add(watch);
     }
     if verbose {
-        messages.inform(format!("Total of {} watches.", watcher.watches()));
+        messages.inform(format!("Total of {} watches.", source.watches()));
     }
     messages.inform(messages::COLLECTING);
     if let Some(timeout) = options.timeout.filter(|_| verbose) {
@@ -79,8 +79,8 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let counted = kernel_bits(events);
     let (mut over, mut wanted) = (false, false);
     loop {
-        watcher.read().map_err(failing("Couldn't read", b"events"))?;
-        while let Some(item) = watcher.next() {
+        source.read().map_err(failing("Couldn't read", b"events"))?;
+        while let Some(item) = source.next() {
             match item {
                 Item::Event(event) if event.ends_wait => {}
                 Item::Event(event) => stats.count(event.watch, event.mask & counted),
@@ -89,16 +89,14 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             }
         }
         if std::mem::take(&mut wanted) {
-            print(&stats, &watcher, &table, true, messages)?;
+            print(&stats, &*source, &table, true, messages)?;
         }
         if over {
-            return print(&stats, &watcher, &table, false, messages);
+            return print(&stats, &*source, &table, false, messages);
         }
-        let mut fds = [
-            PollFd::new(watcher.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
-        let until = if watcher.has_more() { Some(Instant::now()) } else { deadline };
+        let mut fds =
+            [PollFd::new(source.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let until = if source.has_more() { Some(Instant::now()) } else { deadline };
         process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))?;
         over = process::has_passed(deadline);
         while let Some(signal) = signals.next() {
@@ -113,12 +111,12 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
 
 fn print(
     stats: &Stats,
-    watcher: &Watcher,
+    source: &dyn Source,
     table: &Table,
     goes_on: bool,
     messages: &Messages,
 ) -> Result<(), Vec<u8>> {
-    let paths: HashMap<i32, Vec<u8>> = watcher.paths().into_iter().collect();
+    let paths: HashMap<i32, Vec<u8>> = source.paths().into_iter().collect();
     let mut text = stats.table(&paths, table).unwrap_or_else(|| {
         messages.inform(messages::NO_EVENTS);
         Vec::new()

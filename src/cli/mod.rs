@@ -25,7 +25,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::ere::Ere;
 use crate::filter::{Filter, Sense};
 use crate::source::Interface;
-use crate::watcher::Settings;
+use crate::source::Settings;
 use options::{Kind, Opt, Tool};
 
 use targets::Targets;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::options::Tool;
 use super::{Exit, Line, filter_conflict, settings};
 use crate::format;
-use crate::watcher::Settings;
+use crate::source::Settings;
 
 /// What inotifywait is to do.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
 use super::{Exit, Line, filter_conflict, settings};
-use crate::watcher::Settings;
+use crate::source::Settings;
 
 /// What inotifywatch is to do.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 use std::io;
 
 pub mod directory;
+pub mod fanotify;
 pub mod inotify;
 pub mod output;
 pub mod process;

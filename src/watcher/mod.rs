@@ -25,84 +25,14 @@ use libc::{
 };
 
 use crate::event::{self, LSDIR, Mask};
-use crate::filter::Filter;
 use crate::queue::{Events, Place, Queue, Taken};
-use crate::source::Interface;
+use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::Inotify;
 use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
 use self::follow::Pending;
 use self::walk::Stretch;
-
-/// What the program was asked to watch, and how.
-#[derive(Debug)]
-pub struct Settings {
-    /// The events to report (`-e`), [`LSDIR`] among them.
-    pub events: Mask,
-    /// `-I`, `-F`, `-S` or `-M`.
-    pub interface: Interface,
-    /// `-r`.
-    pub recursive: bool,
-    /// Follow a symbolic link given as an operand (not `-P`).
-    pub follow: bool,
-    /// Put before relative paths in system calls; empty while the current directory is the user's.
-    pub base: Vec<u8>,
-    /// What is not reported.
-    pub filter: Filter,
-}
-
-/// Something to report, in the order in which it happened.
-#[derive(Debug)]
-pub enum Item<'a> {
-    /// An event that was asked for, or one that ends a watch.
-    Event(Event<'a>),
-    /// Something to say on stderr.
-    Problem(Problem),
-    /// A watch is gone; its path was this. Its events have all been reported.
-    Retired {
-        /// The watch.
-        watch: i32,
-        /// Its last path.
-        path: &'a [u8],
-    },
-}
-
-/// An event as the user sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Event<'a> {
-    /// The watch, by a number that is never used again in this run.
-    pub watch: i32,
-    /// `%w%f`: the watched path and, of an event in a directory, the entry's name.
-    pub path: &'a [u8],
-    /// The length of `%w` in `path`.
-    pub watched: usize,
-    /// What happened.
-    pub mask: Mask,
-    /// The number that the two halves of a rename share, else 0.
-    pub cookie: u32,
-    /// Not asked for, but the watch ended: a one-shot wait is over with status 1.
-    pub ends_wait: bool,
-}
-
-/// What went wrong without ending the work.
-#[derive(Debug)]
-pub enum Problem {
-    /// A directory could not be watched or read.
-    Directory {
-        /// Its path, `/` at the end.
-        path: Vec<u8>,
-        /// Why.
-        error: io::Error,
-        /// It appeared after the set-up.
-        new: bool,
-    },
-    /// The kernel's queue was full and events are lost.
-    Overflow {
-        /// A tree is watched, and is walked again now.
-        recursive: bool,
-    },
-}
 
 /// The source of events on inotify.
 #[derive(Debug)]
@@ -183,113 +113,6 @@ impl Watcher {
         })
     }
 
-    /// The number of watches.
-    pub fn watches(&self) -> usize {
-        self.tree.len()
-    }
-
-    /// Every watch and its present path, in the order in which the reference would have set them up.
-    pub fn paths(&self) -> Vec<(i32, Vec<u8>)> {
-        // The reference watches a directory after all below it; a walk that takes each node before those
-        // below it and siblings last to first is that order reversed.
-        let mut operands: Vec<NodeId> =
-            self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
-        operands.sort_by_key(|node| self.tree.wd(*node));
-        let mut paths = Vec::with_capacity(self.tree.len());
-        for operand in operands {
-            for node in self.tree.subtree(operand).into_iter().rev() {
-                paths.push((self.tree.wd(node), self.tree.path(node)));
-            }
-        }
-        paths
-    }
-
-    /// The next of the problems met so far, without handling events; for the time of the set-up.
-    pub fn problem(&mut self) -> Option<Problem> {
-        self.problems.pop_front()
-    }
-
-    /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
-    /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
-    pub fn read(&mut self) -> io::Result<usize> {
-        let length = self.queue.fill(&self.inotify)?;
-        self.turn_until = self.queue.events().queued();
-        Ok(length)
-    }
-
-    /// Whether more than this turn's was read.
-    pub fn has_more(&self) -> bool {
-        !self.queue.events().is_empty()
-    }
-
-    /// Does something whose own events are not to be reported: `is_own` tells which of those that come
-    /// meanwhile are, by mask and path.
-    pub fn unseen<T>(&mut self, act: impl FnOnce() -> T, is_own: impl Fn(&T, Mask, &[u8]) -> bool) -> T {
-        self.pull();
-        let mark = self.queue.mark();
-        let done = act();
-        self.pull();
-        let tree = &self.tree;
-        self.queue.drop_since(mark, |event| {
-            let Some(node) = tree.find(event.wd) else { return false };
-            let mut path = tree.path(node);
-            path.extend_from_slice(event.name);
-            is_own(&done, event.mask, &path)
-        });
-        done
-    }
-
-    /// The next thing to report; `None` when the turn is over.
-    #[allow(clippy::should_implement_trait)] // the items borrow from the watcher
-    pub fn next(&mut self) -> Option<Item<'_>> {
-        loop {
-            if let Some(problem) = self.problems.pop_front() {
-                return Some(Item::Problem(problem));
-            }
-            if std::mem::take(&mut self.recovering) {
-                self.pending = Pending::default();
-                self.recover();
-            }
-            let (taken, made_up) = if let Some(taken) = self.held.take() {
-                (taken, false)
-            } else {
-                if let Some(node) = self.ended.take() {
-                    self.retire(node);
-                }
-                if let Some((watch, path)) = self.retired.pop_front() {
-                    (self.path, self.path_of) = (path, None);
-                    return Some(Item::Retired { watch, path: &self.path });
-                }
-                if let Some(taken) = self.announced.take() {
-                    (taken, true)
-                } else if self.has_more() && self.queue.events().taken() >= self.turn_until {
-                    self.retry();
-                    return None;
-                } else if let Some(taken) = self.queue.take() {
-                    self.follow(&taken);
-                    if self.announce_before(&taken) {
-                        continue;
-                    }
-                    // What it led to, an overflow above all, is said before the event can end the program.
-                    if !self.problems.is_empty() {
-                        self.held = Some(taken);
-                        continue;
-                    }
-                    (taken, false)
-                } else if self.settle() {
-                    continue;
-                } else {
-                    return None;
-                }
-            };
-            if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
-                let Taken { wd, mask, cookie, .. } = taken;
-                let path = &self.path;
-                return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));
-            }
-        }
-    }
-
     /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
     /// length of `%w` and whether it ends a one-shot wait.
     fn report(&mut self, taken: &Taken, made_up: bool) -> Option<(usize, bool)> {
@@ -353,6 +176,122 @@ impl Watcher {
     /// A path as system calls take it.
     fn real<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
         process::absolute(&self.settings.base, path)
+    }
+}
+
+impl Source for Watcher {
+    fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
+        self.watch_operand(operand)
+    }
+
+    fn walk(&mut self) -> io::Result<bool> {
+        self.walk_on()
+    }
+
+    fn establish(&mut self) {
+        self.end_set_up();
+    }
+
+    fn needed(&mut self, operands: &[Vec<u8>]) -> usize {
+        self.count_needed(operands)
+    }
+
+    fn watches(&self) -> usize {
+        self.tree.len()
+    }
+
+    fn paths(&self) -> Vec<(i32, Vec<u8>)> {
+        // The reference watches a directory after all below it; a walk that takes each node before those
+        // below it and siblings last to first is that order reversed.
+        let mut operands: Vec<NodeId> =
+            self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
+        operands.sort_by_key(|node| self.tree.wd(*node));
+        let mut paths = Vec::with_capacity(self.tree.len());
+        for operand in operands {
+            for node in self.tree.subtree(operand).into_iter().rev() {
+                paths.push((self.tree.wd(node), self.tree.path(node)));
+            }
+        }
+        paths
+    }
+
+    fn problem(&mut self) -> Option<Problem> {
+        self.problems.pop_front()
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
+        let length = self.queue.fill(&self.inotify)?;
+        self.turn_until = self.queue.events().queued();
+        Ok(length)
+    }
+
+    fn has_more(&self) -> bool {
+        !self.queue.events().is_empty()
+    }
+
+    fn begin_own(&mut self) -> usize {
+        self.pull();
+        self.queue.mark()
+    }
+
+    fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
+        self.pull();
+        let tree = &self.tree;
+        self.queue.drop_since(begun, |event| {
+            let Some(node) = tree.find(event.wd) else { return false };
+            let mut path = tree.path(node);
+            path.extend_from_slice(event.name);
+            is_own(event.mask, &path)
+        });
+    }
+
+    fn next(&mut self) -> Option<Item<'_>> {
+        loop {
+            if let Some(problem) = self.problems.pop_front() {
+                return Some(Item::Problem(problem));
+            }
+            if std::mem::take(&mut self.recovering) {
+                self.pending = Pending::default();
+                self.recover();
+            }
+            let (taken, made_up) = if let Some(taken) = self.held.take() {
+                (taken, false)
+            } else {
+                if let Some(node) = self.ended.take() {
+                    self.retire(node);
+                }
+                if let Some((watch, path)) = self.retired.pop_front() {
+                    (self.path, self.path_of) = (path, None);
+                    return Some(Item::Retired { watch, path: &self.path });
+                }
+                if let Some(taken) = self.announced.take() {
+                    (taken, true)
+                } else if self.has_more() && self.queue.events().taken() >= self.turn_until {
+                    self.retry();
+                    return None;
+                } else if let Some(taken) = self.queue.take() {
+                    self.follow(&taken);
+                    if self.announce_before(&taken) {
+                        continue;
+                    }
+                    // What it led to, an overflow above all, is said before the event can end the program.
+                    if !self.problems.is_empty() {
+                        self.held = Some(taken);
+                        continue;
+                    }
+                    (taken, false)
+                } else if self.settle() {
+                    continue;
+                } else {
+                    return None;
+                }
+            };
+            if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
+                let Taken { wd, mask, cookie, .. } = taken;
+                let path = &self.path;
+                return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));
+            }
+        }
     }
 }
 

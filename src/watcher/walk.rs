@@ -67,7 +67,7 @@ impl Read {
 impl Watcher {
     /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, what is below it follows by
     /// [`walk`](Self::walk).
-    pub fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
+    pub(super) fn watch_operand(&mut self, operand: &[u8]) -> io::Result<()> {
         let recursive = self.settings.recursive;
         let directory = directory::is_directory(&self.real(operand), recursive);
         let mut name = Cow::Borrowed(operand);
@@ -99,7 +99,7 @@ impl Watcher {
     ///
     /// ENOSPC means the limit max_user_watches; other errors are no reason to stop. To be called until none
     /// is left; in between the program may look at signals and tell how far it is.
-    pub fn walk(&mut self) -> io::Result<bool> {
+    pub(super) fn walk_on(&mut self) -> io::Result<bool> {
         if self.walked % STRETCH == 0 || self.unread.is_empty() {
             self.end_stretch();
         }
@@ -214,7 +214,7 @@ impl Watcher {
     }
 
     /// The number of watches that the operands need. Reads the whole tree.
-    pub fn needed(&mut self, operands: &[Vec<u8>]) -> usize {
+    pub(super) fn count_needed(&mut self, operands: &[Vec<u8>]) -> usize {
         let mut needed = 0;
         for operand in operands {
             needed += 1;
@@ -240,7 +240,7 @@ impl Watcher {
     ///
     /// Those that reading a directory causes were not listened for until here: the walk would have
     /// flooded the queue with its own.
-    pub fn establish(&mut self) {
+    pub(super) fn end_set_up(&mut self) {
         self.stretches = Default::default();
         if self.raised_later() != 0 {
             let recursive = |node: &NodeId| self.tree.flags(*node).recursive;

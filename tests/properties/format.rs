@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use inotify_tools::event::{Mask, PRINTED};
 use inotify_tools::format::{Formatter, needs_time};
+use inotify_tools::source::Event;
 use inotify_tools::timefmt::TimeFormat;
-use inotify_tools::watcher::Event;
 use regex::bytes::{Captures, Regex};
 
 /// A conversion of `--format`: a letter that means something by itself, or a separator and `e`.

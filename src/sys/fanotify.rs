@@ -1,0 +1,290 @@
+//! fanotify(7): the group, its marks, the decoder of what read(2) returns, and file handles.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::sys::check;
+
+/// The length in bytes of `struct fanotify_event_metadata`.
+const METADATA: usize = 24;
+
+/// The length in bytes of `struct fanotify_event_info_header`.
+const INFO: usize = 4;
+
+/// The length in bytes of what precedes a handle's own bytes: the file system's id (8), the number of those bytes (4)
+/// and the handle's type (4); see `struct fanotify_event_info_fid` and open_by_handle_at(2).
+const HANDLE: usize = 16;
+
+/// The longest handle's own bytes (MAX_HANDLE_SZ).
+const LONGEST_HANDLE: usize = 128;
+
+/// The room for one read(2), in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// What names an object for as long as it exists, on whatever path: the id of its file system and its handle, in
+/// the form in which events carry them.
+pub type Handle = [u8];
+
+/// One event as the kernel wrote it; unknown records are passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RawEvent<'a> {
+    /// What happened.
+    pub mask: u64,
+    /// The process that did it; 0 if the group may not know.
+    pub pid: i32,
+    /// The directory that the entry is in, or that it happened to.
+    pub place: Option<Entry<'a>>,
+    /// Of a rename, the old place, if that may be known.
+    pub old: Option<Entry<'a>>,
+    /// Of a rename, the new place, if that may be known.
+    pub new: Option<Entry<'a>>,
+    /// The object itself.
+    pub object: Option<&'a Handle>,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The directory.
+    pub directory: &'a Handle,
+    /// The entry's name; `.` for the directory itself.
+    pub name: &'a [u8],
+}
+
+impl<'a> RawEvent<'a> {
+    /// Decodes the first event of `bytes`; returns it and the number of bytes it takes.
+    ///
+    /// `None` where `bytes` does not hold a whole event of the version that is known. Safe on any input.
+    pub fn decode(bytes: &'a [u8]) -> Option<(RawEvent<'a>, usize)> {
+        let length = word(bytes, 0)? as usize;
+        let event = bytes.get(..length)?;
+        let records = usize::from(u16::from_ne_bytes(*event.get(6..)?.first_chunk()?));
+        let mask = u64::from_ne_bytes(*event.get(8..)?.first_chunk()?);
+        let pid = word(event, 20)? as i32;
+        if event[4] != libc::FANOTIFY_METADATA_VERSION || records < METADATA {
+            return None;
+        }
+        let mut decoded = RawEvent { mask, pid, ..RawEvent::default() };
+        let mut rest = event.get(records..)?;
+        while let Some((header, _)) = rest.split_first_chunk::<INFO>() {
+            let length = usize::from(u16::from_ne_bytes([header[2], header[3]]));
+            let Some(record) = rest.get(INFO..length) else { break };
+            let entry = || {
+                let (directory, name) = handle(record)?;
+                let name = CStr::from_bytes_until_nul(name).map_or(name, CStr::to_bytes);
+                Some(Entry { directory, name })
+            };
+            match header[0] {
+                libc::FAN_EVENT_INFO_TYPE_FID => decoded.object = handle(record).map(|(handle, _)| handle),
+                libc::FAN_EVENT_INFO_TYPE_DFID_NAME | libc::FAN_EVENT_INFO_TYPE_DFID => {
+                    decoded.place = entry()
+                }
+                libc::FAN_EVENT_INFO_TYPE_OLD_DFID_NAME => decoded.old = entry(),
+                libc::FAN_EVENT_INFO_TYPE_NEW_DFID_NAME => decoded.new = entry(),
+                _ => {}
+            }
+            rest = &rest[length..];
+        }
+        Some((decoded, length))
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Splits a handle off the bytes of a record.
+fn handle(record: &[u8]) -> Option<(&Handle, &[u8])> {
+    let own = word(record, 8)? as usize;
+    record.split_at_checked(HANDLE.checked_add(own)?)
+}
+
+/// What a mark is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A file or a directory.
+    Inode,
+    /// The mount that it is in.
+    Mount,
+    /// The file system that it is in.
+    Filesystem,
+}
+
+impl Target {
+    fn flag(self) -> libc::c_uint {
+        match self {
+            Target::Inode => libc::FAN_MARK_INODE,
+            Target::Mount => libc::FAN_MARK_MOUNT,
+            Target::Filesystem => libc::FAN_MARK_FILESYSTEM,
+        }
+    }
+}
+
+/// A group, fanotify's instance; its descriptor is non-blocking and close-on-exec. Its events tell handles and names.
+#[derive(Debug)]
+pub struct Group {
+    fd: OwnedFd,
+    /// The kernel tells both ends of a rename in one event, and the object of an entry (Linux 5.17).
+    pub tells_renames: bool,
+    /// The length of its queue, and the number of its marks, have no limit.
+    pub unlimited: bool,
+}
+
+impl Group {
+    /// fanotify_init(2), with all that the kernel has and the process may ask for. EINVAL means a kernel before 5.9,
+    /// EPERM one before 5.13 and no privileges, EMFILE the limit max_user_groups, or that on descriptors.
+    pub fn new() -> io::Result<Group> {
+        const BASE: libc::c_uint =
+            libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | libc::FAN_REPORT_DFID_NAME;
+        const UNLIMITED: libc::c_uint = libc::FAN_UNLIMITED_QUEUE | libc::FAN_UNLIMITED_MARKS;
+        let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
+        for (more, tells_renames, unlimited) in [
+            (libc::FAN_REPORT_DFID_NAME_TARGET | UNLIMITED, true, true),
+            (libc::FAN_REPORT_DFID_NAME_TARGET, true, false),
+            (libc::FAN_REPORT_FID | UNLIMITED, false, true),
+            (libc::FAN_REPORT_FID, false, false),
+        ] {
+            let events = (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC) as libc::c_uint;
+            // SAFETY: takes flags only and returns a new descriptor or -1.
+            result = check(unsafe { libc::fanotify_init(BASE | more, events) });
+            match &result {
+                Ok(fd) => {
+                    // SAFETY: the descriptor was just returned to us and has no other owner.
+                    let fd = unsafe { OwnedFd::from_raw_fd(*fd) };
+                    return Ok(Group { fd, tells_renames, unlimited });
+                }
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => {}
+                Err(_) => break,
+            }
+        }
+        Err(result.err().unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL)))
+    }
+
+    /// Adds events to the mark on what is open as `object` (O_PATH will do), or on its mount or file system;
+    /// fanotify_mark(2) has the errors. ENOSPC means the limit max_user_marks.
+    pub fn mark(&self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()> {
+        self.change(libc::FAN_MARK_ADD | target.flag(), object, mask)
+    }
+
+    /// Takes events away from a mark, and with the last of them the mark itself.
+    pub fn unmark(&self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()> {
+        self.change(libc::FAN_MARK_REMOVE | target.flag(), object, mask)
+    }
+
+    fn change(&self, flags: libc::c_uint, object: &OwnedFd, mask: u64) -> io::Result<()> {
+        let path = link(object);
+        // SAFETY: `path` is NUL-terminated and outlives the call.
+        let result =
+            unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, mask, libc::AT_FDCWD, path.as_ptr()) };
+        check(result).map(drop)
+    }
+
+    /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
+    /// blocks.
+    pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buffer.len();
+        loop {
+            buffer.reserve(CHUNK);
+            let room = buffer.spare_capacity_mut();
+            // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
+            let result = unsafe { libc::read(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+            match usize::try_from(result) {
+                // SAFETY: the kernel has written that many bytes behind those that were there.
+                Ok(length) if length > 0 => unsafe { buffer.set_len(buffer.len() + length) },
+                Ok(_) => break,
+                Err(_) => match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => {}
+                    error if error.kind() != io::ErrorKind::WouldBlock && buffer.len() == before => {
+                        return Err(error);
+                    }
+                    _ => break,
+                },
+            }
+        }
+        Ok(buffer.len() - before)
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A path that leads to what is open, be it a symbolic link.
+fn link(object: &OwnedFd) -> CString {
+    // It holds no NUL.
+    CString::new(format!("/proc/self/fd/{}", object.as_raw_fd())).unwrap_or_default()
+}
+
+/// `struct file_handle` with room for the longest.
+#[repr(C)]
+struct FileHandle {
+    length: u32,
+    kind: i32,
+    bytes: [u8; LONGEST_HANDLE],
+}
+
+/// The handle of what is open (O_PATH will do), as events carry it: name_to_handle_at(2) and statfs(2). EOPNOTSUPP means a
+/// file system without handles.
+pub fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
+    // SAFETY: all its fields may be zero; the kernel writes it whole.
+    let mut status: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `status` is writable and outlives the call.
+    check(unsafe { libc::fstatfs(object.as_raw_fd(), &mut status) })?;
+    // SAFETY: `fsid_t` is two 32-bit integers, statfs(2), and any bytes are valid as such.
+    let id: [u8; 8] = unsafe { std::mem::transmute(status.f_fsid) };
+    let mut handle = FileHandle { length: 0, kind: 0, bytes: [0; LONGEST_HANDLE] };
+    let mut mount = 0;
+    let mut encode = |flags| {
+        handle.length = LONGEST_HANDLE as u32;
+        // SAFETY: the empty name is NUL-terminated; `handle` has the layout of `struct file_handle` and room for as
+        // many bytes as its length says; both outlive the call.
+        check(unsafe {
+            libc::name_to_handle_at(
+                object.as_raw_fd(),
+                c"".as_ptr(),
+                (&raw mut handle).cast(),
+                &mut mount,
+                libc::AT_EMPTY_PATH | flags,
+            )
+        })
+    };
+    // A handle that only names is had where one that opens is not; before Linux 6.5 there is no such flag.
+    encode(libc::AT_HANDLE_FID).or_else(|_| encode(0))?;
+    let own = handle.bytes.get(..handle.length as usize).unwrap_or_default();
+    Ok([&id[..], &handle.length.to_ne_bytes(), &handle.kind.to_ne_bytes(), own].concat().into())
+}
+
+/// Opens (O_PATH) what a handle names, in the file system that `within` is in, through its mount; open_by_handle_at(2).
+/// ESTALE means that it is gone, EPERM that CAP_DAC_READ_SEARCH is lacking.
+pub fn open_handle(within: &OwnedFd, handle: &Handle) -> io::Result<OwnedFd> {
+    let stale = || io::Error::from_raw_os_error(libc::ESTALE);
+    let own = handle.get(HANDLE..).ok_or_else(stale)?;
+    let kind = word(handle, 12).ok_or_else(stale)? as i32;
+    let mut whole = FileHandle { length: own.len() as u32, kind, bytes: [0; LONGEST_HANDLE] };
+    whole.bytes.get_mut(..own.len()).ok_or_else(stale)?.copy_from_slice(own);
+    // SAFETY: `whole` has the layout of `struct file_handle`, holds as many bytes as its length says and outlives
+    // the call.
+    let fd = check(unsafe {
+        libc::open_by_handle_at(
+            within.as_raw_fd(),
+            (&raw mut whole).cast(),
+            libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC,
+        )
+    })?;
+    // SAFETY: the descriptor was just returned to us and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether what is open is the root of the mount through which it was opened (statx(2), Linux 5.8).
+pub fn is_mount_root(object: &OwnedFd) -> bool {
+    // SAFETY: all its fields may be zero; the kernel writes what it knows.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the empty name is NUL-terminated, `status` is writable, and both outlive the call.
+    let result = unsafe {
+        libc::statx(object.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_TYPE, &mut status)
+    };
+    result == 0 && status.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0
+}
