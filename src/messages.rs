@@ -115,6 +115,25 @@ pub fn no_inotify(error: &io::Error) -> Vec<u8> {
     message.into()
 }
 
+/// The kernel lets only the administrator do that.
+const NEEDS_PRIVILEGES: &str = "fanotify watch requires admin privileges";
+
+/// There is no fanotify group.
+pub fn no_fanotify(error: &io::Error) -> Vec<u8> {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => NEEDS_PRIVILEGES.into(),
+        Some(libc::EINVAL) => {
+            "fanotify support for reporting the events with file names was added in kernel v5.9.".into()
+        }
+        Some(libc::EMFILE) => format!(
+            "Couldn't initialize fanotify: {}\nTry increasing the value of /proc/sys/fs/fanotify/max_user_groups",
+            words::of(error)
+        )
+        .into(),
+        _ => format!("Couldn't initialize fanotify: {}", words::of(error)).into(),
+    }
+}
+
 /// An operand cannot be watched. `what` is the tool's own word for it; `needed` counts the watches that all
 /// operands need, and is called where the limit on them is the reason.
 pub fn no_watch(what: &str, operand: &[u8], error: &io::Error, needed: impl FnOnce() -> usize) -> Vec<u8> {

@@ -20,11 +20,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW,
 };
 
-use crate::event::{self, LSDIR, Mask};
+use crate::event::{self, FINAL, Mask, is_asked};
 use crate::queue::{Events, Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::Inotify;
@@ -116,13 +115,7 @@ impl Watcher {
     /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
     /// length of `%w` and whether it ends a one-shot wait.
     fn report(&mut self, taken: &Taken, made_up: bool) -> Option<(usize, bool)> {
-        const FINAL: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
-        let events = self.settings.events;
-        let asked = taken.mask & events & (IN_ALL_EVENTS | FINAL) != 0
-            || taken.mask & IN_ISDIR != 0
-                && (events & LSDIR != 0 && taken.mask & IN_ACCESS != 0
-                    // The reference prints these with -r: what it listens for to follow the tree.
-                    || events & IN_ISDIR != 0 && taken.mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0);
+        let asked = is_asked(self.settings.events, taken.mask);
         if !asked && taken.mask & FINAL == 0 {
             return None;
         }

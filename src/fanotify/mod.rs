@@ -1,0 +1,4 @@
+//! The source on fanotify(7).
+
+pub mod filesystem;
+pub mod mounts;
