@@ -94,7 +94,7 @@ pub struct Filesystems {
 struct Marked {
     /// Its id, with which its handles begin.
     id: Vec<u8>,
-    /// A path in it.
+    /// A directory in it.
     base: Vec<u8>,
 }
 
@@ -198,7 +198,9 @@ impl Filesystems {
         self.group.mark(object, Target::Filesystem, u64::from(of_filesystem) | FOLLOW)?;
         let id = file_system(&handle);
         if !self.marked.iter().any(|marked| marked.id == id) {
-            self.marked.push(Marked { id: id.to_vec(), base: path.to_vec() });
+            let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            let base = if is_directory(object) { path } else { &path[..=slash] };
+            self.marked.push(Marked { id: id.to_vec(), base: base.to_vec() });
         }
         Ok(handle)
     }
@@ -287,11 +289,12 @@ impl Filesystems {
         true
     }
 
-    /// Something in a file system that is marked, opened; `None` where it is not mounted any more.
+    /// A directory of a file system that is marked, opened; `None` where it is not mounted any more.
     fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
         let at = self.marked.iter().position(|marked| marked.id == id)?;
         let opened = |path: &[u8]| {
-            let object = open(path, OFlag::empty()).ok()?;
+            // open_by_handle_at(2) wants more than O_PATH.
+            let object = directory::open(path).ok()?;
             handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
         };
         if let Some(object) = opened(&self.marked[at].base) {
@@ -453,7 +456,10 @@ impl Filesystems {
             return self.renamed(event, mask & IN_ISDIR);
         }
         let object = event.object;
-        let of_file = |source: &Self| object.and_then(|object| source.watches.get(object).copied());
+        let of_file = |source: &Self| {
+            let node = source.known(object?).filter(|node| !source.tree.flags(*node).directory)?;
+            Some(source.tree.wd(node))
+        };
         let (watch, name) = match event.place {
             Some(entry) => match self.locate(entry.directory) {
                 Some(node) if entry.name == b"." => (Some(self.tree.wd(node)), &b""[..]),
@@ -527,8 +533,19 @@ impl Filesystems {
                 self.forget(node);
             }
         }
-        // It, or what is above it, has another path now.
-        if is_root || from.is_none() && directory != 0 {
+        // A root, or what is above one, has another path now.
+        if let Some((node, entry)) = known.filter(|_| is_root).zip(event.new) {
+            let base = self.base(file_system(entry.directory));
+            let above = base.and_then(|base| open_handle(&base, entry.directory).ok());
+            if let Some(mut path) = above.and_then(|above| path_of(&above).ok()) {
+                if path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(entry.name);
+                self.tree.relink(node, None, &path);
+                self.path_of = None;
+            }
+        } else if from.is_none() && directory != 0 {
             self.look_after_roots(event.old.map_or(&b""[..], |entry| entry.name));
         }
     }
