@@ -29,7 +29,7 @@ use crate::event::{FINAL, Mask, is_asked, kernel_bits};
 use crate::fanotify::mounts::{self, Lookout};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::fanotify::{Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
-use crate::sys::{directory, process};
+use crate::sys::{directory, fanotify, process};
 use crate::tree::{Flags, NodeId, Tree};
 
 /// What follows the tree, whatever `-e` says.
@@ -37,6 +37,9 @@ const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN
 
 /// What the kernel tells of a mount (fanotify_mark(2)); the rest it tells of a file system only.
 const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
+
+/// Where the length of the kernel's queue is set (fanotify(7)).
+const QUEUE_LENGTH: &str = "/proc/sys/fs/fanotify/max_queued_events";
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up anew. Some 100 bytes each.
 const REMEMBERED: usize = 1 << 18;
@@ -563,7 +566,8 @@ impl Filesystems {
 
     /// Renames and deletions may be among what was lost.
     fn overflown(&mut self) {
-        self.problems.push_back(Problem::Overflow { recursive: false });
+        let limit = (!self.group.unlimited).then_some(QUEUE_LENGTH);
+        self.problems.push_back(Problem::Overflow { limit, recursive: false });
         self.outside.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         for node in nodes {
@@ -726,6 +730,17 @@ impl Source for Filesystems {
                 return None;
             }
         }
+    }
+
+    fn lose(&mut self) -> bool {
+        self.event.clear();
+        if self.group.unlimited && self.group.read(&mut self.event).is_ok_and(|length| length > 0) {
+            self.event = Vec::new();
+            if !std::mem::replace(&mut self.lost, true) {
+                self.queue.bytes.extend_from_slice(&fanotify::overflow());
+            }
+        }
+        self.group.unlimited
     }
 
     fn begin_own(&mut self) -> usize {
