@@ -12,6 +12,7 @@
 
 mod arrive;
 mod follow;
+mod kernel;
 mod walk;
 
 use std::borrow::Cow;
@@ -27,17 +28,17 @@ use libc::{
 use crate::event::{self, LSDIR, Mask};
 use crate::queue::{Events, Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
-use crate::sys::inotify::Inotify;
 use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
 use self::follow::Pending;
+use self::kernel::Kernel;
 use self::walk::Stretch;
 
 /// The source of events on inotify.
 #[derive(Debug)]
 pub struct Watcher {
-    inotify: Inotify,
+    kernel: Kernel,
     settings: Settings,
     tree: Tree,
     queue: Queue,
@@ -85,7 +86,7 @@ impl Watcher {
     /// Opens an inotify instance; EMFILE means the limit max_user_instances, or that on descriptors.
     pub fn new(settings: Settings) -> io::Result<Watcher> {
         Ok(Watcher {
-            inotify: Inotify::new()?,
+            kernel: Kernel::new(settings.interface, settings.recursive)?,
             settings,
             tree: Tree::default(),
             queue: Queue::default(),
@@ -220,7 +221,7 @@ impl Source for Watcher {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        let length = self.queue.fill(&self.inotify)?;
+        let length = self.queue.fill(|buffer| self.kernel.read(buffer))?;
         self.turn_until = self.queue.events().queued();
         Ok(length)
     }
@@ -297,7 +298,7 @@ impl Source for Watcher {
 
 impl AsFd for Watcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+        self.kernel.as_fd()
     }
 }
 

@@ -81,7 +81,7 @@ impl Watcher {
         } else if !self.settings.follow {
             mask |= IN_DONT_FOLLOW;
         }
-        let add = |path: &_| self.inotify.add_watch(path, mask);
+        let add = |path: &_| self.kernel.add_watch(path, mask);
         let wd = directory::with_path(&self.real(&name), add)?;
         // The same inode twice is one watch, under its first name.
         if self.tree.find(wd).is_none() {
@@ -139,7 +139,7 @@ impl Watcher {
                     self.sighted(found, Place { wd, name: name.into() }, false, false);
                 }
                 Ok(Added::Known(_) | Added::Gone) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     return Err(error);
                 }
                 Err(error) => {
@@ -167,7 +167,7 @@ impl Watcher {
         let read: Vec<NodeId> = older.read.drain(..).chain(newer.read.drain(..)).collect();
         for node in added.iter().rev() {
             // EINVAL: it was deleted meanwhile, and the watch with it.
-            let _ = self.inotify.rm_watch(self.tree.wd(*node));
+            let _ = self.kernel.rm_watch(self.tree.wd(*node));
             self.tree.remove(*node);
         }
         let added: HashSet<NodeId> = added.into_iter().collect();
@@ -340,18 +340,20 @@ impl Watcher {
     /// the next mark.
     pub(super) fn pull_without_reading(&mut self, mark: usize) -> usize {
         self.pull();
-        self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
+        if !self.kernel.knows_own() {
+            self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
+        }
         self.queue.mark()
     }
 
     /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
     pub(super) fn pull(&mut self) {
-        let _ = self.queue.fill(&self.inotify);
+        let _ = self.queue.fill(|buffer| self.kernel.read(buffer));
     }
 
     /// What a watch of the set-up gets only when all of it stands.
     fn raised_later(&self) -> Mask {
-        self.kernel_mask() & READING
+        if self.kernel.knows_own() { 0 } else { self.kernel_mask() & READING }
     }
 
     /// Watches the entry `name` of a directory, if it is a directory. `path` is where it is now.
@@ -379,7 +381,7 @@ impl Watcher {
     pub(super) fn is_at(&self, path: &[u8], wd: i32, mask: Mask) -> bool {
         match self.add_watch(path, mask) {
             Ok(found) if found != wd && self.tree.find(found).is_none() => {
-                let _ = self.inotify.rm_watch(found);
+                let _ = self.kernel.rm_watch(found);
                 false
             }
             found => found.is_ok_and(|found| found == wd),
@@ -391,7 +393,7 @@ impl Watcher {
         if path.last() != Some(&b'/') {
             mask |= IN_DONT_FOLLOW;
         }
-        directory::with_path(path, |path| self.inotify.add_watch(path, mask))
+        directory::with_path(path, |path| self.kernel.add_watch(path, mask))
     }
 
     /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand

@@ -1,0 +1,4 @@
+//! Events from fanotify(7).
+
+pub mod marks;
+pub mod refusal;
