@@ -101,9 +101,10 @@ test-needs:
 	}
 
 # What is installed where: the one list, for install, uninstall and every package. $(1) is done for a directory, the
-# files' mode and the files.
+# files' mode and the files, and for a directory and those of its files that go by an fsnotify name, too.
 define everything
 $(call $(1),$(BINDIR),755,$(TOOLS:%=$(TARGET)/release/%) packaging/sync/inotify-rsync)
+$(call $(1)_fsnotify,$(BINDIR),$(TOOLS))
 $(call $(1),$(SHAREDIR)/man/man1,644,$(wildcard man/*.1))
 $(call $(1),$(SHAREDIR)/bash-completion/completions,644,$(wildcard completions/*.bash))
 $(call $(1),$(SHAREDIR)/fish/vendor_completions.d,644,$(wildcard completions/*.fish))
@@ -115,6 +116,8 @@ $(call $(1),$(LICENSEDIR),644,LICENSE-MIT LICENSE-APACHE)
 endef
 put = install -d "$(DESTDIR)$(1)" && install -m $(2) $(3) "$(DESTDIR)$(1)"
 drop = ! cd "$(DESTDIR)$(1)" 2>/dev/null || rm -f $(notdir $(3))
+put_fsnotify = cd "$(DESTDIR)$(1)"$(foreach tool,$(2), && ln -sf $(tool) $(tool:inotify%=fsnotify%))
+drop_fsnotify = ! cd "$(DESTDIR)$(1)" 2>/dev/null || rm -f $(2:inotify%=fsnotify%)
 
 # Builds nothing by itself where the programs are there, so that `sudo make install` needs no cargo.
 install: $(TOOLS:%=$(TARGET)/release/%)
@@ -129,7 +132,7 @@ uninstall:
 STAGE = target/package/$@
 stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr
 # Fails unless a command lists the files of STAGE.
-same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr -type f | sort)" ]
+same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr ! -type d | sort)" ]
 
 deb: all
 	@command -v cargo-deb >/dev/null || { echo "make deb needs cargo-deb: cargo install cargo-deb --locked" >&2; exit 1; }

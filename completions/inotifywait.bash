@@ -1,4 +1,4 @@
-# bash completion for inotifywait(1) and inotifywatch(1)                 -*- shell-script -*-
+# bash completion for inotifywait(1), inotifywatch(1) and their other names   -*- shell-script -*-
 #
 # Needs nothing but bash; where the bash-completion package is installed, that loads this file when it is
 # needed. Where a file is wanted nothing is offered here, and bash completes its name (-o default), which
@@ -11,10 +11,11 @@ _inotify_tools()
         move_self create delete delete_self unmount lsdir'
     local keys='total access modify attrib close_write close_nowrite open moved_to moved_from
         move_self create delete delete_self unmount'
-    local options='-h --help -e --event -t --timeout -r --recursive -I --inotify -P --no-dereference
+    local options='-h --help -e --event -t --timeout -r --recursive -I --inotify -F --fanotify
+        -S --filesystem -M --mount -P --no-dereference
         --fromfile --exclude --excludei --include --includei -V --version'
     case ${1##*/} in
-        inotifywatch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending' ;;
+        *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending' ;;
         *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
             --no-newline --timefmt -o --outfile' ;;
     esac
@@ -77,4 +78,4 @@ _inotify_tools()
     # What is not a file is not completed as if it were one.
     ((${#COMPREPLY[@]})) || compopt +o default 2>/dev/null
 } &&
-    complete -o default -F _inotify_tools inotifywait inotifywatch
+    complete -o default -F _inotify_tools inotifywait inotifywatch fsnotifywait fsnotifywatch

@@ -1,4 +1,4 @@
-# fish completion for inotifywait(1) and inotifywatch(1)
+# fish completion for inotifywait(1), inotifywatch(1) and their other names
 
 function __inotify_tools_names
     printf '%s\n' \
@@ -37,11 +37,16 @@ function __inotify_tools_excluded
     __fish_complete_path (commandline -ct | string replace -r '^@' '') | string replace -r '^' @
 end
 
-set -l both -c inotifywait -c inotifywatch
+set -l wait -c inotifywait -c fsnotifywait
+set -l watch -c inotifywatch -c fsnotifywatch
+set -l both $wait $watch
 complete $both -s h -l help -d 'Print a summary of options and events'
 complete $both -s e -l event -x -a '(__inotify_tools_events)' -d 'Only these events'
 complete $both -s r -l recursive -d 'Watch what is below the directories, too'
-complete $both -s I -l inotify -d 'Watch with inotify (the default)'
+complete $both -s I -l inotify -d 'Watch with inotify'
+complete $both -s F -l fanotify -d 'Watch with fanotify'
+complete $both -s S -l filesystem -d 'Watch whole file systems by fanotify, as root'
+complete $both -s M -l mount -d 'Watch whole mounts by fanotify, as root'
 complete $both -s P -l no-dereference -d 'Watch symbolic links, not what they point to'
 complete $both -l fromfile -r -F -d 'Read paths from this file, one a line'
 complete $both -l exclude -x -d 'Leave out paths that match'
@@ -51,19 +56,19 @@ complete $both -l includei -x -d 'The same, in any case of letters'
 complete $both -s V -l version -d 'Print the version'
 complete $both -n 'string match -q "@*" -- (commandline -ct)' -a '(__inotify_tools_excluded)'
 
-complete -c inotifywait -s t -l timeout -x -d 'Give up after so long without an event'
-complete -c inotifywait -s m -l monitor -d 'Go on after the first event'
-complete -c inotifywait -s q -l quiet -d 'No word about the set-up; twice: no events either'
-complete -c inotifywait -s c -l csv -d 'Print each event as comma-separated values'
-complete -c inotifywait -s d -l daemon -d 'Monitor in the background'
-complete -c inotifywait -s s -l syslog -d 'Errors go to syslog'
-complete -c inotifywait -l format -x -d 'Print each event like this'
-complete -c inotifywait -l no-newline -d 'Print nothing after what --format says'
-complete -c inotifywait -l timefmt -x -d 'strftime format of %T in --format'
-complete -c inotifywait -s o -l outfile -r -F -d 'Append the events to this file'
+complete $wait -s t -l timeout -x -d 'Give up after so long without an event'
+complete $wait -s m -l monitor -d 'Go on after the first event'
+complete $wait -s q -l quiet -d 'No word about the set-up; twice: no events either'
+complete $wait -s c -l csv -d 'Print each event as comma-separated values'
+complete $wait -s d -l daemon -d 'Monitor in the background'
+complete $wait -s s -l syslog -d 'Errors go to syslog'
+complete $wait -l format -x -d 'Print each event like this'
+complete $wait -l no-newline -d 'Print nothing after what --format says'
+complete $wait -l timefmt -x -d 'strftime format of %T in --format'
+complete $wait -s o -l outfile -r -F -d 'Append the events to this file'
 
-complete -c inotifywatch -s t -l timeout -x -d 'Print the table after so long'
-complete -c inotifywatch -s v -l verbose -d 'Say what is being done'
-complete -c inotifywatch -s z -l zero -d 'List rows and columns that counted nothing, too'
-complete -c inotifywatch -s a -l ascending -x -a '(__inotify_tools_keys)' -d 'Sort by this column, least first'
-complete -c inotifywatch -s d -l descending -x -a '(__inotify_tools_keys)' -d 'Sort by this column, most first'
+complete $watch -s t -l timeout -x -d 'Print the table after so long'
+complete $watch -s v -l verbose -d 'Say what is being done'
+complete $watch -s z -l zero -d 'List rows and columns that counted nothing, too'
+complete $watch -s a -l ascending -x -a '(__inotify_tools_keys)' -d 'Sort by this column, least first'
+complete $watch -s d -l descending -x -a '(__inotify_tools_keys)' -d 'Sort by this column, most first'

@@ -1,5 +1,5 @@
-# fish completion for inotifywatch(1)
+# fish completion for inotifywatch(1), fsnotifywait(1) and fsnotifywatch(1)
 #
-# fish looks for a file of the command's name; both commands are in the other one.
+# fish looks for a file of the command's name; all of them are in the other one.
 
 source (status dirname)/inotifywait.fish

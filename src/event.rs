@@ -61,6 +61,25 @@ pub fn kernel_bits(events: Mask) -> Mask {
     if events & LSDIR != 0 { events & !LSDIR | IN_ACCESS } else { events }
 }
 
+/// What ends a watch, or tells of losses: never asked of the kernel, always told.
+pub const FINAL: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
+
+/// Whether `-e` asked for an event of this mask; `events` are those it named.
+pub fn is_asked(events: Mask, mask: Mask) -> bool {
+    mask & events & (IN_ALL_EVENTS | FINAL) != 0
+        || mask & IN_ISDIR != 0
+            && (events & LSDIR != 0 && mask & IN_ACCESS != 0
+                // The reference prints these with -r: what it listens for to follow the tree.
+                || events & IN_ISDIR != 0 && mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0)
+}
+
+/// What is to be reported of several events that are told as one.
+pub fn without_unasked(events: Mask, mask: Mask) -> Mask {
+    let lsdir = if events & LSDIR != 0 && mask & IN_ISDIR != 0 { IN_ACCESS } else { 0 };
+    let asked = mask & (events | lsdir) & IN_ALL_EVENTS;
+    if asked == 0 { mask } else { asked | mask & (IN_ISDIR | FINAL) }
+}
+
 /// How an event's bits are printed, in the reference's order: CLOSE comes behind either kind of close.
 pub const PRINTED: &[(Mask, &str)] = &[
     (IN_ACCESS, "ACCESS"),

@@ -47,6 +47,18 @@ impl Filter {
         !self.hidden.is_empty() && self.hidden.contains(bare(path))
     }
 
+    /// Whether a directory on the way to `path`, with a path longer than `top`, was given as `@path`.
+    pub fn hides_above(&self, path: &[u8], top: usize) -> bool {
+        let end = path.len().saturating_sub(1);
+        !self.hidden.is_empty()
+            && (top..end).any(|at| path[at] == b'/' && self.hidden.contains(bare(&path[..at])))
+    }
+
+    /// Makes the paths given as `@path` what `resolve` makes of them.
+    pub fn resolve_hidden(&mut self, resolve: impl Fn(&[u8]) -> Vec<u8>) {
+        self.hidden = self.hidden.iter().map(|path| resolve(path)).collect();
+    }
+
     /// Whether a directory that appears at `path` (no `/` at the end) is left alone: an excluded one is, for
     /// that is what the reference does, while `--include` says nothing of directories.
     pub fn refuses_new(&self, path: &[u8]) -> bool {

@@ -13,11 +13,13 @@ pub mod event;
 #[allow(unsafe_code)]
 pub mod sys;
 
-pub mod queue;
-pub mod fanotify;
 pub mod source;
+
+pub mod queue;
 pub mod tree;
 pub mod watcher;
+
+pub mod fanotify;
 
 pub mod ere;
 pub mod filter;

@@ -4,8 +4,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
-use crate::source::{Settings, Source};
+use crate::source::{Interface, Settings, Source};
 use crate::watcher::Watcher;
 
 /// A set-up that is over before this needs no word.
@@ -16,8 +17,19 @@ const RENEWAL: Duration = Duration::from_millis(100);
 const ERASE: &str = "\r\x1b[K";
 
 /// The source that the settings ask for; the error is the message.
-pub fn source(settings: Settings) -> Result<Box<dyn Source>, Vec<u8>> {
-    Ok(Box::new(Watcher::new(settings).map_err(|error| messages::no_inotify(&error))?))
+pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn Source>, Vec<u8>> {
+    if let Interface::Fanotify(scope) = settings.interface {
+        let filesystems = Filesystems::new(scope, settings, operands);
+        match filesystems.map_err(|error| messages::no_fanotify(&error))? {
+            Ok(filesystems) => return Ok(Box::new(filesystems)),
+            Err(unused) => settings = unused,
+        }
+    }
+    let no_source = match settings.interface {
+        Interface::Inotify => messages::no_inotify,
+        Interface::Fanotify(_) => messages::no_fanotify,
+    };
+    Ok(Box::new(Watcher::new(settings).map_err(|error| no_source(&error))?))
 }
 
 /// The time of the set-up.

@@ -118,14 +118,14 @@ impl Tree {
         NodeId(id)
     }
 
-    /// Moves a node, with all below it, to another place.
-    pub fn relink(&mut self, id: NodeId, parent: NodeId, name: &[u8]) {
+    /// Moves a node, with all below it, to another place; an operand to another path.
+    pub fn relink(&mut self, id: NodeId, parent: impl Into<Option<NodeId>>, name: &[u8]) {
         self.unlink(id.0);
         self.unused_names += self.node(id).name_length as usize;
         let (name_at, name_length) = self.store(name);
         let node = &mut self.nodes[id.0 as usize];
         (node.name_at, node.name_length) = (name_at, name_length);
-        self.link(id.0, Some(parent));
+        self.link(id.0, parent.into());
         self.tidy();
     }
 

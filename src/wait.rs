@@ -75,7 +75,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     };
     let Settings { recursive, .. } = options.settings;
     let settings = Settings { base: base.clone(), ..options.settings };
-    let mut source = setup::source(settings)?;
+    let mut source = setup::source(settings, &options.paths)?;
     let quiet = options.quiet > 0;
     if !quiet {
         messages.inform(match recursive {

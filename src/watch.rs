@@ -40,7 +40,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let verbose = options.verbose > 0;
     let Settings { recursive, events, .. } = options.settings;
-    let mut source = setup::source(options.settings)?;
+    let mut source = setup::source(options.settings, &options.paths)?;
     let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
     let signals = signals.map_err(failing("Couldn't take", b"signals"))?;

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::process::CommandExt;
+use std::process::Command as StdCommand;
+
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_match, starts_with};
@@ -12,25 +15,71 @@ fn tool(name: &str) -> Command {
     command
 }
 
+/// The tool, called by another name.
+fn called(name: &str, argv0: &str) -> Command {
+    let mut command = StdCommand::new(assert_cmd::cargo::cargo_bin(name));
+    command.arg0(argv0);
+    let mut command = Command::from_std(command);
+    command.timeout(std::time::Duration::from_secs(20));
+    command
+}
+
+/// Each of the four names, and the tool that has it.
+const NAMES: [(&str, &str); 4] = [
+    ("inotifywait", "inotifywait"),
+    ("inotifywatch", "inotifywatch"),
+    ("fsnotifywait", "inotifywait"),
+    ("fsnotifywatch", "inotifywatch"),
+];
+
 #[test]
 fn the_version_has_four_numbers() {
-    for name in ["inotifywait", "inotifywatch"] {
+    for (name, of) in NAMES {
         let line = format!(r"^{name} \d+\.\d+\.\d+\.\d+\n$");
         for option in ["--version", "-V"] {
-            tool(name).arg(option).assert().code(0).stdout(is_match(&*line).unwrap()).stderr("");
+            called(of, name).arg(option).assert().code(0).stdout(is_match(&*line).unwrap()).stderr("");
         }
     }
 }
 
 #[test]
 fn the_help_begins_with_the_version_and_ends_with_the_events() {
-    for name in ["inotifywait", "inotifywatch"] {
+    for (name, of) in NAMES {
         let first = format!("{name} {}.0\n", env!("CARGO_PKG_VERSION"));
         for option in ["-h", "--help", "-help", "--he"] {
             let events = is_match("\nEvents:\n(\t[a-z_]+ .*\n)+$").unwrap();
             let help = starts_with(&first).and(events).and(contains("\nExit status:\n"));
-            tool(name).arg(option).assert().code(1).stdout(help).stderr("");
+            called(of, name).arg(option).assert().code(1).stdout(help).stderr("");
         }
+    }
+}
+
+#[test]
+fn the_help_says_what_is_the_default_under_the_name() {
+    for (name, of) in NAMES {
+        let default = if name.starts_with('f') { "fanotify" } else { "inotify" };
+        let line = format!("--{default} .*[(]the default[)]\n");
+        let help = is_match(&*line).unwrap().and(contains("(the default)").count(1));
+        let help = help.and(contains("\t-S, --filesystem ")).and(contains("\t-M, --mount "));
+        called(of, name).arg("-h").assert().code(1).stdout(help).stderr("");
+    }
+}
+
+#[test]
+fn the_name_is_what_stands_behind_the_path() {
+    for (argv0, of, first) in [
+        ("-fsnotifywait", "inotifywait", "fsnotifywait "),
+        ("/usr/local/bin/fsnotifywait", "inotifywait", "fsnotifywait "),
+        ("./fsnotifywatch", "inotifywatch", "fsnotifywatch "),
+        ("fsnotifywait/inotifywait", "inotifywait", "inotifywait "),
+        ("fsnotifywaiting", "inotifywait", "inotifywait "),
+        ("fsnotifywait", "inotifywatch", "inotifywatch "),
+        ("", "inotifywait", "inotifywait "),
+    ] {
+        called(of, argv0).arg("-V").assert().code(0).stdout(starts_with(first)).stderr("");
+        // Complaints are by the name as it was typed.
+        let complaint = format!("{argv0}: unrecognized option '--zzz'\n");
+        called(of, argv0).arg("--zzz").assert().code(1).stdout("").stderr(complaint);
     }
 }
 
@@ -45,6 +94,10 @@ fn a_usage_error_is_never_taken_for_a_timeout() {
         ("inotifywait", &["-t", "soon", "/"], "'soon' is not a valid timeout value.\n"),
         ("inotifywait", &["-e", "nothing", "/"], "'nothing' is not a valid event!"),
         ("inotifywait", &["--exclude", "*", "/"], "Error in `exclude' regular expression.\n"),
+        ("inotifywait", &["-SS", "/"], "Multiple --filesystem options given.\n"),
+        ("inotifywatch", &["--mount", "-M", "/"], "Multiple --mount options given.\n"),
+        ("inotifywait", &["-SM", "/"], "-S and -M cannot both be specified.\n"),
+        ("inotifywatch", &["-IS", "/"], "-I and -S cannot both be specified.\n"),
         ("inotifywait", &["/no/such/path"], "Couldn't watch /no/such/path: No such file or directory\n"),
         ("inotifywatch", &["/no/such/path"], "Failed to watch /no/such/path: No such file or directory\n"),
     ] {

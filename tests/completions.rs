@@ -9,11 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{bounded, need, run};
-use inotify_tools::cli::options::{Kind, Tool, options};
+use inotify_tools::cli::options::{Kind, Program, Tool, options};
 use inotify_tools::event::{EVENTS, LSDIR};
 use tempfile::TempDir;
 
-const TOOLS: [Tool; 2] = [Tool::Wait, Tool::Watch];
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const BASH_COMPLETION: &str = "/usr/share/bash-completion/bash_completion";
 
@@ -95,6 +94,8 @@ fn ask_zsh(lines: &[String]) -> (Vec<BTreeSet<String>>, String) {
         }
         inotifywait() { print END >>offered }
         inotifywatch() { inotifywait }
+        fsnotifywait() { inotifywait }
+        fsnotifywatch() { inotifywait }
         LISTMAX=1000"#;
     let text = zsh(place.path(), setup, lines);
     let offered = std::fs::read_to_string(place.path().join("offered")).unwrap_or_default();
@@ -140,7 +141,8 @@ fn holds_to_the_tables(ask: Ask) {
     let starting = |names: &BTreeSet<String>, stem: &str| {
         names.iter().filter(|name| name.starts_with(stem)).cloned().collect::<BTreeSet<_>>()
     };
-    for tool in TOOLS {
+    for program in Program::ALL {
+        let (tool, name) = (program.tool, program.name());
         for (before, head, stem) in [
             ("-e ", "", ""),
             ("-re ", "", ""),
@@ -156,24 +158,26 @@ fn holds_to_the_tables(ask: Ask) {
             ("-e", "-e", "no_such_event"),
             ("-e create -e ", "", "d"),
         ] {
-            let line = format!("{} {before}{stem}", tool.name());
+            let line = format!("{name} {before}{stem}");
             cases.push((line, head, starting(&listed(), stem)));
         }
-        cases.push((format!("{} -", tool.name()), "", option_names(tool)));
-        cases.push((format!("{} --", tool.name()), "", starting(&option_names(tool), "--")));
+        cases.push((format!("{name} -"), "", option_names(tool)));
+        cases.push((format!("{name} --"), "", starting(&option_names(tool), "--")));
         for option in options(tool) {
             let Kind::Value(value) = option.kind else { continue };
             if !matches!(value, "file") && !value.contains("event") {
-                cases.push((format!("{} --{} ", tool.name(), option.long), "", BTreeSet::new()));
+                cases.push((format!("{name} --{} ", option.long), "", BTreeSet::new()));
             }
         }
     }
-    for before in ["-a ", "-d ", "-rd ", "--ascending ", "--ascending=", "--descending="] {
-        let head = if before.ends_with('=') { before } else { "" };
-        cases.push((format!("inotifywatch {before}"), head, keys()));
-        cases.push((format!("inotifywatch {before}mov"), head, starting(&keys(), "mov")));
-        // A key is one event.
-        cases.push((format!("inotifywatch {before}create,m"), head, BTreeSet::new()));
+    for name in ["inotifywatch", "fsnotifywatch"] {
+        for before in ["-a ", "-d ", "-rd ", "--ascending ", "--ascending=", "--descending="] {
+            let head = if before.ends_with('=') { before } else { "" };
+            cases.push((format!("{name} {before}"), head, keys()));
+            cases.push((format!("{name} {before}mov"), head, starting(&keys(), "mov")));
+            // A key is one event.
+            cases.push((format!("{name} {before}create,m"), head, BTreeSet::new()));
+        }
     }
     let lines: Vec<String> = cases.iter().map(|(line, ..)| line.clone()).collect();
     let (answers, text) = ask(&lines);
@@ -211,7 +215,7 @@ fn fish_offers_what_is_in_the_tables() {
 }
 
 /// What is typed before a tab, and the words that the command gets then.
-const TYPED: [(&str, &[&str]); 23] = [
+const TYPED: [(&str, &[&str]); 27] = [
     ("inotifywait -e modi", &["-e", "modify"]),
     ("inotifywait -mqe modi", &["-mqe", "modify"]),
     ("inotifywait -emodi", &["-emodify"]),
@@ -236,45 +240,72 @@ const TYPED: [(&str, &[&str]); 23] = [
     ("inotifywait -e fi", &["-e", "fi"]),
     ("inotifywatch -zd tot", &["-zd", "total"]),
     ("inotifywatch --descending=tot", &["--descending=total"]),
+    ("fsnotifywait -e modi", &["-e", "modify"]),
+    ("fsnotifywait --mou", &["--mount"]),
+    ("fsnotifywait --files", &["--filesystem"]),
+    ("fsnotifywatch -zd tot", &["-zd", "total"]),
 ];
 
 /// For shells of the Bourne kind: the commands note what they get.
 const NOTE: &str = "
     inotifywait() { printf '<%s>' \"$@\" >>got; echo >>got; }
-    inotifywatch() { inotifywait \"$@\"; }";
+    inotifywatch() { inotifywait \"$@\"; }
+    fsnotifywait() { inotifywait \"$@\"; }
+    fsnotifywatch() { inotifywait \"$@\"; }";
 
-fn holds_to_what_was_typed(place: &Path, text: &str) {
+/// What is typed, and what the command gets.
+type Typed<'a> = (&'a str, &'a [&'a str]);
+
+fn holds_to_what_was_typed(place: &Path, what: &[Typed], text: &str) {
     let got = std::fs::read_to_string(place.join("got")).unwrap_or_default();
-    let expected: String = TYPED.iter().map(|(_, words)| format!("<{}>\n", words.join("><"))).collect();
+    let expected: String = what.iter().map(|(_, words)| format!("<{}>\n", words.join("><"))).collect();
     assert_eq!(got, expected, "{text}");
 }
 
-fn type_into_bash(setup: &str) {
+fn type_into_bash(setup: &str, what: &[Typed]) {
     if !need("bash") || !need("script") {
         return;
     }
     let place = place();
     std::fs::write(place.path().join("rc"), format!("{setup}\n{NOTE}\n")).unwrap();
-    let lines = TYPED.map(|(line, _)| line.to_owned());
+    let lines: Vec<String> = what.iter().map(|(line, _)| (*line).to_owned()).collect();
     let environment = [("BASH_COMPLETION_USER_DIR", ROOT)];
     let text = typed("bash --noprofile --rcfile rc -i", place.path(), &environment, &lines);
-    holds_to_what_was_typed(place.path(), &text);
+    holds_to_what_was_typed(place.path(), what, &text);
 }
 
 #[test]
 fn bash_completes_what_is_typed() {
-    type_into_bash(". \"$ROOT/completions/inotifywatch.bash\"");
+    type_into_bash(". \"$ROOT/completions/inotifywatch.bash\"", &TYPED);
 }
 
 #[test]
 fn bash_completes_what_is_typed_where_words_do_not_break_at_equals_and_at() {
-    type_into_bash(". \"$ROOT/completions/inotifywatch.bash\"; COMP_WORDBREAKS=${COMP_WORDBREAKS//[=@]}");
+    let setup = ". \"$ROOT/completions/inotifywatch.bash\"; COMP_WORDBREAKS=${COMP_WORDBREAKS//[=@]}";
+    type_into_bash(setup, &TYPED);
 }
 
 #[test]
 fn bash_completion_loads_and_completes_what_is_typed() {
     if need(BASH_COMPLETION) {
-        type_into_bash(&format!(". {BASH_COMPLETION}"));
+        type_into_bash(&format!(". {BASH_COMPLETION}"), &TYPED);
+    }
+}
+
+/// What the first one of a shell loads does for the others, so each is asked in a shell of its own.
+#[test]
+fn each_name_loads_its_completion() {
+    let fish = need("fish");
+    let bash = need(BASH_COMPLETION);
+    for program in Program::ALL {
+        let line = format!("{} --recu", program.name());
+        if bash {
+            type_into_bash(&format!(". {BASH_COMPLETION}"), &[(&line, &["--recursive"])]);
+        }
+        if fish {
+            let (answers, text) = ask_fish(&[line]);
+            assert_eq!(answers[0], BTreeSet::from(["--recursive".to_owned()]), "{text}");
+        }
     }
 }
 
@@ -283,7 +314,7 @@ fn zsh_completes_what_is_typed() {
     if need("zsh") && need("script") {
         let place = place();
         let text = zsh(place.path(), NOTE, &TYPED.map(|(line, _)| line.to_owned()));
-        holds_to_what_was_typed(place.path(), &text);
+        holds_to_what_was_typed(place.path(), &TYPED, &text);
     }
 }
 
@@ -328,6 +359,8 @@ fn the_bash_files_change_nothing_else() {
     let mut changes: Vec<&str> = changes.lines().filter(|line| line.starts_with(['<', '>'])).collect();
     changes.sort_unstable();
     let expected = [
+        "> complete -o default -F _inotify_tools fsnotifywait",
+        "> complete -o default -F _inotify_tools fsnotifywatch",
         "> complete -o default -F _inotify_tools inotifywait",
         "> complete -o default -F _inotify_tools inotifywatch",
         "> declare -f _inotify_tools",

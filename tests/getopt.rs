@@ -118,7 +118,7 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
         let value = value.map(|value| [b"=", &value[..]].concat());
         [b"--", &name[..], &value.unwrap_or_default()].concat()
     });
-    let cluster = "-[hemqtrIcdsPoZvzaf=?:;-]{0,4}".prop_map(String::into_bytes);
+    let cluster = "-[hemqtrIFScdsPoZvzaf=?:;-]{0,4}".prop_map(String::into_bytes);
     prop_oneof![
         4 => long,
         4 => cluster,
@@ -130,6 +130,40 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
 
 fn line() -> impl Strategy<Value = Line> {
     (prop::bool::weighted(0.2), prop::collection::vec(word(), 0..6))
+}
+
+/// What the words for fanotify are taken for is the same under all names; `--mount`, which the reference does not
+/// have, makes nothing ambiguous.
+#[test]
+fn abbreviations_of_the_interfaces_are_the_references() {
+    const WAIT: &str = "'--filename' '--fanotify' '--filesystem' '--format' '--fromfile'";
+    const WATCH: &str = "'--fanotify' '--filesystem' '--fromfile'";
+    for (tool, word, expected) in [
+        (Tool::Wait, "--f", Err(WAIT)),
+        (Tool::Watch, "--f", Err(WATCH)),
+        (Tool::Wait, "--fa", Ok("fanotify")),
+        (Tool::Watch, "--fa", Ok("fanotify")),
+        (Tool::Wait, "--fi", Err("'--filename' '--filesystem'")),
+        (Tool::Wait, "--file", Err("'--filename' '--filesystem'")),
+        (Tool::Watch, "--fi", Ok("filesystem")),
+        (Tool::Wait, "--files", Ok("filesystem")),
+        (Tool::Wait, "--ino", Ok("inotify")),
+        (Tool::Wait, "--in", Err("'--inotify' '--include' '--includei'")),
+        (Tool::Wait, "--mo", Ok("monitor")),
+        (Tool::Wait, "--mount", Ok("mount")),
+        (Tool::Watch, "--mount", Ok("mount")),
+    ] {
+        let words = [word.as_bytes().to_vec()];
+        let table: Vec<_> = options(tool).collect();
+        let lexed = lex(&words, &table, false);
+        let found = match &lexed.error {
+            Some(error) => Err(String::from_utf8(error.clone()).unwrap()),
+            None => Ok(lexed.options[0].0.long),
+        };
+        let expected =
+            expected.map_err(|names| format!("option '{word}' is ambiguous; possibilities: {names}"));
+        assert_eq!(found, expected, "{tool:?} {word}");
+    }
 }
 
 proptest! {

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Output;
 
 use common::{bounded, file, need, run};
-use inotify_tools::cli::options::{Kind, Tool, options};
+use inotify_tools::cli::options::{Kind, Program, Tool, options};
 use inotify_tools::event::EVENTS;
 use regex::Regex;
 
@@ -23,6 +24,14 @@ fn program(tool: Tool) -> &'static str {
         Tool::Wait => env!("CARGO_BIN_EXE_inotifywait"),
         Tool::Watch => env!("CARGO_BIN_EXE_inotifywatch"),
     }
+}
+
+/// Runs a program under one of its names, by a link as `make install` makes it.
+fn help(name: Program) -> (Output, String) {
+    let place = tempfile::tempdir().unwrap();
+    let link = place.path().join(name.name());
+    std::os::unix::fs::symlink(program(name.tool), &link).unwrap();
+    run(bounded(&link).arg("--help"))
 }
 
 fn path(tool: Tool) -> String {
@@ -111,6 +120,56 @@ fn a_synopsis_has_every_option_that_is_not_hidden() {
     }
 }
 
+/// apropos(1) and whatis(1) find a page by its NAME.
+#[test]
+fn a_page_names_both_programs() {
+    for tool in TOOLS {
+        let names = Program::ALL.into_iter().filter(|program| program.tool == tool).map(Program::name);
+        let named = section(tool, "NAME");
+        let named = named
+            .lines()
+            .filter_map(|line| line.strip_prefix(".Nm "))
+            .map(|name| name.trim_end_matches(" ,"));
+        assert_eq!(named.collect::<Vec<_>>(), names.clone().collect::<Vec<_>>());
+        let synopsis = section(tool, "SYNOPSIS");
+        let forms = synopsis.lines().filter_map(|line| line.strip_prefix(".Nm "));
+        assert_eq!(forms.collect::<Vec<_>>(), names.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn each_name_has_a_page_that_says_the_same() {
+    if !need("mandoc") {
+        return;
+    }
+    // Pages are named from the top of the tree of manuals.
+    let place = tempfile::tempdir().unwrap();
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    std::os::unix::fs::symlink(pages, place.path().join("man1")).unwrap();
+    let page = |name: &str| {
+        let mut mandoc = bounded("mandoc");
+        let (output, text) = run(mandoc.arg(format!("man1/{name}.1")).current_dir(place.path()));
+        assert!(output.status.success(), "{text}");
+        output.stdout
+    };
+    for program in Program::ALL {
+        let (own, other) = (page(program.name()), page(program.tool.name()));
+        assert!(own == other && own.len() > 1000, "{}", String::from_utf8_lossy(&own));
+    }
+}
+
+/// The options that choose between the interfaces are explained together, each once.
+#[test]
+fn the_page_explains_fanotify() {
+    let item = Regex::new(r"(?m)^\.It Fl (\S) , Fl -(\S+)$").unwrap();
+    let text = section(Tool::Wait, "FANOTIFY").replace("\\-", "-");
+    let items = item.captures_iter(&text).map(|found| format!("-{} --{}", &found[1], &found[2]));
+    assert_eq!(unique(items.collect()), set(["-F --fanotify", "-S --filesystem", "-M --mount"]));
+    for tool in TOOLS {
+        assert!(section(tool, "FANOTIFY").contains(".Xr fanotify 7"));
+    }
+}
+
 #[test]
 fn a_page_has_the_events_of_the_table_and_no_other() {
     for tool in TOOLS {
@@ -137,10 +196,12 @@ fn the_page_has_the_letters_of_format() {
 #[test]
 fn the_help_has_the_options_and_events_that_are_not_hidden() {
     let line = Regex::new(r"^\t(?:(-\S), |    )(--\S+)( <.+?>)? +\S").unwrap();
-    for tool in TOOLS {
-        let (output, text) = run(bounded(program(tool)).arg("--help"));
+    for name in Program::ALL {
+        let tool = name.tool;
+        let (output, text) = help(name);
         assert_eq!(output.status.code(), Some(1), "{text}");
         let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.starts_with(&format!("{} ", name.name())), "{text}");
         let (_, listed) = help.split_once("\nOptions:\n").unwrap();
         let (listed, _) = listed.split_once("\n\n").unwrap();
         let found = listed.lines().map(|option| {
@@ -251,11 +312,14 @@ fn examples_run() {
             continue;
         }
         let place = tempfile::tempdir().unwrap();
-        let bin = place.path().join("bin");
+        let [bin, programs] = ["bin", "programs"].map(|name| place.path().join(name));
         fs::create_dir(&bin).unwrap();
-        for tool in TOOLS {
-            let timeout = &example.timeout;
-            put_script(&bin.join(tool.name()), &format!("exec {} -t {timeout} \"$@\"", program(tool)));
+        fs::create_dir(&programs).unwrap();
+        for name in Program::ALL {
+            let (timeout, program) = (&example.timeout, program(name.tool));
+            let real = programs.join(name.name());
+            std::os::unix::fs::symlink(program, &real).unwrap();
+            put_script(&bin.join(name.name()), &format!("exec {} -t {timeout} \"$@\"", real.display()));
         }
         put_script(&bin.join("make"), "echo built >src/made");
         if let Some(directory) = &example.directory {

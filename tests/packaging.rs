@@ -17,8 +17,15 @@ use regex::Regex;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The files below a directory, with their modes.
-fn tree(top: &Path) -> BTreeMap<PathBuf, u32> {
+/// A file's mode, or where a symbolic link leads.
+#[derive(Debug, Clone, PartialEq)]
+enum Entry {
+    File(u32),
+    Link(PathBuf),
+}
+
+/// The files and links below a directory.
+fn tree(top: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut files = BTreeMap::new();
     let mut rest = vec![top.to_owned()];
     while let Some(directory) = rest.pop() {
@@ -27,8 +34,11 @@ fn tree(top: &Path) -> BTreeMap<PathBuf, u32> {
             if status.is_dir() {
                 rest.push(path);
             } else {
-                files
-                    .insert(path.strip_prefix(top).unwrap().to_owned(), status.permissions().mode() & 0o7777);
+                let entry = match fs::read_link(&path) {
+                    Ok(target) => Entry::Link(target),
+                    Err(_) => Entry::File(status.permissions().mode() & 0o7777),
+                };
+                files.insert(path.strip_prefix(top).unwrap().to_owned(), entry);
             }
         }
     }
@@ -66,13 +76,17 @@ fn all_there_is_gets_installed_and_uninstalled() {
     let dir = tempdir();
     let root = install(dir.path());
     let installed = tree(&root);
-    for (path, mode) in &installed {
-        assert_eq!(*mode, if path.starts_with("usr/bin") { 0o755 } else { 0o644 }, "{path:?}");
+    for (path, entry) in &installed {
+        let expected = match path.to_str().unwrap().strip_prefix("usr/bin/fsnotify") {
+            Some(rest) => Entry::Link(PathBuf::from(format!("inotify{rest}"))),
+            None => Entry::File(if path.starts_with("usr/bin") { 0o755 } else { 0o644 }),
+        };
+        assert_eq!(*entry, expected, "{path:?}");
     }
 
     let doc = "usr/share/doc/inotify-tools-rs";
-    let mut expected: Vec<PathBuf> =
-        ["inotifywait", "inotifywatch", "inotify-rsync"].map(|tool| Path::new("usr/bin").join(tool)).into();
+    let tools = ["inotifywait", "inotifywatch", "fsnotifywait", "fsnotifywatch", "inotify-rsync"];
+    let mut expected: Vec<PathBuf> = tools.map(|tool| Path::new("usr/bin").join(tool)).into();
     for (source, end, place) in [
         ("man", ".1", "usr/share/man/man1"),
         ("completions", ".bash", "usr/share/bash-completion/completions"),
@@ -98,6 +112,8 @@ fn all_there_is_gets_installed_and_uninstalled() {
     }
     expected.sort();
     assert_eq!(installed.into_keys().collect::<Vec<_>>(), expected);
+    // Over what is there, links included.
+    assert_eq!(install(dir.path()), root);
 
     quiet(make(dir.path()).arg("uninstall").arg("PREFIX=/usr").arg(format!("DESTDIR={}", root.display())));
     assert_eq!(tree(&root), BTreeMap::new());

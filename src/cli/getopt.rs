@@ -144,6 +144,8 @@ mod tests {
     #[test]
     fn names_of_our_own_do_not_make_abbreviations_ambiguous() {
         assert_eq!(names("--m"), Ok(vec!["monitor"]));
+        assert_eq!(names("--mou"), Err("unrecognized option '--mou'".into()));
+        assert_eq!(names("--mount"), Ok(vec!["mount"]));
         assert_eq!(names("--s"), Ok(vec!["syslog"]));
         assert_eq!(names("--v"), Err("unrecognized option '--v'".into()));
         assert_eq!(names("--syslogOutput"), Ok(vec!["syslogOutput"]));

@@ -2,31 +2,33 @@
 
 use std::fmt::Write;
 
-use super::options::{Kind, Opt, Tool, options};
+use super::options::{Kind, Opt, Program, Tool, options};
 use crate::event::EVENTS;
 
 /// The line of `--version`, which is also the first of the help: a name and four numbers, which
 /// scripts compare.
-pub(super) fn version(tool: Tool) -> String {
-    format!("{} {}.0\n", tool.name(), env!("CARGO_PKG_VERSION"))
+pub(super) fn version(program: Program) -> String {
+    format!("{} {}.0\n", program.name(), env!("CARGO_PKG_VERSION"))
 }
 
 /// The text of `--help`. Shell completions read it: a tab, then the option or the event.
-pub(super) fn help(tool: Tool) -> String {
-    let mut text = version(tool);
+pub(super) fn help(program: Program) -> String {
+    let (tool, name) = (program.tool, program.name());
+    let mut text = version(program);
     text.push_str(match tool {
         Tool::Wait => "Wait for something to happen to files or directories, and print what it was.\n",
         Tool::Watch => "Count what happens to files or directories, and print a table of it.\n",
     });
-    let name = tool.name();
     let _ = write!(
         text,
         "Usage: {name} [option ...] path [path ...]\n\
          \x20      @path leaves that path out.\n\
          Options:\n"
     );
+    let default = if program.fanotify { "fanotify" } else { "inotify" };
     for option in options(tool).filter(|option| !option.hidden) {
-        entry(&mut text, 24, &synopsis(option), option.help);
+        let note = if option.id == default { " (the default)" } else { "" };
+        entry(&mut text, 24, &synopsis(option), &format!("{}{note}", option.help));
     }
     text.push_str(match tool {
         Tool::Wait => {
@@ -70,8 +72,8 @@ mod tests {
     /// Terminals have 80 columns, and some break a line that fills them.
     #[test]
     fn no_line_is_wider_than_79_columns() {
-        for tool in [Tool::Wait, Tool::Watch] {
-            for line in help(tool).lines() {
+        for program in Program::ALL {
+            for line in help(program).lines() {
                 // A tab is in front only.
                 let columns = line.len() + 7 * line.matches('\t').count();
                 assert!(line.is_ascii() && columns <= 79, "{columns}: {line:?}");

@@ -24,9 +24,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
 use crate::filter::{Filter, Sense};
-use crate::source::Interface;
-use crate::source::Settings;
-use options::{Kind, Opt, Tool};
+use crate::source::{Interface, Scope, Settings};
+use options::{Kind, Opt, Program, Tool};
 
 use targets::Targets;
 use values::all_if_none;
@@ -74,6 +73,7 @@ impl std::error::Error for Exit {}
 
 /// A command line whose every option is valid by itself.
 struct Line {
+    program: Program,
     matches: ArgMatches,
     /// getopt_long's complaint about what follows, ready to print. The reference still checks
     /// what it had read before it gives up.
@@ -85,7 +85,8 @@ impl Line {
     ///
     /// Help, version, or the first option that is invalid by itself.
     fn parse(tool: Tool, mut argv: impl Iterator<Item = OsString>) -> Result<Line, Exit> {
-        let program = argv.next().map_or_else(|| tool.name().into(), OsString::into_vec);
+        let argv0 = argv.next().map_or_else(|| tool.name().into(), OsString::into_vec);
+        let program = Program::of(tool, &argv0);
         let words: Vec<Vec<u8>> = argv.map(OsString::into_vec).collect();
         let table: Vec<&Opt> = options::options(tool).collect();
         let posixly_correct = std::env::var_os("POSIXLY_CORRECT").is_some();
@@ -96,12 +97,12 @@ impl Line {
             lexed.options.truncate(at);
         }
         let matches =
-            command(tool).try_get_matches_from(canonical(&lexed)).map_err(|error| exit(tool, &error))?;
+            command(tool).try_get_matches_from(canonical(&lexed)).map_err(|error| exit(program, &error))?;
         if let Some((_, message)) = refusal {
             return Err(Exit::usage(message));
         }
-        let broken_off = lexed.error.map(|error| [&program[..], b": ", &error, b"\n"].concat());
-        Ok(Line { matches, broken_off })
+        let broken_off = lexed.error.map(|error| [&argv0[..], b": ", &error, b"\n"].concat());
+        Ok(Line { program, matches, broken_off })
     }
 
     /// Judges the options together: `conflict` ends the program, `warnings` do not; but after a
@@ -143,16 +144,15 @@ impl Line {
 
 /// The first option that ends the program because of what it is or of what came before it.
 fn first_refusal(options: &[(&'static Opt, Option<&[u8]>)]) -> Option<(usize, &'static str)> {
-    let (mut outfile, mut fromfile, mut ascending) = (false, false, false);
+    let mut ascending = false;
     options.iter().enumerate().find_map(|(at, (option, _))| {
+        let again = || options[..at].iter().any(|(before, _)| before.id == option.id);
         let message = match (option.kind, option.id) {
             (Kind::Refused(message), _) => Some(message),
-            (_, "outfile") if std::mem::replace(&mut outfile, true) => {
-                Some("Multiple --outfile options given.\n")
-            }
-            (_, "fromfile") if std::mem::replace(&mut fromfile, true) => {
-                Some("Multiple --fromfile options given.\n")
-            }
+            (_, "outfile") if again() => Some("Multiple --outfile options given.\n"),
+            (_, "fromfile") if again() => Some("Multiple --fromfile options given.\n"),
+            (_, "filesystem") if again() => Some("Multiple --filesystem options given.\n"),
+            (_, "mount") if again() => Some("Multiple --mount options given.\n"),
             // Only -a closes the choice: after -d another -d or an -a may follow.
             (_, "ascending" | "descending") if ascending => Some("Please specify -a or -d once only!\n"),
             (_, "ascending") => {
@@ -202,6 +202,8 @@ fn argument(option: &'static Opt) -> Arg {
     match (option.kind, option.id) {
         (_, "help") => argument.action(ArgAction::Help),
         (_, "version") => argument.action(ArgAction::Version),
+        // Of this one and -I, the last counts.
+        (_, "fanotify") => argument.action(ArgAction::Count).overrides_with("inotify"),
         (Kind::Flag | Kind::Refused(_), _) => argument.action(ArgAction::Count),
         (Kind::Value(_), id) => {
             let argument = argument.action(ArgAction::Append).require_equals(true).num_args(1);
@@ -219,15 +221,15 @@ fn argument(option: &'static Opt) -> Arg {
 }
 
 /// What clap stopped for, in our words.
-fn exit(tool: Tool, error: &clap::Error) -> Exit {
+fn exit(program: Program, error: &clap::Error) -> Exit {
     use std::error::Error;
     match error.kind() {
-        ErrorKind::DisplayHelp => Exit::text(1, help::help(tool)),
-        ErrorKind::DisplayVersion => Exit::text(0, help::version(tool)),
+        ErrorKind::DisplayHelp => Exit::text(1, help::help(program)),
+        ErrorKind::DisplayVersion => Exit::text(0, help::version(program)),
         _ => match error.source().and_then(|e| e.downcast_ref::<Exit>()) {
             Some(exit) => exit.clone(),
             // Not reached: the canonical words leave clap nothing else to complain about.
-            None => Exit::usage(format!("{}: {}\n", tool.name(), error.kind())),
+            None => Exit::usage(format!("{}: {}\n", program.name(), error.kind())),
         },
     }
 }
@@ -243,6 +245,29 @@ fn filter_conflict(line: &Line) -> Option<&'static str> {
         Some("include and exclude regexp cannot both be specified.\n")
     } else {
         None
+    }
+}
+
+/// What is wrong with the choice of an interface, if anything.
+fn interface_conflict(line: &Line) -> Option<&'static str> {
+    match (line.flag("inotify"), line.flag("filesystem"), line.flag("mount")) {
+        (_, true, true) => Some("-S and -M cannot both be specified.\n"),
+        (true, true, _) => Some("-I and -S cannot both be specified.\n"),
+        (true, _, true) => Some("-I and -M cannot both be specified.\n"),
+        _ => None,
+    }
+}
+
+/// What to watch with: what was asked for, or what the program's name stands for. There is no [`interface_conflict`].
+fn interface(line: &Line) -> Interface {
+    if line.flag("filesystem") {
+        Interface::Fanotify(Scope::Filesystem)
+    } else if line.flag("mount") {
+        Interface::Fanotify(Scope::Mount)
+    } else if line.flag("fanotify") || line.program.fanotify && !line.flag("inotify") {
+        Interface::Fanotify(Scope::Paths)
+    } else {
+        Interface::Inotify
     }
 }
 
@@ -272,7 +297,7 @@ fn settings(line: &Line, warnings: &mut Vec<u8>) -> Result<(Vec<Vec<u8>>, Settin
     let targets = Targets::gather(line, warnings)?;
     let settings = Settings {
         events: all_if_none(line.all("event")),
-        interface: Interface::Inotify,
+        interface: interface(line),
         recursive: line.flag("recursive"),
         follow: !line.flag("no-dereference"),
         base: Vec::new(),
@@ -401,19 +426,92 @@ mod tests {
 
     #[test]
     fn help_lists_every_option_and_event_that_is_not_hidden() {
-        for (tool, exit) in
-            [(Tool::Wait, wait_for(&["-h"]).unwrap_err()), (Tool::Watch, watch_for(&["--help"]).unwrap_err())]
-        {
+        for program in Program::ALL {
+            let words = [program.name(), "--help"].map(OsString::from).into_iter();
+            let exit = match program.tool {
+                Tool::Wait => wait(words).unwrap_err(),
+                Tool::Watch => watch(words).unwrap_err(),
+            };
             assert_eq!((exit.status, &exit.stderr[..]), (1, &b""[..]));
             let text = String::from_utf8(exit.stdout).unwrap();
-            assert!(text.starts_with(&help::version(tool)));
-            for option in options::options(tool) {
+            assert!(text.starts_with(&help::version(program)));
+            assert!(text.contains(&format!("Usage: {} ", program.name())));
+            for option in options::options(program.tool) {
                 let listed = text.contains(&format!("--{} ", option.long));
                 assert_eq!(listed, !option.hidden, "{option:?}");
             }
             let events = text.split_once("\nEvents:\n").unwrap().1;
             for (line, event) in events.lines().zip(crate::event::EVENTS) {
                 assert!(line.starts_with(&format!("\t{} ", event.name)), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_interface_is_that_of_the_name_unless_another_is_asked_for() {
+        const PATHS: Interface = Interface::Fanotify(Scope::Paths);
+        const FILESYSTEM: Interface = Interface::Fanotify(Scope::Filesystem);
+        const MOUNT: Interface = Interface::Fanotify(Scope::Mount);
+        for (line, interface) in [
+            ("", None),
+            ("-r", None),
+            ("-I", Some(Interface::Inotify)),
+            ("--inotify", Some(Interface::Inotify)),
+            ("-II", Some(Interface::Inotify)),
+            ("-F", Some(PATHS)),
+            ("--fanotify", Some(PATHS)),
+            ("-FF", Some(PATHS)),
+            ("-IF", Some(PATHS)),
+            ("-FI", Some(Interface::Inotify)),
+            ("-FIF", Some(PATHS)),
+            ("-IFI", Some(Interface::Inotify)),
+            ("-S", Some(FILESYSTEM)),
+            ("--filesystem", Some(FILESYSTEM)),
+            ("-FS", Some(FILESYSTEM)),
+            ("-SF", Some(FILESYSTEM)),
+            ("-IFS", Some(FILESYSTEM)),
+            ("-rS", Some(FILESYSTEM)),
+            ("-M", Some(MOUNT)),
+            ("--mount", Some(MOUNT)),
+            ("-MF", Some(MOUNT)),
+            ("-rM", Some(MOUNT)),
+        ] {
+            for program in Program::ALL {
+                let words = [program.name(), line, "p"].map(OsString::from).into_iter();
+                let settings = match program.tool {
+                    Tool::Wait => wait(words).unwrap().settings,
+                    Tool::Watch => watch(words).unwrap().settings,
+                };
+                let default = if program.fanotify { PATHS } else { Interface::Inotify };
+                assert_eq!(settings.interface, interface.unwrap_or(default), "{} {line}", program.name());
+                assert_eq!(settings.recursive, line.contains('r'));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_watched_whole_is_said_once() {
+        for (line, message) in [
+            ("-SS", "Multiple --filesystem options given.\n"),
+            ("-S --filesystem -t x", "Multiple --filesystem options given.\n"),
+            ("-MM", "Multiple --mount options given.\n"),
+            ("-SM", "-S and -M cannot both be specified.\n"),
+            ("-MS", "-S and -M cannot both be specified.\n"),
+            ("-MIS", "-S and -M cannot both be specified.\n"),
+            ("-IS", "-I and -S cannot both be specified.\n"),
+            ("-SI", "-I and -S cannot both be specified.\n"),
+            ("-SFI", "-I and -S cannot both be specified.\n"),
+            ("-IM", "-I and -M cannot both be specified.\n"),
+            ("-MI", "-I and -M cannot both be specified.\n"),
+        ] {
+            for program in Program::ALL {
+                let words =
+                    [program.name()].into_iter().chain(line.split(' ')).chain(["p"]).map(OsString::from);
+                let exit = match program.tool {
+                    Tool::Wait => wait(words).unwrap_err(),
+                    Tool::Watch => watch(words).unwrap_err(),
+                };
+                assert_eq!(exit, Exit::usage(message), "{} {line}", program.name());
             }
         }
     }

@@ -23,6 +23,43 @@ impl Tool {
     }
 }
 
+/// A tool under one of its two names, which differ in what they watch with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// Whose name it is.
+    pub tool: Tool,
+    /// It is the name that begins with `fsnotify`: fanotify is the default.
+    pub fanotify: bool,
+}
+
+impl Program {
+    /// The four names.
+    pub const ALL: [Program; 4] = [
+        Program { tool: Tool::Wait, fanotify: false },
+        Program { tool: Tool::Watch, fanotify: false },
+        Program { tool: Tool::Wait, fanotify: true },
+        Program { tool: Tool::Watch, fanotify: true },
+    ];
+
+    /// What `tool` is when it was started as `argv0`: neither a path in front of the name counts nor the `-` that
+    /// login(1) puts there, and a name that is not its own makes it what it is by itself.
+    pub fn of(tool: Tool, argv0: &[u8]) -> Program {
+        let base = argv0.rsplit(|&b| b == b'/').next().unwrap_or(argv0);
+        let base = base.strip_prefix(b"-").unwrap_or(base);
+        let fanotify = Program { tool, fanotify: true };
+        Program { fanotify: base == fanotify.name().as_bytes(), ..fanotify }
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match (self.tool, self.fanotify) {
+            (tool, false) => tool.name(),
+            (Tool::Wait, true) => "fsnotifywait",
+            (Tool::Watch, true) => "fsnotifywatch",
+        }
+    }
+}
+
 /// What an option does when it is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -89,9 +126,6 @@ const fn whole(option: Opt) -> Opt {
     Opt { whole: true, ..option }
 }
 
-const FANOTIFY: Kind =
-    Refused("fanotify (-F, -S, -M) is not supported yet.  Without the option, inotify is used.\n");
-
 const FILENAME: Kind = Refused(
     "The '--filename' option no longer exists.  The option it enabled in earlier\n\
      versions of inotifywait is now turned on by default.\n",
@@ -112,10 +146,10 @@ pub const OPTIONS: &[Opt] = &[
     option(WATCH, "d", "descending", Value("event"), "sort by this event or 'total', most first"),
     hidden(option(WAIT, "f", "filename", FILENAME, "an option of the past")),
     option(BOTH, "r", "recursive", Flag, "watch what is below the directories, too"),
-    option(BOTH, "I", "inotify", Flag, "watch with inotify (the default)"),
-    hidden(option(BOTH, "F", "fanotify", FANOTIFY, "watch with fanotify")),
-    hidden(option(BOTH, "S", "filesystem", FANOTIFY, "watch whole file systems, with fanotify")),
-    hidden(whole(option(BOTH, "M", "mount", FANOTIFY, "watch whole mounts, with fanotify"))),
+    option(BOTH, "I", "inotify", Flag, "watch with inotify"),
+    option(BOTH, "F", "fanotify", Flag, "watch with fanotify"),
+    option(BOTH, "S", "filesystem", Flag, "watch whole file systems by fanotify, as root"),
+    whole(option(BOTH, "M", "mount", Flag, "watch whole mounts by fanotify, as root")),
     option(WAIT, "c", "csv", Flag, "print each event as comma-separated values"),
     option(WAIT, "d", "daemon", Flag, "in the background; implies -m -s, needs -o"),
     option(WAIT, "s", "syslog", Flag, "errors go to syslog, not to stderr"),
@@ -164,6 +198,33 @@ mod tests {
                 assert_eq!(target.map(|o| o.kind), Some(option.kind), "{option:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_name() {
+        for program in Program::ALL {
+            let name = program.name();
+            for argv0 in
+                ["", "-", "/usr/bin/", "./", "-/bin/", "/bin/-"].map(|front| format!("{front}{name}"))
+            {
+                assert_eq!(Program::of(program.tool, argv0.as_bytes()), program, "{argv0}");
+            }
+            // What it is not called is nothing to it.
+            for other in [
+                "",
+                "NAME",
+                "fsnotify",
+                "fsnotifywait2",
+                "xfsnotifywatch",
+                "fsnotifywait/",
+                "--fsnotifywatch",
+            ] {
+                let plain = Program { fanotify: false, ..program };
+                assert_eq!(Program::of(program.tool, other.as_bytes()), plain, "{other}");
+            }
+        }
+        assert!(!Program::of(Tool::Wait, b"fsnotifywatch").fanotify);
+        assert!(!Program::of(Tool::Watch, b"fsnotifywait").fanotify);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::options::Tool;
-use super::{Exit, Line, filter_conflict, settings};
+use super::{Exit, Line, filter_conflict, interface_conflict, settings};
 use crate::format;
 use crate::source::Settings;
 
@@ -60,7 +60,7 @@ pub enum Output {
 /// What to print and the status to end with: help, version, the first usage error.
 pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let line = Line::parse(Tool::Wait, argv)?;
-    let conflict = filter_conflict(&line).or_else(|| conflict(&line));
+    let conflict = filter_conflict(&line).or_else(|| conflict(&line)).or_else(|| interface_conflict(&line));
     let mut warnings = Vec::new();
     for id in ["exclude", "excludei"] {
         if line.times(id) > 1 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
-use super::{Exit, Line, filter_conflict, settings};
+use super::{Exit, Line, filter_conflict, interface_conflict, settings};
 use crate::source::Settings;
 
 /// What inotifywatch is to do.
@@ -41,7 +41,7 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit>
         SortKey::Event(key) if key & events == 0 => {
             Some("Can't sort by an event which isn't being watched for!\n")
         }
-        _ => filter_conflict(&line),
+        _ => filter_conflict(&line).or_else(|| interface_conflict(&line)),
     };
     line.judge(conflict, &[])?;
 

@@ -21,12 +21,11 @@ use libc::{
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::event::Mask;
-use crate::fanotify::refusal;
+use crate::fanotify::mounts::Lookout;
+use crate::fanotify::{mounts, path_of, refusal};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Group, Handle, Target, handle_of};
 use crate::sys::inotify::RawEvent;
@@ -48,10 +47,7 @@ type FsId = [u8; 8];
 pub struct Marks {
     group: Group,
     /// Readable when the group is, or when the mount table has changed.
-    wakes: Epoll,
-    /// The mount table: the one that wakes, and one that tells whether it was the cause. A look at the one that wakes,
-    /// which others take in poll(2), would make it forget.
-    mounts: Option<[File; 2]>,
+    lookout: Lookout,
     /// Directories below a watched one are not watched, but told of.
     lists: bool,
     state: RefCell<State>,
@@ -110,15 +106,8 @@ impl Marks {
     /// themselves, and what happens to them is told all the same.
     pub fn new(lists: bool) -> io::Result<Marks> {
         let group = Group::new()?;
-        let wakes = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        wakes.add(&group, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        let table = || File::open("/proc/self/mountinfo");
-        // Without it an unmount is not noticed.
-        let mounts = table().and_then(|wakes| Ok([wakes, table()?])).ok();
-        if let Some([waking, _]) = &mounts {
-            wakes.add(waking, EpollEvent::new(EpollFlags::EPOLLPRI, 0))?;
-        }
-        Ok(Marks { group, wakes, mounts, lists, state: RefCell::default() })
+        let lookout = Lookout::new(&group)?;
+        Ok(Marks { group, lookout, lists, state: RefCell::default() })
     }
 
     /// Marks what is at `path`, as inotify_add_watch(2) does: returns the number of the watch, which is the old one where
@@ -137,7 +126,7 @@ impl Marks {
             marked.map_err(|error| refusal::explained(error, &object))?;
         }
         if let Some(id) = handle.first_chunk() {
-            state.devices.entry(*id).or_insert_with(|| refusal::mount_of(&object).map(|mount| mount.device));
+            state.devices.entry(*id).or_insert_with(|| device_of(&object));
         }
         let wd = known.unwrap_or_else(|| {
             state.last += 1;
@@ -178,7 +167,7 @@ impl Marks {
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         let state = &mut *self.state.borrow_mut();
-        let gone = if self.mounts_have_changed() { self.unmounted(state) } else { Vec::new() };
+        let gone = if self.lookout.has_changed() { self.unmounted(state) } else { Vec::new() };
         let mut bytes = std::mem::take(&mut state.buffer);
         bytes.clear();
         let read = self.group.read(&mut bytes);
@@ -210,12 +199,6 @@ impl Marks {
         u64::from(mark) | more
     }
 
-    fn mounts_have_changed(&self) -> bool {
-        let Some([_, table]) = &self.mounts else { return false };
-        let mut fds = [PollFd::new(table.as_fd(), PollFlags::POLLPRI)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|changed| changed > 0)
-    }
-
     /// The file systems that have no mark left in the kernel.
     fn unmounted(&self, state: &State) -> Vec<FsId> {
         let mut lost = state.devices.clone();
@@ -238,7 +221,7 @@ impl Marks {
 
 impl AsFd for Marks {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wakes.0.as_fd()
+        self.lookout.as_fd()
     }
 }
 
@@ -401,7 +384,10 @@ impl State {
             let place = self.places.get(object).filter(|(above, _)| self.watches.contains_key(above));
             if let Some((wd, name)) = place.filter(|_| mask & ON_DIRECTORY != 0) {
                 let (wd, name) = (*wd, [name, &b"/"[..]].concat());
-                self.tell(RawEvent { wd, mask: mask & (ON_DIRECTORY | IN_ISDIR), cookie: 0, name: &name }, out);
+                self.tell(
+                    RawEvent { wd, mask: mask & (ON_DIRECTORY | IN_ISDIR), cookie: 0, name: &name },
+                    out,
+                );
             }
             return;
         };
@@ -545,6 +531,14 @@ fn open(path: &CStr, mask: Mask) -> io::Result<OwnedFd> {
     flags.set(OFlag::O_NOFOLLOW, mask & IN_DONT_FOLLOW != 0);
     flags.set(OFlag::O_DIRECTORY, mask & IN_ONLYDIR != 0);
     Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
+}
+
+/// The device of the file system that something open is in, as the kernel shows it of a mark: twelve bits of the major
+/// number, twenty of the minor.
+fn device_of(object: &OwnedFd) -> Option<u32> {
+    let device = mounts::of(&path_of(object).ok()?)?.device;
+    let (major, minor) = str::from_utf8(&device).ok()?.split_once(':')?;
+    Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
 }
 
 fn is_directory(object: &OwnedFd) -> io::Result<bool> {

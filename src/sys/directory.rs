@@ -95,6 +95,18 @@ pub fn kind(path: &[u8]) -> Kind {
     }
 }
 
+/// Waits until whoever is just changing an entry of an open directory (O_PATH will do) is done, and its event queued:
+/// the kernel does both under the lock of the directory, which reading it takes, too.
+pub fn wait_for_change(directory: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let opened = openat(directory, c".", flags, Mode::empty())?;
+    // Too little for an entry: it is the lock that counts.
+    let mut buffer = [0u8; 8];
+    // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is valid for that many.
+    unsafe { libc::syscall(libc::SYS_getdents64, opened.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
+    Ok(())
+}
+
 /// Reads whole directories; one buffer serves them all.
 #[derive(Debug)]
 pub struct Reader {

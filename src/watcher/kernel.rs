@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::event::Mask;
 use crate::fanotify::marks::Marks;
 use crate::source::Interface;
+use crate::sys::directory;
 use crate::sys::inotify::Inotify;
 
 /// inotify(7), or what looks like it.
@@ -25,8 +26,9 @@ impl Kernel {
         })
     }
 
-    /// Whether events of the program's own doing do not come at all.
-    pub(super) fn knows_own(&self) -> bool {
+    /// Whether this is fanotify: paths are absolute, a file is told of in its directory, what was not asked for may
+    /// come with what was, and events of the program's own doing do not come at all.
+    pub(super) fn is_fanotify(&self) -> bool {
         matches!(self, Kernel::Marks(_))
     }
 
@@ -34,6 +36,16 @@ impl Kernel {
         match self {
             Kernel::Inotify(inotify) => inotify.add_watch(path, mask),
             Kernel::Marks(marks) => marks.add_watch(path, mask),
+        }
+    }
+
+    /// Whether what is at `path` is watched as `wd`, if that can be told without watching it.
+    pub(super) fn is_at(&self, path: &[u8], mask: Mask, wd: i32) -> Option<bool> {
+        match self {
+            Kernel::Inotify(_) => None,
+            Kernel::Marks(marks) => {
+                Some(directory::with_path(path, |path| Ok(marks.is_at(path, mask, wd))).unwrap_or(false))
+            }
         }
     }
 

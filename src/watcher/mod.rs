@@ -21,11 +21,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW,
 };
 
-use crate::event::{self, LSDIR, Mask};
+use crate::event::{self, FINAL, Mask, is_asked};
+use crate::fanotify::absolute_hidden;
 use crate::queue::{Events, Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::{directory, process};
@@ -35,7 +35,7 @@ use self::follow::Pending;
 use self::kernel::Kernel;
 use self::walk::Stretch;
 
-/// The source of events on inotify.
+/// The source of events on inotify, or on fanotify with a mark for each directory or file.
 #[derive(Debug)]
 pub struct Watcher {
     kernel: Kernel,
@@ -83,10 +83,16 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Opens an inotify instance; EMFILE means the limit max_user_instances, or that on descriptors.
-    pub fn new(settings: Settings) -> io::Result<Watcher> {
+    /// Opens an inotify instance or a fanotify group, by the settings. EMFILE means the limit on those, or that on
+    /// descriptors; [`Group::new`](crate::sys::fanotify::Group::new) has other errors.
+    pub fn new(mut settings: Settings) -> io::Result<Watcher> {
+        let kernel = Kernel::new(settings.interface, settings.recursive)?;
+        if kernel.is_fanotify() {
+            let base = settings.base.clone();
+            settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
+        }
         Ok(Watcher {
-            kernel: Kernel::new(settings.interface, settings.recursive)?,
+            kernel,
             settings,
             tree: Tree::default(),
             queue: Queue::default(),
@@ -117,13 +123,7 @@ impl Watcher {
     /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
     /// length of `%w` and whether it ends a one-shot wait.
     fn report(&mut self, taken: &Taken, made_up: bool) -> Option<(usize, bool)> {
-        const FINAL: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
-        let events = self.settings.events;
-        let asked = taken.mask & events & (IN_ALL_EVENTS | FINAL) != 0
-            || taken.mask & IN_ISDIR != 0
-                && (events & LSDIR != 0 && taken.mask & IN_ACCESS != 0
-                    // The reference prints these with -r: what it listens for to follow the tree.
-                    || events & IN_ISDIR != 0 && taken.mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0);
+        let asked = is_asked(self.settings.events, taken.mask);
         if !asked && taken.mask & FINAL == 0 {
             return None;
         }
@@ -154,6 +154,14 @@ impl Watcher {
         let events = if made_up { &self.announced } else { self.queue.events() };
         self.path.extend_from_slice(events.name(taken));
         let reported = self.settings.filter.reports(&self.path, taken.mask & IN_ISDIR != 0);
+        let watched = match self.kernel.is_fanotify() {
+            // A directory below, where it has no watch.
+            true if self.path.last() == Some(&b'/') => self.path.len(),
+            true if !flags.directory => {
+                self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
+            }
+            _ => watched,
+        };
         reported.then_some((watched, !asked))
     }
 
@@ -236,6 +244,9 @@ impl Source for Watcher {
     }
 
     fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
+        if self.kernel.is_fanotify() {
+            return;
+        }
         self.pull();
         let tree = &self.tree;
         self.queue.drop_since(begun, |event| {
@@ -288,7 +299,11 @@ impl Source for Watcher {
                 }
             };
             if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
-                let Taken { wd, mask, cookie, .. } = taken;
+                let Taken { wd, mut mask, cookie, .. } = taken;
+                // Of events that are told as one some may not have been asked for.
+                if self.kernel.is_fanotify() {
+                    mask = event::without_unasked(self.settings.events, mask);
+                }
                 let path = &self.path;
                 return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));
             }

@@ -353,6 +353,14 @@ fn usage() -> Vec<Case> {
         ("usage-ambiguous-in", "--in d"),
         ("usage-ambiguous-inc", "--inc a d"),
         ("usage-ambiguous-i", "--i d"),
+        ("usage-ambiguous-f", "--f d"),
+        ("usage-ambiguous-fi", "--fi d"),
+        ("usage-ambiguous-file", "--file=x d"),
+        ("usage-abbreviated-fanotify", "--fa"),
+        ("usage-abbreviated-filesystem", "--files=x d"),
+        ("usage-fanotify-none", "-rF"),
+        ("usage-filesystem-none", "-rS"),
+        ("usage-mount-abbreviated", "--moun d"),
         ("usage-ambiguous-no", "--no d"),
         ("usage-ambiguous-time", "--time=1 d"),
         ("usage-ambiguous-t", "--t 1 d"),
@@ -465,9 +473,13 @@ fn usage() -> Vec<Case> {
             .ours_status("exit 0")
             .ours_stdout("d/ OPEN a\n")
             .ours_stderr(""),
-        once("later-fanotify", "-F nowhere").ours_stderr_has("anotify"),
-        once("later-filesystem", "-S nowhere").ours_stderr_has("anotify"),
-        once("later-fanotify-long", "--fanotify nowhere").ours_stderr_has("anotify"),
+        once("fanotify-filesystem-twice", "-S --files nowhere")
+            .ours_stderr("Multiple --filesystem options given.\n"),
+        once("fanotify-inotify-filesystem", "-I -S nowhere")
+            .ours_stderr("-I and -S cannot both be specified.\n"),
+        once("fanotify-mount-twice", "--mount -M nowhere").ours_stderr("Multiple --mount options given.\n"),
+        once("fanotify-mount-filesystem", "-M -S nowhere")
+            .ours_stderr("-S and -M cannot both be specified.\n"),
     ]);
     cases
 }
@@ -1851,6 +1863,8 @@ fn table_usage() -> Vec<Case> {
         ("table-usage-f", "-f d"),
         ("table-usage-long", "--monitor d"),
         ("table-usage-ambiguous", "--ex a d"),
+        ("table-usage-ambiguous-f", "--f d"),
+        ("table-usage-abbreviated-filesystem", "--fi"),
         ("table-usage-flag-value", "--zero=1 d"),
         ("table-usage-missing", "d -a"),
         ("table-usage-missing-long", "d --descending"),

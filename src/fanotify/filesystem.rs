@@ -1,0 +1,838 @@
+//! Whole file systems: one mark each, and what happens elsewhere on them dropped.
+//!
+//! An event names its directory by a handle. Which path that is, is kept in a tree of those directories that events
+//! came from: what is below an operand is looked up once, by walking up from the directory until something known
+//! is met, and kept true by the events that tell of renames and deletions, which name the renamed directory. Since
+//! the file system is watched whole, no directory appears unheard of, and none has to be walked to in advance.
+//!
+//! The order of the queue is the truth: what is looked up is what is true now, later than the event.
+//! So the kernel's queue is read afterwards, and where it tells that the directory was renamed or deleted since,
+//! the first such event tells where it was.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::OsStr;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use libc::{
+    FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE,
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
+};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
+use nix::sys::stat::{Mode, SFlag, fstat};
+
+use crate::event::{FINAL, Mask, is_asked, kernel_bits};
+use crate::fanotify::mounts::{self, Lookout};
+use crate::source::{Event, Item, Problem, Scope, Settings, Source};
+use crate::sys::fanotify::{Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
+use crate::sys::{directory, process};
+use crate::tree::{Flags, NodeId, Tree};
+
+/// What follows the tree, whatever `-e` says.
+const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR;
+
+/// What the kernel tells of a mount (fanotify_mark(2)); the rest it tells of a file system only.
+const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
+
+/// How many directories elsewhere are remembered as such; beyond, they are looked up anew. Some 100 bytes each.
+const REMEMBERED: usize = 1 << 18;
+
+/// A way up longer than this was not one way, but directories that changed places meanwhile.
+const DEEPEST: usize = 1 << 14;
+
+const DIRECTORY: Flags =
+    Flags { directory: true, recursive: true, initial: false, unscanned: false, news: false };
+
+/// The source of events on marks of whole file systems.
+#[derive(Debug)]
+pub struct Filesystems {
+    group: Group,
+    lookout: Lookout,
+    settings: Settings,
+    scope: Scope,
+    /// Ours: what this process does is not reported.
+    pid: i32,
+    marked: Vec<Marked>,
+    /// The directories known to be within what was asked for. Its roots are operands, and mounts below them; a root's
+    /// name is its absolute path. A node that is `unscanned` has to be looked up again before it is trusted.
+    tree: Tree,
+    watches: HashMap<Box<Handle>, i32>,
+    handles: HashMap<i32, Box<Handle>>,
+    roots: Vec<i32>,
+    /// Mount points that cannot be watched; that was said.
+    refused: HashSet<Vec<u8>>,
+    last_watch: i32,
+    last_cookie: u32,
+    /// Directories known to be elsewhere.
+    outside: HashSet<Box<Handle>>,
+    queue: Queue,
+    /// The event at hand.
+    event: Vec<u8>,
+    turn_until: u64,
+    ready: VecDeque<Ready>,
+    /// The names of those that are ready.
+    names: Vec<u8>,
+    problems: VecDeque<Problem>,
+    /// What was deleted, and up to where the queue may tell of it.
+    dying: VecDeque<(u64, i32)>,
+    /// Watches to be forgotten when all that is ready has been reported.
+    gone: VecDeque<i32>,
+    /// Events were thrown away since the last read.
+    lost: bool,
+    reader: directory::Reader,
+    path: Vec<u8>,
+    /// The path of an event: `%w` of the watch named here, and the entry's name after it.
+    path_of: Option<(i32, usize)>,
+}
+
+/// A file system that has a mark.
+#[derive(Debug)]
+struct Marked {
+    /// Its id, with which its handles begin.
+    id: Vec<u8>,
+    /// A path in it.
+    base: Vec<u8>,
+}
+
+/// What is to be reported if the user asked for it.
+#[derive(Debug)]
+struct Ready {
+    watch: i32,
+    mask: Mask,
+    cookie: u32,
+    name: Range<usize>,
+}
+
+impl Filesystems {
+    /// A group with the marks for all operands. Where the kernel is too old for that, or refuses it, and `-S` or `-M`
+    /// did not ask for it, the settings come back. The errors are those of fanotify_init(2).
+    pub fn new(
+        scope: Scope,
+        settings: Settings,
+        operands: &[Vec<u8>],
+    ) -> io::Result<Result<Filesystems, Settings>> {
+        let demanded = scope != Scope::Paths;
+        if !demanded && !settings.recursive {
+            return Ok(Err(settings));
+        }
+        let group = Group::new()?;
+        if !group.tells_renames {
+            return if demanded {
+                Err(io::Error::from_raw_os_error(libc::EINVAL))
+            } else {
+                Ok(Err(settings))
+            };
+        }
+        let mut source = Filesystems {
+            lookout: Lookout::new(&group)?,
+            group,
+            settings,
+            scope,
+            pid: std::process::id() as i32,
+            marked: Vec::new(),
+            tree: Tree::default(),
+            watches: HashMap::new(),
+            handles: HashMap::new(),
+            roots: Vec::new(),
+            refused: HashSet::new(),
+            last_watch: 0,
+            last_cookie: 0,
+            outside: HashSet::new(),
+            queue: Queue::default(),
+            event: Vec::new(),
+            turn_until: 0,
+            ready: VecDeque::new(),
+            names: Vec::new(),
+            problems: VecDeque::new(),
+            dying: VecDeque::new(),
+            gone: VecDeque::new(),
+            lost: false,
+            reader: directory::Reader::default(),
+            path: Vec::new(),
+            path_of: None,
+        };
+        for operand in operands {
+            // What is not there is said when its turn comes.
+            let Ok((object, path)) = source.open_operand(operand) else { continue };
+            if source.mark(&object, &path).is_err() && !demanded {
+                return Ok(Err(source.settings));
+            }
+        }
+        let base = source.settings.base.clone();
+        source.settings.filter.resolve_hidden(|path| {
+            let path = process::absolute(&base, path);
+            let resolved = std::fs::canonicalize(OsStr::from_bytes(&path));
+            resolved
+                .or_else(|_| std::path::absolute(OsStr::from_bytes(&path)))
+                .map_or(path.to_vec(), into_bytes)
+        });
+        Ok(Ok(source))
+    }
+
+    /// Opens an operand; returns its absolute path, too. `-r` follows a link, as does a slash behind it.
+    fn open_operand(&self, operand: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
+        let follow = self.settings.follow || self.settings.recursive;
+        let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+        let object = open(&process::absolute(&self.settings.base, operand), links)?;
+        let path = path_of(&object)?;
+        Ok((object, path))
+    }
+
+    /// Marks the file system, or the mount, that an open object is in.
+    fn mark(&mut self, object: &OwnedFd, path: &[u8]) -> io::Result<Box<Handle>> {
+        let handle = handle_of(object)?;
+        let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
+        let mut of_mount = 0;
+        if self.scope == Scope::Mount {
+            of_mount = asked & OF_MOUNT;
+            if of_mount != 0 {
+                self.group.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR)?;
+            }
+        }
+        // Both halves of a rename are told as one, and with it that the object itself was renamed.
+        let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
+        self.group.mark(object, Target::Filesystem, u64::from(of_filesystem) | FOLLOW)?;
+        let id = file_system(&handle);
+        if !self.marked.iter().any(|marked| marked.id == id) {
+            self.marked.push(Marked { id: id.to_vec(), base: path.to_vec() });
+        }
+        Ok(handle)
+    }
+
+    /// Looks at what is mounted: roots that cannot be reached any more are let go, and mounts within what was asked for
+    /// become roots.
+    fn survey(&mut self) {
+        let Ok(mounts) = mounts::all() else { return };
+        for watch in self.roots.clone() {
+            let Some(node) = self.tree.find(watch) else { continue };
+            let path = self.tree.name(node);
+            // Another mount may hide it.
+            if !mounts.iter().any(|mount| mount.point == path) && !self.is_in_place(node) {
+                let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
+                self.tell(watch, IN_UNMOUNT | directory, 0, b"");
+                self.forget(node);
+            }
+        }
+        let initial = |node: &NodeId| self.tree.flags(*node).initial;
+        let nodes = self.roots.iter().filter_map(|watch| self.tree.find(*watch));
+        let operands: Vec<Vec<u8>> =
+            nodes.filter(initial).map(|node| self.tree.name(node).to_vec()).collect();
+        for mount in mounts {
+            let within = self.scope == Scope::Paths
+                && operands.iter().any(|path| mount.point != *path && mounts::is_below(&mount.point, path));
+            if !within || mount.kind == b"autofs" || self.refused.contains(&mount.point) {
+                continue;
+            }
+            let object = open(&mount.point, OFlag::O_DIRECTORY);
+            match object.and_then(|object| self.mark(&object, &mount.point)) {
+                Ok(handle) => self.add_root(&handle, &mount.point, DIRECTORY),
+                // A file can be a mount point, and another user's may be closed to us.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
+                Err(error) => {
+                    self.refused.insert(mount.point.clone());
+                    let path = mount.point;
+                    self.problems.push_back(Problem::Directory { path, error, new: false });
+                }
+            }
+        }
+    }
+
+    /// Adds a root; where its directory is within another one already, that is enough.
+    fn add_root(&mut self, handle: &Handle, path: &[u8], flags: Flags) {
+        let known = if flags.directory { self.locate(handle) } else { self.known(handle) };
+        if let Some(node) = known {
+            self.tree.flags_mut(node).initial |= flags.initial;
+            return;
+        }
+        // What was elsewhere may be below it.
+        self.outside.clear();
+        let watch = self.insert(None, path, handle, flags);
+        self.roots.push(watch);
+    }
+
+    fn insert(&mut self, parent: Option<NodeId>, name: &[u8], handle: &Handle, flags: Flags) -> i32 {
+        self.last_watch += 1;
+        self.tree.insert(parent, name, self.last_watch, flags);
+        self.watches.insert(handle.into(), self.last_watch);
+        self.handles.insert(self.last_watch, handle.into());
+        self.last_watch
+    }
+
+    /// Whether a root is at its path, or else at one where it is found. Deleted it stays where it was.
+    fn is_in_place(&mut self, node: NodeId) -> bool {
+        let Some(handle) = self.handles.get(&self.tree.wd(node)).cloned() else { return true };
+        let is_at = |path: &[u8]| {
+            let object = open(path, OFlag::O_NOFOLLOW);
+            object.and_then(|object| handle_of(&object)).is_ok_and(|found| found == handle)
+        };
+        if is_at(self.tree.name(node)) {
+            return true;
+        }
+        let Some(base) = self.base(file_system(&handle)) else { return false };
+        let path = match open_handle(&base, &handle) {
+            Err(error) => return error.raw_os_error() == Some(libc::ESTALE),
+            Ok(object) if is_deleted(&object) => return true,
+            Ok(object) => path_of(&object).unwrap_or_default(),
+        };
+        if !is_at(&path) {
+            return false;
+        }
+        self.tree.relink(node, None, &path);
+        self.path_of = None;
+        true
+    }
+
+    /// Something in a file system that is marked, opened; `None` where it is not mounted any more.
+    fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
+        let at = self.marked.iter().position(|marked| marked.id == id)?;
+        let opened = |path: &[u8]| {
+            let object = open(path, OFlag::empty()).ok()?;
+            handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
+        };
+        if let Some(object) = opened(&self.marked[at].base) {
+            return Some(object);
+        }
+        let found = mounts::all().ok().and_then(|mounts| {
+            mounts.into_iter().find_map(|mount| opened(&mount.point).map(|object| (object, mount.point)))
+        });
+        match found {
+            Some((object, base)) => {
+                self.marked[at].base = base;
+                Some(object)
+            }
+            None => {
+                self.marked.swap_remove(at);
+                None
+            }
+        }
+    }
+
+    fn known(&self, handle: &Handle) -> Option<NodeId> {
+        self.watches.get(handle).and_then(|watch| self.tree.find(*watch))
+    }
+
+    /// The node of a directory as the event at hand saw it; `None` if it is elsewhere.
+    fn locate(&mut self, handle: &Handle) -> Option<NodeId> {
+        match self.known(handle) {
+            Some(node) if !self.tree.flags(node).unscanned => Some(node),
+            None if self.outside.contains(handle) => None,
+            _ => self.find_out(handle.into()),
+        }
+    }
+
+    /// Walks up from a directory to one that is known.
+    fn find_out(&mut self, handle: Box<Handle>) -> Option<NodeId> {
+        let mut way: Vec<(Box<Handle>, Vec<u8>)> = Vec::new();
+        let mut at = handle;
+        let found = loop {
+            match self.known(&at) {
+                Some(node) if !self.tree.flags(node).unscanned => break Some(node),
+                None if self.outside.contains(&at) => break None,
+                _ => {}
+            }
+            match self.place_of(&at).filter(|_| way.len() < DEEPEST) {
+                Some((parent, name)) => way.push((std::mem::replace(&mut at, parent), name)),
+                None => {
+                    way.push((at, Vec::new()));
+                    break None;
+                }
+            }
+        };
+        if found.is_none() && self.outside.len() + way.len() > REMEMBERED {
+            self.outside.clear();
+        }
+        let mut above = found;
+        for (handle, name) in way.into_iter().rev() {
+            let known = self.known(&handle);
+            above = match (above, known) {
+                (Some(parent), Some(node)) => {
+                    if !self.tree.is_within(parent, node) {
+                        self.tree.relink(node, parent, &name);
+                    }
+                    self.tree.flags_mut(node).unscanned = false;
+                    self.path_of = None;
+                    known
+                }
+                (Some(parent), None) => {
+                    self.insert(Some(parent), &name, &handle, DIRECTORY);
+                    self.known(&handle)
+                }
+                (None, known) => {
+                    if let Some(node) = known {
+                        self.forget(node);
+                    }
+                    self.outside.insert(handle);
+                    None
+                }
+            };
+        }
+        above
+    }
+
+    /// The directory that a directory was in when the event at hand happened, and its name there. `None` for the
+    /// root of a file system or mount, and for what is gone without a trace.
+    fn place_of(&mut self, handle: &Handle) -> Option<(Box<Handle>, Vec<u8>)> {
+        let now = self.present_place(handle);
+        self.pull();
+        self.queue.place_of(handle).or(now.ok().flatten())
+    }
+
+    /// The same of this moment. What had been changed by then has been queued when this returns.
+    fn present_place(&mut self, handle: &Handle) -> io::Result<Option<(Box<Handle>, Vec<u8>)>> {
+        let Some(base) = self.base(file_system(handle)) else { return Ok(None) };
+        let object = open_handle(&base, handle)?;
+        if is_mount_root(&object) || is_deleted(&object) {
+            return Ok(None);
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let above = openat(&object, c"..", flags, Mode::empty())?;
+        let parent = handle_of(&above)?;
+        if *parent == *handle {
+            return Ok(None);
+        }
+        let name = match path_of(&object) {
+            Ok(path) => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec(),
+            // Its path does not fit PATH_MAX.
+            Err(_) => self.name_in(&above, handle)?,
+        };
+        directory::wait_for_change(&above)?;
+        Ok(Some((parent, name)))
+    }
+
+    /// The name of a directory in the one it is in, by looking at each.
+    fn name_in(&mut self, above: &OwnedFd, handle: &Handle) -> io::Result<Vec<u8>> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut found = None;
+        let opened = openat(above, c".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        self.reader.read(&opened, |name, _| {
+            let object = openat(above, OsStr::from_bytes(name), flags, Mode::empty());
+            if object.is_ok_and(|object| handle_of(&object).is_ok_and(|found| *found == *handle)) {
+                found = Some(name.to_vec());
+            }
+        })?;
+        found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    }
+
+    fn tell(&mut self, watch: i32, mask: Mask, cookie: u32, name: &[u8]) {
+        let start = self.names.len();
+        self.names.extend_from_slice(name);
+        self.ready.push_back(Ready { watch, mask, cookie, name: start..self.names.len() });
+    }
+
+    /// Lets a node go with all below it.
+    fn forget(&mut self, node: NodeId) {
+        let below = self.tree.subtree(node);
+        self.gone.extend(below.into_iter().rev().map(|node| self.tree.wd(node)).filter(|watch| *watch != -1));
+    }
+
+    /// Takes the oldest event of the queue, and makes ready what it tells; `false` if the turn is over.
+    fn take(&mut self) -> bool {
+        if self.queue.taken() >= self.turn_until || !self.queue.take(&mut self.event) {
+            return false;
+        }
+        let bytes = std::mem::take(&mut self.event);
+        if let Some((event, _)) = RawEvent::decode(&bytes).filter(|(event, _)| event.pid != self.pid) {
+            self.follow(&event);
+        }
+        self.event = bytes;
+        true
+    }
+
+    fn follow(&mut self, event: &RawEvent) {
+        // The low half is inotify's.
+        let mask = event.mask as Mask & (IN_ALL_EVENTS | IN_ISDIR | IN_Q_OVERFLOW);
+        if mask & IN_Q_OVERFLOW != 0 {
+            return self.overflown();
+        }
+        if event.mask & FAN_RENAME != 0 {
+            return self.renamed(event, mask & IN_ISDIR);
+        }
+        let object = event.object;
+        let of_file = |source: &Self| object.and_then(|object| source.watches.get(object).copied());
+        let (watch, name) = match event.place {
+            Some(entry) => match self.locate(entry.directory) {
+                Some(node) if entry.name == b"." => (Some(self.tree.wd(node)), &b""[..]),
+                Some(node) => {
+                    if mask & IN_CREATE != 0 && mask & IN_ISDIR != 0 {
+                        self.appeared(node, entry.name, object);
+                    }
+                    (Some(self.tree.wd(node)), entry.name)
+                }
+                None => (of_file(self), &b""[..]),
+            },
+            None => (of_file(self), &b""[..]),
+        };
+        let Some(watch) = watch else { return };
+        // What is told as one happened to one object: so it was created first and deleted last.
+        let directory = mask & IN_ISDIR;
+        let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
+        for part in [mask & IN_CREATE, between, mask & IN_DELETE] {
+            if part != 0 {
+                self.tell(watch, part | directory, 0, name);
+            }
+        }
+        // It may be told with something earlier, before what happened in it.
+        if mask & IN_DELETE_SELF != 0 {
+            self.dying.push_back((self.queue.queued(), watch));
+        }
+    }
+
+    /// A directory is an entry of one that is known.
+    fn appeared(&mut self, parent: NodeId, name: &[u8], object: Option<&Handle>) {
+        let Some(object) = object else { return };
+        match self.known(object) {
+            None => {
+                self.insert(Some(parent), name, object, DIRECTORY);
+            }
+            Some(node) if self.tree.parent(node).is_some() && !self.tree.is_within(parent, node) => {
+                self.tree.relink(node, parent, name);
+                self.tree.flags_mut(node).unscanned = false;
+                self.path_of = None;
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn renamed(&mut self, event: &RawEvent, directory: Mask) {
+        let from = event.old.and_then(|entry| self.locate(entry.directory));
+        let to = event.new.and_then(|entry| self.locate(entry.directory));
+        if from.is_some() || to.is_some() {
+            self.last_cookie = self.last_cookie.checked_add(1).unwrap_or(1);
+        }
+        for (node, entry, bit) in [(from, event.old, IN_MOVED_FROM), (to, event.new, IN_MOVED_TO)] {
+            if let (Some(node), Some(entry)) = (node, entry) {
+                self.tell(self.tree.wd(node), bit | directory, self.last_cookie, entry.name);
+            }
+        }
+        let known = event.object.and_then(|object| self.known(object));
+        let is_root = known.is_some_and(|node| self.tree.parent(node).is_none());
+        if directory != 0 && !is_root {
+            if let (Some(parent), Some(entry)) = (to, event.new) {
+                if known.is_none() {
+                    // So was what is below it.
+                    self.outside.clear();
+                }
+                self.appeared(parent, entry.name, event.object);
+            }
+        }
+        let known = event.object.and_then(|object| self.known(object));
+        if let Some(node) = known {
+            self.tell(self.tree.wd(node), IN_MOVE_SELF | directory, 0, b"");
+            if to.is_none() && !is_root {
+                self.forget(node);
+            }
+        }
+        // It, or what is above it, has another path now.
+        if is_root || from.is_none() && directory != 0 {
+            self.look_after_roots(event.old.map_or(&b""[..], |entry| entry.name));
+        }
+    }
+
+    /// Finds those roots again in whose path a directory of this name was renamed.
+    fn look_after_roots(&mut self, name: &[u8]) {
+        for watch in self.roots.clone() {
+            if let Some(node) = self.tree.find(watch) {
+                if self.tree.name(node).split(|byte| *byte == b'/').any(|part| part == name) {
+                    self.is_in_place(node);
+                }
+            }
+        }
+    }
+
+    /// Renames and deletions may be among what was lost.
+    fn overflown(&mut self) {
+        self.problems.push_back(Problem::Overflow { recursive: false });
+        self.outside.clear();
+        let nodes: Vec<NodeId> = self.tree.nodes().collect();
+        for node in nodes {
+            if self.tree.parent(node).is_some() {
+                self.tree.flags_mut(node).unscanned = true;
+            } else {
+                self.is_in_place(node);
+            }
+        }
+        self.tell(-1, IN_Q_OVERFLOW, 0, b"");
+    }
+
+    /// Decides whether the user hears of it; if so its path is in `self.path`, and the result is the length of `%w`
+    /// and whether it ends a one-shot wait.
+    fn report(&mut self, ready: &Ready) -> Option<(usize, Mask, bool)> {
+        let events = self.settings.events;
+        let mut mask = ready.mask;
+        let asked = is_asked(events, mask);
+        if mask & IN_Q_OVERFLOW != 0 {
+            self.path.clear();
+            self.path_of = None;
+            return Some((0, mask, !asked));
+        }
+        let node = self.tree.find(ready.watch)?;
+        let flags = self.tree.flags(node);
+        let ends = mask & (IN_UNMOUNT | IN_DELETE_SELF) != 0 && flags.initial;
+        if !asked && !ends {
+            return None;
+        }
+        // Of events that are told as one some may not have been asked for.
+        if asked && mask & events != 0 {
+            mask &= events | IN_ISDIR | FINAL;
+        }
+        let watched = match self.path_of {
+            Some((watch, watched)) if watch == ready.watch => watched,
+            _ => {
+                self.path.clear();
+                self.tree.push_path(node, &mut self.path);
+                let end =
+                    if flags.directory { None } else { self.path.iter().rposition(|byte| *byte == b'/') };
+                let watched = end.map_or(self.path.len(), |slash| slash + 1);
+                self.path_of = Some((ready.watch, watched)).filter(|_| flags.directory);
+                watched
+            }
+        };
+        if flags.directory {
+            self.path.truncate(watched);
+            self.path.extend_from_slice(&self.names[ready.name.clone()]);
+        }
+        let filter = &self.settings.filter;
+        let root = self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len());
+        let reported =
+            filter.reports(&self.path, mask & IN_ISDIR != 0) && !filter.hides_above(&self.path, root + 1);
+        reported.then_some((watched, mask, !asked))
+    }
+
+    /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
+    fn pull(&mut self) {
+        let _ = self.queue.fill(&self.group);
+    }
+}
+
+impl Source for Filesystems {
+    fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
+        let (object, path) = self.open_operand(operand)?;
+        let directory = is_directory(&object);
+        let handle = self.mark(&object, &path)?;
+        if self.scope != Scope::Paths {
+            let mount = mounts::of(&path).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+            let mut points = vec![mount.point];
+            if self.scope == Scope::Filesystem {
+                // By which mount a directory is reached does not matter, but by some one it must be.
+                let others = mounts::all()?.into_iter().filter(|other| other.device == mount.device);
+                points.extend(others.map(|other| other.point));
+            }
+            for point in points {
+                let Ok(object) = open(&point, OFlag::O_DIRECTORY) else { continue };
+                self.add_root(&handle_of(&object)?, &point, Flags { initial: true, ..DIRECTORY });
+            }
+            return Ok(());
+        }
+        self.add_root(&handle, &path, Flags { directory, initial: true, ..DIRECTORY });
+        Ok(())
+    }
+
+    fn walk(&mut self) -> io::Result<bool> {
+        self.survey();
+        Ok(false)
+    }
+
+    fn establish(&mut self) {}
+
+    fn needed(&mut self, operands: &[Vec<u8>]) -> usize {
+        operands.len()
+    }
+
+    fn watches(&self) -> usize {
+        self.marked.len()
+    }
+
+    fn paths(&self) -> Vec<(i32, Vec<u8>)> {
+        let mut nodes: Vec<NodeId> = self.tree.nodes().collect();
+        nodes.sort_by_key(|node| self.tree.wd(*node));
+        nodes.into_iter().map(|node| (self.tree.wd(node), self.tree.path(node))).collect()
+    }
+
+    fn problem(&mut self) -> Option<Problem> {
+        self.problems.pop_front()
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
+        self.lost = false;
+        let length = self.queue.fill(&self.group)?;
+        if self.lookout.has_changed() {
+            self.survey();
+        }
+        self.turn_until = self.queue.queued();
+        Ok(length)
+    }
+
+    fn has_more(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    fn next(&mut self) -> Option<Item<'_>> {
+        loop {
+            if let Some(problem) = self.problems.pop_front() {
+                return Some(Item::Problem(problem));
+            }
+            if let Some(ready) = self.ready.pop_front() {
+                if let Some((watched, mask, ends_wait)) = self.report(&ready) {
+                    let Ready { watch, cookie, .. } = ready;
+                    let path = &self.path;
+                    return Some(Item::Event(Event { watch, path, watched, mask, cookie, ends_wait }));
+                }
+                continue;
+            }
+            self.names.clear();
+            if let Some(watch) = self.gone.pop_front() {
+                let Some(node) = self.tree.find(watch) else { continue };
+                (self.path, self.path_of) = (self.tree.path(node), None);
+                self.tree.remove(node);
+                self.roots.retain(|root| *root != watch);
+                if let Some(handle) = self.handles.remove(&watch) {
+                    self.watches.remove(&handle);
+                }
+                return Some(Item::Retired { watch, path: &self.path });
+            }
+            let dead = self.dying.front().filter(|(until, _)| *until <= self.queue.taken()).copied();
+            if let Some((_, watch)) = dead {
+                self.dying.pop_front();
+                if let Some(node) = self.tree.find(watch) {
+                    let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
+                    self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
+                    self.gone.push_back(watch);
+                }
+                continue;
+            }
+            if !self.take() {
+                return None;
+            }
+        }
+    }
+
+    fn begin_own(&mut self) -> usize {
+        0
+    }
+
+    fn drop_own(&mut self, _begun: usize, _is_own: &dyn Fn(Mask, &[u8]) -> bool) {}
+}
+
+impl AsFd for Filesystems {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lookout.as_fd()
+    }
+}
+
+/// The events that were read and not yet handled.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    head: usize,
+    /// How many bytes were taken and forgotten.
+    forgotten: u64,
+    /// Directories that are said to be renamed or deleted, and how often.
+    changing: HashMap<Box<Handle>, u32>,
+}
+
+impl Queue {
+    /// Appends all that the kernel has queued by now; returns the number of bytes.
+    fn fill(&mut self, group: &Group) -> io::Result<usize> {
+        let mark = self.bytes.len();
+        let length = group.read(&mut self.bytes)?;
+        for event in events(&self.bytes[mark..]) {
+            if let Some(object) = changed_directory(&event) {
+                *self.changing.entry(object.into()).or_default() += 1;
+            }
+        }
+        Ok(length)
+    }
+
+    /// Takes the oldest event.
+    fn take(&mut self, event: &mut Vec<u8>) -> bool {
+        let Some((decoded, length)) = RawEvent::decode(&self.bytes[self.head..]) else { return false };
+        if let Some(object) = changed_directory(&decoded) {
+            if let Some(count) = self.changing.get_mut(object) {
+                *count -= 1;
+                if *count == 0 {
+                    self.changing.remove(object);
+                }
+            }
+        }
+        event.clear();
+        event.extend_from_slice(&self.bytes[self.head..][..length]);
+        self.head += length;
+        const KEEP: usize = 256 * 1024;
+        if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
+            self.forgotten += self.head as u64;
+            self.bytes.drain(..self.head);
+            self.head = 0;
+            self.bytes.shrink_to(KEEP);
+        }
+        true
+    }
+
+    /// Where a directory was before the first of the queued events that tell of its rename or deletion.
+    fn place_of(&self, handle: &Handle) -> Option<(Box<Handle>, Vec<u8>)> {
+        if !self.changing.contains_key(handle) {
+            return None;
+        }
+        let event =
+            events(&self.bytes[self.head..]).find(|event| changed_directory(event) == Some(handle))?;
+        event.old.or(event.place).map(|entry| (entry.directory.into(), entry.name.to_vec()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.head == self.bytes.len()
+    }
+
+    fn taken(&self) -> u64 {
+        self.forgotten + self.head as u64
+    }
+
+    fn queued(&self) -> u64 {
+        self.forgotten + self.bytes.len() as u64
+    }
+}
+
+fn events(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+    std::iter::from_fn(move || {
+        let (event, length) = RawEvent::decode(bytes)?;
+        bytes = &bytes[length..];
+        Some(event)
+    })
+}
+
+/// The directory that an event tells to be renamed or deleted.
+fn changed_directory<'a>(event: &RawEvent<'a>) -> Option<&'a Handle> {
+    let changes = event.mask & FAN_ONDIR != 0 && event.mask & (FAN_RENAME | FAN_DELETE) != 0;
+    event.object.filter(|_| changes)
+}
+
+/// The id of the file system that a handle is of.
+fn file_system(handle: &Handle) -> &[u8] {
+    &handle[..handle.len().min(8)]
+}
+
+fn open(path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
+    directory::with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
+}
+
+/// Where something that is open is now.
+fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
+    Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
+}
+
+fn is_directory(object: &OwnedFd) -> bool {
+    let status = fstat(object);
+    status.is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+}
+
+fn is_deleted(object: &OwnedFd) -> bool {
+    fstat(object).is_ok_and(|status| status.st_nlink == 0)
+}
+
+fn into_bytes(path: PathBuf) -> Vec<u8> {
+    path.into_os_string().into_vec()
+}
