@@ -4,12 +4,17 @@
 use std::ffi::CStr;
 use std::io::{self, Write};
 
+use crate::sink::LIMIT;
 use crate::source::Problem;
 use crate::sys::syslog::Syslog;
 use crate::sys::words;
 
 /// Set-up begins (inotifywait).
 pub const SETTING_UP: &str = "Setting up watches.";
+/// The same with `-S`.
+pub const SETTING_UP_FILESYSTEMS: &str = "Setting up filesystem watches.";
+/// The same with `-M`.
+pub const SETTING_UP_MOUNTS: &str = "Setting up mount watches.";
 /// The same with `-r`.
 pub const SETTING_UP_RECURSIVELY: &str =
     "Setting up watches.  Beware: since -r was given, this may take a while!";
@@ -178,11 +183,13 @@ fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
         Problem::Directory { path, error, new: false } => {
             (!quiet).then(|| failed("Couldn't watch", path, error))
         }
-        Problem::Overflow { recursive } => {
-            let mut message = String::from(
-                "Events were lost: the kernel's queue was full \
-                 (its length: /proc/sys/fs/inotify/max_queued_events).",
-            );
+        Problem::Overflow { limit, recursive } => {
+            let mut message = match limit {
+                Some(limit) => {
+                    format!("Events were lost: the kernel's queue was full (its length: {limit}).")
+                }
+                None => format!("Events were lost: {} MiB of them wait to be read.", LIMIT >> 20),
+            };
             if *recursive {
                 message += "  The directories are walked again.";
             }

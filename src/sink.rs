@@ -8,7 +8,7 @@ use crate::sys::output::{Output, PIPE_BUF};
 use crate::sys::process::return_memory;
 
 /// The most that is kept for a reader that does not read, in bytes.
-const LIMIT: usize = 256 * 1024 * 1024;
+pub const LIMIT: usize = 256 * 1024 * 1024;
 
 /// A backlog of more than this is worth returning to the kernel once it is written, in bytes.
 const MUCH: usize = 1024 * 1024;

@@ -90,8 +90,11 @@ pub enum Problem {
         /// It appeared after the set-up.
         new: bool,
     },
-    /// The kernel's queue was full and events are lost.
+    /// Events are lost.
     Overflow {
+        /// The kernel's queue was full: where its length is set. `None` where it has no limit, but events wait
+        /// for a reader who takes none, and as many do as may.
+        limit: Option<&'static str>,
         /// A tree is watched, and is walked again now.
         recursive: bool,
     },
@@ -136,6 +139,13 @@ pub trait Source: AsFd {
 
     /// The next thing to report; `None` when the turn is over.
     fn next(&mut self) -> Option<Item<'_>>;
+
+    /// For a time when so much waits for the program's reader that nothing more is read here: a queue without
+    /// a limit would grow in the kernel for ever, so what is in it is thrown away, and an overflow told in its
+    /// place. Whether there is such a queue, and this is to be called again before long.
+    fn lose(&mut self) -> bool {
+        false
+    }
 
     /// Begins something whose own events are not to be reported; to be handed to [`drop_own`](Self::drop_own).
     fn begin_own(&mut self) -> usize;

@@ -15,7 +15,7 @@ use crate::format::Formatter;
 use crate::messages::{self, Messages, failing};
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
-use crate::source::{Item, Settings, Source};
+use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
 use crate::timefmt::TimeFormat;
@@ -32,6 +32,9 @@ const TIMEOUT: u8 = 2;
 const FLOOD: std::ops::Range<usize> = 256..128 * 1024;
 /// So the next read waits for this long. What the kernel queues in it is a small part of what it can.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a queue without a limit may grow between two looks at it, while nothing can be read.
+const RESPITE: Duration = Duration::from_millis(50);
 
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -73,14 +76,16 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
             Formatter::new(&format, newline, timefmt.map(TimeFormat::new))
         }
     };
-    let Settings { recursive, .. } = options.settings;
+    let Settings { interface, recursive, .. } = options.settings;
     let settings = Settings { base: base.clone(), ..options.settings };
     let mut source = setup::source(settings, &options.paths)?;
     let quiet = options.quiet > 0;
     if !quiet {
-        messages.inform(match recursive {
-            true => messages::SETTING_UP_RECURSIVELY,
-            false => messages::SETTING_UP,
+        messages.inform(match interface {
+            Interface::Fanotify(Scope::Filesystem) => messages::SETTING_UP_FILESYSTEMS,
+            Interface::Fanotify(Scope::Mount) => messages::SETTING_UP_MOUNTS,
+            _ if recursive => messages::SETTING_UP_RECURSIVELY,
+            _ => messages::SETTING_UP,
         });
     }
     let mut set_up = SetUp::new(messages, &options.paths, quiet, "Couldn't watch");
@@ -113,6 +118,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
         timeout,
         deadline: None,
         flooded: false,
+        losing: false,
     }
     .run(messages)
 }
@@ -140,6 +146,8 @@ struct Wait {
     deadline: Option<Instant>,
     /// The last read was part of a flood.
     flooded: bool,
+    /// Nothing is read, but has to be thrown away.
+    losing: bool,
 }
 
 impl Wait {
@@ -147,7 +155,9 @@ impl Wait {
         self.deadline = process::deadline(self.timeout);
         loop {
             // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
-            if !self.is_full() {
+            if self.is_full() {
+                self.losing = self.source.lose();
+            } else {
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 self.flooded = FLOOD.contains(&length);
                 if let Some(status) = self.report(messages) {
@@ -239,14 +249,19 @@ impl Wait {
             }
         }
         let mut until = self.deadline;
-        if self.is_full() {
+        let pause = if self.is_full() {
+            self.losing.then_some(RESPITE)
         } else if self.source.has_more() {
-            until = Some(Instant::now());
+            Some(Duration::ZERO)
         } else if self.flooded {
-            let end = Instant::now() + PAUSE;
-            until = Some(until.map_or(end, |until| until.min(end)));
+            Some(PAUSE)
         } else {
             fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
+            None
+        };
+        if let Some(pause) = pause {
+            let end = Instant::now() + pause;
+            until = Some(until.map_or(end, |until| until.min(end)));
         }
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));

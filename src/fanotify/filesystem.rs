@@ -29,7 +29,7 @@ use crate::event::{FINAL, Mask, is_asked, kernel_bits};
 use crate::fanotify::mounts::{self, Lookout};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::fanotify::{Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
-use crate::sys::{directory, process};
+use crate::sys::{directory, fanotify, process};
 use crate::tree::{Flags, NodeId, Tree};
 
 /// What follows the tree, whatever `-e` says.
@@ -37,6 +37,9 @@ const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN
 
 /// What the kernel tells of a mount (fanotify_mark(2)); the rest it tells of a file system only.
 const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
+
+/// Where the length of the kernel's queue is set (fanotify(7)).
+const QUEUE_LENGTH: &str = "/proc/sys/fs/fanotify/max_queued_events";
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up anew. Some 100 bytes each.
 const REMEMBERED: usize = 1 << 18;
@@ -94,7 +97,7 @@ pub struct Filesystems {
 struct Marked {
     /// Its id, with which its handles begin.
     id: Vec<u8>,
-    /// A path in it.
+    /// A directory in it.
     base: Vec<u8>,
 }
 
@@ -198,7 +201,9 @@ impl Filesystems {
         self.group.mark(object, Target::Filesystem, u64::from(of_filesystem) | FOLLOW)?;
         let id = file_system(&handle);
         if !self.marked.iter().any(|marked| marked.id == id) {
-            self.marked.push(Marked { id: id.to_vec(), base: path.to_vec() });
+            let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            let base = if is_directory(object) { path } else { &path[..=slash] };
+            self.marked.push(Marked { id: id.to_vec(), base: base.to_vec() });
         }
         Ok(handle)
     }
@@ -287,11 +292,12 @@ impl Filesystems {
         true
     }
 
-    /// Something in a file system that is marked, opened; `None` where it is not mounted any more.
+    /// A directory of a file system that is marked, opened; `None` where it is not mounted any more.
     fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
         let at = self.marked.iter().position(|marked| marked.id == id)?;
         let opened = |path: &[u8]| {
-            let object = open(path, OFlag::empty()).ok()?;
+            // open_by_handle_at(2) wants more than O_PATH.
+            let object = directory::open(path).ok()?;
             handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
         };
         if let Some(object) = opened(&self.marked[at].base) {
@@ -453,7 +459,10 @@ impl Filesystems {
             return self.renamed(event, mask & IN_ISDIR);
         }
         let object = event.object;
-        let of_file = |source: &Self| object.and_then(|object| source.watches.get(object).copied());
+        let of_file = |source: &Self| {
+            let node = source.known(object?).filter(|node| !source.tree.flags(*node).directory)?;
+            Some(source.tree.wd(node))
+        };
         let (watch, name) = match event.place {
             Some(entry) => match self.locate(entry.directory) {
                 Some(node) if entry.name == b"." => (Some(self.tree.wd(node)), &b""[..]),
@@ -527,8 +536,19 @@ impl Filesystems {
                 self.forget(node);
             }
         }
-        // It, or what is above it, has another path now.
-        if is_root || from.is_none() && directory != 0 {
+        // A root, or what is above one, has another path now.
+        if let Some((node, entry)) = known.filter(|_| is_root).zip(event.new) {
+            let base = self.base(file_system(entry.directory));
+            let above = base.and_then(|base| open_handle(&base, entry.directory).ok());
+            if let Some(mut path) = above.and_then(|above| path_of(&above).ok()) {
+                if path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(entry.name);
+                self.tree.relink(node, None, &path);
+                self.path_of = None;
+            }
+        } else if from.is_none() && directory != 0 {
             self.look_after_roots(event.old.map_or(&b""[..], |entry| entry.name));
         }
     }
@@ -546,7 +566,8 @@ impl Filesystems {
 
     /// Renames and deletions may be among what was lost.
     fn overflown(&mut self) {
-        self.problems.push_back(Problem::Overflow { recursive: false });
+        let limit = (!self.group.unlimited).then_some(QUEUE_LENGTH);
+        self.problems.push_back(Problem::Overflow { limit, recursive: false });
         self.outside.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         for node in nodes {
@@ -709,6 +730,17 @@ impl Source for Filesystems {
                 return None;
             }
         }
+    }
+
+    fn lose(&mut self) -> bool {
+        self.event.clear();
+        if self.group.unlimited && self.group.read(&mut self.event).is_ok_and(|length| length > 0) {
+            self.event = Vec::new();
+            if !std::mem::replace(&mut self.lost, true) {
+                self.queue.bytes.extend_from_slice(&fanotify::overflow());
+            }
+        }
+        self.group.unlimited
     }
 
     fn begin_own(&mut self) -> usize {

@@ -90,6 +90,16 @@ impl<'a> RawEvent<'a> {
     }
 }
 
+/// The event, in the kernel's form, that tells of a queue overflow.
+pub fn overflow() -> Vec<u8> {
+    let length = METADATA as u32;
+    let version = [libc::FANOTIFY_METADATA_VERSION, 0];
+    let object_and_process = [(-1i32).to_ne_bytes(), 0i32.to_ne_bytes()].concat();
+    let mask = libc::FAN_Q_OVERFLOW.to_ne_bytes();
+    [&length.to_ne_bytes()[..], &version, &(METADATA as u16).to_ne_bytes(), &mask, &object_and_process]
+        .concat()
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }

@@ -274,7 +274,7 @@ impl Watcher {
     /// The queue has overflown: that is said first, then the tree is walked again.
     pub(super) fn overflown(&mut self) {
         let recursive = self.tree.nodes().any(|node| self.tree.flags(node).recursive);
-        self.problems.push_back(Problem::Overflow { recursive });
+        self.problems.push_back(Problem::Overflow { limit: Some(QUEUE_LENGTH), recursive });
         self.recovering = recursive;
     }
 
@@ -450,6 +450,9 @@ impl Watcher {
         Ok(listing)
     }
 }
+
+/// Where the length of the kernel's queue is set (inotify(7)).
+const QUEUE_LENGTH: &str = "/proc/sys/fs/inotify/max_queued_events";
 
 /// Whether an error says that the directory is not there any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {
