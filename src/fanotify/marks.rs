@@ -24,6 +24,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::event::Mask;
+use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::Lookout;
 use crate::fanotify::{mounts, path_of, refusal};
 use crate::sys::directory::{self, Kind, Reader};
@@ -69,6 +70,10 @@ struct State {
     cookie: u32,
     /// The path by which the watch that was added last was found.
     path: CString,
+    /// Objects that were renamed.
+    courses: HashMap<Box<Handle>, Course>,
+    /// What was found out without being read.
+    found: Vec<u8>,
     /// Objects of which a rename was told whose MOVE_SELF has perhaps not been read.
     owed: HashSet<Box<Handle>>,
     /// On kernels that tell the halves of a rename apart: the number of the event that told of the first, its cookie and
@@ -167,6 +172,7 @@ impl Marks {
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         let state = &mut *self.state.borrow_mut();
+        buffer.append(&mut state.found);
         let gone = if self.lookout.has_changed() { self.unmounted(state) } else { Vec::new() };
         let mut bytes = std::mem::take(&mut state.buffer);
         bytes.clear();
@@ -182,6 +188,50 @@ impl Marks {
             Err(error) if buffer.len() == before => Err(error),
             _ => Ok(buffer.len() - before),
         }
+    }
+
+    /// When all that was read is known to whoever reads: looks where those objects are of which not every rename may have been
+    /// told, and lets [`read`](Self::read) tell what was not; `true` if there is something to read. `path_of`
+    /// gives the path of a watched directory, without a slash at its end.
+    pub fn find_out(&self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        if state.courses.is_empty() {
+            return false;
+        }
+        let is_at = |object: &Handle, (wd, name): &(i32, Box<[u8]>)| {
+            let Some(above) = path_of(*wd) else { return false };
+            let look = |path: &[u8], mask| {
+                directory::with_path(path, |path| {
+                    let found = open(path, mask)?;
+                    Ok((handle_of(&found)?, found))
+                })
+            };
+            let found = look(&[&above, &b"/"[..], name].concat(), IN_DONT_FOLLOW);
+            // Who is just about to rename it has told of it when this is over.
+            let _ = look(&above, IN_ONLYDIR).and_then(|(_, above)| directory::wait_for_change(&above));
+            found.is_ok_and(|(handle, _)| *handle == *object)
+        };
+        let mut moved = Vec::new();
+        for (object, course) in &state.courses {
+            if course.at.as_ref().is_none_or(|place| !is_at(object, place)) {
+                let here = course.others().flatten().find(|place| is_at(object, place));
+                moved.push((object.clone(), here.cloned()));
+            }
+        }
+        let (mut bytes, mut found) = (Vec::new(), std::mem::take(&mut state.found));
+        let _ = self.group.read(&mut bytes);
+        state.translate(&bytes, &mut found);
+        if !found.is_empty() {
+            // There may have been nothing to see any more.
+            state.found = found;
+            return true;
+        }
+        for (object, place) in moved {
+            state.catch_up(&object, &place, &mut found);
+        }
+        state.courses.clear();
+        state.found = found;
+        !state.found.is_empty()
     }
 
     /// The kernel's mask of a mark.
@@ -246,6 +296,7 @@ impl State {
         for handle in std::mem::take(&mut batch.gone) {
             self.tell_end(handle, out);
         }
+        self.courses.retain(|_, course| course.is_doubtful());
         for (handle, renames) in &batch.renames {
             let last = renames.last().map(|(number, ..)| number);
             if last > batch.moved.get(handle) && self.by_handle.contains_key(*handle) {
@@ -266,30 +317,77 @@ impl State {
         let old = event.old.and_then(|entry| self.watched(entry));
         let new = event.new.and_then(|entry| self.watched(entry));
         // An exchange is two renames with one number after the other.
-        let exchanged = batch.last.is_some_and(|(from, to, object, pid)| {
-            from == event.new && to == event.old && object != event.object && pid == event.pid
+        let exchanged = batch.last.and_then(|(from, to, object, pid)| {
+            let swapped = from == event.new && to == event.old && object != event.object;
+            object.filter(|_| swapped && pid == event.pid)
         });
         batch.last = Some((event.old, event.new, event.object, event.pid));
+        let [old, new] = [old, new].map(|entry| entry.map(|(wd, name)| (wd, Box::from(name))));
+        if let Some(object) = event.object {
+            self.catch_up(object, &old, out);
+        }
+        self.tell_rename(event.object, directory, [&old, &new], exchanged.is_some(), out);
+        let Some(object) = event.object else { return };
+        let course = self.courses.entry(object.into()).or_insert_with(|| Course::new(directory));
+        course.go(old.clone(), new.clone());
+        if let Some(other) = exchanged {
+            course.exchanged_with(&old, other);
+            if let Some(course) = self.courses.get_mut(other) {
+                course.exchanged_with(&new, object);
+            }
+        }
+        for (entry, directory, object) in batch.deferred.remove(&number).into_iter().flatten() {
+            self.deletion(entry, directory, object, batch, out);
+        }
+    }
+
+    /// A rename, by those ends that are watched.
+    fn tell_rename(
+        &mut self,
+        object: Option<&Handle>,
+        directory: Mask,
+        [old, new]: [&Place; 2],
+        exchanged: bool,
+        out: &mut Vec<u8>,
+    ) {
         self.cookie = self.cookie.wrapping_add(if exchanged { 1 } else { 2 }).max(1);
         let cookie = self.cookie;
-        if let Some((wd, name)) = old {
-            self.tell(RawEvent { wd, mask: IN_MOVED_FROM | directory, cookie, name }, out);
+        for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
+            if let Some((wd, name)) = place {
+                self.tell(RawEvent { wd: *wd, mask: bit | directory, cookie, name }, out);
+            }
         }
-        if let Some((wd, name)) = new {
-            self.tell(RawEvent { wd, mask: IN_MOVED_TO | directory, cookie, name }, out);
-        }
-        let Some(object) = event.object else { return };
+        let Some(object) = object else { return };
         if let Some(wd) = self.by_handle.get(object).copied() {
             self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
         }
         if directory != 0 {
             match new {
-                Some((wd, name)) => self.place(object, wd, name),
+                Some((wd, name)) => self.place(object, *wd, name),
                 None => drop(self.places.remove(object)),
             }
         }
-        for (entry, directory, object) in batch.deferred.remove(&number).into_iter().flatten() {
-            self.deletion(entry, directory, object, batch, out);
+    }
+
+    /// An object is at a place. Where renames that were told led elsewhere, the one that brought it here has become one with
+    /// an earlier one: that is told again.
+    fn catch_up(&mut self, object: &Handle, place: &Place, out: &mut Vec<u8>) {
+        let Some(course) = self.courses.get_mut(object).filter(|course| course.at != *place) else { return };
+        let partner = match course.step_to(place) {
+            Some(partner) => partner,
+            // It went some way; a file may have several names.
+            None if course.directory != 0 => None,
+            None => return,
+        };
+        let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
+        self.tell_rename(Some(object), directory, [&from, place], false, out);
+        if let Some(partner) = partner {
+            let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
+            if let Some(course) = other {
+                course.at = from.clone();
+                let directory = course.directory;
+                self.tell_rename(Some(&partner), directory, [place, &from], true, out);
+            }
         }
     }
 
@@ -366,6 +464,13 @@ impl State {
         out: &mut Vec<u8>,
     ) {
         if let Some(object) = object {
+            let place = self.watched(entry).map(|(wd, name)| (wd, Box::from(name)));
+            if !self.courses.is_empty() && place.is_some() {
+                self.catch_up(object, &place, out);
+                if self.courses.get(object).is_some_and(|course| course.at == place) {
+                    self.courses.remove(object);
+                }
+            }
             self.places.remove(object);
             // Its own end comes first.
             if let Some(at) = batch.gone.iter().position(|gone| *gone == object) {

@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 
 use crate::sys::{directory, process};
 
+mod course;
 pub mod filesystem;
 pub mod marks;
 pub mod mounts;

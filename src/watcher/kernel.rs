@@ -62,6 +62,15 @@ impl Kernel {
             Kernel::Marks(marks) => marks.read(buffer),
         }
     }
+
+    /// When the queue is empty: whether there is something to read that only a look could tell. `path_of` gives the path
+    /// of a watched directory.
+    pub(super) fn find_out(&self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+        match self {
+            Kernel::Inotify(_) => false,
+            Kernel::Marks(marks) => marks.find_out(path_of),
+        }
+    }
 }
 
 impl AsFd for Kernel {

@@ -292,6 +292,9 @@ impl Source for Watcher {
                         continue;
                     }
                     (taken, false)
+                } else if self.kernel.find_out(|wd| Some(self.system_path(self.tree.find(wd)?))) {
+                    self.pull();
+                    continue;
                 } else if self.settle() {
                     continue;
                 } else {
