@@ -73,6 +73,13 @@ pub fn is_asked(events: Mask, mask: Mask) -> bool {
                 || events & IN_ISDIR != 0 && mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0)
 }
 
+/// What is to be reported of several events that are told as one.
+pub fn without_unasked(events: Mask, mask: Mask) -> Mask {
+    let lsdir = if events & LSDIR != 0 && mask & IN_ISDIR != 0 { IN_ACCESS } else { 0 };
+    let asked = mask & (events | lsdir) & IN_ALL_EVENTS;
+    if asked == 0 { mask } else { asked | mask & (IN_ISDIR | FINAL) }
+}
+
 /// How an event's bits are printed, in the reference's order: CLOSE comes behind either kind of close.
 pub const PRINTED: &[(Mask, &str)] = &[
     (IN_ACCESS, "ACCESS"),

@@ -3,8 +3,8 @@
 //! The modules stand in the order in which an event travels:
 //!
 //! ```text
-//! kernel -> sys::inotify -> queue -> watcher (tree, filter) -> format -> sink
-//!                                                           \> stats
+//! kernel -> sys::inotify    -> queue -> watcher (tree, filter) -> format -> sink
+//!        \> fanotify::marks /                                            \> stats
 //! ```
 
 pub mod cli;

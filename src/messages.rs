@@ -142,24 +142,27 @@ pub fn no_fanotify(error: &io::Error) -> Vec<u8> {
 /// An operand cannot be watched. `what` is the tool's own word for it; `needed` counts the watches that all
 /// operands need, and is called where the limit on them is the reason.
 pub fn no_watch(what: &str, operand: &[u8], error: &io::Error, needed: impl FnOnce() -> usize) -> Vec<u8> {
-    if error.raw_os_error() != Some(libc::ENOSPC) {
-        return failed(what, operand, error);
-    }
+    let Some((interface, things, limit)) = limit_of(error) else { return failed(what, operand, error) };
     let needed = needed();
-    let enough = (watch_limit() + needed).next_power_of_two();
+    let path = format!("/proc/sys/fs/{interface}/{limit}");
+    let present = std::fs::read_to_string(&path).ok().and_then(|limit| limit.trim().parse().ok());
+    let enough = (present.unwrap_or(0) + needed).next_power_of_two();
     let advice = format!(
-        "; upper limit on inotify watches reached!\n\
-         Please increase the amount of inotify watches allowed per user via \
-         `/proc/sys/fs/inotify/max_user_watches'.\n\
-         {needed} watches are needed; as root: sysctl -w fs.inotify.max_user_watches={enough}"
+        "; upper limit on {interface} {things} reached!\n\
+         Please increase the amount of {interface} {things} allowed per user via `{path}'.\n\
+         {needed} {things} are needed; as root: sysctl -w fs.{interface}.{limit}={enough}"
     );
     [b"Failed to watch ", operand, advice.as_bytes()].concat()
 }
 
-/// The present limit on watches, 0 if it cannot be read.
-fn watch_limit() -> usize {
-    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
-    limit.ok().and_then(|limit| limit.trim().parse().ok()).unwrap_or(0)
+/// The interface, its word for what is limited and the limit, where an error says that it is reached.
+fn limit_of(error: &io::Error) -> Option<(&'static str, &'static str, &'static str)> {
+    match error.raw_os_error() {
+        _ if error.kind() != io::ErrorKind::StorageFull => None,
+        Some(_) => Some(("inotify", "watches", "max_user_watches")),
+        // See fanotify::refusal.
+        None => Some(("fanotify", "marks", "max_user_marks")),
+    }
 }
 
 /// How far the set-up is.
@@ -172,8 +175,8 @@ fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
     match problem {
         Problem::Directory { path, error, new: true } => {
             let mut message = failed("Couldn't watch new directory", path, error);
-            if error.raw_os_error() == Some(libc::ENOSPC) {
-                message.extend_from_slice(b" (limit: /proc/sys/fs/inotify/max_user_watches)");
+            if let Some((interface, _, limit)) = limit_of(error) {
+                message.extend_from_slice(format!(" (limit: /proc/sys/fs/{interface}/{limit})").as_bytes());
             }
             Some(message)
         }

@@ -9,7 +9,7 @@ use libc::{
 };
 
 use crate::event::Mask;
-use crate::sys::inotify::{HEADER, Inotify, RawEvent};
+use crate::sys::inotify::{HEADER, RawEvent};
 
 /// The place of a watched directory ends.
 pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
@@ -112,10 +112,10 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Appends all that the kernel has queued by now; returns the number of bytes.
-    pub fn fill(&mut self, inotify: &Inotify) -> io::Result<usize> {
+    /// Appends what `read` appends: all that the kernel has queued by now. Returns the number of bytes.
+    pub fn fill(&mut self, read: impl FnOnce(&mut Vec<u8>) -> io::Result<usize>) -> io::Result<usize> {
         let mark = self.mark();
-        let length = inotify.read(&mut self.events.bytes)?;
+        let length = read(&mut self.events.bytes)?;
         let mut rest = &self.events.bytes[mark..];
         while let Some((wd, mask, size)) = RawEvent::peek(rest) {
             if is_change(mask) {

@@ -25,7 +25,11 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
             Err(unused) => settings = unused,
         }
     }
-    Ok(Box::new(Watcher::new(settings).map_err(|error| messages::no_inotify(&error))?))
+    let no_source = match settings.interface {
+        Interface::Inotify => messages::no_inotify,
+        Interface::Fanotify(_) => messages::no_fanotify,
+    };
+    Ok(Box::new(Watcher::new(settings).map_err(|error| no_source(&error))?))
 }
 
 /// The time of the set-up.

@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{sleep_of, wait_until};
+use common::{as_nobody, fast_tempdir, sleep_of, wait_until};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::Pid;
 
@@ -214,6 +214,14 @@ impl Line {
     }
 }
 
+/// Where the watcher's events come from.
+#[derive(Clone, Copy)]
+enum Source {
+    Inotify,
+    /// fanotify as an ordinary user has it: a mark for each directory.
+    Marks,
+}
+
 struct Watcher {
     child: Child,
     lines: Receiver<Line>,
@@ -229,15 +237,22 @@ impl Drop for Watcher {
 
 impl Watcher {
     /// `events` as `-e` takes them.
-    fn start(root: &Path, events: &str) -> Watcher {
-        let tool = std::env::var_os("MODEL_TOOL").unwrap_or(env!("CARGO_BIN_EXE_inotifywait").into());
-        let mut child = Command::new(tool)
-            .args(["-m", "-r", "-e", events, "--format", "%w%f%0%e%0%c%n%0", "--no-newline"])
-            .arg(root)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn start(source: Source, root: &Path, events: &str) -> Watcher {
+        let arguments = ["-m", "-r", "-e", events, "--format", "%w%f%0%e%0%c%n%0", "--no-newline"];
+        let mut command = match (source, std::env::var_os("MODEL_TOOL")) {
+            (Source::Marks, _) => {
+                let mut command = as_nobody(root.parent().unwrap(), "inotifywait", arguments);
+                command.arg("-F");
+                command
+            }
+            (Source::Inotify, tool) => {
+                let mut command = Command::new(tool.unwrap_or(env!("CARGO_BIN_EXE_inotifywait").into()));
+                command.args(arguments);
+                command
+            }
+        };
+        let command = command.arg(root).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let (sender, errors) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -314,8 +329,8 @@ impl Watcher {
     }
 }
 
-fn run(seed: u64, steps: usize) -> Result<(), String> {
-    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
+    let directory = fast_tempdir();
     let (root, elsewhere) = (directory.path().join("tree"), directory.path().join("elsewhere"));
     fs::create_dir(&root).unwrap();
     fs::create_dir(&elsewhere).unwrap();
@@ -326,7 +341,7 @@ fn run(seed: u64, steps: usize) -> Result<(), String> {
     let mut picture = Picture { tree: read(&root), ..Picture::default() };
     // With the reading of directories among the events the watcher has its own to tell from others'.
     let events = ["create,delete,move", "create,delete,move,open,access,close"][random.below(2)];
-    let watcher = Watcher::start(&root, events);
+    let watcher = Watcher::start(source, &root, events);
     let threads = 1 + random.below(3);
     std::thread::scope(|scope| {
         for thread in 0..threads as u64 {
@@ -404,6 +419,15 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn the_lines_replayed_are_the_tree() {
+    soak(Source::Inotify);
+}
+
+#[test]
+fn the_lines_of_fanotify_replayed_are_the_tree() {
+    soak(Source::Marks);
+}
+
+fn soak(source: Source) {
     let steps = number("MODEL_STEPS").unwrap_or(2000) as usize;
     let runs = number("MODEL_RUNS").unwrap_or(4);
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
@@ -411,6 +435,6 @@ fn the_lines_replayed_are_the_tree() {
         Some(seed) => vec![seed],
         None => (1..=runs / 2).chain((0..runs.div_ceil(2)).map(|run| fresh.wrapping_add(run))).collect(),
     };
-    let failed: Vec<String> = seeds.into_iter().filter_map(|seed| run(seed, steps).err()).collect();
+    let failed: Vec<String> = seeds.into_iter().filter_map(|seed| run(source, seed, steps).err()).collect();
     assert!(failed.is_empty(), "{} runs failed\n{}", failed.len(), failed.join("\n\n"));
 }

@@ -1,4 +1,40 @@
-//! The source on fanotify(7).
+//! The sources on fanotify(7).
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
+use nix::sys::stat::Mode;
+
+use crate::sys::{directory, process};
+
+mod course;
 pub mod filesystem;
+pub mod marks;
 pub mod mounts;
+pub mod refusal;
+
+/// The absolute path of what is at a path, taken from `base` on if it is relative, all links resolved but, unless
+/// `follow`, the last.
+pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
+    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    flags.set(OFlag::O_NOFOLLOW, !follow);
+    let open = |path: &_| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?);
+    path_of(&directory::with_path(&process::absolute(base, path), open)?)
+}
+
+/// The path of what is open.
+fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
+    Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
+}
+
+/// The same of a path given as `@path`, which may lead nowhere.
+pub fn absolute_hidden(base: &[u8], path: &[u8]) -> Vec<u8> {
+    absolute_path(base, path, true).unwrap_or_else(|_| {
+        let path = process::absolute(base, path);
+        std::path::absolute(OsStr::from_bytes(&path))
+            .map_or(path.to_vec(), |path| path.into_os_string().into_vec())
+    })
+}

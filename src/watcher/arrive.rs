@@ -123,7 +123,7 @@ impl Watcher {
         let doubtful = leaving || is_gone_now || self.tree.flags(node).unscanned;
         let misread = doubtful && !opened.as_ref().is_some_and(is_watched);
         drop(opened);
-        if self.kernel_mask() & READING != 0 {
+        if self.kernel_mask() & READING != 0 && !self.kernel.is_fanotify() {
             // The directory is closed by now: what that caused is queued, too.
             self.pull();
             self.queue.drop_since(mark, |event| {

@@ -421,7 +421,7 @@ impl Watcher {
             let wd = self.tree.wd(node);
             if wd != -1 {
                 // EINVAL: it was deleted meanwhile, and the watch with it.
-                let _ = self.inotify.rm_watch(wd);
+                let _ = self.kernel.rm_watch(wd);
                 self.retire(node);
             }
         }

@@ -12,6 +12,7 @@
 
 mod arrive;
 mod follow;
+mod kernel;
 mod walk;
 
 use std::borrow::Cow;
@@ -24,19 +25,20 @@ use libc::{
 };
 
 use crate::event::{self, FINAL, Mask, is_asked};
+use crate::fanotify::absolute_hidden;
 use crate::queue::{Events, Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
-use crate::sys::inotify::Inotify;
 use crate::sys::{directory, process};
 use crate::tree::{NodeId, Tree};
 
 use self::follow::Pending;
+use self::kernel::Kernel;
 use self::walk::Stretch;
 
-/// The source of events on inotify.
+/// The source of events on inotify, or on fanotify with a mark for each directory or file.
 #[derive(Debug)]
 pub struct Watcher {
-    inotify: Inotify,
+    kernel: Kernel,
     settings: Settings,
     tree: Tree,
     queue: Queue,
@@ -81,10 +83,16 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Opens an inotify instance; EMFILE means the limit max_user_instances, or that on descriptors.
-    pub fn new(settings: Settings) -> io::Result<Watcher> {
+    /// Opens an inotify instance or a fanotify group, by the settings. EMFILE means the limit on those, or that on
+    /// descriptors; [`Group::new`](crate::sys::fanotify::Group::new) has other errors.
+    pub fn new(mut settings: Settings) -> io::Result<Watcher> {
+        let kernel = Kernel::new(settings.interface, settings.recursive)?;
+        if kernel.is_fanotify() {
+            let base = settings.base.clone();
+            settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
+        }
         Ok(Watcher {
-            inotify: Inotify::new()?,
+            kernel,
             settings,
             tree: Tree::default(),
             queue: Queue::default(),
@@ -146,6 +154,14 @@ impl Watcher {
         let events = if made_up { &self.announced } else { self.queue.events() };
         self.path.extend_from_slice(events.name(taken));
         let reported = self.settings.filter.reports(&self.path, taken.mask & IN_ISDIR != 0);
+        let watched = match self.kernel.is_fanotify() {
+            // A directory below, where it has no watch.
+            true if self.path.last() == Some(&b'/') => self.path.len(),
+            true if !flags.directory => {
+                self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
+            }
+            _ => watched,
+        };
         reported.then_some((watched, !asked))
     }
 
@@ -213,7 +229,7 @@ impl Source for Watcher {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        let length = self.queue.fill(&self.inotify)?;
+        let length = self.queue.fill(|buffer| self.kernel.read(buffer))?;
         self.turn_until = self.queue.events().queued();
         Ok(length)
     }
@@ -228,6 +244,9 @@ impl Source for Watcher {
     }
 
     fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
+        if self.kernel.is_fanotify() {
+            return;
+        }
         self.pull();
         let tree = &self.tree;
         self.queue.drop_since(begun, |event| {
@@ -273,6 +292,9 @@ impl Source for Watcher {
                         continue;
                     }
                     (taken, false)
+                } else if self.kernel.find_out(|wd| Some(self.system_path(self.tree.find(wd)?))) {
+                    self.pull();
+                    continue;
                 } else if self.settle() {
                     continue;
                 } else {
@@ -280,7 +302,11 @@ impl Source for Watcher {
                 }
             };
             if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
-                let Taken { wd, mask, cookie, .. } = taken;
+                let Taken { wd, mut mask, cookie, .. } = taken;
+                // Of events that are told as one some may not have been asked for.
+                if self.kernel.is_fanotify() {
+                    mask = event::without_unasked(self.settings.events, mask);
+                }
                 let path = &self.path;
                 return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));
             }
@@ -290,7 +316,7 @@ impl Source for Watcher {
 
 impl AsFd for Watcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+        self.kernel.as_fd()
     }
 }
 

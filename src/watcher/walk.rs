@@ -9,6 +9,7 @@ use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_MOVE_SELF, 
 
 use super::{Problem, Watcher};
 use crate::event::Mask;
+use crate::fanotify::absolute_path;
 use crate::queue::Place;
 use crate::sys::directory::{self, Kind};
 use crate::tree::{Flags, NodeId};
@@ -81,13 +82,18 @@ impl Watcher {
         } else if !self.settings.follow {
             mask |= IN_DONT_FOLLOW;
         }
-        let add = |path: &_| self.inotify.add_watch(path, mask);
+        let mut place = Cow::Borrowed(operand);
+        if self.kernel.is_fanotify() {
+            // Links in it may be changed after the watch, which stays on what it is on.
+            place = absolute_path(&self.settings.base, &name, mask & IN_DONT_FOLLOW == 0)?.into();
+        }
+        let add = |path: &_| self.kernel.add_watch(path, mask);
         let wd = directory::with_path(&self.real(&name), add)?;
         // The same inode twice is one watch, under its first name.
         if self.tree.find(wd).is_none() {
             let recursive = directory && recursive;
             let flags = Flags { directory, recursive, initial: true, ..Flags::default() };
-            let node = self.tree.insert(None, operand, wd, flags);
+            let node = self.tree.insert(None, &place, wd, flags);
             if recursive {
                 self.unread.push(node);
             }
@@ -139,7 +145,7 @@ impl Watcher {
                     self.sighted(found, Place { wd, name: name.into() }, false, false);
                 }
                 Ok(Added::Known(_) | Added::Gone) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     return Err(error);
                 }
                 Err(error) => {
@@ -167,7 +173,7 @@ impl Watcher {
         let read: Vec<NodeId> = older.read.drain(..).chain(newer.read.drain(..)).collect();
         for node in added.iter().rev() {
             // EINVAL: it was deleted meanwhile, and the watch with it.
-            let _ = self.inotify.rm_watch(self.tree.wd(*node));
+            let _ = self.kernel.rm_watch(self.tree.wd(*node));
             self.tree.remove(*node);
         }
         let added: HashSet<NodeId> = added.into_iter().collect();
@@ -340,18 +346,20 @@ impl Watcher {
     /// the next mark.
     pub(super) fn pull_without_reading(&mut self, mark: usize) -> usize {
         self.pull();
-        self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
+        if !self.kernel.is_fanotify() {
+            self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
+        }
         self.queue.mark()
     }
 
     /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
     pub(super) fn pull(&mut self) {
-        let _ = self.queue.fill(&self.inotify);
+        let _ = self.queue.fill(|buffer| self.kernel.read(buffer));
     }
 
     /// What a watch of the set-up gets only when all of it stands.
     fn raised_later(&self) -> Mask {
-        self.kernel_mask() & READING
+        if self.kernel.is_fanotify() { 0 } else { self.kernel_mask() & READING }
     }
 
     /// Watches the entry `name` of a directory, if it is a directory. `path` is where it is now.
@@ -377,9 +385,12 @@ impl Watcher {
 
     /// Whether the directory at `path` is the one watched as `wd`.
     pub(super) fn is_at(&self, path: &[u8], wd: i32, mask: Mask) -> bool {
+        if let Some(is_at) = self.kernel.is_at(path, only_directory(path, mask), wd) {
+            return is_at;
+        }
         match self.add_watch(path, mask) {
             Ok(found) if found != wd && self.tree.find(found).is_none() => {
-                let _ = self.inotify.rm_watch(found);
+                let _ = self.kernel.rm_watch(found);
                 false
             }
             found => found.is_ok_and(|found| found == wd),
@@ -387,11 +398,8 @@ impl Watcher {
     }
 
     fn add_watch(&self, path: &[u8], mask: Mask) -> io::Result<i32> {
-        let mut mask = mask | IN_ONLYDIR;
-        if path.last() != Some(&b'/') {
-            mask |= IN_DONT_FOLLOW;
-        }
-        directory::with_path(path, |path| self.inotify.add_watch(path, mask))
+        let mask = only_directory(path, mask);
+        directory::with_path(path, |path| self.kernel.add_watch(path, mask))
     }
 
     /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand
@@ -449,4 +457,12 @@ const QUEUE_LENGTH: &str = "/proc/sys/fs/inotify/max_queued_events";
 /// Whether an error says that the directory is not there any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
+}
+
+/// What to watch a directory at `path` with; only one ending in a slash may be a link to it.
+fn only_directory(path: &[u8], mask: Mask) -> Mask {
+    match path.last() {
+        Some(b'/') => mask | IN_ONLYDIR,
+        _ => mask | IN_ONLYDIR | IN_DONT_FOLLOW,
+    }
 }
