@@ -3,7 +3,7 @@
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make fuzz      each target in fuzz/ for SECONDS=60
-# make miri      the decoder of the kernel's bytes, in Miri
+# make miri      the decoders of the kernel's bytes, in Miri
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 # make deb       a package that takes the place of Debian's inotify-tools, into target/debian
@@ -35,13 +35,14 @@ TOOLS = inotifywait inotifywatch
 TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion \
+	e2fsprogs:/usr/sbin/mkfs.ext4 xfsprogs:/usr/sbin/mkfs.xfs btrfs-progs:/usr/sbin/mkfs.btrfs mount:mount \
 	systemd:systemd-analyze python3-yaml:/usr/lib/python3/dist-packages/yaml
 
 .PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall \
 	deb try-deb rpm static dist arch alpine tag-check
 
 RUNS = 100
-FUZZ_TARGETS = decode format ere fromfile
+FUZZ_TARGETS = decode fanotify format ere fromfile
 SECONDS = 60
 
 all:

@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{as_nobody, fast_tempdir, sleep_of, wait_until};
+use common::{as_nobody, fast_tempdir, need_root, sleep_of, wait_until};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::Pid;
 
@@ -220,6 +220,8 @@ enum Source {
     Inotify,
     /// fanotify as an ordinary user has it: a mark for each directory.
     Marks,
+    /// fanotify as root has it: one mark for the file system.
+    Filesystems,
 }
 
 struct Watcher {
@@ -245,9 +247,9 @@ impl Watcher {
                 command.arg("-F");
                 command
             }
-            (Source::Inotify, tool) => {
+            (_, tool) => {
                 let mut command = Command::new(tool.unwrap_or(env!("CARGO_BIN_EXE_inotifywait").into()));
-                command.args(arguments);
+                command.arg(if matches!(source, Source::Inotify) { "-I" } else { "-F" }).args(arguments);
                 command
             }
         };
@@ -425,6 +427,13 @@ fn the_lines_replayed_are_the_tree() {
 #[test]
 fn the_lines_of_fanotify_replayed_are_the_tree() {
     soak(Source::Marks);
+}
+
+#[test]
+fn the_lines_of_whole_file_systems_replayed_are_the_tree() {
+    if need_root() {
+        soak(Source::Filesystems);
+    }
 }
 
 fn soak(source: Source) {

@@ -26,9 +26,10 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::event::{FINAL, Mask, is_asked, kernel_bits};
+use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::{self, Lookout};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
-use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
+use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, is_mount_root, open_handle};
 use crate::sys::{directory, fanotify, process};
 use crate::tree::{Flags, NodeId, Tree};
 
@@ -77,11 +78,22 @@ pub struct Filesystems {
     event: Vec<u8>,
     turn_until: u64,
     ready: VecDeque<Ready>,
+    /// Those whose paths changed before they could be reported: with the path and what else is reported of each.
+    settled: VecDeque<(Ready, Vec<u8>, usize, bool)>,
     /// The names of those that are ready.
     names: Vec<u8>,
     problems: VecDeque<Problem>,
     /// What was deleted, and up to where the queue may tell of it.
     dying: VecDeque<(u64, i32)>,
+    /// Deletions that were told with a creation, and up to where the queue tells of what was between.
+    deletions: Vec<(u64, Deletion)>,
+    /// Objects that were renamed and are told to be renamed again.
+    courses: HashMap<Box<Handle>, Course>,
+    /// The last rename of those.
+    last_rename: Option<Rename>,
+    /// Files whose creation and deletion were told as one, which may have been followed by another creation, by
+    /// the number of the directory's watch and their names.
+    brief: HashMap<Box<[u8]>, Box<Handle>>,
     /// Watches to be forgotten when all that is ready has been reported.
     gone: VecDeque<i32>,
     /// Events were thrown away since the last read.
@@ -99,6 +111,24 @@ struct Marked {
     id: Vec<u8>,
     /// A directory in it.
     base: Vec<u8>,
+}
+
+/// The deletion of an entry.
+#[derive(Debug)]
+struct Deletion {
+    watch: i32,
+    name: Box<[u8]>,
+    directory: Mask,
+    object: Option<Box<Handle>>,
+}
+
+/// A rename, as far as the other half of an exchange is known by it.
+#[derive(Debug, PartialEq, Eq)]
+struct Rename {
+    object: Box<Handle>,
+    from: Place,
+    to: Place,
+    pid: i32,
 }
 
 /// What is to be reported if the user asked for it.
@@ -149,9 +179,14 @@ impl Filesystems {
             event: Vec::new(),
             turn_until: 0,
             ready: VecDeque::new(),
+            settled: VecDeque::new(),
             names: Vec::new(),
             problems: VecDeque::new(),
             dying: VecDeque::new(),
+            deletions: Vec::new(),
+            courses: HashMap::new(),
+            last_rename: None,
+            brief: HashMap::new(),
             gone: VecDeque::new(),
             lost: false,
             reader: directory::Reader::default(),
@@ -189,6 +224,13 @@ impl Filesystems {
     fn mark(&mut self, object: &OwnedFd, path: &[u8]) -> io::Result<Box<Handle>> {
         let handle = handle_of(object)?;
         let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
+        let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let base = if is_directory(object) { path } else { &path[..=slash] };
+        let top = match top_of_btrfs(&handle) {
+            Some(top) => Some(open_handle(&directory::open(base)?, &top)?),
+            None => None,
+        };
+        let object = top.as_ref().unwrap_or(object);
         let mut of_mount = 0;
         if self.scope == Scope::Mount {
             of_mount = asked & OF_MOUNT;
@@ -201,8 +243,6 @@ impl Filesystems {
         self.group.mark(object, Target::Filesystem, u64::from(of_filesystem) | FOLLOW)?;
         let id = file_system(&handle);
         if !self.marked.iter().any(|marked| marked.id == id) {
-            let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-            let base = if is_directory(object) { path } else { &path[..=slash] };
             self.marked.push(Marked { id: id.to_vec(), base: base.to_vec() });
         }
         Ok(handle)
@@ -442,8 +482,14 @@ impl Filesystems {
             return false;
         }
         let bytes = std::mem::take(&mut self.event);
-        if let Some((event, _)) = RawEvent::decode(&bytes).filter(|(event, _)| event.pid != self.pid) {
-            self.follow(&event);
+        if let Some((mut event, _)) = RawEvent::decode(&bytes) {
+            if event.pid == self.pid {
+                // Who closes it last is said to have deleted it.
+                event.mask &= FAN_DELETE_SELF | FAN_ONDIR;
+            }
+            if event.mask & !FAN_ONDIR != 0 {
+                self.follow(&event);
+            }
         }
         self.event = bytes;
         true
@@ -483,14 +529,66 @@ impl Filesystems {
         // What is told as one happened to one object: so it was created first and deleted last.
         let directory = mask & IN_ISDIR;
         let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
-        for part in [mask & IN_CREATE, between, mask & IN_DELETE] {
+        if mask & IN_CREATE != 0 && !self.brief.is_empty() {
+            self.brief.remove(&brief_key(watch, name)[..]);
+        }
+        for part in [mask & IN_CREATE, between] {
             if part != 0 {
                 self.tell(watch, part | directory, 0, name);
             }
         }
-        // It may be told with something earlier, before what happened in it.
+        if mask & IN_DELETE != 0 {
+            let deletion = Deletion { watch, name: name.into(), directory, object: object.map(Box::from) };
+            let brief = object.filter(|_| mask & IN_CREATE != 0);
+            if let Some(object) = brief.filter(|_| directory == 0) {
+                if is_asked(self.settings.events, IN_CREATE) {
+                    self.brief.insert(brief_key(watch, name), object.into());
+                }
+            }
+            match brief.and_then(|object| self.queue.last_of(object)) {
+                Some(last) => self.deletions.push((last + 1, deletion)),
+                None => self.deleted(deletion),
+            }
+        }
         if mask & IN_DELETE_SELF != 0 {
-            self.dying.push_back((self.queue.queued(), watch));
+            match self.tree.find(watch) {
+                Some(node) if self.tree.flags(node).news => self.ended(watch),
+                // It may be told with something earlier, before what happened in it.
+                _ => self.dying.push_back((self.queue.queued(), watch)),
+            }
+        }
+    }
+
+    /// An entry is gone; with that of a directory the directory itself, as soon as nobody has it open.
+    fn deleted(&mut self, deletion: Deletion) {
+        let Deletion { watch, name, directory, object } = deletion;
+        if let Some(object) = object.as_deref().filter(|_| !self.courses.is_empty()) {
+            let place = Some((watch, name.clone()));
+            self.catch_up(object, &place);
+            if self.courses.get(object).is_some_and(|course| course.at == place) {
+                self.courses.remove(object);
+            }
+        }
+        self.tell(watch, IN_DELETE | directory, 0, &name);
+        let node = object.filter(|_| directory != 0).and_then(|object| self.known(&object));
+        if let Some(node) = node {
+            let watch = self.tree.wd(node);
+            let before = self.dying.len();
+            self.dying.retain(|(_, dying)| *dying != watch);
+            if self.dying.len() < before {
+                self.ended(watch);
+            } else {
+                self.tree.flags_mut(node).news = true;
+            }
+        }
+    }
+
+    /// What is watched is gone.
+    fn ended(&mut self, watch: i32) {
+        if let Some(node) = self.tree.find(watch) {
+            let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
+            self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
+            self.gone.push_back(watch);
         }
     }
 
@@ -520,39 +618,87 @@ impl Filesystems {
     }
 
     fn renamed(&mut self, event: &RawEvent, directory: Mask) {
-        let from = event.old.and_then(|entry| self.locate(entry.directory));
-        let to = event.new.and_then(|entry| self.locate(entry.directory));
+        let places = [event.old, event.new].map(|entry| {
+            let node = entry.and_then(|entry| self.locate(entry.directory))?;
+            Some((self.tree.wd(node), entry?.name))
+        });
+        let owned = |place: Option<(i32, &[u8])>| place.map(|(watch, name)| (watch, Box::from(name)));
+        let again = |source: &Self, object: &Handle| source.queue.changing.contains_key(object);
+        let followed =
+            event.object.filter(|object| again(self, object) || self.courses.contains_key(*object));
+        // With what it changes places comes next, and stood there before.
+        let partner = self.queue.waiting().next().filter(|next| {
+            let swapped = next.old == event.new && next.new == event.old && next.pid == event.pid;
+            next.mask & FAN_RENAME != 0 && swapped && !self.courses.is_empty()
+        });
+        if let Some(partner) = partner.and_then(|next| next.object.map(Box::<Handle>::from)) {
+            self.catch_up(&partner, &owned(places[1]));
+        }
+        if let Some(object) = followed {
+            self.catch_up(object, &owned(places[0]));
+        }
+        self.tell_rename(event.object, directory, places);
+        let last = self.last_rename.take();
+        if let Some(object) = followed {
+            let [from, to] = places.map(owned);
+            let rename = Rename { object: object.into(), from, to, pid: event.pid };
+            self.follow_course(rename, directory, last);
+        }
+        self.renamed_roots(event, directory, places[0].is_none());
+    }
+
+    /// Finds the paths of what is ready: something is about to be renamed.
+    fn settle(&mut self) {
+        while let Some(ready) = self.ready.pop_front() {
+            if let Some((watched, mask, ends_wait)) = self.report(&ready) {
+                self.settled.push_back((Ready { mask, ..ready }, self.path.clone(), watched, ends_wait));
+            }
+        }
+    }
+
+    /// Tells a rename, by those ends that are within what was asked for.
+    fn tell_rename(&mut self, object: Option<&Handle>, directory: Mask, places: [Option<(i32, &[u8])>; 2]) {
+        self.settle();
+        let [from, to] = places;
         if from.is_some() || to.is_some() {
             self.last_cookie = self.last_cookie.checked_add(1).unwrap_or(1);
         }
-        for (node, entry, bit) in [(from, event.old, IN_MOVED_FROM), (to, event.new, IN_MOVED_TO)] {
-            if let (Some(node), Some(entry)) = (node, entry) {
-                self.tell(self.tree.wd(node), bit | directory, self.last_cookie, entry.name);
+        for (place, bit) in [(from, IN_MOVED_FROM), (to, IN_MOVED_TO)] {
+            if let Some((watch, name)) = place {
+                self.tell(watch, bit | directory, self.last_cookie, name);
             }
         }
-        let known = event.object.and_then(|object| self.known(object));
+        if let Some((watch, name)) = to.filter(|_| !self.brief.is_empty()) {
+            self.brief.remove(&brief_key(watch, name)[..]);
+        }
+        let known = object.and_then(|object| self.known(object));
         let is_root = known.is_some_and(|node| self.tree.parent(node).is_none());
         if directory != 0 && !is_root {
-            if let (Some(parent), Some(entry)) = (to, event.new) {
+            if let Some((watch, name)) = to {
                 if known.is_none() {
                     // So was what is below it.
                     self.outside.clear();
                 }
-                self.appeared(parent, entry.name, event.object);
+                if let Some(parent) = self.tree.find(watch) {
+                    self.appeared(parent, name, object);
+                }
             }
         }
-        let known = event.object.and_then(|object| self.known(object));
+        let known = object.and_then(|object| self.known(object));
         if let Some(node) = known {
             self.tell(self.tree.wd(node), IN_MOVE_SELF | directory, 0, b"");
             if to.is_none() && !is_root {
                 self.forget(node);
             }
         }
-        // A root, or what is above one, has another path now.
-        if let Some((node, entry)) = known.filter(|_| is_root).zip(event.new) {
-            let base = self.base(file_system(entry.directory));
-            let above = base.and_then(|base| open_handle(&base, entry.directory).ok());
-            if let Some(mut path) = above.and_then(|above| path_of(&above).ok()) {
+    }
+
+    /// A root, or what is above one, has another path now.
+    fn renamed_roots(&mut self, event: &RawEvent, directory: Mask, from_elsewhere: bool) {
+        let known = event.object.and_then(|object| self.known(object));
+        let root = known.filter(|node| self.tree.parent(*node).is_none());
+        if let Some((node, entry)) = root.zip(event.new) {
+            if let Some(mut path) = self.path_then(entry.directory) {
                 if path.last() != Some(&b'/') {
                     path.push(b'/');
                 }
@@ -560,20 +706,189 @@ impl Filesystems {
                 self.tree.relink(node, None, &path);
                 self.path_of = None;
             }
-        } else if from.is_none() && directory != 0 {
+            if event.object.is_some_and(|object| !self.queue.changing.contains_key(object)) {
+                // The last rename that is told may have become one with an earlier one.
+                self.is_in_place(node);
+            }
+        } else if from_elsewhere && directory != 0 {
             self.look_after_roots(event.old.map_or(&b""[..], |entry| entry.name));
         }
+    }
+
+    /// Remembers a rename that was told, `last` being the one before; where the next may have become one with an earlier
+    /// one, looks for the object.
+    fn follow_course(&mut self, rename: Rename, directory: Mask, last: Option<Rename>) {
+        let Rename { object, from, to, pid } = &rename;
+        let course = self.courses.entry(object.clone()).or_insert_with(|| Course::new(directory));
+        course.go(from.clone(), to.clone());
+        let swapped = |last: &Rename| {
+            last.from == *to && last.to == *from && last.pid == *pid && last.object != *object
+        };
+        if let Some(last) = last.filter(swapped) {
+            course.exchanged_with(from, &last.object);
+            if let Some(other) = self.courses.get_mut(&last.object) {
+                other.exchanged_with(to, object);
+            }
+        }
+        if !self.queue.changing.contains_key(object) {
+            self.look_for(object);
+        }
+        self.last_rename = Some(rename);
+    }
+
+    /// An object is at a place. Where renames that were told led elsewhere, the one that brought it here has become one
+    /// with an earlier one: that is told again.
+    fn catch_up(&mut self, object: &Handle, place: &Place) {
+        let Some(course) = self.courses.get_mut(object).filter(|course| course.at != *place) else { return };
+        let partner = match course.step_to(place) {
+            Some(partner) => partner,
+            // It went some way; a file may have several names.
+            None if course.directory != 0 => None,
+            None => return,
+        };
+        let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
+        self.tell_rename(Some(object), directory, [&from, place].map(borrowed));
+        let Some(partner) = partner else { return };
+        let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
+        if let Some(course) = other {
+            course.at = from.clone();
+            let directory = course.directory;
+            self.tell_rename(Some(&partner), directory, [place, &from].map(borrowed));
+        }
+    }
+
+    /// Whether an object is at a place now. What was changed there by then has been queued when this returns.
+    fn is_at(&mut self, object: &Handle, place: &Place) -> bool {
+        let mut look = || {
+            let (watch, name) = place.as_ref()?;
+            let above = self.handles.get(watch)?.clone();
+            let above = open_handle(&self.base(file_system(&above))?, &above).ok()?;
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let found = openat(&above, OsStr::from_bytes(name), flags, Mode::empty());
+            directory::wait_for_change(&above).ok()?;
+            Some(*handle_of(&found.ok()?).ok()? == *object)
+        };
+        look().unwrap_or(false)
+    }
+
+    /// Whether an object has not been deleted.
+    fn is_there(&mut self, object: &Handle) -> bool {
+        let base = self.base(file_system(object));
+        let object = base.and_then(|base| open_handle(&base, object).ok());
+        object.is_some_and(|object| !is_deleted(&object))
+    }
+
+    /// Where an object is, if it may be elsewhere than it is said to be and is.
+    fn place_beyond(&mut self, object: &Handle) -> Option<Place> {
+        let course = self.courses.get(object).filter(|course| course.is_doubtful())?;
+        let said = course.at.clone();
+        let others: Vec<Place> = course.others().filter(|place| place.is_some()).cloned().collect();
+        if said.is_some() && self.is_at(object, &said) {
+            return None;
+        }
+        let found = others.into_iter().find(|place| self.is_at(object, place)).flatten();
+        Some(found).filter(|found| *found != said && (found.is_some() || self.is_there(object)))
+    }
+
+    /// Behind the last rename of an object that is queued: tells the one that is missing, if nothing that is queued can
+    /// have come before it.
+    fn look_for(&mut self, object: &Handle) {
+        let place = self.place_beyond(object);
+        self.pull();
+        if self.queue.changing.contains_key(object) {
+            return;
+        }
+        if let Some(place) = place {
+            let entry = place.as_ref().and_then(|(watch, name)| Some((self.handles.get(watch)?, name)));
+            if entry.is_some_and(|(directory, name)| self.queue.changes(directory, name)) {
+                return;
+            }
+            self.catch_up(object, &place);
+        }
+        self.courses.remove(object);
+    }
+
+    /// When all that was read has been told: looks for what may have been told only in part. Whether there is something to
+    /// tell.
+    fn look_again(&mut self) -> bool {
+        if !self.queue.is_empty() || self.courses.is_empty() && self.brief.is_empty() {
+            return false;
+        }
+        let objects: Vec<Box<Handle>> = self.courses.keys().cloned().collect();
+        let places: Vec<_> = objects.iter().map(|object| self.place_beyond(object)).collect();
+        let mut there = Vec::new();
+        for (key, object) in std::mem::take(&mut self.brief) {
+            let Some((watch, name)) = key.split_first_chunk() else { continue };
+            let watch = i32::from_ne_bytes(*watch);
+            let Some(node) = self.tree.find(watch) else { continue };
+            self.path.clear();
+            self.path_of = None;
+            self.tree.push_path(node, &mut self.path);
+            self.path.extend_from_slice(name);
+            // The path of this moment: what is not there costs no more than this.
+            if open(&self.path, OFlag::O_NOFOLLOW).is_ok() && self.is_at(&object, &Some((watch, name.into())))
+            {
+                there.push((key, object));
+            }
+        }
+        self.pull();
+        let pid = self.pid;
+        // Its own looking is told, too.
+        if self.queue.waiting().any(|event| event.pid != pid) {
+            // It may have been changed since.
+            self.brief.extend(there);
+            return false;
+        }
+        for (object, place) in objects.iter().zip(places) {
+            if let Some(place) = place {
+                self.catch_up(object, &place);
+            }
+        }
+        self.courses.clear();
+        for (key, _) in there {
+            if let Some((watch, name)) = key.split_first_chunk() {
+                self.tell(i32::from_ne_bytes(*watch), IN_CREATE, 0, name);
+            }
+        }
+        !self.ready.is_empty() || !self.settled.is_empty()
     }
 
     /// Finds those roots again in whose path a directory of this name was renamed.
     fn look_after_roots(&mut self, name: &[u8]) {
         for watch in self.roots.clone() {
-            if let Some(node) = self.tree.find(watch) {
-                if self.tree.name(node).split(|byte| *byte == b'/').any(|part| part == name) {
-                    self.is_in_place(node);
+            let Some(node) = self.tree.find(watch) else { continue };
+            if !self.tree.name(node).split(|byte| *byte == b'/').any(|part| part == name) {
+                continue;
+            }
+            let handle = self.handles.get(&watch).cloned();
+            match handle.and_then(|handle| self.path_then(&handle)) {
+                Some(path) if path != self.tree.name(node) => {
+                    self.tree.relink(node, None, &path);
+                    self.path_of = None;
                 }
+                Some(_) => {}
+                None => drop(self.is_in_place(node)),
             }
         }
+    }
+
+    /// The path that a directory had when the event at hand happened, wherever that is.
+    fn path_then(&mut self, handle: &Handle) -> Option<Vec<u8>> {
+        let mut names = Vec::new();
+        let mut at: Box<Handle> = handle.into();
+        while let Some((parent, name)) = self.place_of(&at).filter(|_| names.len() < DEEPEST) {
+            names.push(name);
+            at = parent;
+        }
+        let top = open_handle(&self.base(file_system(&at))?, &at).ok().filter(|top| !is_deleted(top))?;
+        let mut path = path_of(&top).ok()?;
+        for name in names.into_iter().rev() {
+            if path.last() != Some(&b'/') {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&name);
+        }
+        Some(path)
     }
 
     /// Renames and deletions may be among what was lost.
@@ -709,6 +1024,18 @@ impl Source for Filesystems {
             if let Some(problem) = self.problems.pop_front() {
                 return Some(Item::Problem(problem));
             }
+            if let Some((ready, path, watched, ends_wait)) = self.settled.pop_front() {
+                (self.path, self.path_of) = (path, None);
+                let Ready { watch, mask, cookie, .. } = ready;
+                return Some(Item::Event(Event {
+                    watch,
+                    path: &self.path,
+                    watched,
+                    mask,
+                    cookie,
+                    ends_wait,
+                }));
+            }
             if let Some(ready) = self.ready.pop_front() {
                 if let Some((watched, mask, ends_wait)) = self.report(&ready) {
                     let Ready { watch, cookie, .. } = ready;
@@ -731,14 +1058,16 @@ impl Source for Filesystems {
             let dead = self.dying.front().filter(|(until, _)| *until <= self.queue.taken()).copied();
             if let Some((_, watch)) = dead {
                 self.dying.pop_front();
-                if let Some(node) = self.tree.find(watch) {
-                    let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
-                    self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
-                    self.gone.push_back(watch);
-                }
+                self.ended(watch);
                 continue;
             }
-            if !self.take() {
+            let taken = self.queue.taken();
+            if let Some(due) = self.deletions.iter().position(|(until, _)| *until <= taken) {
+                let (_, deletion) = self.deletions.remove(due);
+                self.deleted(deletion);
+                continue;
+            }
+            if !self.take() && !self.look_again() {
                 return None;
             }
         }
@@ -775,8 +1104,16 @@ struct Queue {
     head: usize,
     /// How many bytes were taken and forgotten.
     forgotten: u64,
-    /// Directories that are said to be renamed or deleted, and how often.
-    changing: HashMap<Box<Handle>, u32>,
+    /// Objects that are said to be renamed, and directories said to be deleted: where in the queue, from the beginning.
+    changing: HashMap<Box<Handle>, VecDeque<u64>>,
+    /// Directories whose end is told with their creation: where in the queue the last event is that happened to
+    /// them or in them.
+    brief: HashMap<Box<Handle>, u64>,
+    /// The process and the place of the last rename.
+    rename: Option<(i32, u64)>,
+    /// Directories that are said to be deleted right behind a rename, in whose way they were: where that is. No event
+    /// names the entry that they were.
+    overwritten: HashMap<Box<Handle>, u64>,
 }
 
 impl Queue {
@@ -784,10 +1121,34 @@ impl Queue {
     fn fill(&mut self, group: &Group) -> io::Result<usize> {
         let mark = self.bytes.len();
         let length = group.read(&mut self.bytes)?;
-        for event in events(&self.bytes[mark..]) {
-            if let Some(object) = changed_directory(&event) {
-                *self.changing.entry(object.into()).or_default() += 1;
+        let mut at = self.queued() - length as u64;
+        for (event, length) in events(&self.bytes[mark..]) {
+            if let Some(object) = changed(&event) {
+                self.changing.entry(object.into()).or_default().push_back(at);
             }
+            if !self.brief.is_empty() {
+                let places = [event.place, event.old, event.new].into_iter().flatten();
+                let renamed = event.object.filter(|_| event.mask & FAN_RENAME != 0);
+                for handle in places.map(|entry| entry.directory).chain(renamed) {
+                    if let Some(last) = self.brief.get_mut(handle) {
+                        *last = at;
+                    }
+                }
+            }
+            if event.mask & FAN_CREATE != 0 && changed_directory(&event).is_some() {
+                self.brief.extend(event.object.map(|object| (object.into(), at)));
+            }
+            if event.mask & FAN_RENAME != 0 {
+                self.rename = Some((event.pid, at));
+            } else if let Some((_, rename)) = self.rename.filter(|(pid, _)| *pid == event.pid) {
+                match event.place {
+                    Some(Entry { directory, name: b"." }) if event.mask & FAN_DELETE_SELF != 0 => {
+                        self.overwritten.insert(directory.into(), rename);
+                    }
+                    _ => self.rename = None,
+                }
+            }
+            at += length as u64;
         }
         Ok(length)
     }
@@ -795,10 +1156,10 @@ impl Queue {
     /// Takes the oldest event.
     fn take(&mut self, event: &mut Vec<u8>) -> bool {
         let Some((decoded, length)) = RawEvent::decode(&self.bytes[self.head..]) else { return false };
-        if let Some(object) = changed_directory(&decoded) {
-            if let Some(count) = self.changing.get_mut(object) {
-                *count -= 1;
-                if *count == 0 {
+        if let Some(object) = changed(&decoded) {
+            if let Some(places) = self.changing.get_mut(object) {
+                places.pop_front();
+                if places.is_empty() {
                     self.changing.remove(object);
                 }
             }
@@ -807,6 +1168,9 @@ impl Queue {
         event.extend_from_slice(&self.bytes[self.head..][..length]);
         self.head += length;
         const KEEP: usize = 256 * 1024;
+        if self.is_empty() {
+            self.overwritten.clear();
+        }
         if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
             self.forgotten += self.head as u64;
             self.bytes.drain(..self.head);
@@ -816,14 +1180,39 @@ impl Queue {
         true
     }
 
+    /// Where the last event is that happened to an object, or in a directory, whose creation and deletion were told as one.
+    fn last_of(&mut self, object: &Handle) -> Option<u64> {
+        let renamed = self.changing.get(object).and_then(VecDeque::back).copied();
+        self.brief.remove(object).max(renamed).filter(|last| *last >= self.taken())
+    }
+
+    /// The events, the oldest first.
+    fn waiting(&self) -> impl Iterator<Item = RawEvent<'_>> {
+        events(&self.bytes[self.head..]).map(|(event, _)| event)
+    }
+
+    /// Whether a queued event changes an entry.
+    fn changes(&self, directory: &Handle, name: &[u8]) -> bool {
+        const CHANGE: u64 = FAN_CREATE | FAN_DELETE | FAN_RENAME;
+        self.waiting().any(|event| {
+            let places = [event.place, event.old, event.new].into_iter().flatten();
+            event.mask & CHANGE != 0
+                && places.into_iter().any(|entry| entry.directory == directory && entry.name == name)
+        })
+    }
+
     /// Where a directory was before the first of the queued events that tell of its rename or deletion.
     fn place_of(&self, handle: &Handle) -> Option<(Box<Handle>, Vec<u8>)> {
-        if !self.changing.contains_key(handle) {
-            return None;
-        }
-        let event =
-            events(&self.bytes[self.head..]).find(|event| changed_directory(event) == Some(handle))?;
-        event.old.or(event.place).map(|entry| (entry.directory.into(), entry.name.to_vec()))
+        let event = |at: u64| {
+            let at = at.checked_sub(self.forgotten).filter(|at| *at >= self.head as u64)?;
+            Some(RawEvent::decode(self.bytes.get(at as usize..)?)?.0)
+        };
+        let changed = self.changing.get(handle).and_then(|places| event(*places.front()?));
+        let place = match changed {
+            Some(changed) => changed.old.or(changed.place),
+            None => event(*self.overwritten.get(handle)?)?.new,
+        };
+        place.map(|entry| (entry.directory.into(), entry.name.to_vec()))
     }
 
     fn is_empty(&self) -> bool {
@@ -839,18 +1228,67 @@ impl Queue {
     }
 }
 
-fn events(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+/// The events of `bytes`, with the length of each.
+fn events(mut bytes: &[u8]) -> impl Iterator<Item = (RawEvent<'_>, usize)> {
     std::iter::from_fn(move || {
         let (event, length) = RawEvent::decode(bytes)?;
         bytes = &bytes[length..];
-        Some(event)
+        Some((event, length))
     })
+}
+
+/// What an event tells to be renamed; a directory also that it tells to be deleted.
+fn changed<'a>(event: &RawEvent<'a>) -> Option<&'a Handle> {
+    event.object.filter(|_| event.mask & FAN_RENAME != 0).or(changed_directory(event))
 }
 
 /// The directory that an event tells to be renamed or deleted.
 fn changed_directory<'a>(event: &RawEvent<'a>) -> Option<&'a Handle> {
     let changes = event.mask & FAN_ONDIR != 0 && event.mask & (FAN_RENAME | FAN_DELETE) != 0;
     event.object.filter(|_| changes)
+}
+
+/// The key of an entry: its directory's watch and its name.
+fn brief_key(watch: i32, name: &[u8]) -> Box<[u8]> {
+    [&watch.to_ne_bytes()[..], name].concat().into()
+}
+
+fn borrowed(place: &Place) -> Option<(i32, &[u8])> {
+    place.as_ref().map(|(watch, name)| (*watch, &**name))
+}
+
+/// The type of btrfs's handles (FILEID_BTRFS_WITHOUT_PARENT in the kernel's exportfs.h): the inode's number (8 bytes),
+/// the subvolume's (8) and the generation (4).
+const BTRFS: [u8; 4] = 0x4du32.to_ne_bytes();
+/// The number of the subvolume that all others are in.
+const BTRFS_TOP: u64 = 5;
+
+/// The subvolume that a handle of btrfs is of.
+fn subvolume(handle: &Handle) -> Option<u64> {
+    let number = handle.get(24..32)?.first_chunk()?;
+    (handle[12..16] == BTRFS).then(|| u64::from_ne_bytes(*number))
+}
+
+/// The handle of what is open, as the events of a whole file system carry it. Each subvolume of btrfs has an id of its own,
+/// in which its number is mixed (statfs(2)); the events have the id of the topmost.
+fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
+    let mut handle = fanotify::handle_of(object)?;
+    if let Some(number) = subvolume(&handle) {
+        let mixed = number ^ BTRFS_TOP;
+        let high_first = [(mixed >> 32) as u32, mixed as u32].map(u32::to_ne_bytes).concat();
+        handle.iter_mut().zip(high_first).for_each(|(byte, mixed)| *byte ^= mixed);
+    }
+    Ok(handle)
+}
+
+/// The handle of the topmost directory of btrfs: only there is the whole of it marked.
+fn top_of_btrfs(handle: &Handle) -> Option<Box<Handle>> {
+    /// The number of the first inode in a subvolume.
+    const FIRST: u64 = 256;
+    subvolume(handle).filter(|number| *number != BTRFS_TOP)?;
+    let own = [&FIRST.to_ne_bytes()[..], &BTRFS_TOP.to_ne_bytes(), &[0; 4]].concat();
+    let length = (own.len() as u32).to_ne_bytes();
+    Some([file_system(handle), &length, &BTRFS, &own].concat().into())
 }
 
 /// The id of the file system that a handle is of.

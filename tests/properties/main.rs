@@ -1,9 +1,10 @@
-//! What holds of the decoder, of records and of `--fromfile`, on a bounded number of random inputs. `make fuzz`
-//! checks the same without a bound, `make miri` the decoder in Miri. The tests of patterns are in tests/ere.rs.
+//! What holds of the decoders, of records and of `--fromfile`, on a bounded number of random inputs. `make fuzz`
+//! checks the same without a bound, `make miri` the decoders in Miri. The tests of patterns are in tests/ere.rs.
 
 #![allow(clippy::expect_used)]
 
 mod decode;
+mod fanotify;
 mod format;
 mod fromfile;
 
@@ -28,10 +29,34 @@ fn event() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// A record of fanotify's, with a handle and perhaps a name: its type and length, and what has that length.
+fn record() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![4 => select(vec![1u8, 2, 3, 10, 12]), 1 => any::<u8>()];
+    let name = weighted(0.7, (vec(1u8.., 0..9), 1..5usize));
+    (kind, any::<([u8; 8], [u8; 4])>(), vec(any::<u8>(), 0..12), name).prop_map(
+        |(kind, (id, of), handle, name)| {
+            let own = (handle.len() as u32).to_ne_bytes();
+            let name = name.map_or(Vec::new(), |(name, nuls)| [name, vec![0; nuls]].concat());
+            let body = [&id[..], &own, &of, &handle, &name].concat();
+            let length = (body.len() as u16 + 4).to_ne_bytes();
+            [&[kind, 0][..], &length, &body].concat()
+        },
+    )
+}
+
+/// An event of fanotify's with its records.
+fn record_event() -> impl Strategy<Value = Vec<u8>> {
+    (any::<([u8; 8], [u8; 8])>(), vec(record(), 0..4)).prop_map(|((mask, rest), records)| {
+        let records = records.concat();
+        let length = (records.len() as u32 + 24).to_ne_bytes();
+        [&length[..], &[3, 0], &24u16.to_ne_bytes(), &mask, &rest, &records].concat()
+    })
+}
+
 /// Events, perhaps one byte of them changed, perhaps cut short.
-fn events() -> impl Strategy<Value = Vec<u8>> {
+fn events(event: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let change = weighted(0.3, (any::<Index>(), any::<u8>()));
-    (vec(event(), 0..5), change, weighted(0.3, any::<Index>())).prop_map(|(events, change, cut)| {
+    (vec(event, 0..5), change, weighted(0.3, any::<Index>())).prop_map(|(events, change, cut)| {
         let mut bytes = events.concat();
         if let Some((at, byte)) = change.filter(|_| !bytes.is_empty()) {
             let at = at.index(bytes.len());
@@ -53,8 +78,15 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_bytes_are_decoded(bytes in prop_oneof![4 => events(), 1 => vec(any::<u8>(), 0..64)]) {
+    fn any_bytes_are_decoded(bytes in prop_oneof![4 => events(event()), 1 => vec(any::<u8>(), 0..64)]) {
         decode::holds(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_of_fanotify_s_are_decoded(
+        bytes in prop_oneof![4 => events(record_event()), 1 => vec(any::<u8>(), 0..64)],
+    ) {
+        fanotify::holds(&bytes);
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! Mounts: below what is watched, of what is watched, and that come and go.
+
+use nix::sys::signal::Signal;
+
+use crate::common::Running;
+use crate::{CHANGES, Space};
+
+#[test]
+fn a_mount_below_the_operand() {
+    let Some(space) = Space::new("mkdir -p d/m d/n; mount -t tmpfs none d/m; mkdir d/m/old") else { return };
+    let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);
+    space.does(&running, "mkdir d/m/a; touch d/m/a/1 d/m/old/2; mv d/m/a d/m/b; touch d/m/b/3 d/n/4");
+    space.printed(
+        &mut running,
+        "d/m",
+        &[
+            "d/m/ CREATE,ISDIR a 0",
+            "d/m/a/ CREATE 1 0",
+            "d/m/old/ CREATE 2 0",
+            "d/m/ MOVED_FROM,ISDIR a 1",
+            "d/m/ MOVED_TO,ISDIR b 1",
+            "d/m/b/ MOVE_SELF,ISDIR  0",
+            "d/m/b/ CREATE 3 0",
+            "d/n/ CREATE 4 0",
+        ],
+    );
+}
+
+/// Mounted while watching: watched from when the program has seen it.
+#[test]
+fn a_new_mount() {
+    let Some(space) = Space::new("mkdir -p d/m d/n") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,delete,unmount", "d"]);
+    space.does(&running, "mount -t tmpfs none d/m");
+    running.wait_asleep();
+    space.does(&running, "mkdir d/m/a; touch d/m/a/1");
+    running.wait_asleep();
+    // Not busy.
+    space.does(&running, "umount d/m");
+    running.wait_asleep();
+    space.does(&running, "touch d/m/under; mount -t tmpfs none d/m");
+    running.wait_asleep();
+    space.does(&running, "touch d/m/2; mount -o remount,ro d/m; mount -o remount,rw d/m; touch d/m/3");
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/m/ CREATE,ISDIR a 0",
+            "d/m/a/ CREATE 1 0",
+            "d/m/ UNMOUNT,ISDIR  0",
+            "d/m/ CREATE under 0",
+            "d/m/ CREATE 2 0",
+            "d/m/ CREATE 3 0",
+        ],
+    );
+}
+
+#[test]
+fn a_bind_mount_of_a_directory_inside() {
+    let Some(space) = Space::new("mkdir -p d/a/b d/bound; mount --bind d/a d/bound") else { return };
+    let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);
+    space.does(&running, "touch d/a/1; touch d/bound/2; mkdir d/bound/b/c; touch d/a/b/c/3");
+    // One place, one path.
+    space.printed(
+        &mut running,
+        "d",
+        &["d/a/ CREATE 1 0", "d/a/ CREATE 2 0", "d/a/b/ CREATE,ISDIR c 0", "d/a/b/c/ CREATE 3 0"],
+    );
+}
+
+#[test]
+fn a_bind_mount_of_a_directory_outside() {
+    let Some(space) = Space::new("mkdir -p d/bound out/a; mount --bind out d/bound") else { return };
+    let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);
+    space.does(&running, "touch out/1; mkdir d/bound/b; touch out/a/2; mv out/a out/b/; touch out/b/a/3");
+    space.does(&running, "mv out/b/a .; touch a/4");
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/bound/ CREATE 1 0",
+            "d/bound/ CREATE,ISDIR b 0",
+            "d/bound/a/ CREATE 2 0",
+            "d/bound/ MOVED_FROM,ISDIR a 1",
+            "d/bound/b/ MOVED_TO,ISDIR a 1",
+            "d/bound/b/a/ MOVE_SELF,ISDIR  0",
+            "d/bound/b/a/ CREATE 3 0",
+            "d/bound/b/ MOVED_FROM,ISDIR a 2",
+            "d/bound/b/a/ MOVE_SELF,ISDIR  0",
+        ],
+    );
+}
+
+#[test]
+fn the_operand_s_own_file_system_is_unmounted() {
+    for (events, status, printed) in [("create,unmount", 0, true), ("create", 1, false)] {
+        let Some(space) = Space::new("mkdir d; mount -t tmpfs none d; mkdir d/sub") else { return };
+        let mut running = space.watch(&["-F", "-r", "-e", events, "--format", "%w %e %f", "d/sub"]);
+        running.wait_asleep();
+        space.does(&running, "umount d");
+        let line = format!("{}/d/sub/ UNMOUNT,ISDIR \n", space.path().display());
+        running.finish().code(status).printed(if printed { &line } else { "" });
+    }
+}
+
+#[test]
+fn with_m_it_goes_on() {
+    let Some(space) = Space::new("mkdir d e; mount -t tmpfs none d") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "d", "e"]);
+    space.does(&running, "touch d/1; umount d");
+    running.wait_asleep();
+    space.does(&running, "touch e/2");
+    space.printed(&mut running, "e", &["d/ CREATE 1 0", "d/ UNMOUNT,ISDIR  0", "e/ CREATE 2 0"]);
+    running.stop().killed_by(Signal::SIGTERM);
+}
+
+#[test]
+fn a_lazy_unmount_is_one() {
+    let Some(space) = Space::new("mkdir d; mount -t tmpfs none d; mkdir d/busy") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "d"]);
+    space.does(&running, "exec 9<d/busy; umount -l d; touch /proc/self/fd/9/late");
+    let line = format!("{}/d/ UNMOUNT,ISDIR  0", space.path().display());
+    running.expect_line(&line);
+    let stays: &mut Running = &mut running;
+    stays.wait_asleep();
+}

@@ -1,0 +1,185 @@
+//! The programs on this source: their own doing, their ends, readers that stall or close, and the counts.
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use crate::common::{self, Running, command, lines, wait_until};
+use crate::{Space, stopped};
+
+#[test]
+fn its_own_writing_is_not_told() {
+    // Those that the test's reading of the file does not cause.
+    const EVENTS: &str = "create,modify,close_write,attrib,move,delete";
+    let Some(space) = Space::new("mkdir -p d/a") else { return };
+    let mut running =
+        space.watch(&["-F", "-m", "-r", "-e", EVENTS, "-o", "d/log", "--format", "%w%f %e", "d"]);
+    space.does(&running, "for i in 1 2 3; do echo $i >>d/a/f; done");
+    let log = space.path().join("d/log");
+    let text = || fs::read_to_string(&log).unwrap_or_default();
+    running.wait("three", |_| text().matches("CLOSE_WRITE").count() >= 1 && text().contains("CREATE"));
+    running.wait_asleep();
+    let before = text();
+    assert!(!before.contains("log"), "{before}");
+    assert!(before.contains("/d/a/f "), "{before}");
+    // It looked at what is new, and wrote, and nothing came of that.
+    running.wait_asleep();
+    assert_eq!(text(), before);
+}
+
+/// With all events asked for, nothing is told where nobody but the program looks.
+#[test]
+fn its_own_looking_is_not_told() {
+    let Some(space) = Space::new("mkdir -p d/a/b/c e") else { return };
+    let mut running = space.monitor(&["-S", "e"]);
+    running.wait_asleep();
+    // It has to look where that is.
+    fs::write(space.path().join("d/a/b/c/f"), "").unwrap();
+    running.wait("a line", |run| run.stdout.lines().iter().any(|line| line.contains("/d/a/b/c/ CREATE f")));
+    running.wait_asleep();
+    let ours = format!("{}/", space.path().display());
+    let lines: Vec<String> =
+        running.stdout.lines().into_iter().filter(|line| line.starts_with(&ours)).collect();
+    assert!(lines.iter().all(|line| line.contains("/d/a/b/c/ ") && line.contains(" f ")), "{lines:#?}");
+}
+
+#[test]
+fn exit_statuses() {
+    let Some(space) = Space::new("mkdir -p d/a; touch d/f") else { return };
+    let running = space.watch(&["-F", "-r", "-e", "create", "--format", "%e %f", "d"]);
+    space.does(&running, "rm d/f; touch d/a/1");
+    running.finish().code(0).printed("CREATE 1\n");
+
+    let running = space.watch(&["-F", "-r", "-e", "create", "-t", "0.2", "d"]);
+    running.finish().code(2).printed("");
+    let running = space.watch(&["-F", "-m", "-S", "-e", "unmount", "-t", "0.2", "d"]);
+    running.finish().code(2).printed("");
+
+    // Another event that ends the watch.
+    let running = space.watch(&["-F", "-r", "-e", "create", "d/a"]);
+    space.does(&running, "rm -r d/a");
+    running.finish().code(1).printed("");
+    let running = space.watch(&["-F", "-r", "-e", "delete_self", "--format", "%w%f %e", "d"]);
+    space.does(&running, "rm -f d/f; rmdir d/a; rmdir d");
+    let printed = format!("{}/d/a/ DELETE_SELF,ISDIR\n", space.path().display());
+    running.finish().code(0).printed(printed);
+}
+
+#[test]
+fn signals_end_it() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let Some(space) = Space::new("mkdir -p d") else { return };
+        let running = space.monitor(&["-r", "d"]);
+        running.signal(signal);
+        running.finish().killed_by(signal);
+    }
+}
+
+#[test]
+fn a_daemon_with_an_outfile() {
+    let Some(space) = Space::new("") else { return };
+    let arguments = ["-d", "-F", "-r", "-e", "create", "-o", "d/log", "--format", "%w%f", "d"];
+    fs::create_dir(space.path().join("d")).unwrap();
+    Running::start(common::inotifywait(space.path(), arguments)).finish().code(0);
+    let daemon = || {
+        let found = fs::read_dir("/proc").unwrap().flatten().find(|entry| {
+            let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let here = fs::read_link(entry.path().join("exe")).is_ok();
+            here && common::contains(&words, b"d/log") && owns(&entry.path(), space.path())
+        });
+        found.and_then(|entry| entry.file_name().to_str()?.parse().ok()).map(nix::unistd::Pid::from_raw)
+    };
+    let pid = daemon().unwrap();
+    fs::create_dir(space.path().join("d/sub")).unwrap();
+    fs::write(space.path().join("d/sub/f"), "").unwrap();
+    let text = || fs::read_to_string(space.path().join("d/log")).unwrap();
+    let wanted = format!("{0}/d/sub\n{0}/d/sub/f\n", space.path().display());
+    let came = wait_until(|| text() == wanted);
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    assert!(came, "{}", text());
+    assert!(wait_until(|| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists()));
+    assert_eq!(text(), wanted);
+}
+
+/// Whether a process has a file open below a directory.
+fn owns(process: &std::path::Path, dir: &std::path::Path) -> bool {
+    let files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    files.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|path| path.starts_with(dir))
+}
+
+#[test]
+fn a_reader_that_closes_ends_it() {
+    let Some(space) = Space::new("mkdir -p d") else { return };
+    let mut command = space.tool("inotifywait", &["-F", "-m", "-r", "d"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    command.stdout(writer);
+    let running = Running::ready(command);
+    drop(reader);
+    running.finish().killed_by(Signal::SIGPIPE);
+}
+
+/// Nothing is lost while nobody reads, be it more than inotify's queue holds.
+#[test]
+fn a_reader_that_stalls() {
+    const MANY: usize = 20_000;
+    let Some(space) = Space::new("mkdir -p d") else { return };
+    let mut tool = space.tool("inotifywait", &["-F", "-m", "-r", "-e", "create", "--format", "%f", "d"]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    tool.stdout(writer);
+    let mut running = Running::ready(tool);
+    let pid = running.pid();
+    let seen = format!("/proc/{pid}/root{}/d", space.path().display());
+    stopped(&mut running, |_| common::create_files(std::path::Path::new(&seen), "f", 0..MANY / 2));
+    common::create_files(std::path::Path::new(&seen), "f", MANY / 2..MANY);
+    running.wait_asleep();
+    let mut text = Vec::new();
+    let last = format!("f{}\n", MANY - 1);
+    let mut chunk = vec![0; 65536];
+    while !text.ends_with(last.as_bytes()) {
+        let length = reader.read(&mut chunk).unwrap();
+        assert!(length > 0);
+        text.extend_from_slice(&chunk[..length]);
+    }
+    let wanted: Vec<String> = (0..MANY).map(|number| format!("f{number}")).collect();
+    assert_eq!(lines(&text), wanted);
+    running.stop();
+}
+
+#[test]
+fn counts_by_directory() {
+    let Some(space) = Space::new("mkdir -p d/a/b d/c out") else { return };
+    for name in ["inotifywatch", "fsnotifywatch"] {
+        let program = space.path().join(name);
+        std::os::unix::fs::symlink(common::binary("inotifywatch"), &program).unwrap();
+        let option: &[&str] = if name == "inotifywatch" { &["-F"] } else { &[] };
+        let events = ["-r", "-e", "create,delete", "d"];
+        let words = option.iter().chain(&events);
+        let mut tool = command(space.path(), "unshare", ["-m", program.to_str().unwrap()]);
+        tool.args(words).stdin(Stdio::null());
+        for path in ["d/a/b", "d/c", "out"] {
+            fs::create_dir_all(space.path().join(path)).unwrap();
+        }
+        let mut running = Running::ready(tool);
+        space.does(
+            &running,
+            "touch d/a/b/1 d/a/b/2 d/c/3; mv d/a d/z; touch d/z/b/4; rm d/z/b/1; rm d/z/b/2 d/z/b/4 d/c/3",
+        );
+        space.does(&running, "touch out/x; rm out/x; rm -r d/z d/c");
+        running.wait_asleep();
+        let end = running.stop();
+        end.code(0);
+        let rows: Vec<Vec<String>> =
+            end.lines().iter().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+        let at = |path: &str| format!("{}/{path}", space.path().display());
+        let wanted = [
+            vec!["total".to_owned(), "create".into(), "delete".into(), "filename".into()],
+            vec!["6".into(), "3".into(), "3".into(), at("d/z/b/")],
+            vec!["2".into(), "1".into(), "1".into(), at("d/c/")],
+            vec!["2".into(), "0".into(), "2".into(), at("d/")],
+            vec!["1".into(), "0".into(), "1".into(), at("d/z/")],
+        ];
+        end.check("the table", rows.len() == wanted.len() && wanted.iter().all(|row| rows.contains(row)));
+    }
+}

@@ -1,0 +1,69 @@
+//! `-S`: a whole file system, by whatever mount; `-M`: one mount.
+
+use crate::{CHANGES, Space};
+
+#[test]
+fn a_whole_file_system() {
+    let setup = "mkdir m n other; mount -t tmpfs none m; mkdir -p m/a/b m/c; mount --bind m/c n";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-S", "-e", CHANGES, "m/a/b"]);
+    space.does(
+        &running,
+        "touch m/1 m/a/b/2; touch n/3; mkdir m/c/d; mv m/c/d m/e; touch m/e/4; touch other/5",
+    );
+    space.printed(
+        &mut running,
+        "m",
+        &[
+            "m/ CREATE 1 0",
+            "m/a/b/ CREATE 2 0",
+            "m/c/ CREATE 3 0",
+            "m/c/ CREATE,ISDIR d 0",
+            "m/c/ MOVED_FROM,ISDIR d 1",
+            "m/ MOVED_TO,ISDIR e 1",
+            "m/e/ MOVE_SELF,ISDIR  0",
+            "m/e/ CREATE 4 0",
+        ],
+    );
+    // Of all that is there, the mounts keep nothing busy.
+    space.does(&running, "umount n m");
+}
+
+/// What happens to open files comes by the mount, what changes entries by the file system.
+#[test]
+fn one_mount() {
+    let setup = "mkdir m n; mount -t tmpfs none m; mkdir -p m/c/d m/e; echo 1 >m/c/f; mount --bind m/c n";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-M", "-e", "open,create,attrib,delete,move,modify", "n"]);
+    let file = "sh -c ': <m/c/f'; sh -c ': <n/f'; sh -c ': >>m/c/f'; sh -c 'echo 2 >>n/d/g'";
+    space.does_unread(&mut running, file);
+    space.does(&running, "mkdir m/c/h; chmod 700 m/c/f; mv m/c/d m/c/i; touch m/e/unheard m/c/i/j; mv m/c/i m/e/; mv m/e/i m/c/k");
+    let mut lines = space.lines(&mut running, "n");
+    lines.retain(|line| !line.contains("OPEN,ISDIR"));
+    let wanted = [
+        "n/ OPEN f 0",
+        "n/d/ CREATE g 0",
+        "n/d/ MODIFY,OPEN g 0",
+        "n/ CREATE,ISDIR h 0",
+        "n/ ATTRIB f 0",
+        "n/ MOVED_FROM,ISDIR d 1",
+        "n/ MOVED_TO,ISDIR i 1",
+        "n/i/ CREATE j 0",
+        "n/i/ ATTRIB j 0",
+        "n/ MOVED_FROM,ISDIR i 2",
+        "n/ MOVED_TO,ISDIR k 3",
+    ];
+    if lines != wanted {
+        running.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), lines.join("\n")));
+    }
+    space.does(&running, "umount n m");
+}
+
+#[test]
+fn every_file_system_that_was_named() {
+    let setup = "mkdir m n; mount -t tmpfs none m; mount -t tmpfs none n; mkdir m/a n/b";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-S", "-e", "create", "m/a", "n/b"]);
+    space.does(&running, "touch m/1 n/2 n/b/3");
+    space.printed(&mut running, "n", &["m/ CREATE 1 0", "n/ CREATE 2 0", "n/b/ CREATE 3 0"]);
+}
