@@ -48,6 +48,9 @@ const REMEMBERED: usize = 1 << 18;
 /// A way up longer than this was not one way, but directories that changed places meanwhile.
 const DEEPEST: usize = 1 << 14;
 
+/// The two halves of an exchange are queued one behind the other, with less than this between that others do elsewhere.
+const NEAR: usize = 16;
+
 const DIRECTORY: Flags =
     Flags { directory: true, recursive: true, initial: false, unscanned: false, news: false };
 
@@ -89,8 +92,6 @@ pub struct Filesystems {
     deletions: Vec<(u64, Deletion)>,
     /// Objects that were renamed and are told to be renamed again.
     courses: HashMap<Box<Handle>, Course>,
-    /// The last rename of those.
-    last_rename: Option<Rename>,
     /// Files whose creation and deletion were told as one, which may have been followed by another creation, by
     /// the number of the directory's watch and their names.
     brief: HashMap<Box<[u8]>, Box<Handle>>,
@@ -120,15 +121,6 @@ struct Deletion {
     name: Box<[u8]>,
     directory: Mask,
     object: Option<Box<Handle>>,
-}
-
-/// A rename, as far as the other half of an exchange is known by it.
-#[derive(Debug, PartialEq, Eq)]
-struct Rename {
-    object: Box<Handle>,
-    from: Place,
-    to: Place,
-    pid: i32,
 }
 
 /// What is to be reported if the user asked for it.
@@ -185,7 +177,6 @@ impl Filesystems {
             dying: VecDeque::new(),
             deletions: Vec::new(),
             courses: HashMap::new(),
-            last_rename: None,
             brief: HashMap::new(),
             gone: VecDeque::new(),
             lost: false,
@@ -627,22 +618,26 @@ impl Filesystems {
         let followed =
             event.object.filter(|object| again(self, object) || self.courses.contains_key(*object));
         // With what it changes places comes next, and stood there before.
-        let partner = self.queue.waiting().next().filter(|next| {
+        let near = self.queue.waiting().take(if self.courses.is_empty() { 0 } else { NEAR });
+        let partner = near.filter(|next| next.mask & FAN_RENAME != 0).find(|next| {
             let swapped = next.old == event.new && next.new == event.old && next.pid == event.pid;
-            next.mask & FAN_RENAME != 0 && swapped && !self.courses.is_empty()
+            next.object == event.object || swapped
         });
-        if let Some(partner) = partner.and_then(|next| next.object.map(Box::<Handle>::from)) {
+        let partner = partner.and_then(|next| next.object).filter(|partner| Some(*partner) != event.object);
+        if let Some(partner) = partner.map(Box::<Handle>::from) {
             self.catch_up(&partner, &owned(places[1]));
         }
         if let Some(object) = followed {
             self.catch_up(object, &owned(places[0]));
         }
         self.tell_rename(event.object, directory, places);
-        let last = self.last_rename.take();
         if let Some(object) = followed {
             let [from, to] = places.map(owned);
-            let rename = Rename { object: object.into(), from, to, pid: event.pid };
-            self.follow_course(rename, directory, last);
+            let course = self.courses.entry(object.into()).or_insert_with(|| Course::new(directory));
+            course.go(from, to);
+            if !again(self, object) {
+                self.look_for(object);
+            }
         }
         self.renamed_roots(event, directory, places[0].is_none());
     }
@@ -715,45 +710,23 @@ impl Filesystems {
         }
     }
 
-    /// Remembers a rename that was told, `last` being the one before; where the next may have become one with an earlier
-    /// one, looks for the object.
-    fn follow_course(&mut self, rename: Rename, directory: Mask, last: Option<Rename>) {
-        let Rename { object, from, to, pid } = &rename;
-        let course = self.courses.entry(object.clone()).or_insert_with(|| Course::new(directory));
-        course.go(from.clone(), to.clone());
-        let swapped = |last: &Rename| {
-            last.from == *to && last.to == *from && last.pid == *pid && last.object != *object
-        };
-        if let Some(last) = last.filter(swapped) {
-            course.exchanged_with(from, &last.object);
-            if let Some(other) = self.courses.get_mut(&last.object) {
-                other.exchanged_with(to, object);
-            }
-        }
-        if !self.queue.changing.contains_key(object) {
-            self.look_for(object);
-        }
-        self.last_rename = Some(rename);
-    }
-
     /// An object is at a place. Where renames that were told led elsewhere, the one that brought it here has become one
     /// with an earlier one: that is told again.
     fn catch_up(&mut self, object: &Handle, place: &Place) {
         let Some(course) = self.courses.get_mut(object).filter(|course| course.at != *place) else { return };
-        let partner = match course.step_to(place) {
-            Some(partner) => partner,
-            // It went some way; a file may have several names.
-            None if course.directory != 0 => None,
-            None => return,
-        };
+        // A directory went some way; a file may have several names.
+        if course.step_to(place).is_none() && course.directory == 0 {
+            return;
+        }
         let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
         self.tell_rename(Some(object), directory, [&from, place].map(borrowed));
-        let Some(partner) = partner else { return };
-        let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
-        if let Some(course) = other {
+        // What stood there before has changed places with it, if it ever went this way.
+        let goes = |course: &Course| course.at == *place && course.step_to(&from).is_some();
+        let other = self.courses.iter_mut().find(|(other, course)| ***other != *object && goes(course));
+        if let Some((other, course)) = other.filter(|_| place.is_some()) {
             course.at = from.clone();
-            let directory = course.directory;
-            self.tell_rename(Some(&partner), directory, [place, &from].map(borrowed));
+            let (other, directory) = (other.clone(), course.directory);
+            self.tell_rename(Some(&other), directory, [place, &from].map(borrowed));
         }
     }
 
@@ -778,29 +751,25 @@ impl Filesystems {
         object.is_some_and(|object| !is_deleted(&object))
     }
 
-    /// Where an object is, if it may be elsewhere than it is said to be and is.
-    fn place_beyond(&mut self, object: &Handle) -> Option<Place> {
-        let course = self.courses.get(object).filter(|course| course.is_doubtful())?;
-        let said = course.at.clone();
-        let others: Vec<Place> = course.others().filter(|place| place.is_some()).cloned().collect();
-        if said.is_some() && self.is_at(object, &said) {
-            return None;
-        }
-        let found = others.into_iter().find(|place| self.is_at(object, place)).flatten();
-        Some(found).filter(|found| *found != said && (found.is_some() || self.is_there(object)))
+    /// Where an object is; `None` where that is not to be found out.
+    fn place_now(&mut self, object: &Handle) -> Option<Place> {
+        let course = self.courses.get(object)?;
+        let places = std::iter::once(&course.at).chain(course.others());
+        let places: Vec<Place> = places.filter(|place| place.is_some()).cloned().collect();
+        let found = places.into_iter().find(|place| self.is_at(object, place));
+        found.or_else(|| self.is_there(object).then_some(None))
     }
 
     /// Behind the last rename of an object that is queued: tells the one that is missing, if nothing that is queued can
     /// have come before it.
     fn look_for(&mut self, object: &Handle) {
-        let place = self.place_beyond(object);
-        self.pull();
-        if self.queue.changing.contains_key(object) {
-            return;
-        }
-        if let Some(place) = place {
+        if self.courses.get(object).is_some_and(Course::is_doubtful) {
+            let place = self.place_now(object);
+            self.pull();
+            let Some(place) = place.filter(|_| !self.queue.changing.contains_key(object)) else { return };
+            let moved = self.courses.get(object).is_some_and(|course| course.at != place);
             let entry = place.as_ref().and_then(|(watch, name)| Some((self.handles.get(watch)?, name)));
-            if entry.is_some_and(|(directory, name)| self.queue.changes(directory, name)) {
+            if moved && entry.is_some_and(|(directory, name)| self.queue.changes(directory, name)) {
                 return;
             }
             self.catch_up(object, &place);
@@ -815,7 +784,7 @@ impl Filesystems {
             return false;
         }
         let objects: Vec<Box<Handle>> = self.courses.keys().cloned().collect();
-        let places: Vec<_> = objects.iter().map(|object| self.place_beyond(object)).collect();
+        let places: Vec<_> = objects.iter().map(|object| self.place_now(object)).collect();
         let mut there = Vec::new();
         for (key, object) in std::mem::take(&mut self.brief) {
             let Some((watch, name)) = key.split_first_chunk() else { continue };
