@@ -108,7 +108,7 @@ fn owns(process: &std::path::Path, dir: &std::path::Path) -> bool {
 fn a_reader_that_closes_ends_it() {
     let Some(space) = Space::new("mkdir -p d") else { return };
     let mut command = space.tool("inotifywait", &["-F", "-m", "-r", "d"]);
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     command.stdout(writer);
     let running = Running::ready(command);
     drop(reader);
@@ -121,7 +121,7 @@ fn a_reader_that_stalls() {
     const MANY: usize = 20_000;
     let Some(space) = Space::new("mkdir -p d") else { return };
     let mut tool = space.tool("inotifywait", &["-F", "-m", "-r", "-e", "create", "--format", "%f", "d"]);
-    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     tool.stdout(writer);
     let mut running = Running::ready(tool);
     let pid = running.pid();
@@ -129,6 +129,7 @@ fn a_reader_that_stalls() {
     stopped(&mut running, |_| common::create_files(std::path::Path::new(&seen), "f", 0..MANY / 2));
     common::create_files(std::path::Path::new(&seen), "f", MANY / 2..MANY);
     running.wait_asleep();
+    let mut reader = fs::File::from(reader);
     let mut text = Vec::new();
     let last = format!("f{}\n", MANY - 1);
     let mut chunk = vec![0; 65536];

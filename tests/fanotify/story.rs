@@ -40,7 +40,7 @@ fn what_happens_to_a_directory_itself_has_its_own_path() {
         space.does_unread(&mut running, script);
         let line = format!("{}/{line}", space.path().display());
         // Where several processes did it.
-        running.expect(&line, |lines| lines.iter().any(|found| *found == line));
+        running.expect(&line, |lines| lines.contains(&line));
     }
 }
 
