@@ -230,7 +230,7 @@ impl Marks {
             return true;
         }
         for (object, place) in moved {
-            state.catch_up(&object, &place, true, &mut found);
+            state.catch_up(&object, &place, None, &mut found);
         }
         state.courses.clear();
         state.found = found;
@@ -325,9 +325,10 @@ impl State {
             swapped && *pid == event.pid
         });
         if let Some(object) = event.object {
-            self.catch_up(object, &old, exchanged.is_none(), out);
+            let first = exchanged.as_ref().map(|(_, _, first, _)| &**first);
+            self.catch_up(object, &old, first, out);
             if let Some(other) = batch.partners.get(&number) {
-                self.catch_up(other, &new, false, out);
+                self.catch_up(other, &new, Some(object), out);
             }
             self.last = Some((old.clone(), new.clone(), object.into(), event.pid));
         }
@@ -375,8 +376,8 @@ impl State {
     }
 
     /// An object is at a place. Where renames that were told led elsewhere, the one that brought it here has become one with
-    /// an earlier one: that is told again; of an exchange both halves, unless not `with_partner`.
-    fn catch_up(&mut self, object: &Handle, place: &Place, with_partner: bool, out: &mut Vec<u8>) {
+    /// an earlier one: that is told again; of an exchange both halves, unless the other is of `but`.
+    fn catch_up(&mut self, object: &Handle, place: &Place, but: Option<&Handle>, out: &mut Vec<u8>) {
         let Some(course) = self.courses.get_mut(object).filter(|course| course.at != *place) else { return };
         let partner = match course.step_to(place) {
             Some(partner) => partner,
@@ -386,7 +387,7 @@ impl State {
         };
         let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
         self.tell_rename(Some(object), directory, [&from, place], false, out);
-        if let Some(partner) = partner.filter(|_| with_partner) {
+        if let Some(partner) = partner.filter(|partner| Some(&**partner) != but) {
             let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
             if let Some(course) = other {
                 course.at = from.clone();
@@ -471,7 +472,7 @@ impl State {
         if let Some(object) = object {
             let place = self.watched(entry).map(|(wd, name)| (wd, Box::from(name)));
             if !self.courses.is_empty() && place.is_some() {
-                self.catch_up(object, &place, true, out);
+                self.catch_up(object, &place, None, out);
                 if self.courses.get(object).is_some_and(|course| course.at == place) {
                     self.courses.remove(object);
                 }
