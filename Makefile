@@ -127,12 +127,13 @@ uninstall:
 	$(call everything,drop)
 	rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)" 2>/dev/null || :
 
-# The packages hold what `make install` puts below STAGE; Cargo.toml has what they say of themselves. Debian has the
-# licences in one file and a changelog of its own form, and does without scripts: the package leaves nothing behind.
+# The packages hold what `make install` puts below STAGE; what they say of themselves is in Cargo.toml and packaging/.
+# Debian has the licences in one file and a changelog of its own form, and does without scripts: the package leaves
+# nothing behind.
 STAGE = target/package/$@
 stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr
-# Fails unless a command lists the files of STAGE.
-same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr ! -type d | sort)" ]
+# Fails unless a command lists the files of STAGE, each with where it leads if it is a link.
+same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr ! -type d -printf '%p %l\n' | sort)" ]
 
 deb: all
 	@command -v cargo-deb >/dev/null || { echo "make deb needs cargo-deb: cargo install cargo-deb --locked" >&2; exit 1; }
@@ -144,19 +145,19 @@ deb: all
 		"$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" "$$(date -R -r CHANGELOG.md)" >$(STAGE)/changelog
 	rm -f target/debian/$(NAME)_*.deb
 	$(CARGO) deb --no-build --no-strip --output target/debian/
-	$(call same,dpkg-deb --fsys-tarfile target/debian/$(NAME)_*.deb | tar -t | \
-		sed -n 's|^\./||; s|\.gz$$||; /\/$(NAME)\/copyright$$\|changelog.Debian$$\|\/$$/!p')
+	$(call same,dpkg-deb --fsys-tarfile target/debian/$(NAME)_*.deb | tar -tv | \
+		sed '/^d/d; s|.* \./||; s|\.gz$$||; /\/$(NAME)\/copyright$$\|changelog.Debian$$/d; s|$$| |; s| -> \(.*\) | \1|')
 	! command -v lintian >/dev/null || lintian --fail-on error target/debian/$(NAME)_*.deb
 
 try-deb: deb
 	packaging/try-deb target/debian/$(NAME)_*.deb
 
 rpm: all
-	@command -v cargo-generate-rpm >/dev/null || { \
-		echo "make rpm needs cargo-generate-rpm: cargo install cargo-generate-rpm --locked" >&2; exit 1; }
+	@command -v rpmbuild >/dev/null || { echo "make rpm needs rpmbuild: package rpm or rpm-build" >&2; exit 1; }
 	$(stage)
-	$(CARGO) generate-rpm --output target/$(NAME).rpm
-	$(call same,rpm -qpl target/$(NAME).rpm | sed 's|^/||')
+	rpmbuild -bb --quiet --define '_topdir $(CURDIR)/$(STAGE).build' --define '_rpmdir $(CURDIR)/target' \
+		--define '_rpmfilename $(NAME).rpm' --define 'stage $(CURDIR)/$(STAGE)' packaging/rpm/$(NAME).spec
+	$(call same,rpm -qp --qf '[%{FILENAMES} %{FILELINKTOS}\n]' target/$(NAME).rpm | sed 's|^/||')
 	rpm -qpi --provides --conflicts --requires --recommends -l target/$(NAME).rpm
 
 # With glibc it is the same program. With musl, regular expressions, --timefmt and the words of errors are musl's.

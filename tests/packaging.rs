@@ -144,7 +144,7 @@ fn arch_and_alpine_install_the_same() {
 fn the_packages_have_the_version_of_the_program() {
     let manifest = file("Cargo.toml");
     assert!(manifest.contains(&format!("\nprovides = \"inotify-tools (= {VERSION}-1)\"\n")));
-    assert!(manifest.contains(&format!("\ninotify-tools = \"= {VERSION}\"\n")));
+    assert!(file("packaging/rpm/inotify-tools-rs.spec").contains(&format!("\nVersion: {VERSION}\n")));
 
     let dir = tempdir();
     quiet(make(dir.path()).arg("tag-check").arg(format!("TAG=v{VERSION}")));

@@ -2,20 +2,24 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{array, env, thread};
 
 use nix::time::ClockId;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::{Result, floors};
+
+/// A user and a group without privileges.
+const NOBODY: u32 = 65_534;
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,15 @@ pub enum Side {
     Here,
     /// A bare loop of the same system calls.
     Floor,
+    /// This program on fanotify, with one mark for the file system.
+    Filesystem,
+    /// The same with a mark for each directory, as an ordinary user has it.
+    Marks,
+}
+
+impl Side {
+    /// How many there are.
+    const COUNT: usize = Side::Marks as usize + 1;
 }
 
 /// The programs, and the place for what they watch.
@@ -58,12 +71,15 @@ impl Programs {
             Err(_) => 5,
         };
         let dir = path("BENCH_DIR", "/dev/shm");
+        let dir = tempfile::Builder::new().prefix("inotify-bench.").tempdir_in(dir)?;
+        // For whoever is not who runs this.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         Ok(Programs {
             reference,
             here: path("BENCH_OURS", env!("CARGO_BIN_EXE_inotifywait")),
             floor: env::current_exe()?,
             rounds,
-            dir: tempfile::Builder::new().prefix("inotify-bench.").tempdir_in(dir)?,
+            dir,
         })
     }
 
@@ -71,13 +87,15 @@ impl Programs {
     pub fn command(&self, side: Side, arguments: &[&str], floor: &[&str]) -> Command {
         let program = match side {
             Side::Reference => &self.reference,
-            Side::Here => &self.here,
+            Side::Here | Side::Filesystem | Side::Marks => &self.here,
             Side::Floor => &self.floor,
         };
         let mut command = Command::new(program);
         match side {
             Side::Floor => command.arg(floors::FLOOR).args(floor),
-            _ => command.args(arguments),
+            Side::Filesystem => command.arg("--fanotify").args(arguments),
+            Side::Marks => command.arg("--fanotify").args(arguments).uid(NOBODY).gid(NOBODY),
+            Side::Reference | Side::Here => command.args(arguments),
         };
         command.stdin(Stdio::null());
         command
@@ -100,7 +118,7 @@ impl Programs {
         sides: &[Side],
         mut measure: impl FnMut(Side) -> Result<T>,
     ) -> Result<Samples<T>> {
-        let mut samples = Samples { reference: Vec::new(), here: Vec::new(), floor: Vec::new() };
+        let mut samples = Samples(array::from_fn(|_| Vec::new()));
         eprintln!("{what} ...");
         for round in 0..times {
             let mut order = sides.to_vec();
@@ -109,7 +127,7 @@ impl Programs {
             }
             for side in order {
                 let sample = measure(side)?;
-                samples.of(side).push(sample);
+                samples.0[side as usize].push(sample);
             }
         }
         Ok(samples)
@@ -117,37 +135,32 @@ impl Programs {
 }
 
 /// What was measured, by side, in the order of the rounds.
-pub struct Samples<T> {
-    pub reference: Vec<T>,
-    pub here: Vec<T>,
-    pub floor: Vec<T>,
-}
+pub struct Samples<T>([Vec<T>; Side::COUNT]);
 
 impl<T> Samples<T> {
-    fn of(&mut self, side: Side) -> &mut Vec<T> {
-        match side {
-            Side::Reference => &mut self.reference,
-            Side::Here => &mut self.here,
-            Side::Floor => &mut self.floor,
-        }
+    /// Those of a side; none where it was not measured.
+    pub fn of(&self, side: Side) -> &[T] {
+        &self.0[side as usize]
     }
 
     /// One number of each sample.
     pub fn map(&self, number: impl Fn(&T) -> f64) -> Samples<f64> {
-        let all = |samples: &[T]| samples.iter().map(&number).collect();
-        Samples { reference: all(&self.reference), here: all(&self.here), floor: all(&self.floor) }
+        Samples(self.0.each_ref().map(|samples| samples.iter().map(&number).collect()))
+    }
+
+    /// The same without a side.
+    pub fn without(mut self, side: Side) -> Samples<T> {
+        self.0[side as usize].clear();
+        self
     }
 }
 
 impl Samples<f64> {
     /// Joins each sample with that of the same round in `other`.
     pub fn zip(&self, other: &Samples<f64>, join: impl Fn(f64, f64) -> f64) -> Samples<f64> {
-        let all = |ours: &[f64], others: &[f64]| ours.iter().zip(others).map(|(a, b)| join(*a, *b)).collect();
-        Samples {
-            reference: all(&self.reference, &other.reference),
-            here: all(&self.here, &other.here),
-            floor: all(&self.floor, &other.floor),
-        }
+        Samples(array::from_fn(|side| {
+            self.0[side].iter().zip(&other.0[side]).map(|(a, b)| join(*a, *b)).collect()
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use crate::Result;
-use crate::measure::{Programs, Samples};
+use crate::measure::{Programs, Samples, Side};
 
 /// What was measured so far.
 pub struct Report {
@@ -17,7 +17,12 @@ pub struct Report {
     rows: Vec<Row>,
     notes: Vec<String>,
     growth: Vec<Growth>,
+    /// Of the interfaces: what, and the figure of each, ready to print.
+    interfaces: Vec<(String, [String; INTERFACES.len()])>,
 }
+
+/// The interfaces that the second table compares.
+const INTERFACES: [Side; 3] = [Side::Here, Side::Filesystem, Side::Marks];
 
 struct Row {
     what: String,
@@ -42,7 +47,8 @@ impl Growth {
         memory: &Samples<f64>,
         rename: &Samples<f64>,
     ) -> Growth {
-        let both = |samples: &Samples<f64>| [median(&samples.reference), median(&samples.here)];
+        let both =
+            |samples: &Samples<f64>| [median(samples.of(Side::Reference)), median(samples.of(Side::Here))];
         Growth { directories, set_up: both(set_up), memory: both(memory), rename: both(rename) }
     }
 }
@@ -50,7 +56,7 @@ impl Growth {
 impl Report {
     /// An empty one, headed by `machine`.
     pub fn new(machine: String) -> Report {
-        Report { machine, rows: Vec::new(), notes: Vec::new(), growth: Vec::new() }
+        Report { machine, rows: Vec::new(), notes: Vec::new(), growth: Vec::new(), interfaces: Vec::new() }
     }
 
     /// Adds a row; `goal` is the greatest ratio to be content with.
@@ -69,6 +75,15 @@ impl Report {
         self.notes.push(note);
     }
 
+    /// Adds a row to the table of the interfaces.
+    pub fn interfaces(&mut self, what: impl Into<String>, samples: &Samples<f64>, show: fn(f64) -> String) {
+        let figure = |side| match samples.of(side) {
+            [] => "–".into(),
+            samples => show(median(samples)),
+        };
+        self.interfaces.push((what.into(), INTERFACES.map(figure)));
+    }
+
     /// Adds a line to the table of growth.
     pub fn growth(&mut self, growth: Growth) {
         self.growth.push(growth);
@@ -81,8 +96,11 @@ impl Report {
         for Row { what, samples, show, goal } in &self.rows {
             let value =
                 |samples: &[f64]| if samples.is_empty() { "–".into() } else { show(median(samples)) };
-            let (reference, here, floor) =
-                (value(&samples.reference), value(&samples.here), value(&samples.floor));
+            let (reference, here, floor) = (
+                value(samples.of(Side::Reference)),
+                value(samples.of(Side::Here)),
+                value(samples.of(Side::Floor)),
+            );
             let (ratio, shown) = ratio(samples);
             let goal = goal.map_or("–".to_owned(), |goal| {
                 format!("≤ {goal}: {}", if ratio <= goal { "met" } else { "missed" })
@@ -109,14 +127,26 @@ impl Report {
             let (set_up, memory, rename) = (both(time, *set_up), both(bytes, *memory), both(time, *rename));
             let _ = writeln!(text, "| {directories} | {set_up} | {memory} | {rename} |");
         }
+        if !self.interfaces.is_empty() {
+            text.push_str("\nThis program on inotify and on fanotify:\n\n");
+            text.push_str("| what | inotify | fanotify, a mark for the file system | fanotify, a mark for each directory |\n");
+            text.push_str("|---|--:|--:|--:|\n");
+        }
+        for (what, figures) in &self.interfaces {
+            let _ = writeln!(text, "| {what} | {} |", figures.join(" | "));
+        }
         text
     }
 }
 
 /// The median of the rounds' ratios; and with the least and the greatest, to be shown.
 fn ratio(samples: &Samples<f64>) -> (f64, String) {
-    let mut ratios: Vec<f64> =
-        samples.here.iter().zip(&samples.reference).map(|(here, reference)| here / reference).collect();
+    let mut ratios: Vec<f64> = samples
+        .of(Side::Here)
+        .iter()
+        .zip(samples.of(Side::Reference))
+        .map(|(here, reference)| here / reference)
+        .collect();
     ratios.sort_by(f64::total_cmp);
     // Of many short measurements the extremes tell nothing.
     let spread = ratios.len() / 20;

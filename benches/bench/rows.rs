@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::Uid;
 
 use crate::Result;
 use crate::measure::{Programs, Samples, Side, Watcher, own_cpu};
@@ -90,13 +91,20 @@ fn flooded(
     })?;
     let per_line = |flood: &Flood| nanoseconds(flood.cpu) / flood.lines.max(1) as f64;
     report.row(what, samples.map(per_line), time, Some(0.25));
-    let least = |samples: &[Flood]| grouped(samples.iter().map(|flood| flood.lines).min().unwrap_or(0));
+    let least = |side| {
+        let samples = samples.of(side);
+        grouped(samples.iter().map(|flood| flood.lines).min().unwrap_or(0))
+    };
     report.note(format!(
         "{what}: of {} lines came at least {} (reference), {} (here){}",
         grouped((files * per_file) as u64),
-        least(&samples.reference),
-        least(&samples.here),
-        if samples.floor.is_empty() { String::new() } else { format!(", {} (floor)", least(&samples.floor)) }
+        least(Side::Reference),
+        least(Side::Here),
+        if samples.of(Side::Floor).is_empty() {
+            String::new()
+        } else {
+            format!(", {} (floor)", least(Side::Floor))
+        }
     ));
     Ok(samples)
 }
@@ -122,8 +130,7 @@ pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
         let set_up = samples.map(|tree| nanoseconds(tree.set_up));
         let memory = samples.map(|tree| tree.memory as f64);
         let memory = memory.zip(&alone, |memory, alone| (memory - alone).max(0.0) / directories as f64);
-        let mut rename = samples.map(|tree| nanoseconds(tree.rename));
-        rename.floor.clear();
+        let rename = samples.map(|tree| nanoseconds(tree.rename)).without(Side::Floor);
         report.growth(Growth::new(directories, &set_up, &memory, &rename));
         if directories == GROWING[GROWING.len() - 1] {
             let many = grouped(directories as u64);
@@ -175,6 +182,46 @@ fn established(programs: &Programs, side: Side, top: &Path) -> Result<Establishe
     Ok(Established { set_up, cpu, memory, rename: (watcher.cpu()? - before) / RENAMES })
 }
 
+/// inotify against fanotify: a flood, one elsewhere on the file system, set-up, memory, a rename, latency.
+pub fn interfaces(programs: &Programs, report: &mut Report) -> Result<()> {
+    const SIDES: [Side; 3] = [Side::Here, Side::Filesystem, Side::Marks];
+    if !Uid::effective().is_root() {
+        eprintln!("interfaces: not measured, which only root can do");
+        return Ok(());
+    }
+    enough(programs)?;
+    let (top, elsewhere) = (programs.dir.path().join("flood"), programs.dir.path().join("elsewhere"));
+    for (what, storm) in [
+        ("CPU for a file made, written and deleted", Storm::new(&top)?),
+        ("the same elsewhere on the file system", Storm::new(&elsewhere)?),
+    ] {
+        let files = EVENTS / EVENTS_PER_FILE;
+        let samples = programs.alternate(what, programs.rounds, &SIDES, |side| {
+            let mut watcher = programs.watch(side, &top, &MONITOR, &[])?;
+            watcher.settle()?;
+            let before = watcher.cpu()?;
+            storm.files(files)?;
+            watcher.settle()?;
+            Ok(nanoseconds(watcher.cpu()? - before) / files as f64)
+        })?;
+        report.interfaces(what, &samples, time);
+    }
+    fs::remove_dir_all(elsewhere)?;
+    let top = programs.dir.path().join("tree");
+    let directories = GROWING[GROWING.len() - 1];
+    let many = grouped(directories as u64);
+    tree(&top, directories, 5)?;
+    let what = format!("set-up, {many} directories with 5 files each");
+    let samples =
+        programs.alternate(&what, programs.rounds, &SIDES, |side| established(programs, side, &top))?;
+    report.interfaces(what, &samples.map(|tree| nanoseconds(tree.set_up)), time);
+    report.interfaces("anonymous memory after it", &samples.map(|tree| tree.memory as f64), bytes);
+    report.interfaces("CPU for a rename there", &samples.map(|tree| nanoseconds(tree.rename)), time);
+    fs::remove_dir_all(top)?;
+    report.interfaces("latency of a lone event", &lone_events(programs, "latency", &SIDES)?, time);
+    Ok(())
+}
+
 /// Whether the machine allows what [`setup`] takes.
 fn enough(programs: &Programs) -> Result<()> {
     const WATCHES: u64 = 120_000;
@@ -215,21 +262,24 @@ pub fn start(programs: &Programs, report: &mut Report) -> Result<()> {
 
 /// From a lone event to the reader's having its line.
 pub fn latency(programs: &Programs, report: &mut Report) -> Result<()> {
-    const IDLE: Duration = Duration::from_millis(20);
     let what = "latency of a lone event";
-    let start = |side| -> Result<(Side, Watcher)> {
+    report.row(what, lone_events(programs, what, &ALL)?, time, Some(1.2));
+    Ok(())
+}
+
+fn lone_events(programs: &Programs, what: &str, sides: &[Side]) -> Result<Samples<f64>> {
+    const IDLE: Duration = Duration::from_millis(20);
+    let start = |side: &Side| -> Result<(Side, Watcher)> {
         let top = programs.dir.path().join(format!("{side:?}"));
-        fs::create_dir(&top)?;
-        Ok((side, programs.watch(side, &top, &MONITOR, &["events"])?))
+        fs::create_dir_all(&top)?;
+        Ok((*side, programs.watch(*side, &top, &MONITOR, &["events"])?))
     };
-    let mut watchers = ALL.into_iter().map(start).collect::<Result<Vec<_>>>()?;
-    let samples = programs.alternate(what, SHORT * programs.rounds, &ALL, |side| {
+    let mut watchers = sides.iter().map(start).collect::<Result<Vec<_>>>()?;
+    programs.alternate(what, SHORT * programs.rounds, sides, |side| {
         thread::sleep(IDLE);
         let found = watchers.iter_mut().find(|(of, _)| *of == side);
         Ok(nanoseconds(found.ok_or("no such watcher")?.1.settle()?))
-    })?;
-    report.row(what, samples, time, Some(1.2));
-    Ok(())
+    })
 }
 
 fn nanoseconds(time: Duration) -> f64 {

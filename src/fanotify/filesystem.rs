@@ -28,7 +28,7 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use crate::event::{FINAL, Mask, is_asked, kernel_bits};
 use crate::fanotify::mounts::{self, Lookout};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
-use crate::sys::fanotify::{Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
+use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
 use crate::sys::{directory, fanotify, process};
 use crate::tree::{Flags, NodeId, Tree};
 
@@ -472,7 +472,10 @@ impl Filesystems {
                     }
                     (Some(self.tree.wd(node)), entry.name)
                 }
-                None => (of_file(self), &b""[..]),
+                None => {
+                    self.elsewhere(&entry, mask, object);
+                    (of_file(self), &b""[..])
+                }
             },
             None => (of_file(self), &b""[..]),
         };
@@ -488,6 +491,15 @@ impl Filesystems {
         // It may be told with something earlier, before what happened in it.
         if mask & IN_DELETE_SELF != 0 {
             self.dying.push_back((self.queue.queued(), watch));
+        }
+    }
+
+    /// What is created elsewhere is elsewhere, without a look at it; what is deleted need not be remembered.
+    fn elsewhere(&mut self, entry: &Entry, mask: Mask, object: Option<&Handle>) {
+        if mask & IN_DELETE_SELF != 0 {
+            self.outside.remove(entry.directory);
+        } else if mask & IN_CREATE != 0 && mask & IN_ISDIR != 0 && self.outside.len() < REMEMBERED {
+            self.outside.extend(object.map(Box::from));
         }
     }
 
