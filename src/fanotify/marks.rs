@@ -14,6 +14,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use libc::{
     FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE,
@@ -21,7 +22,10 @@ use libc::{
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::event::Mask;
 use crate::fanotify::course::{Course, Place};
@@ -37,6 +41,11 @@ const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;
 const ON_DIRECTORY: Mask = IN_ACCESS | IN_ATTRIB | IN_CLOSE | IN_OPEN;
 /// What only directories tell.
 const DIRENT: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
+/// A file system that is not mounted any more may still be in use, or be written: so soon it is looked at again, and
+/// then twice as late each time.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// And so late last.
+const LAST_LOOK: Duration = Duration::from_secs(60);
 /// A buffer larger than this, in bytes, is given back.
 const KEEP: usize = 256 * 1024;
 
@@ -49,6 +58,10 @@ pub struct Marks {
     group: Group,
     /// Readable when the group is, or when the mount table has changed.
     lookout: Lookout,
+    /// For a look at marks that may be about to go.
+    timer: TimerFd,
+    /// What the lookout looks out besides: the group and the timer.
+    _both: Epoll,
     /// Directories below a watched one are not watched, but told of.
     lists: bool,
     state: RefCell<State>,
@@ -75,6 +88,10 @@ struct State {
     /// The last rename: both ends, the object and the process. An exchange is two, the second undoing the first for another
     /// object.
     last: Option<(Place, Place, Box<Handle>, i32)>,
+    /// For how long to wait before the next look at whether a file system's marks are gone.
+    look_again: Option<Duration>,
+    /// Events were thrown away since the last read.
+    lost: bool,
     /// What was found out without being read.
     found: Vec<u8>,
     /// Objects of which a rename was told whose MOVE_SELF has perhaps not been read.
@@ -114,8 +131,13 @@ impl Marks {
     /// themselves, and what happens to them is told all the same.
     pub fn new(lists: bool) -> io::Result<Marks> {
         let group = Group::new()?;
-        let lookout = Lookout::new(&group)?;
-        Ok(Marks { group, lookout, lists, state: RefCell::default() })
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let both = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        both.add(&group, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        both.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        let lookout = Lookout::new(&both.0)?;
+        Ok(Marks { group, lookout, timer, _both: both, lists, state: RefCell::default() })
     }
 
     /// Marks what is at `path`, as inotify_add_watch(2) does: returns the number of the watch, which is the old one where
@@ -175,8 +197,9 @@ impl Marks {
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         let state = &mut *self.state.borrow_mut();
+        state.lost = false;
         buffer.append(&mut state.found);
-        let gone = if self.lookout.has_changed() { self.unmounted(state) } else { Vec::new() };
+        let gone = if self.is_time_to_look(state) { self.unmounted(state) } else { Vec::new() };
         let mut bytes = std::mem::take(&mut state.buffer);
         bytes.clear();
         let read = self.group.read(&mut bytes);
@@ -237,6 +260,33 @@ impl Marks {
         !state.found.is_empty()
     }
 
+    /// Whether the length of the queue has no limit.
+    pub fn is_unlimited(&self) -> bool {
+        self.group.unlimited
+    }
+
+    /// Throws away what is queued where the queue has no limit, and lets [`read`](Self::read) tell of an overflow in its
+    /// place; whether it has none.
+    pub fn lose(&self) -> bool {
+        if !self.is_unlimited() {
+            return false;
+        }
+        let state = &mut *self.state.borrow_mut();
+        let mut bytes = Vec::new();
+        if self.group.read(&mut bytes).is_ok_and(|length| length > 0) {
+            let mut found = std::mem::take(&mut state.found);
+            if !std::mem::replace(&mut state.lost, true) {
+                state.tell_overflow(&mut found);
+            }
+            // Watches do not end unheard.
+            for object in Batch::of(&bytes).gone {
+                state.tell_end(object, &mut found);
+            }
+            state.found = found;
+        }
+        true
+    }
+
     /// The kernel's mask of a mark.
     fn mark_of(&self, mask: Mask, is_directory: bool) -> u64 {
         // That the object is gone is always to be heard, as inotify tells of it.
@@ -252,8 +302,19 @@ impl Marks {
         u64::from(mark) | more
     }
 
-    /// The file systems that have no mark left in the kernel.
-    fn unmounted(&self, state: &State) -> Vec<FsId> {
+    /// Whether marks may have gone with their file system.
+    fn is_time_to_look(&self, state: &mut State) -> bool {
+        let again = state.look_again.is_some() && self.timer.wait().is_ok();
+        if self.lookout.has_changed() {
+            state.look_again = Some(FIRST_LOOK);
+            return true;
+        }
+        again
+    }
+
+    /// The file systems that have no mark left in the kernel. The marks on one go some time after it can be seen no
+    /// more: once it is written, and unless somebody still uses it.
+    fn unmounted(&self, state: &mut State) -> Vec<FsId> {
         let mut lost = state.devices.clone();
         lost.retain(|_, device| device.is_some());
         let Ok(info) = File::open(format!("/proc/self/fdinfo/{}", self.group.as_fd().as_raw_fd())) else {
@@ -266,6 +327,19 @@ impl Marks {
             let device = line.split(' ').find_map(|field| field.strip_prefix("sdev:"));
             if let Some(device) = device.and_then(|device| u32::from_str_radix(device, 16).ok()) {
                 lost.retain(|_, known| *known != Some(device));
+            }
+        }
+        let mounted: HashSet<Option<u32>> =
+            mounts::all().unwrap_or_default().iter().map(|mount| device_number(&mount.device)).collect();
+        let leaves = |(id, device): (&FsId, &Option<u32>)| {
+            device.is_some() && !mounted.contains(device) && !lost.contains_key(id)
+        };
+        let pause = state.look_again.filter(|pause| *pause <= LAST_LOOK);
+        state.look_again = pause.filter(|_| state.devices.iter().any(leaves));
+        if let Some(pause) = state.look_again {
+            let expiration = Expiration::OneShot(TimeSpec::from_duration(pause));
+            if self.timer.set(expiration, TimerSetTimeFlags::empty()).is_ok() {
+                state.look_again = Some(2 * pause);
             }
         }
         lost.into_keys().collect()
@@ -286,8 +360,7 @@ impl State {
         for (number, event) in decoded(bytes).enumerate() {
             self.read += 1;
             if event.mask & FAN_Q_OVERFLOW != 0 {
-                self.places.clear();
-                RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
+                self.tell_overflow(out);
             } else if event.pid == own {
                 // Its own doing.
             } else if event.mask & FAN_RENAME != 0 {
@@ -306,6 +379,13 @@ impl State {
                 self.owed.insert((*handle).into());
             }
         }
+    }
+
+    /// Where things are is not known any more.
+    fn tell_overflow(&mut self, out: &mut Vec<u8>) {
+        self.places.clear();
+        self.courses.clear();
+        RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
     }
 
     /// A rename, of which both ends are told as far as they are watched.
@@ -658,8 +738,11 @@ fn open(path: &CStr, mask: Mask) -> io::Result<OwnedFd> {
 /// The device of the file system that something open is in, as the kernel shows it of a mark: twelve bits of the major
 /// number, twenty of the minor.
 fn device_of(object: &OwnedFd) -> Option<u32> {
-    let device = mounts::of(&path_of(object).ok()?)?.device;
-    let (major, minor) = str::from_utf8(&device).ok()?.split_once(':')?;
+    device_number(&mounts::of(&path_of(object).ok()?)?.device)
+}
+
+fn device_number(device: &[u8]) -> Option<u32> {
+    let (major, minor) = str::from_utf8(device).ok()?.split_once(':')?;
     Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
 }
 

@@ -1,9 +1,8 @@
 //! The sources on fanotify(7).
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
 use nix::sys::stat::Mode;
@@ -30,11 +29,18 @@ fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
 }
 
-/// The same of a path given as `@path`, which may lead nowhere.
+/// The same of a path given as `@path`, which may lead nowhere: then of what is there of it.
 pub fn absolute_hidden(base: &[u8], path: &[u8]) -> Vec<u8> {
     absolute_path(base, path, true).unwrap_or_else(|_| {
-        let path = process::absolute(base, path);
-        std::path::absolute(OsStr::from_bytes(&path))
-            .map_or(path.to_vec(), |path| path.into_os_string().into_vec())
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let (above, name) = path.split_at(slash.map_or(0, |slash| slash + 1));
+        let mut found = match above {
+            b"" => absolute_path(base, b".", true).unwrap_or_else(|_| base.to_vec()),
+            b"/" => Vec::new(),
+            _ => absolute_hidden(base, &above[..above.len() - 1]),
+        };
+        found.push(b'/');
+        found.extend_from_slice(name);
+        found
     })
 }

@@ -63,6 +63,24 @@ impl Kernel {
         }
     }
 
+    /// Where the length of its queue is set, if it has one.
+    pub(super) fn queue_length(&self) -> Option<&'static str> {
+        match self {
+            Kernel::Inotify(_) => Some("/proc/sys/fs/inotify/max_queued_events"),
+            Kernel::Marks(marks) => {
+                (!marks.is_unlimited()).then_some("/proc/sys/fs/fanotify/max_queued_events")
+            }
+        }
+    }
+
+    /// [`Source::lose`](crate::source::Source::lose).
+    pub(super) fn lose(&self) -> bool {
+        match self {
+            Kernel::Inotify(_) => false,
+            Kernel::Marks(marks) => marks.lose(),
+        }
+    }
+
     /// When the queue is empty: whether there is something to read that only a look could tell. `path_of` gives the path
     /// of a watched directory.
     pub(super) fn find_out(&self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
