@@ -477,6 +477,8 @@ impl Filesystems {
             None => (of_file(self), &b""[..]),
         };
         let Some(watch) = watch else { return };
+        // Of a file that is an operand the rest is an event of its directory.
+        let mask = if name.is_empty() { mask & !(IN_CREATE | IN_DELETE) } else { mask };
         // What is told as one happened to one object: so it was created first and deleted last.
         let directory = mask & IN_ISDIR;
         let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
