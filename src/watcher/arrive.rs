@@ -43,8 +43,7 @@ impl Watcher {
                 false => Some(self.add_directory(parent, &place.name, &path, self.kernel_mask(), false)),
             };
             if let Some(Ok(Added::Known(node))) = added {
-                let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
-                if !here || self.has_departed(node) {
+                if !self.is_placed(node, &place) || self.has_departed(node) {
                     // What was read here may have left since, and this one have come after it.
                     if !told && self.has_changed(parent, &place) {
                         self.announce(place.wd, &place.name, Kind::Directory);
