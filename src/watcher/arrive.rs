@@ -191,13 +191,18 @@ impl Watcher {
         }
         // And what stood here but has left before it was read. Of what kind it was the kernel tells of
         // directories only; a file that was renamed in its first moments is the common case.
-        for (entry, (mask, _)) in first.into_iter().filter(|(_, (mask, _))| news && !is_coming(*mask)) {
+        for (name, (mask, _)) in first.into_iter().filter(|(_, (mask, _))| !is_coming(*mask)) {
             let kind = match mask {
                 _ if mask & IN_ISDIR != 0 => Kind::Directory,
                 _ if mask & IN_MOVED_FROM != 0 => Kind::File,
                 _ => Kind::Other,
             };
-            self.announce(wd, &entry, kind);
+            if news {
+                self.announce(wd, &name, kind);
+            }
+            if kind == Kind::Directory {
+                self.wait_for(Place { wd, name }, news);
+            }
         }
         below
     }

@@ -276,6 +276,16 @@ impl Pairs {
         }
     }
 
+    #[track_caller]
+    fn before_rename(&mut self, from: &Path, to: &Path) {
+        self.before_in(from.parent().unwrap());
+        self.before_in(to.parent().unwrap());
+        // There one that is watched goes on, and one that is not is refused.
+        if self.is_refused(to) {
+            self.before_in(from);
+        }
+    }
+
     /// Whether a directory that is new at a path is not watched by either, though its contents may be reported, at
     /// once or when it is renamed.
     fn is_refused(&self, path: &Path) -> bool {
@@ -304,8 +314,7 @@ impl Pairs {
 
     #[track_caller]
     fn rename(&mut self, from: &Path, to: &Path) {
-        self.before_in(from.parent().unwrap());
-        self.before_in(to.parent().unwrap());
+        self.before_rename(from, to);
         if fs::rename(self.at(from), self.at(to)).is_ok() {
             self.separate(format!("rename {} {}", from.display(), to.display()));
             self.fresh.retain(|fresh| fresh != to);
@@ -364,8 +373,8 @@ impl Pairs {
                     && !self.is_lost(&one, &other)
                     && !self.is_lost(&other, &one) =>
             {
-                self.before_in(one.parent().unwrap());
-                self.before_in(other.parent().unwrap());
+                self.before_rename(&one, &other);
+                self.before_rename(&other, &one);
                 if exchange(&self.at(&one), &self.at(&other)).is_ok() {
                     self.separate(format!("exchange {} {}", one.display(), other.display()));
                     follow_exchange(&mut self.fresh, &one, &other);
