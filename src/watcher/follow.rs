@@ -150,15 +150,22 @@ impl Watcher {
             self.refused.insert(place);
             return;
         }
-        let new_until = self.new_until;
-        let wd = self.arrive(Arrival { place, news, told: true });
-        if wd.is_none() && !unwatched {
-            self.new_until = new_until;
-        }
+        let wd = self.come(place, news, unwatched);
         // Had it been watched all the time, the kernel would have told.
         if let Some(wd) = wd.filter(|_| left_out) {
             self.announced.push(&RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" });
         }
+    }
+
+    /// A directory came to a place, as an event tells. Returns its watch, if that is new.
+    fn come(&mut self, place: Place, news: bool, unwatched: bool) -> Option<i32> {
+        let new_until = self.new_until;
+        let new = self.arrive(Arrival { place, news, told: true });
+        // One that is watched hears of all that leaves it.
+        if new.is_none() && !unwatched {
+            self.new_until = new_until;
+        }
+        new
     }
 
     /// Whether an entry of a directory is a regular file now.
@@ -180,10 +187,7 @@ impl Watcher {
             // The one that it was exchanged with came before, and may be found now.
             if !self.queue.changes(&place) {
                 if let Some(news) = self.pending.waiting.remove(&place) {
-                    let new_until = self.new_until;
-                    if self.arrive(Arrival { place, news, told: true }).is_none() {
-                        self.new_until = new_until;
-                    }
+                    self.come(place, news, false);
                 }
             }
             let ahead = self.pending.moves.iter_mut().filter(|known| known.cookie == cookie);
@@ -450,7 +454,7 @@ impl Watcher {
         }
     }
 
-    /// When the queue is empty: what waited for a later event waits no longer. `true` where that made
+    /// When the queue is empty: what waits is tried again, and what left is let go. `true` where that made
     /// something to handle or to report.
     pub(super) fn settle(&mut self) -> bool {
         let old = self.pending.moves.len().saturating_sub(HALVES);

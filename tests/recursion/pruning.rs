@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use tempfile::TempDir;
 
 use crate::common::{Running, exchange, fast_tempdir, inotifywait, inotifywatch};
-use crate::{few_cases, follow_exchange, follow_rename, paths, quiet, watch};
+use crate::{few_cases, follow_exchange, follow_rename, moved, paths, quiet, watch};
 
 #[test]
 fn excluded_subtrees_take_no_watches() {
@@ -284,6 +284,11 @@ impl Pairs {
         if self.is_refused(to) {
             self.before_in(from);
         }
+        // It may seem to come from a new directory that is not watched yet, and all in it to be new.
+        let now = |path: &PathBuf| moved(path, from, to).is_some_and(|path| self.is_refused(&path));
+        if self.is_unheard(from) && self.directories(from).iter().any(now) {
+            self.compare();
+        }
     }
 
     /// Whether a directory that is new at a path is not watched by either, though its contents may be reported, at
@@ -292,13 +297,31 @@ impl Pairs {
         self.excluded.as_ref().is_some_and(|pattern| pattern.is_match(path.as_os_str().as_bytes()))
     }
 
-    /// Whether a directory's rename is for the one that prunes a coming from elsewhere, to where that is refused.
-    fn is_lost(&self, from: &Path, to: &Path) -> bool {
+    /// Whether the one that prunes does not hear of what is renamed from a path.
+    fn is_unheard(&self, from: &Path) -> bool {
         let covers = |above: &Path| {
             let above = [above.as_os_str().as_bytes(), b"/"].concat();
             self.excluded.as_ref().is_some_and(|pattern| pattern.covers_below(&above))
         };
-        self.is_refused(to) && from.ancestors().skip(1).any(covers)
+        from.starts_with("out") || from.ancestors().skip(1).any(covers)
+    }
+
+    /// Whether a directory's rename is for the one that prunes a coming from elsewhere, to where that is refused.
+    fn is_lost(&self, from: &Path, to: &Path) -> bool {
+        self.is_refused(to) && self.is_unheard(from)
+    }
+
+    /// A path, and the directories below it.
+    fn directories(&self, top: &Path) -> Vec<PathBuf> {
+        let mut found = vec![top.to_owned()];
+        let mut read = 0;
+        while let Some(path) = found.get(read).cloned() {
+            read += 1;
+            let entries = fs::read_dir(self.at(&path)).into_iter().flatten().map(Result::unwrap);
+            let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+            found.extend(directories.map(|entry| path.join(entry.file_name())));
+        }
+        found
     }
 
     fn at(&self, path: &Path) -> PathBuf {
