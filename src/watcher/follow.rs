@@ -18,8 +18,8 @@ use crate::tree::NodeId;
 /// How many renames of directories are remembered.
 const MOVES: usize = 4096;
 
-/// How many of them when the queue is empty. The two halves of one may be read apart, but they are queued
-/// microseconds apart.
+/// How many of them when the queue is empty, and how many events ahead the rest of an exchange is looked for. What
+/// belongs together may be read apart, but it is queued within microseconds.
 const HALVES: usize = 64;
 
 /// One rename of a directory, as far as its halves have been read.
