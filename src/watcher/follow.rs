@@ -341,10 +341,15 @@ impl Watcher {
     }
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
-    /// own MOVE_SELF, unless it had left; then it is back.
+    /// own MOVE_SELF, unless it had left; then it is back. One that was not found where it was watched may have been
+    /// renamed while it was, and no MOVE_SELF tells of that: it is where an event says that one came.
     pub(super) fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
         let wd = self.tree.wd(node);
-        let is_back = self.is_departed(wd) && (told || !self.queue.moves(wd));
+        let moves = self.queue.moves(wd);
+        let is_back = match told {
+            true => self.is_departed(wd) || self.tree.flags(node).unscanned && !moves,
+            false => self.is_departed(wd) && !moves,
+        };
         if is_back {
             if !told {
                 self.announce(place.wd, &place.name, Kind::Directory);
