@@ -59,7 +59,7 @@ struct State {
     watches: HashMap<i32, Watch>,
     by_handle: HashMap<Box<Handle>, i32>,
     /// The watch added last.
-    last: i32,
+    newest: i32,
     /// Where directories are that were heard of and may not be watched: their own events name only them.
     places: HashMap<Box<Handle>, (i32, Box<[u8]>)>,
     /// At so many of them those of watches that are gone are dropped.
@@ -72,6 +72,9 @@ struct State {
     path: CString,
     /// Objects that were renamed.
     courses: HashMap<Box<Handle>, Course>,
+    /// The last rename: both ends, the object and the process. An exchange is two, the second undoing the first for another
+    /// object.
+    last: Option<(Place, Place, Box<Handle>, i32)>,
     /// What was found out without being read.
     found: Vec<u8>,
     /// Objects of which a rename was told whose MOVE_SELF has perhaps not been read.
@@ -102,8 +105,8 @@ struct Batch<'a> {
     gone: Vec<&'a Handle>,
     /// Deletions that belong behind a rename.
     deferred: HashMap<usize, Vec<(Entry<'a>, Mask, Option<&'a Handle>)>>,
-    /// The last rename: both ends, the object and the process.
-    last: Option<(Option<Entry<'a>>, Option<Entry<'a>>, Option<&'a Handle>, i32)>,
+    /// With what the object of a rename changes places, by the number of the event: the next rename is its.
+    partners: HashMap<usize, &'a Handle>,
 }
 
 impl Marks {
@@ -134,10 +137,10 @@ impl Marks {
             state.devices.entry(*id).or_insert_with(|| device_of(&object));
         }
         let wd = known.unwrap_or_else(|| {
-            state.last += 1;
-            state.by_handle.insert(handle.clone(), state.last);
+            state.newest += 1;
+            state.by_handle.insert(handle.clone(), state.newest);
             state.path = path.into();
-            state.last
+            state.newest
         });
         state.watches.insert(wd, Watch { handle, mask: asked });
         if self.lists && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
@@ -158,7 +161,7 @@ impl Marks {
     pub fn rm_watch(&self, wd: i32) -> io::Result<()> {
         let state = &mut *self.state.borrow_mut();
         let watch = state.forget(wd).ok_or(io::Error::from_raw_os_error(libc::EINVAL))?;
-        if wd == state.last {
+        if wd == state.newest {
             let object = open(&state.path, IN_DONT_FOLLOW)?;
             if handle_of(&object)? == watch.handle {
                 let mark = self.mark_of(watch.mask, is_directory(&object)?);
@@ -227,7 +230,7 @@ impl Marks {
             return true;
         }
         for (object, place) in moved {
-            state.catch_up(&object, &place, &mut found);
+            state.catch_up(&object, &place, None, &mut found);
         }
         state.courses.clear();
         state.found = found;
@@ -316,23 +319,26 @@ impl State {
         let directory = event.mask as Mask & IN_ISDIR;
         let old = event.old.and_then(|entry| self.watched(entry));
         let new = event.new.and_then(|entry| self.watched(entry));
-        // An exchange is two renames with one number after the other.
-        let exchanged = batch.last.and_then(|(from, to, object, pid)| {
-            let swapped = from == event.new && to == event.old && object != event.object;
-            object.filter(|_| swapped && pid == event.pid)
-        });
-        batch.last = Some((event.old, event.new, event.object, event.pid));
         let [old, new] = [old, new].map(|entry| entry.map(|(wd, name)| (wd, Box::from(name))));
+        let exchanged = self.last.take().filter(|(from, to, object, pid)| {
+            let swapped = *from == new && *to == old && event.object != Some(object);
+            swapped && *pid == event.pid
+        });
         if let Some(object) = event.object {
-            self.catch_up(object, &old, out);
+            let first = exchanged.as_ref().map(|(_, _, first, _)| &**first);
+            self.catch_up(object, &old, first, out);
+            if let Some(other) = batch.partners.get(&number) {
+                self.catch_up(other, &new, Some(object), out);
+            }
+            self.last = Some((old.clone(), new.clone(), object.into(), event.pid));
         }
         self.tell_rename(event.object, directory, [&old, &new], exchanged.is_some(), out);
         let Some(object) = event.object else { return };
         let course = self.courses.entry(object.into()).or_insert_with(|| Course::new(directory));
         course.go(old.clone(), new.clone());
-        if let Some(other) = exchanged {
-            course.exchanged_with(&old, other);
-            if let Some(course) = self.courses.get_mut(other) {
+        if let Some((.., other, _)) = exchanged {
+            course.exchanged_with(&old, &other);
+            if let Some(course) = self.courses.get_mut(&other) {
                 course.exchanged_with(&new, object);
             }
         }
@@ -370,8 +376,8 @@ impl State {
     }
 
     /// An object is at a place. Where renames that were told led elsewhere, the one that brought it here has become one with
-    /// an earlier one: that is told again.
-    fn catch_up(&mut self, object: &Handle, place: &Place, out: &mut Vec<u8>) {
+    /// an earlier one: that is told again; of an exchange both halves, unless the other is of `but`.
+    fn catch_up(&mut self, object: &Handle, place: &Place, but: Option<&Handle>, out: &mut Vec<u8>) {
         let Some(course) = self.courses.get_mut(object).filter(|course| course.at != *place) else { return };
         let partner = match course.step_to(place) {
             Some(partner) => partner,
@@ -381,7 +387,7 @@ impl State {
         };
         let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
         self.tell_rename(Some(object), directory, [&from, place], false, out);
-        if let Some(partner) = partner {
+        if let Some(partner) = partner.filter(|partner| Some(&**partner) != but) {
             let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
             if let Some(course) = other {
                 course.at = from.clone();
@@ -466,7 +472,7 @@ impl State {
         if let Some(object) = object {
             let place = self.watched(entry).map(|(wd, name)| (wd, Box::from(name)));
             if !self.courses.is_empty() && place.is_some() {
-                self.catch_up(object, &place, out);
+                self.catch_up(object, &place, None, out);
                 if self.courses.get(object).is_some_and(|course| course.at == place) {
                     self.courses.remove(object);
                 }
@@ -591,11 +597,16 @@ impl State {
 impl<'a> Batch<'a> {
     fn of(bytes: &'a [u8]) -> Batch<'a> {
         let mut batch = Batch::default();
+        let mut last: Option<(usize, fanotify::RawEvent)> = None;
         for (number, event) in decoded(bytes).enumerate() {
             let mask = event.mask as Mask;
             let itself = event.place.filter(|place| place.name == b".").map(|place| place.directory);
             if event.mask & FAN_RENAME != 0 {
                 if let Some(object) = event.object {
+                    if let Some((number, _)) = last.filter(|(_, first)| is_exchange(first, &event)) {
+                        batch.partners.insert(number, object);
+                    }
+                    last = Some((number, event));
                     batch.renames.entry(object).or_default().push((number, event.old, event.new));
                 }
             } else if let Some(object) = itself.or(event.object) {
@@ -619,6 +630,12 @@ impl<'a> Batch<'a> {
         later.clone().find(|(_, old, _)| *old == Some(entry))?;
         later.rfind(|(_, _, new)| *new == Some(entry)).map(|(at, ..)| *at)
     }
+}
+
+/// Whether two renames, one after the other, let two objects change places.
+fn is_exchange(first: &fanotify::RawEvent, second: &fanotify::RawEvent) -> bool {
+    let swapped = first.old == second.new && first.new == second.old;
+    swapped && first.object != second.object && first.pid == second.pid
 }
 
 /// The events of `bytes`.
