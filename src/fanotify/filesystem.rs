@@ -439,8 +439,14 @@ impl Filesystems {
             return false;
         }
         let bytes = std::mem::take(&mut self.event);
-        if let Some((event, _)) = RawEvent::decode(&bytes).filter(|(event, _)| event.pid != self.pid) {
-            self.follow(&event);
+        if let Some((mut event, _)) = RawEvent::decode(&bytes) {
+            if event.pid == self.pid {
+                // Whoever lets go of a deleted directory last ends it, and that can be a look at it.
+                event.mask &= FAN_DELETE_SELF | FAN_ONDIR;
+            }
+            if event.mask & !FAN_ONDIR != 0 {
+                self.follow(&event);
+            }
         }
         self.event = bytes;
         true
