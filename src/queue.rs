@@ -177,7 +177,7 @@ impl Queue {
     }
 
     /// The events from a mark on.
-    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> {
+    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> + Clone {
         decoded(&self.events.bytes[mark..])
     }
 
@@ -204,7 +204,7 @@ impl Queue {
     }
 }
 
-fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> + Clone {
     std::iter::from_fn(move || {
         let (event, size) = RawEvent::decode(bytes)?;
         bytes = &bytes[size..];

@@ -13,20 +13,21 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use libc::{
     FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE,
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM,
     IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use crate::event::{FINAL, Mask, is_asked, kernel_bits};
+use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::mounts::{self, Lookout};
+use crate::fanotify::refusal::explained;
+use crate::fanotify::{absolute_hidden, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
 use crate::sys::{directory, fanotify, process};
@@ -166,13 +167,7 @@ impl Filesystems {
             }
         }
         let base = source.settings.base.clone();
-        source.settings.filter.resolve_hidden(|path| {
-            let path = process::absolute(&base, path);
-            let resolved = std::fs::canonicalize(OsStr::from_bytes(&path));
-            resolved
-                .or_else(|_| std::path::absolute(OsStr::from_bytes(&path)))
-                .map_or(path.to_vec(), into_bytes)
-        });
+        source.settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
         Ok(Ok(source))
     }
 
@@ -187,18 +182,20 @@ impl Filesystems {
 
     /// Marks the file system, or the mount, that an open object is in.
     fn mark(&mut self, object: &OwnedFd, path: &[u8]) -> io::Result<Box<Handle>> {
-        let handle = handle_of(object)?;
+        let refused = |error| explained(error, object);
+        let handle = handle_of(object).map_err(refused)?;
         let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
         let mut of_mount = 0;
         if self.scope == Scope::Mount {
             of_mount = asked & OF_MOUNT;
             if of_mount != 0 {
-                self.group.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR)?;
+                self.group.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR).map_err(refused)?;
             }
         }
         // Both halves of a rename are told as one, and with it that the object itself was renamed.
         let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
-        self.group.mark(object, Target::Filesystem, u64::from(of_filesystem) | FOLLOW)?;
+        let mask = u64::from(of_filesystem) | FOLLOW;
+        self.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
         let id = file_system(&handle);
         if !self.marked.iter().any(|marked| marked.id == id) {
             let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -442,8 +439,14 @@ impl Filesystems {
             return false;
         }
         let bytes = std::mem::take(&mut self.event);
-        if let Some((event, _)) = RawEvent::decode(&bytes).filter(|(event, _)| event.pid != self.pid) {
-            self.follow(&event);
+        if let Some((mut event, _)) = RawEvent::decode(&bytes) {
+            if event.pid == self.pid {
+                // Whoever lets go of a deleted directory last ends it, and that can be a look at it.
+                event.mask &= FAN_DELETE_SELF | FAN_ONDIR;
+            }
+            if event.mask & !FAN_ONDIR != 0 {
+                self.follow(&event);
+            }
         }
         self.event = bytes;
         true
@@ -480,6 +483,8 @@ impl Filesystems {
             None => (of_file(self), &b""[..]),
         };
         let Some(watch) = watch else { return };
+        // Of a file that is an operand the rest is an event of its directory.
+        let mask = if name.is_empty() { mask & !(IN_CREATE | IN_DELETE) } else { mask };
         // What is told as one happened to one object: so it was created first and deleted last.
         let directory = mask & IN_ISDIR;
         let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
@@ -610,9 +615,7 @@ impl Filesystems {
             return None;
         }
         // Of events that are told as one some may not have been asked for.
-        if asked && mask & events != 0 {
-            mask &= events | IN_ISDIR | FINAL;
-        }
+        mask = without_unasked(events, mask);
         let watched = match self.path_of {
             Some((watch, watched)) if watch == ready.watch => watched,
             _ => {
@@ -863,11 +866,6 @@ fn open(path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
     directory::with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
 }
 
-/// Where something that is open is now.
-fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
-    Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
-}
-
 fn is_directory(object: &OwnedFd) -> bool {
     let status = fstat(object);
     status.is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
@@ -875,8 +873,4 @@ fn is_directory(object: &OwnedFd) -> bool {
 
 fn is_deleted(object: &OwnedFd) -> bool {
     fstat(object).is_ok_and(|status| status.st_nlink == 0)
-}
-
-fn into_bytes(path: PathBuf) -> Vec<u8> {
-    path.into_os_string().into_vec()
 }
