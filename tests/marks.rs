@@ -5,11 +5,13 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 use common::{Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip};
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
 /// A line that shows all.
@@ -398,7 +400,8 @@ fn it_ends_as_with_inotify() {
 fn a_reader_that_stalls_gets_all_and_one_that_closes_ends_it() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir d; chmod 777 d");
-    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    let mut reader = fs::File::from(reader);
     let mut command = started(dir.path(), false, &["-m", "-e", "create", "d"]);
     command.stdout(writer);
     let mut run = Running::ready(command);
@@ -411,7 +414,7 @@ fn a_reader_that_stalls_gets_all_and_one_that_closes_ends_it() {
     let mut found = 0;
     let mut chunk = vec![0; 1 << 20];
     while found < count {
-        let length = std::io::Read::read(&mut reader, &mut chunk).unwrap();
+        let length = reader.read(&mut chunk).unwrap();
         found += chunk[..length].iter().filter(|byte| **byte == b'\n').count();
     }
     assert_eq!(found, count);

@@ -111,17 +111,22 @@ struct Watch {
     mask: Mask,
 }
 
+/// The number of an event, and from where to where.
+type Rename<'a> = (usize, Option<Entry<'a>>, Option<Entry<'a>>);
+/// What was deleted, whether it is a directory, and the object.
+type Deletion<'a> = (Entry<'a>, Mask, Option<&'a Handle>);
+
 /// What the events that were read together say of objects, ahead of their turn.
 #[derive(Default)]
 struct Batch<'a> {
     /// Where each object was renamed, by the number of the event.
-    renames: HashMap<&'a Handle, Vec<(usize, Option<Entry<'a>>, Option<Entry<'a>>)>>,
+    renames: HashMap<&'a Handle, Vec<Rename<'a>>>,
     /// The last event that says that the object was renamed, of each that has one.
     moved: HashMap<&'a Handle, usize>,
     /// Objects that are gone.
     gone: Vec<&'a Handle>,
     /// Deletions that belong behind a rename.
-    deferred: HashMap<usize, Vec<(Entry<'a>, Mask, Option<&'a Handle>)>>,
+    deferred: HashMap<usize, Vec<Deletion<'a>>>,
     /// With what the object of a rename changes places, by the number of the event: the next rename is its.
     partners: HashMap<usize, &'a Handle>,
 }
@@ -742,7 +747,7 @@ fn device_of(object: &OwnedFd) -> Option<u32> {
 }
 
 fn device_number(device: &[u8]) -> Option<u32> {
-    let (major, minor) = str::from_utf8(device).ok()?.split_once(':')?;
+    let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
     Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
 }
 

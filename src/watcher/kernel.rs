@@ -14,7 +14,7 @@ use crate::sys::inotify::Inotify;
 #[derive(Debug)]
 pub(super) enum Kernel {
     Inotify(Inotify),
-    Marks(Marks),
+    Marks(Box<Marks>),
 }
 
 impl Kernel {
@@ -22,7 +22,7 @@ impl Kernel {
     pub(super) fn new(interface: Interface, recursive: bool) -> io::Result<Kernel> {
         Ok(match interface {
             Interface::Inotify => Kernel::Inotify(Inotify::new()?),
-            Interface::Fanotify(_) => Kernel::Marks(Marks::new(!recursive)?),
+            Interface::Fanotify(_) => Kernel::Marks(Box::new(Marks::new(!recursive)?)),
         })
     }
 
