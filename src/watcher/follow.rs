@@ -232,13 +232,17 @@ impl Watcher {
         if !self.queue.changes(place) {
             return None;
         }
+        // Where nobody listens, any more or yet, is nowhere.
+        let is_heard = |wd: i32| self.tree.find(wd).is_some();
         let came = self.pending.moves.iter().rev().find(|known| known.cookie == cookie);
-        let from = came.and_then(|known| known.from.as_ref()).map(|from| (from.wd, &*from.name));
+        let from = came.and_then(|known| known.from.as_ref()).filter(|from| is_heard(from.wd));
         let mut queued = self.queue.since(self.queue.start()).take(HALVES);
         let next = queued.find(|event| (event.wd, event.name) == (place.wd, &*place.name))?;
         let left =
             Some(next.cookie).filter(|_| next.mask & IN_MOVED_FROM != 0 && next.mask & IN_ISDIR != 0)?;
         let to = queued.clone().find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == left);
+        let to = to.filter(|to| is_heard(to.wd)).map(|to| (to.wd, to.name));
+        let is_back = to == from.map(|from| (from.wd, &*from.name));
         let stands = |event: RawEvent| {
             event.mask & IN_MOVE_SELF != 0
                 && self.tree.find(event.wd).is_some_and(|node| self.is_placed(node, place))
@@ -246,7 +250,7 @@ impl Watcher {
         let is_known = self.left_out.contains(place)
             || self.refused.contains(place)
             || self.pending.waiting.contains_key(place);
-        (to.map(|to| (to.wd, to.name)) == from && (is_known || queued.any(stands))).then_some(left)
+        (is_back && (is_known || queued.any(stands))).then_some(left)
     }
 
     /// Whether the tree has a directory at a place.
