@@ -156,27 +156,27 @@ fn a_tree() {
         "/d/n/m/|f|CLOSE_WRITE,CLOSE|0",
         "/d/|a|MOVED_FROM,ISDIR|1",
         "/d/|c|MOVED_TO,ISDIR|1",
-        "/d/c/||MOVE_SELF|0",
+        "/d/c/||MOVE_SELF,ISDIR|0",
         "/d/c/b/|f|CREATE|0",
         "/d/c/b/|f|CLOSE_WRITE,CLOSE|0",
         "/d/c/|b|MOVED_FROM,ISDIR|2",
         "/d/n/|b|MOVED_TO,ISDIR|2",
-        "/d/n/b/||MOVE_SELF|0",
+        "/d/n/b/||MOVE_SELF,ISDIR|0",
         "/d/n/b/|g|CREATE|0",
         "/d/n/b/|g|CLOSE_WRITE,CLOSE|0",
         "/d/|x|MOVED_TO,ISDIR|3",
         "/d/x/|f|CREATE|0",
         "/d/x/|f|CLOSE_WRITE,CLOSE|0",
         "/d/|x|MOVED_FROM,ISDIR|4",
-        "/d/x/||MOVE_SELF|0",
-        "/d/c/||DELETE_SELF|0",
+        "/d/x/||MOVE_SELF,ISDIR|0",
+        "/d/c/||DELETE_SELF,ISDIR|0",
         "/d/|c|DELETE,ISDIR|0",
         "/d/|c|CREATE,ISDIR|0",
         "/d/c/|f|CREATE|0",
         "/d/c/|f|CLOSE_WRITE,CLOSE|0",
         "/d/|f|MOVED_TO|5",
         "/d/c/|f|DELETE|0",
-        "/d/c/||DELETE_SELF|0",
+        "/d/c/||DELETE_SELF,ISDIR|0",
         "/d/|c|DELETE,ISDIR|0",
     ];
     // What is new is told as it was found, or as it was heard.
@@ -335,7 +335,7 @@ fn an_unmount() {
     asked.finish().code(0);
     goes_on.expect("three lines", |lines| lines.len() == 3);
     let lines = lines(dir.path(), &goes_on);
-    assert!(lines.iter().all(|line| line.ends_with("||UNMOUNT|0")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.ends_with("||UNMOUNT,ISDIR|0")), "{lines:?}");
     goes_on.wait_asleep();
     assert!(!goes_on.has_ended());
     counted.wait_asleep();

@@ -427,6 +427,15 @@ impl Filesystems {
         self.ready.push_back(Ready { watch, mask, cookie, name: start..self.names.len() });
     }
 
+    /// What was watched is deleted.
+    fn end(&mut self, watch: i32) {
+        if let Some(node) = self.tree.find(watch) {
+            let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
+            self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
+            self.gone.push_back(watch);
+        }
+    }
+
     /// Lets a node go with all below it.
     fn forget(&mut self, node: NodeId) {
         let below = self.tree.subtree(node);
@@ -488,7 +497,16 @@ impl Filesystems {
         // What is told as one happened to one object: so it was created first and deleted last.
         let directory = mask & IN_ISDIR;
         let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
+        // And its own end comes before it is an entry no more.
+        let ended =
+            object.filter(|_| mask & IN_DELETE != 0).and_then(|object| self.watches.get(object).copied());
         for part in [mask & IN_CREATE, between, mask & IN_DELETE] {
+            if part & IN_DELETE != 0 {
+                if let Some(at) = self.dying.iter().position(|(_, watch)| Some(*watch) == ended) {
+                    self.dying.remove(at);
+                    ended.into_iter().for_each(|watch| self.end(watch));
+                }
+            }
             if part != 0 {
                 self.tell(watch, part | directory, 0, name);
             }
@@ -734,11 +752,7 @@ impl Source for Filesystems {
             let dead = self.dying.front().filter(|(until, _)| *until <= self.queue.taken()).copied();
             if let Some((_, watch)) = dead {
                 self.dying.pop_front();
-                if let Some(node) = self.tree.find(watch) {
-                    let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
-                    self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
-                    self.gone.push_back(watch);
-                }
+                self.end(watch);
                 continue;
             }
             if !self.take() {

@@ -109,6 +109,13 @@ struct Watch {
     handle: Box<Handle>,
     /// What was asked for.
     mask: Mask,
+    is_directory: bool,
+}
+
+impl Watch {
+    fn directory(&self) -> Mask {
+        if self.is_directory { IN_ISDIR } else { 0 }
+    }
 }
 
 /// The number of an event, and from where to where.
@@ -169,7 +176,7 @@ impl Marks {
             state.path = path.into();
             state.newest
         });
-        state.watches.insert(wd, Watch { handle, mask: asked });
+        state.watches.insert(wd, Watch { handle, mask: asked, is_directory });
         if self.lists && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
             // What cannot be read is not told of.
             let _ = state.list(wd, &object);
@@ -612,7 +619,8 @@ impl State {
         let mut on_it: Vec<i32> = on_it.map(|(wd, _)| *wd).collect();
         on_it.sort_unstable();
         for wd in on_it {
-            RawEvent { wd, mask: IN_UNMOUNT, cookie: 0, name: b"" }.encode(out);
+            let directory = self.watches.get(&wd).map_or(0, Watch::directory);
+            RawEvent { wd, mask: IN_UNMOUNT | directory, cookie: 0, name: b"" }.encode(out);
             self.end(wd, out);
         }
     }
@@ -621,8 +629,12 @@ impl State {
     fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
         let Some(watch) = self.watches.get(&event.wd) else { return };
         let asked = watch.mask;
-        let mask = event.mask & (asked | IN_ISDIR);
+        let mut mask = event.mask & (asked | IN_ISDIR);
         if mask & IN_ALL_EVENTS != 0 {
+            // inotify leaves it out of a directory's own MOVE_SELF and DELETE_SELF, fanotify does not.
+            if event.name.is_empty() {
+                mask |= watch.directory();
+            }
             RawEvent { mask, ..event }.encode(out);
             if asked & IN_ONESHOT != 0 {
                 self.end(event.wd, out);
