@@ -26,11 +26,12 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::mounts::{self, Lookout};
+use crate::fanotify::queue::Queue;
 use crate::fanotify::refusal::explained;
 use crate::fanotify::{absolute_hidden, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
-use crate::sys::{directory, fanotify, process};
+use crate::sys::{directory, process};
 use crate::tree::{Flags, NodeId, Tree};
 
 /// What follows the tree, whatever `-e` says.
@@ -766,7 +767,7 @@ impl Source for Filesystems {
         if self.group.unlimited && self.group.read(&mut self.event).is_ok_and(|length| length > 0) {
             self.event = Vec::new();
             if !std::mem::replace(&mut self.lost, true) {
-                self.queue.bytes.extend_from_slice(&fanotify::overflow());
+                self.queue.push_overflow();
             }
         }
         self.group.unlimited
@@ -783,91 +784,6 @@ impl AsFd for Filesystems {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lookout.as_fd()
     }
-}
-
-/// The events that were read and not yet handled.
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    head: usize,
-    /// How many bytes were taken and forgotten.
-    forgotten: u64,
-    /// Directories that are said to be renamed or deleted, and how often.
-    changing: HashMap<Box<Handle>, u32>,
-}
-
-impl Queue {
-    /// Appends all that the kernel has queued by now; returns the number of bytes.
-    fn fill(&mut self, group: &Group) -> io::Result<usize> {
-        let mark = self.bytes.len();
-        let length = group.read(&mut self.bytes)?;
-        for event in events(&self.bytes[mark..]) {
-            if let Some(object) = changed_directory(&event) {
-                *self.changing.entry(object.into()).or_default() += 1;
-            }
-        }
-        Ok(length)
-    }
-
-    /// Takes the oldest event.
-    fn take(&mut self, event: &mut Vec<u8>) -> bool {
-        let Some((decoded, length)) = RawEvent::decode(&self.bytes[self.head..]) else { return false };
-        if let Some(object) = changed_directory(&decoded) {
-            if let Some(count) = self.changing.get_mut(object) {
-                *count -= 1;
-                if *count == 0 {
-                    self.changing.remove(object);
-                }
-            }
-        }
-        event.clear();
-        event.extend_from_slice(&self.bytes[self.head..][..length]);
-        self.head += length;
-        const KEEP: usize = 256 * 1024;
-        if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
-            self.forgotten += self.head as u64;
-            self.bytes.drain(..self.head);
-            self.head = 0;
-            self.bytes.shrink_to(KEEP);
-        }
-        true
-    }
-
-    /// Where a directory was before the first of the queued events that tell of its rename or deletion.
-    fn place_of(&self, handle: &Handle) -> Option<(Box<Handle>, Vec<u8>)> {
-        if !self.changing.contains_key(handle) {
-            return None;
-        }
-        let event =
-            events(&self.bytes[self.head..]).find(|event| changed_directory(event) == Some(handle))?;
-        event.old.or(event.place).map(|entry| (entry.directory.into(), entry.name.to_vec()))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.head == self.bytes.len()
-    }
-
-    fn taken(&self) -> u64 {
-        self.forgotten + self.head as u64
-    }
-
-    fn queued(&self) -> u64 {
-        self.forgotten + self.bytes.len() as u64
-    }
-}
-
-fn events(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
-    std::iter::from_fn(move || {
-        let (event, length) = RawEvent::decode(bytes)?;
-        bytes = &bytes[length..];
-        Some(event)
-    })
-}
-
-/// The directory that an event tells to be renamed or deleted.
-fn changed_directory<'a>(event: &RawEvent<'a>) -> Option<&'a Handle> {
-    let changes = event.mask & FAN_ONDIR != 0 && event.mask & (FAN_RENAME | FAN_DELETE) != 0;
-    event.object.filter(|_| changes)
 }
 
 /// The id of the file system that a handle is of.

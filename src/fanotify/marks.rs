@@ -32,7 +32,7 @@ use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::Lookout;
 use crate::fanotify::{mounts, path_of, refusal};
 use crate::sys::directory::{self, Kind, Reader};
-use crate::sys::fanotify::{self, Entry, Group, Handle, Target, handle_of};
+use crate::sys::fanotify::{self, Entry, Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
 
 /// What happens to an object and does not change what is where.
@@ -733,15 +733,6 @@ impl<'a> Batch<'a> {
 fn is_exchange(first: &fanotify::RawEvent, second: &fanotify::RawEvent) -> bool {
     let swapped = first.old == second.new && first.new == second.old;
     swapped && first.object != second.object && first.pid == second.pid
-}
-
-/// The events of `bytes`.
-fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = fanotify::RawEvent<'_>> {
-    std::iter::from_fn(move || {
-        let (event, size) = fanotify::RawEvent::decode(bytes)?;
-        bytes = &bytes[size..];
-        Some(event)
-    })
 }
 
 /// Opens (O_PATH) what inotify_add_watch(2) would watch; that tells nobody anything.

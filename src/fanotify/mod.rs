@@ -13,6 +13,7 @@ mod course;
 pub mod filesystem;
 pub mod marks;
 pub mod mounts;
+pub mod queue;
 pub mod refusal;
 
 /// The absolute path of what is at a path, taken from `base` on if it is relative, all links resolved but, unless

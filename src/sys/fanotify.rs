@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::sys::check;
+use crate::sys::{check, read_queued};
 
 /// The length in bytes of `struct fanotify_event_metadata`.
 const METADATA: usize = 24;
@@ -18,9 +18,6 @@ const HANDLE: usize = 16;
 
 /// The longest handle's own bytes (MAX_HANDLE_SZ).
 const LONGEST_HANDLE: usize = 128;
-
-/// The room for one read(2), in bytes.
-const CHUNK: usize = 64 * 1024;
 
 /// What names an object for as long as it exists, on whatever path: the id of its file system and its handle, in
 /// the form in which events carry them.
@@ -88,6 +85,15 @@ impl<'a> RawEvent<'a> {
         }
         Some((decoded, length))
     }
+}
+
+/// The events of what was read.
+pub fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+    std::iter::from_fn(move || {
+        let (event, length) = RawEvent::decode(bytes)?;
+        bytes = &bytes[length..];
+        Some(event)
+    })
 }
 
 /// The event, in the kernel's form, that tells of a queue overflow.
@@ -193,26 +199,7 @@ impl Group {
     /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
     /// blocks.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let before = buffer.len();
-        loop {
-            buffer.reserve(CHUNK);
-            let room = buffer.spare_capacity_mut();
-            // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
-            let result = unsafe { libc::read(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
-            match usize::try_from(result) {
-                // SAFETY: the kernel has written that many bytes behind those that were there.
-                Ok(length) if length > 0 => unsafe { buffer.set_len(buffer.len() + length) },
-                Ok(_) => break,
-                Err(_) => match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::Interrupted => {}
-                    error if error.kind() != io::ErrorKind::WouldBlock && buffer.len() == before => {
-                        return Err(error);
-                    }
-                    _ => break,
-                },
-            }
-        }
-        Ok(buffer.len() - before)
+        read_queued(self.fd.as_fd(), buffer, |length, _| length == 0)
     }
 }
 
