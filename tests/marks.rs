@@ -255,6 +255,15 @@ fn only_what_was_asked_for_is_told() {
     run.signal(Signal::SIGCONT);
     run.wait_asleep();
     assert_eq!(lines(dir.path(), &run).len(), 2, "{:?}", lines(dir.path(), &run));
+    // For lsdir the kernel tells of any reading.
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-e", "lsdir,open", "d"]));
+    shell(dir.path(), "echo > d/f");
+    run.wait_asleep();
+    run.signal(Signal::SIGSTOP);
+    shell(dir.path(), "cat d/f; ls d");
+    run.signal(Signal::SIGCONT);
+    run.wait_asleep();
+    assert_eq!(lines(dir.path(), &run), ["/d/|f|OPEN|0", "/d/|f|OPEN|0", "/d/||ACCESS,OPEN,ISDIR|0"]);
 }
 
 /// What is told as one has an order all the same.

@@ -368,6 +368,8 @@ impl State {
     /// Tells in inotify's form what was read.
     fn translate(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let own = std::process::id() as i32;
+        // What is read apart did not happen together.
+        self.half = None;
         let mut batch = Batch::of(bytes);
         for (number, event) in decoded(bytes).enumerate() {
             self.read += 1;
@@ -520,6 +522,10 @@ impl State {
         tell(self, IN_MOVED_TO, cookie);
         if let Some(object) = event.object.filter(|_| directory != 0 && mask & IN_CREATE != 0) {
             self.place(object, wd, name);
+        }
+        if event.object.is_none() && directory != 0 && mask & (IN_MOVED_FROM | IN_DELETE) != 0 {
+            // An older kernel does not tell which it was.
+            self.places.retain(|_, (above, known)| *above != wd || **known != *name);
         }
         tell(self, PLAIN, 0);
         tell(self, IN_MOVED_FROM, cookie);
