@@ -21,7 +21,7 @@ use libc::{
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM,
     IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
@@ -30,8 +30,9 @@ use crate::fanotify::queue::Queue;
 use crate::fanotify::refusal::explained;
 use crate::fanotify::{absolute_hidden, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
+use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, handle_of, is_mount_root, open_handle};
-use crate::sys::{directory, process};
+use crate::sys::process;
 use crate::tree::{Flags, NodeId, Tree};
 
 /// What follows the tree, whatever `-e` says.
@@ -176,7 +177,7 @@ impl Filesystems {
     fn open_operand(&self, operand: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
         let follow = self.settings.follow || self.settings.recursive;
         let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        let object = open(&process::absolute(&self.settings.base, operand), links)?;
+        let object = open_path(&process::absolute(&self.settings.base, operand), links)?;
         let path = path_of(&object)?;
         Ok((object, path))
     }
@@ -230,7 +231,7 @@ impl Filesystems {
             if !within || mount.kind == b"autofs" || self.refused.contains(&mount.point) {
                 continue;
             }
-            let object = open(&mount.point, OFlag::O_DIRECTORY);
+            let object = open_path(&mount.point, OFlag::O_DIRECTORY);
             match object.and_then(|object| self.mark(&object, &mount.point)) {
                 Ok(handle) => self.add_root(&handle, &mount.point, DIRECTORY),
                 // A file can be a mount point, and another user's may be closed to us.
@@ -270,7 +271,7 @@ impl Filesystems {
     fn is_in_place(&mut self, node: NodeId) -> bool {
         let Some(handle) = self.handles.get(&self.tree.wd(node)).cloned() else { return true };
         let is_at = |path: &[u8]| {
-            let object = open(path, OFlag::O_NOFOLLOW);
+            let object = open_path(path, OFlag::O_NOFOLLOW);
             object.and_then(|object| handle_of(&object)).is_ok_and(|found| found == handle)
         };
         if is_at(self.tree.name(node)) {
@@ -294,8 +295,7 @@ impl Filesystems {
     fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
         let at = self.marked.iter().position(|marked| marked.id == id)?;
         let opened = |path: &[u8]| {
-            // open_by_handle_at(2) wants more than O_PATH.
-            let object = directory::open(path).ok()?;
+            let object = open_path(path, OFlag::O_DIRECTORY).ok()?;
             handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
         };
         if let Some(object) = opened(&self.marked[at].base) {
@@ -404,7 +404,7 @@ impl Filesystems {
             // Its path does not fit PATH_MAX.
             Err(_) => self.name_in(&above, handle)?,
         };
-        directory::wait_for_change(&above)?;
+        directory::wait_for_change(&above);
         Ok(Some((parent, name)))
     }
 
@@ -678,7 +678,7 @@ impl Source for Filesystems {
                 points.extend(others.map(|other| other.point));
             }
             for point in points {
-                let Ok(object) = open(&point, OFlag::O_DIRECTORY) else { continue };
+                let Ok(object) = open_path(&point, OFlag::O_DIRECTORY) else { continue };
                 self.add_root(&handle_of(&object)?, &point, Flags { initial: true, ..DIRECTORY });
             }
             return Ok(());
@@ -789,11 +789,6 @@ impl AsFd for Filesystems {
 /// The id of the file system that a handle is of.
 fn file_system(handle: &Handle) -> &[u8] {
     &handle[..handle.len().min(8)]
-}
-
-fn open(path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
-    let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
-    directory::with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
 }
 
 fn is_directory(object: &OwnedFd) -> bool {

@@ -246,7 +246,9 @@ impl Marks {
             };
             let found = look(&[&above, &b"/"[..], name].concat(), IN_DONT_FOLLOW);
             // Who is just about to rename it has told of it when this is over.
-            let _ = look(&above, IN_ONLYDIR).and_then(|(_, above)| directory::wait_for_change(&above));
+            if let Ok((_, above)) = look(&above, IN_ONLYDIR) {
+                directory::wait_for_change(&above);
+            }
             found.is_ok_and(|(handle, _)| *handle == *object)
         };
         let mut moved = Vec::new();

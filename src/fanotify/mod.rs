@@ -4,8 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
-use nix::sys::stat::Mode;
+use nix::fcntl::{OFlag, readlink};
 
 use crate::sys::{directory, process};
 
@@ -19,10 +18,8 @@ pub mod refusal;
 /// The absolute path of what is at a path, taken from `base` on if it is relative, all links resolved but, unless
 /// `follow`, the last.
 pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
-    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    flags.set(OFlag::O_NOFOLLOW, !follow);
-    let open = |path: &_| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?);
-    path_of(&directory::with_path(&process::absolute(base, path), open)?)
+    let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    path_of(&directory::open_path(&process::absolute(base, path), links)?)
 }
 
 /// The path of what is open.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
+use nix::fcntl::OFlag;
 
 use super::walk::{Added, Listing, READING, is_gone};
 use super::{Problem, Watcher};
@@ -220,13 +221,12 @@ impl Watcher {
             .unwrap_or(false)
     }
 
-    /// Whether the directory at a place has changed, as far as anybody can see by now. The kernel changes an
-    /// entry and queues the event under the lock of the directory, which reading it takes, too.
+    /// Whether the directory at a place has changed, as far as anybody can see by now.
     fn has_changed(&mut self, parent: NodeId, place: &Place) -> bool {
+        if let Ok(parent) = directory::open_path(&self.system_path(parent), OFlag::O_DIRECTORY) {
+            directory::wait_for_change(&parent);
+        }
         self.pull();
-        let mark = self.queue.mark();
-        let _ = self.list(&self.system_path(parent), true);
-        self.pull_without_reading(mark);
         self.queue.changes(place)
     }
 
