@@ -70,6 +70,8 @@ struct Departed {
 struct Sighting {
     wd: i32,
     place: Place,
+    /// What is there is to be announced, should it be another.
+    news: bool,
     /// That rename, and any before it, is among the events queued up to here ([`Events::queued`]).
     until: u64,
 }
@@ -107,7 +109,7 @@ impl Watcher {
             && !self.pending.cookies.contains(&taken.cookie);
         if taken.mask & IN_ISDIR == 0 {
             let name = self.queue.events().name(taken);
-            if from_new && self.is_regular(node, name) {
+            if from_new && self.kind(node, name) == Kind::File {
                 self.announced.push(&RawEvent { wd: taken.wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
             }
             return;
@@ -168,11 +170,11 @@ impl Watcher {
         new
     }
 
-    /// Whether an entry of a directory is a regular file now.
-    fn is_regular(&self, parent: NodeId, name: &[u8]) -> bool {
+    /// What an entry of a directory is now.
+    fn kind(&self, parent: NodeId, name: &[u8]) -> Kind {
         let mut path = self.path_below(parent, name);
         path.pop();
-        directory::kind(&self.real(&path)) == Kind::File
+        directory::kind(&self.real(&path))
     }
 
     /// A directory was deleted, or renamed away, from a place.
@@ -369,7 +371,7 @@ impl Watcher {
         } else if !told {
             self.pull();
             let until = self.queue.events().queued();
-            self.pending.sightings.push(Sighting { wd, place, until });
+            self.pending.sightings.push(Sighting { wd, place, news, until });
         }
     }
 
@@ -481,12 +483,20 @@ impl Watcher {
         }
         self.pull();
         if self.queue.events().is_empty() {
-            self.pending.sightings.clear();
             for Departed { wd, .. } in std::mem::take(&mut self.pending.departed) {
                 if let Some(node) = self.tree.find(wd) {
                     self.release(node);
                 }
             }
+            // The rename that was to take one where it was met has not come: the path had led elsewhere, and what was
+            // read there is another.
+            for Sighting { place, news, .. } in std::mem::take(&mut self.pending.sightings) {
+                let parent = self.tree.find(place.wd);
+                if parent.is_some_and(|parent| self.kind(parent, &place.name) == Kind::Directory) {
+                    self.arrive(Arrival { place, news, told: !news });
+                }
+            }
+            self.pending.sightings.clear();
         }
         !(self.queue.events().is_empty()
             && self.announced.is_empty()
