@@ -3,8 +3,9 @@
 //! The modules stand in the order in which an event travels:
 //!
 //! ```text
-//! kernel -> sys::inotify    -> queue -> watcher (tree, filter) -> format -> sink
-//!        \> fanotify::marks /                                            \> stats
+//! kernel -> sys::inotify  -> queue -> watcher (tree) \
+//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> format -> sink
+//!           sys::fanotify -> fanotify::filesystem    /                   \> stats
 //! ```
 
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod sys;
 
 pub mod source;
 
+pub mod backlog;
 pub mod queue;
 pub mod tree;
 pub mod watcher;

@@ -20,6 +20,10 @@ pub const SETTING_UP_RECURSIVELY: &str =
     "Setting up watches.  Beware: since -r was given, this may take a while!";
 /// Set-up is done (inotifywait): scripts wait for this line.
 pub const ESTABLISHED: &str = "Watches established.";
+/// What failed where a whole file system is to be watched.
+pub const NO_FILESYSTEM_WATCH: &str = "Couldn't add filesystem watch";
+/// The same of a mount.
+pub const NO_MOUNT_WATCH: &str = "Couldn't add mount watch";
 /// Set-up begins (inotifywatch).
 pub const ESTABLISHING: &str = "Establishing watches...";
 /// Set-up is done (inotifywatch): scripts wait for this line.
@@ -142,7 +146,15 @@ pub fn no_fanotify(error: &io::Error) -> Vec<u8> {
 /// An operand cannot be watched. `what` is the tool's own word for it; `needed` counts the watches that all
 /// operands need, and is called where the limit on them is the reason.
 pub fn no_watch(what: &str, operand: &[u8], error: &io::Error, needed: impl FnOnce() -> usize) -> Vec<u8> {
-    let Some((interface, things, limit)) = limit_of(error) else { return failed(what, operand, error) };
+    let Some((interface, things, limit)) = limit_of(error) else {
+        let mut message = failed(what, operand, error);
+        // inotify_add_watch(2) does not know it.
+        if error.raw_os_error() == Some(libc::EPERM) {
+            message.extend_from_slice(b"\n");
+            message.extend_from_slice(NEEDS_PRIVILEGES.as_bytes());
+        }
+        return message;
+    };
     let needed = needed();
     let path = format!("/proc/sys/fs/{interface}/{limit}");
     let present = std::fs::read_to_string(&path).ok().and_then(|limit| limit.trim().parse().ok());

@@ -8,6 +8,7 @@ use libc::{
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
 };
 
+use crate::backlog::Backlog;
 use crate::event::Mask;
 use crate::sys::inotify::{HEADER, RawEvent};
 
@@ -37,67 +38,43 @@ pub struct Taken {
 
 /// Events in the order in which they happened, in the kernel's form.
 #[derive(Debug, Default)]
-pub struct Events {
-    bytes: Vec<u8>,
-    /// Where the next event to take begins.
-    head: usize,
-    /// How many bytes were taken and forgotten.
-    forgotten: u64,
-}
+pub struct Events(Backlog);
 
 impl Events {
     /// Appends an event.
     pub fn push(&mut self, event: &RawEvent) {
-        event.encode(&mut self.bytes);
+        event.encode(self.0.bytes_mut());
     }
 
     /// Takes the oldest event.
     pub fn take(&mut self) -> Option<Taken> {
-        if self.head > 0 {
-            self.give_back();
+        if self.0.start() > 0 {
+            self.0.give_back();
         }
-        let (event, size) = RawEvent::decode(&self.bytes[self.head..])?;
-        let name_at = self.head + HEADER;
-        let taken = Taken {
-            wd: event.wd,
-            mask: event.mask,
-            cookie: event.cookie,
-            name: name_at..name_at + event.name.len(),
-        };
-        self.head += size;
-        Some(taken)
+        let (RawEvent { wd, mask, cookie, name }, size) = RawEvent::decode(self.0.rest())?;
+        let length = name.len();
+        let name_at = self.0.take(size).start + HEADER;
+        Some(Taken { wd, mask, cookie, name: name_at..name_at + length })
     }
 
     /// The entry's name of the event taken last.
     pub fn name(&self, taken: &Taken) -> &[u8] {
-        &self.bytes[taken.name.clone()]
+        &self.0.bytes()[taken.name.clone()]
     }
 
     /// Whether nothing is left to take.
     pub fn is_empty(&self) -> bool {
-        self.head == self.bytes.len()
+        self.0.is_empty()
     }
 
     /// How many bytes of events were queued, ever, before those that are left to take.
     pub fn taken(&self) -> u64 {
-        self.forgotten + self.head as u64
+        self.0.taken()
     }
 
     /// How many bytes of events were queued, ever.
     pub fn queued(&self) -> u64 {
-        self.forgotten + self.bytes.len() as u64
-    }
-
-    /// Forgets what was taken, so that a queue that is filled while it is emptied stays small, and a
-    /// burst's memory is returned.
-    fn give_back(&mut self) {
-        const KEEP: usize = 256 * 1024;
-        if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
-            self.forgotten += self.head as u64;
-            self.bytes.drain(..self.head);
-            self.head = 0;
-            self.bytes.shrink_to(KEEP);
-        }
+        self.0.queued()
     }
 }
 
@@ -115,8 +92,8 @@ impl Queue {
     /// Appends what `read` appends: all that the kernel has queued by now. Returns the number of bytes.
     pub fn fill(&mut self, read: impl FnOnce(&mut Vec<u8>) -> io::Result<usize>) -> io::Result<usize> {
         let mark = self.mark();
-        let length = read(&mut self.events.bytes)?;
-        let mut rest = &self.events.bytes[mark..];
+        let length = read(self.events.0.bytes_mut())?;
+        let mut rest = &self.events.0.bytes()[mark..];
         while let Some((wd, mask, size)) = RawEvent::peek(rest) {
             if is_change(mask) {
                 if let Some((RawEvent { name, .. }, _)) = RawEvent::decode(rest) {
@@ -167,31 +144,30 @@ impl Queue {
 
     /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
     pub fn start(&self) -> usize {
-        self.events.head
+        self.events.0.start()
     }
 
     /// The end of the queue, for [`since`](Self::since) and [`drop_since`](Self::drop_since); holds until
     /// the next event is taken.
     pub fn mark(&self) -> usize {
-        self.events.bytes.len()
+        self.events.0.mark()
     }
 
     /// The events from a mark on.
-    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> {
-        decoded(&self.events.bytes[mark..])
+    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> + Clone {
+        decoded(&self.events.0.bytes()[mark..])
     }
 
     /// The events left to take of those that were the first `end` bytes queued ([`Events::queued`]).
     pub fn until(&self, end: u64) -> impl Iterator<Item = RawEvent<'_>> {
-        let end = end.saturating_sub(self.events.forgotten).min(self.events.bytes.len() as u64) as usize;
-        decoded(self.events.bytes.get(self.events.head..end).unwrap_or_default())
+        decoded(self.events.0.until(end))
     }
 
     /// Drops those events from a mark on for which `unwanted` says so.
     ///
     /// For kinds of events that [`changes`](Self::changes) and [`moves`](Self::moves) do not tell about.
     pub fn drop_since(&mut self, mark: usize, unwanted: impl Fn(&RawEvent) -> bool) {
-        let bytes = &mut self.events.bytes;
+        let bytes = self.events.0.bytes_mut();
         let (mut from, mut to) = (mark, mark);
         while let Some((event, size)) = RawEvent::decode(&bytes[from..]) {
             if !unwanted(&event) {
@@ -204,7 +180,7 @@ impl Queue {
     }
 }
 
-fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> + Clone {
     std::iter::from_fn(move || {
         let (event, size) = RawEvent::decode(bytes)?;
         bytes = &bytes[size..];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
-use crate::source::{Interface, Settings, Source};
+use crate::source::{Interface, Scope, Settings, Source};
 use crate::watcher::Watcher;
 
 /// A set-up that is over before this needs no word.
@@ -52,8 +52,14 @@ impl<'a> SetUp<'a> {
         messages: &'a Messages,
         operands: &'a [Vec<u8>],
         quiet: bool,
+        interface: Interface,
         failure: &'static str,
     ) -> SetUp<'a> {
+        let failure = match interface {
+            Interface::Fanotify(Scope::Filesystem) => messages::NO_FILESYSTEM_WATCH,
+            Interface::Fanotify(Scope::Mount) => messages::NO_MOUNT_WATCH,
+            _ => failure,
+        };
         let looked_at = !quiet && messages.go_to_stderr() && io::stderr().is_terminal();
         let next = looked_at.then(|| Instant::now() + PATIENCE);
         SetUp { messages, operands, quiet, failure, next, shown: None }

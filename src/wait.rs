@@ -88,7 +88,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
             _ => messages::SETTING_UP,
         });
     }
-    let mut set_up = SetUp::new(messages, &options.paths, quiet, "Couldn't watch");
+    let mut set_up = SetUp::new(messages, &options.paths, quiet, interface, "Couldn't watch");
     for operand in &options.paths {
         set_up.watch(&mut *source, operand, || Ok(None))?;
     }

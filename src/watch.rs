@@ -14,7 +14,7 @@ use crate::cli::{self, WatchOptions};
 use crate::event::kernel_bits;
 use crate::messages::{self, Messages, failing};
 use crate::setup::{self, SetUp};
-use crate::source::{Item, Settings, Source};
+use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
 
@@ -39,16 +39,18 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// Counts until a signal or the timeout; the error is the message that ends the program.
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
     let verbose = options.verbose > 0;
-    let Settings { recursive, events, .. } = options.settings;
+    let Settings { interface, recursive, events, .. } = options.settings;
     let mut source = setup::source(options.settings, &options.paths)?;
     let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
     let signals = signals.map_err(failing("Couldn't take", b"signals"))?;
     messages.inform(messages::ESTABLISHING);
-    let mut set_up = SetUp::new(messages, &options.paths, false, "Failed to watch");
+    let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
     let mut interrupted = false;
     for operand in &options.paths {
-        if verbose && recursive {
+        if interface == Interface::Fanotify(Scope::Filesystem) {
+            messages.inform([b"Setting up filesystem watch on ", &operand[..]].concat());
+        } else if verbose && recursive {
             messages.inform([b"Setting up watch(es) on ", &operand[..]].concat());
         }
         set_up.watch(&mut *source, operand, || {

@@ -13,24 +13,27 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use libc::{
     FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE,
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM,
     IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use crate::event::{FINAL, Mask, is_asked, kernel_bits};
+use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::{self, Lookout};
+use crate::fanotify::queue::Queue;
+use crate::fanotify::refusal::explained;
+use crate::fanotify::{absolute_hidden, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
+use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Entry, Group, Handle, RawEvent, Target, is_mount_root, open_handle};
-use crate::sys::{directory, fanotify, process};
+use crate::sys::{fanotify, process};
 use crate::tree::{Flags, NodeId, Tree};
 
 /// What follows the tree, whatever `-e` says.
@@ -192,13 +195,7 @@ impl Filesystems {
             }
         }
         let base = source.settings.base.clone();
-        source.settings.filter.resolve_hidden(|path| {
-            let path = process::absolute(&base, path);
-            let resolved = std::fs::canonicalize(OsStr::from_bytes(&path));
-            resolved
-                .or_else(|_| std::path::absolute(OsStr::from_bytes(&path)))
-                .map_or(path.to_vec(), into_bytes)
-        });
+        source.settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
         Ok(Ok(source))
     }
 
@@ -206,19 +203,20 @@ impl Filesystems {
     fn open_operand(&self, operand: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
         let follow = self.settings.follow || self.settings.recursive;
         let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        let object = open(&process::absolute(&self.settings.base, operand), links)?;
+        let object = open_path(&process::absolute(&self.settings.base, operand), links)?;
         let path = path_of(&object)?;
         Ok((object, path))
     }
 
     /// Marks the file system, or the mount, that an open object is in.
     fn mark(&mut self, object: &OwnedFd, path: &[u8]) -> io::Result<Box<Handle>> {
-        let handle = handle_of(object)?;
+        let refused = |error| explained(error, object);
+        let handle = handle_of(object).map_err(refused)?;
         let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
         let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let base = if is_directory(object) { path } else { &path[..=slash] };
         let top = match top_of_btrfs(&handle) {
-            Some(top) => Some(open_handle(&directory::open(base)?, &top)?),
+            Some(top) => Some(open_handle(&open_path(base, OFlag::O_DIRECTORY)?, &top)?),
             None => None,
         };
         let object = top.as_ref().unwrap_or(object);
@@ -226,12 +224,13 @@ impl Filesystems {
         if self.scope == Scope::Mount {
             of_mount = asked & OF_MOUNT;
             if of_mount != 0 {
-                self.group.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR)?;
+                self.group.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR).map_err(refused)?;
             }
         }
         // Both halves of a rename are told as one, and with it that the object itself was renamed.
         let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
-        self.group.mark(object, Target::Filesystem, u64::from(of_filesystem) | FOLLOW)?;
+        let mask = u64::from(of_filesystem) | FOLLOW;
+        self.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
         let id = file_system(&handle);
         if !self.marked.iter().any(|marked| marked.id == id) {
             self.marked.push(Marked { id: id.to_vec(), base: base.to_vec() });
@@ -263,7 +262,7 @@ impl Filesystems {
             if !within || mount.kind == b"autofs" || self.refused.contains(&mount.point) {
                 continue;
             }
-            let object = open(&mount.point, OFlag::O_DIRECTORY);
+            let object = open_path(&mount.point, OFlag::O_DIRECTORY);
             match object.and_then(|object| self.mark(&object, &mount.point)) {
                 Ok(handle) => self.add_root(&handle, &mount.point, DIRECTORY),
                 // A file can be a mount point, and another user's may be closed to us.
@@ -303,7 +302,7 @@ impl Filesystems {
     fn is_in_place(&mut self, node: NodeId) -> bool {
         let Some(handle) = self.handles.get(&self.tree.wd(node)).cloned() else { return true };
         let is_at = |path: &[u8]| {
-            let object = open(path, OFlag::O_NOFOLLOW);
+            let object = open_path(path, OFlag::O_NOFOLLOW);
             object.and_then(|object| handle_of(&object)).is_ok_and(|found| found == handle)
         };
         if is_at(self.tree.name(node)) {
@@ -327,8 +326,7 @@ impl Filesystems {
     fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
         let at = self.marked.iter().position(|marked| marked.id == id)?;
         let opened = |path: &[u8]| {
-            // open_by_handle_at(2) wants more than O_PATH.
-            let object = directory::open(path).ok()?;
+            let object = open_path(path, OFlag::O_DIRECTORY).ok()?;
             handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
         };
         if let Some(object) = opened(&self.marked[at].base) {
@@ -437,7 +435,7 @@ impl Filesystems {
             // Its path does not fit PATH_MAX.
             Err(_) => self.name_in(&above, handle)?,
         };
-        directory::wait_for_change(&above)?;
+        directory::wait_for_change(&above);
         Ok(Some((parent, name)))
     }
 
@@ -461,6 +459,15 @@ impl Filesystems {
         self.ready.push_back(Ready { watch, mask, cookie, name: start..self.names.len() });
     }
 
+    /// What was watched is deleted.
+    fn end(&mut self, watch: i32) {
+        if let Some(node) = self.tree.find(watch) {
+            let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
+            self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
+            self.gone.push_back(watch);
+        }
+    }
+
     /// Lets a node go with all below it.
     fn forget(&mut self, node: NodeId) {
         let below = self.tree.subtree(node);
@@ -475,7 +482,7 @@ impl Filesystems {
         let bytes = std::mem::take(&mut self.event);
         if let Some((mut event, _)) = RawEvent::decode(&bytes) {
             if event.pid == self.pid {
-                // Who closes it last is said to have deleted it.
+                // Whoever lets go of a deleted directory last ends it, and that can be a look at it.
                 event.mask &= FAN_DELETE_SELF | FAN_ONDIR;
             }
             if event.mask & !FAN_ONDIR != 0 {
@@ -517,6 +524,8 @@ impl Filesystems {
             None => (of_file(self), &b""[..]),
         };
         let Some(watch) = watch else { return };
+        // Of a file that is an operand the rest is an event of its directory.
+        let mask = if name.is_empty() { mask & !(IN_CREATE | IN_DELETE) } else { mask };
         // What is told as one happened to one object: so it was created first and deleted last.
         let directory = mask & IN_ISDIR;
         let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
@@ -543,14 +552,14 @@ impl Filesystems {
         }
         if mask & IN_DELETE_SELF != 0 {
             match self.tree.find(watch) {
-                Some(node) if self.tree.flags(node).news => self.ended(watch),
+                Some(node) if self.tree.flags(node).news => self.end(watch),
                 // It may be told with something earlier, before what happened in it.
                 _ => self.dying.push_back((self.queue.queued(), watch)),
             }
         }
     }
 
-    /// An entry is gone; with that of a directory the directory itself, as soon as nobody has it open.
+    /// An entry is gone.
     fn deleted(&mut self, deletion: Deletion) {
         let Deletion { watch, name, directory, object } = deletion;
         if let Some(object) = object.as_deref().filter(|_| !self.courses.is_empty()) {
@@ -560,27 +569,15 @@ impl Filesystems {
                 self.courses.remove(object);
             }
         }
+        // Its own end comes before it is an entry no more.
+        let ended = object.and_then(|object| self.watches.get(&object).copied());
+        if let Some(at) = self.dying.iter().position(|(_, watch)| Some(*watch) == ended) {
+            self.dying.remove(at);
+            ended.into_iter().for_each(|watch| self.end(watch));
+        } else if let Some(node) = ended.and_then(|watch| self.tree.find(watch)).filter(|_| directory != 0) {
+            self.tree.flags_mut(node).news = true;
+        }
         self.tell(watch, IN_DELETE | directory, 0, &name);
-        let node = object.filter(|_| directory != 0).and_then(|object| self.known(&object));
-        if let Some(node) = node {
-            let watch = self.tree.wd(node);
-            let before = self.dying.len();
-            self.dying.retain(|(_, dying)| *dying != watch);
-            if self.dying.len() < before {
-                self.ended(watch);
-            } else {
-                self.tree.flags_mut(node).news = true;
-            }
-        }
-    }
-
-    /// What is watched is gone.
-    fn ended(&mut self, watch: i32) {
-        if let Some(node) = self.tree.find(watch) {
-            let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
-            self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
-            self.gone.push_back(watch);
-        }
     }
 
     /// What is created elsewhere is elsewhere, without a look at it; what is deleted need not be remembered.
@@ -614,7 +611,7 @@ impl Filesystems {
             Some((self.tree.wd(node), entry?.name))
         });
         let owned = |place: Option<(i32, &[u8])>| place.map(|(watch, name)| (watch, Box::from(name)));
-        let again = |source: &Self, object: &Handle| source.queue.changing.contains_key(object);
+        let again = |source: &Self, object: &Handle| source.queue.is_changing(object);
         let followed =
             event.object.filter(|object| again(self, object) || self.courses.contains_key(*object));
         // With what it changes places comes next, and stood there before.
@@ -701,7 +698,7 @@ impl Filesystems {
                 self.tree.relink(node, None, &path);
                 self.path_of = None;
             }
-            if event.object.is_some_and(|object| !self.queue.changing.contains_key(object)) {
+            if event.object.is_some_and(|object| !self.queue.is_changing(object)) {
                 // The last rename that is told may have become one with an earlier one.
                 self.is_in_place(node);
             }
@@ -738,7 +735,7 @@ impl Filesystems {
             let above = open_handle(&self.base(file_system(&above))?, &above).ok()?;
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let found = openat(&above, OsStr::from_bytes(name), flags, Mode::empty());
-            directory::wait_for_change(&above).ok()?;
+            directory::wait_for_change(&above);
             Some(*handle_of(&found.ok()?).ok()? == *object)
         };
         look().unwrap_or(false)
@@ -766,7 +763,7 @@ impl Filesystems {
         if self.courses.get(object).is_some_and(Course::is_doubtful) {
             let place = self.place_now(object);
             self.pull();
-            let Some(place) = place.filter(|_| !self.queue.changing.contains_key(object)) else { return };
+            let Some(place) = place.filter(|_| !self.queue.is_changing(object)) else { return };
             let moved = self.courses.get(object).is_some_and(|course| course.at != place);
             let entry = place.as_ref().and_then(|(watch, name)| Some((self.handles.get(watch)?, name)));
             if moved && entry.is_some_and(|(directory, name)| self.queue.changes(directory, name)) {
@@ -795,7 +792,8 @@ impl Filesystems {
             self.tree.push_path(node, &mut self.path);
             self.path.extend_from_slice(name);
             // The path of this moment: what is not there costs no more than this.
-            if open(&self.path, OFlag::O_NOFOLLOW).is_ok() && self.is_at(&object, &Some((watch, name.into())))
+            if open_path(&self.path, OFlag::O_NOFOLLOW).is_ok()
+                && self.is_at(&object, &Some((watch, name.into())))
             {
                 there.push((key, object));
             }
@@ -894,9 +892,7 @@ impl Filesystems {
             return None;
         }
         // Of events that are told as one some may not have been asked for.
-        if asked && mask & events != 0 {
-            mask &= events | IN_ISDIR | FINAL;
-        }
+        mask = without_unasked(events, mask);
         let watched = match self.path_of {
             Some((watch, watched)) if watch == ready.watch => watched,
             _ => {
@@ -940,7 +936,7 @@ impl Source for Filesystems {
                 points.extend(others.map(|other| other.point));
             }
             for point in points {
-                let Ok(object) = open(&point, OFlag::O_DIRECTORY) else { continue };
+                let Ok(object) = open_path(&point, OFlag::O_DIRECTORY) else { continue };
                 self.add_root(&handle_of(&object)?, &point, Flags { initial: true, ..DIRECTORY });
             }
             return Ok(());
@@ -1027,7 +1023,7 @@ impl Source for Filesystems {
             let dead = self.dying.front().filter(|(until, _)| *until <= self.queue.taken()).copied();
             if let Some((_, watch)) = dead {
                 self.dying.pop_front();
-                self.ended(watch);
+                self.end(watch);
                 continue;
             }
             let taken = self.queue.taken();
@@ -1047,7 +1043,7 @@ impl Source for Filesystems {
         if self.group.unlimited && self.group.read(&mut self.event).is_ok_and(|length| length > 0) {
             self.event = Vec::new();
             if !std::mem::replace(&mut self.lost, true) {
-                self.queue.bytes.extend_from_slice(&fanotify::overflow());
+                self.queue.push_overflow();
             }
         }
         self.group.unlimited
@@ -1064,157 +1060,6 @@ impl AsFd for Filesystems {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lookout.as_fd()
     }
-}
-
-/// The events that were read and not yet handled.
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    head: usize,
-    /// How many bytes were taken and forgotten.
-    forgotten: u64,
-    /// Objects that are said to be renamed, and directories said to be deleted: where in the queue, from the beginning.
-    changing: HashMap<Box<Handle>, VecDeque<u64>>,
-    /// Directories whose end is told with their creation: where in the queue the last event is that happened to
-    /// them or in them.
-    brief: HashMap<Box<Handle>, u64>,
-    /// The process and the place of the last rename.
-    rename: Option<(i32, u64)>,
-    /// Directories that are said to be deleted right behind a rename, in whose way they were: where that is. No event
-    /// names the entry that they were.
-    overwritten: HashMap<Box<Handle>, u64>,
-}
-
-impl Queue {
-    /// Appends all that the kernel has queued by now; returns the number of bytes.
-    fn fill(&mut self, group: &Group) -> io::Result<usize> {
-        let mark = self.bytes.len();
-        let length = group.read(&mut self.bytes)?;
-        let mut at = self.queued() - length as u64;
-        for (event, length) in events(&self.bytes[mark..]) {
-            if let Some(object) = changed(&event) {
-                self.changing.entry(object.into()).or_default().push_back(at);
-            }
-            if !self.brief.is_empty() {
-                let places = [event.place, event.old, event.new].into_iter().flatten();
-                let renamed = event.object.filter(|_| event.mask & FAN_RENAME != 0);
-                for handle in places.map(|entry| entry.directory).chain(renamed) {
-                    if let Some(last) = self.brief.get_mut(handle) {
-                        *last = at;
-                    }
-                }
-            }
-            if event.mask & FAN_CREATE != 0 && changed_directory(&event).is_some() {
-                self.brief.extend(event.object.map(|object| (object.into(), at)));
-            }
-            if event.mask & FAN_RENAME != 0 {
-                self.rename = Some((event.pid, at));
-            } else if let Some((_, rename)) = self.rename.filter(|(pid, _)| *pid == event.pid) {
-                match event.place {
-                    Some(Entry { directory, name: b"." }) if event.mask & FAN_DELETE_SELF != 0 => {
-                        self.overwritten.insert(directory.into(), rename);
-                    }
-                    _ => self.rename = None,
-                }
-            }
-            at += length as u64;
-        }
-        Ok(length)
-    }
-
-    /// Takes the oldest event.
-    fn take(&mut self, event: &mut Vec<u8>) -> bool {
-        let Some((decoded, length)) = RawEvent::decode(&self.bytes[self.head..]) else { return false };
-        if let Some(object) = changed(&decoded) {
-            if let Some(places) = self.changing.get_mut(object) {
-                places.pop_front();
-                if places.is_empty() {
-                    self.changing.remove(object);
-                }
-            }
-        }
-        event.clear();
-        event.extend_from_slice(&self.bytes[self.head..][..length]);
-        self.head += length;
-        const KEEP: usize = 256 * 1024;
-        if self.is_empty() {
-            self.overwritten.clear();
-        }
-        if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
-            self.forgotten += self.head as u64;
-            self.bytes.drain(..self.head);
-            self.head = 0;
-            self.bytes.shrink_to(KEEP);
-        }
-        true
-    }
-
-    /// Where the last event is that happened to an object, or in a directory, whose creation and deletion were told as one.
-    fn last_of(&mut self, object: &Handle) -> Option<u64> {
-        let renamed = self.changing.get(object).and_then(VecDeque::back).copied();
-        self.brief.remove(object).max(renamed).filter(|last| *last >= self.taken())
-    }
-
-    /// The events, the oldest first.
-    fn waiting(&self) -> impl Iterator<Item = RawEvent<'_>> {
-        events(&self.bytes[self.head..]).map(|(event, _)| event)
-    }
-
-    /// Whether a queued event changes an entry.
-    fn changes(&self, directory: &Handle, name: &[u8]) -> bool {
-        const CHANGE: u64 = FAN_CREATE | FAN_DELETE | FAN_RENAME;
-        self.waiting().any(|event| {
-            let places = [event.place, event.old, event.new].into_iter().flatten();
-            event.mask & CHANGE != 0
-                && places.into_iter().any(|entry| entry.directory == directory && entry.name == name)
-        })
-    }
-
-    /// Where a directory was before the first of the queued events that tell of its rename or deletion.
-    fn place_of(&self, handle: &Handle) -> Option<(Box<Handle>, Vec<u8>)> {
-        let event = |at: u64| {
-            let at = at.checked_sub(self.forgotten).filter(|at| *at >= self.head as u64)?;
-            Some(RawEvent::decode(self.bytes.get(at as usize..)?)?.0)
-        };
-        let changed = self.changing.get(handle).and_then(|places| event(*places.front()?));
-        let place = match changed {
-            Some(changed) => changed.old.or(changed.place),
-            None => event(*self.overwritten.get(handle)?)?.new,
-        };
-        place.map(|entry| (entry.directory.into(), entry.name.to_vec()))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.head == self.bytes.len()
-    }
-
-    fn taken(&self) -> u64 {
-        self.forgotten + self.head as u64
-    }
-
-    fn queued(&self) -> u64 {
-        self.forgotten + self.bytes.len() as u64
-    }
-}
-
-/// The events of `bytes`, with the length of each.
-fn events(mut bytes: &[u8]) -> impl Iterator<Item = (RawEvent<'_>, usize)> {
-    std::iter::from_fn(move || {
-        let (event, length) = RawEvent::decode(bytes)?;
-        bytes = &bytes[length..];
-        Some((event, length))
-    })
-}
-
-/// What an event tells to be renamed; a directory also that it tells to be deleted.
-fn changed<'a>(event: &RawEvent<'a>) -> Option<&'a Handle> {
-    event.object.filter(|_| event.mask & FAN_RENAME != 0).or(changed_directory(event))
-}
-
-/// The directory that an event tells to be renamed or deleted.
-fn changed_directory<'a>(event: &RawEvent<'a>) -> Option<&'a Handle> {
-    let changes = event.mask & FAN_ONDIR != 0 && event.mask & (FAN_RENAME | FAN_DELETE) != 0;
-    event.object.filter(|_| changes)
 }
 
 /// The key of an entry: its directory's watch and its name.
@@ -1265,16 +1110,6 @@ fn file_system(handle: &Handle) -> &[u8] {
     &handle[..handle.len().min(8)]
 }
 
-fn open(path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
-    let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
-    directory::with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
-}
-
-/// Where something that is open is now.
-fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
-    Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
-}
-
 fn is_directory(object: &OwnedFd) -> bool {
     let status = fstat(object);
     status.is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
@@ -1282,8 +1117,4 @@ fn is_directory(object: &OwnedFd) -> bool {
 
 fn is_deleted(object: &OwnedFd) -> bool {
     fstat(object).is_ok_and(|status| status.st_nlink == 0)
-}
-
-fn into_bytes(path: PathBuf) -> Vec<u8> {
-    path.into_os_string().into_vec()
 }

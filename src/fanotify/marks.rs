@@ -14,6 +14,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use libc::{
     FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE,
@@ -21,14 +22,17 @@ use libc::{
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::event::Mask;
 use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::Lookout;
 use crate::fanotify::{mounts, path_of, refusal};
 use crate::sys::directory::{self, Kind, Reader};
-use crate::sys::fanotify::{self, Entry, Group, Handle, Target, handle_of};
+use crate::sys::fanotify::{self, Entry, Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
 
 /// What happens to an object and does not change what is where.
@@ -37,6 +41,11 @@ const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;
 const ON_DIRECTORY: Mask = IN_ACCESS | IN_ATTRIB | IN_CLOSE | IN_OPEN;
 /// What only directories tell.
 const DIRENT: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
+/// A file system that is not mounted any more may still be in use, or be written: so soon it is looked at again, and
+/// then twice as late each time.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// And so late last.
+const LAST_LOOK: Duration = Duration::from_secs(60);
 /// A buffer larger than this, in bytes, is given back.
 const KEEP: usize = 256 * 1024;
 
@@ -49,6 +58,10 @@ pub struct Marks {
     group: Group,
     /// Readable when the group is, or when the mount table has changed.
     lookout: Lookout,
+    /// For a look at marks that may be about to go.
+    timer: TimerFd,
+    /// What the lookout looks out besides: the group and the timer.
+    _both: Epoll,
     /// Directories below a watched one are not watched, but told of.
     lists: bool,
     state: RefCell<State>,
@@ -59,7 +72,7 @@ struct State {
     watches: HashMap<i32, Watch>,
     by_handle: HashMap<Box<Handle>, i32>,
     /// The watch added last.
-    last: i32,
+    newest: i32,
     /// Where directories are that were heard of and may not be watched: their own events name only them.
     places: HashMap<Box<Handle>, (i32, Box<[u8]>)>,
     /// At so many of them those of watches that are gone are dropped.
@@ -72,6 +85,13 @@ struct State {
     path: CString,
     /// Objects that were renamed.
     courses: HashMap<Box<Handle>, Course>,
+    /// The last rename: both ends, the object and the process. An exchange is two, the second undoing the first for another
+    /// object.
+    last: Option<(Place, Place, Box<Handle>, i32)>,
+    /// For how long to wait before the next look at whether a file system's marks are gone.
+    look_again: Option<Duration>,
+    /// Events were thrown away since the last read.
+    lost: bool,
     /// What was found out without being read.
     found: Vec<u8>,
     /// Objects of which a rename was told whose MOVE_SELF has perhaps not been read.
@@ -89,21 +109,33 @@ struct Watch {
     handle: Box<Handle>,
     /// What was asked for.
     mask: Mask,
+    is_directory: bool,
 }
+
+impl Watch {
+    fn directory(&self) -> Mask {
+        if self.is_directory { IN_ISDIR } else { 0 }
+    }
+}
+
+/// The number of an event, and from where to where.
+type Rename<'a> = (usize, Option<Entry<'a>>, Option<Entry<'a>>);
+/// What was deleted, whether it is a directory, and the object.
+type Deletion<'a> = (Entry<'a>, Mask, Option<&'a Handle>);
 
 /// What the events that were read together say of objects, ahead of their turn.
 #[derive(Default)]
 struct Batch<'a> {
     /// Where each object was renamed, by the number of the event.
-    renames: HashMap<&'a Handle, Vec<(usize, Option<Entry<'a>>, Option<Entry<'a>>)>>,
+    renames: HashMap<&'a Handle, Vec<Rename<'a>>>,
     /// The last event that says that the object was renamed, of each that has one.
     moved: HashMap<&'a Handle, usize>,
     /// Objects that are gone.
     gone: Vec<&'a Handle>,
     /// Deletions that belong behind a rename.
-    deferred: HashMap<usize, Vec<(Entry<'a>, Mask, Option<&'a Handle>)>>,
-    /// The last rename: both ends, the object and the process.
-    last: Option<(Option<Entry<'a>>, Option<Entry<'a>>, Option<&'a Handle>, i32)>,
+    deferred: HashMap<usize, Vec<Deletion<'a>>>,
+    /// With what the object of a rename changes places, by the number of the event: the next rename is its.
+    partners: HashMap<usize, &'a Handle>,
 }
 
 impl Marks {
@@ -111,8 +143,13 @@ impl Marks {
     /// themselves, and what happens to them is told all the same.
     pub fn new(lists: bool) -> io::Result<Marks> {
         let group = Group::new()?;
-        let lookout = Lookout::new(&group)?;
-        Ok(Marks { group, lookout, lists, state: RefCell::default() })
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let both = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        both.add(&group, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        both.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        let lookout = Lookout::new(&both.0)?;
+        Ok(Marks { group, lookout, timer, _both: both, lists, state: RefCell::default() })
     }
 
     /// Marks what is at `path`, as inotify_add_watch(2) does: returns the number of the watch, which is the old one where
@@ -134,12 +171,12 @@ impl Marks {
             state.devices.entry(*id).or_insert_with(|| device_of(&object));
         }
         let wd = known.unwrap_or_else(|| {
-            state.last += 1;
-            state.by_handle.insert(handle.clone(), state.last);
+            state.newest += 1;
+            state.by_handle.insert(handle.clone(), state.newest);
             state.path = path.into();
-            state.last
+            state.newest
         });
-        state.watches.insert(wd, Watch { handle, mask: asked });
+        state.watches.insert(wd, Watch { handle, mask: asked, is_directory });
         if self.lists && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
             // What cannot be read is not told of.
             let _ = state.list(wd, &object);
@@ -158,7 +195,7 @@ impl Marks {
     pub fn rm_watch(&self, wd: i32) -> io::Result<()> {
         let state = &mut *self.state.borrow_mut();
         let watch = state.forget(wd).ok_or(io::Error::from_raw_os_error(libc::EINVAL))?;
-        if wd == state.last {
+        if wd == state.newest {
             let object = open(&state.path, IN_DONT_FOLLOW)?;
             if handle_of(&object)? == watch.handle {
                 let mark = self.mark_of(watch.mask, is_directory(&object)?);
@@ -172,8 +209,9 @@ impl Marks {
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         let state = &mut *self.state.borrow_mut();
+        state.lost = false;
         buffer.append(&mut state.found);
-        let gone = if self.lookout.has_changed() { self.unmounted(state) } else { Vec::new() };
+        let gone = if self.is_time_to_look(state) { self.unmounted(state) } else { Vec::new() };
         let mut bytes = std::mem::take(&mut state.buffer);
         bytes.clear();
         let read = self.group.read(&mut bytes);
@@ -208,7 +246,9 @@ impl Marks {
             };
             let found = look(&[&above, &b"/"[..], name].concat(), IN_DONT_FOLLOW);
             // Who is just about to rename it has told of it when this is over.
-            let _ = look(&above, IN_ONLYDIR).and_then(|(_, above)| directory::wait_for_change(&above));
+            if let Ok((_, above)) = look(&above, IN_ONLYDIR) {
+                directory::wait_for_change(&above);
+            }
             found.is_ok_and(|(handle, _)| *handle == *object)
         };
         let mut moved = Vec::new();
@@ -227,11 +267,38 @@ impl Marks {
             return true;
         }
         for (object, place) in moved {
-            state.catch_up(&object, &place, &mut found);
+            state.catch_up(&object, &place, None, &mut found);
         }
         state.courses.clear();
         state.found = found;
         !state.found.is_empty()
+    }
+
+    /// Whether the length of the queue has no limit.
+    pub fn is_unlimited(&self) -> bool {
+        self.group.unlimited
+    }
+
+    /// Throws away what is queued where the queue has no limit, and lets [`read`](Self::read) tell of an overflow in its
+    /// place; whether it has none.
+    pub fn lose(&self) -> bool {
+        if !self.is_unlimited() {
+            return false;
+        }
+        let state = &mut *self.state.borrow_mut();
+        let mut bytes = Vec::new();
+        if self.group.read(&mut bytes).is_ok_and(|length| length > 0) {
+            let mut found = std::mem::take(&mut state.found);
+            if !std::mem::replace(&mut state.lost, true) {
+                state.tell_overflow(&mut found);
+            }
+            // Watches do not end unheard.
+            for object in Batch::of(&bytes).gone {
+                state.tell_end(object, &mut found);
+            }
+            state.found = found;
+        }
+        true
     }
 
     /// The kernel's mask of a mark.
@@ -249,8 +316,19 @@ impl Marks {
         u64::from(mark) | more
     }
 
-    /// The file systems that have no mark left in the kernel.
-    fn unmounted(&self, state: &State) -> Vec<FsId> {
+    /// Whether marks may have gone with their file system.
+    fn is_time_to_look(&self, state: &mut State) -> bool {
+        let again = state.look_again.is_some() && self.timer.wait().is_ok();
+        if self.lookout.has_changed() {
+            state.look_again = Some(FIRST_LOOK);
+            return true;
+        }
+        again
+    }
+
+    /// The file systems that have no mark left in the kernel. The marks on one go some time after it can be seen no
+    /// more: once it is written, and unless somebody still uses it.
+    fn unmounted(&self, state: &mut State) -> Vec<FsId> {
         let mut lost = state.devices.clone();
         lost.retain(|_, device| device.is_some());
         let Ok(info) = File::open(format!("/proc/self/fdinfo/{}", self.group.as_fd().as_raw_fd())) else {
@@ -263,6 +341,19 @@ impl Marks {
             let device = line.split(' ').find_map(|field| field.strip_prefix("sdev:"));
             if let Some(device) = device.and_then(|device| u32::from_str_radix(device, 16).ok()) {
                 lost.retain(|_, known| *known != Some(device));
+            }
+        }
+        let mounted: HashSet<Option<u32>> =
+            mounts::all().unwrap_or_default().iter().map(|mount| device_number(&mount.device)).collect();
+        let leaves = |(id, device): (&FsId, &Option<u32>)| {
+            device.is_some() && !mounted.contains(device) && !lost.contains_key(id)
+        };
+        let pause = state.look_again.filter(|pause| *pause <= LAST_LOOK);
+        state.look_again = pause.filter(|_| state.devices.iter().any(leaves));
+        if let Some(pause) = state.look_again {
+            let expiration = Expiration::OneShot(TimeSpec::from_duration(pause));
+            if self.timer.set(expiration, TimerSetTimeFlags::empty()).is_ok() {
+                state.look_again = Some(2 * pause);
             }
         }
         lost.into_keys().collect()
@@ -279,12 +370,13 @@ impl State {
     /// Tells in inotify's form what was read.
     fn translate(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let own = std::process::id() as i32;
+        // What is read apart did not happen together.
+        self.half = None;
         let mut batch = Batch::of(bytes);
         for (number, event) in decoded(bytes).enumerate() {
             self.read += 1;
             if event.mask & FAN_Q_OVERFLOW != 0 {
-                self.places.clear();
-                RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
+                self.tell_overflow(out);
             } else if event.pid == own {
                 // Its own doing.
             } else if event.mask & FAN_RENAME != 0 {
@@ -305,6 +397,13 @@ impl State {
         }
     }
 
+    /// Where things are is not known any more.
+    fn tell_overflow(&mut self, out: &mut Vec<u8>) {
+        self.places.clear();
+        self.courses.clear();
+        RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
+    }
+
     /// A rename, of which both ends are told as far as they are watched.
     fn rename<'a>(
         &mut self,
@@ -316,23 +415,26 @@ impl State {
         let directory = event.mask as Mask & IN_ISDIR;
         let old = event.old.and_then(|entry| self.watched(entry));
         let new = event.new.and_then(|entry| self.watched(entry));
-        // An exchange is two renames with one number after the other.
-        let exchanged = batch.last.and_then(|(from, to, object, pid)| {
-            let swapped = from == event.new && to == event.old && object != event.object;
-            object.filter(|_| swapped && pid == event.pid)
-        });
-        batch.last = Some((event.old, event.new, event.object, event.pid));
         let [old, new] = [old, new].map(|entry| entry.map(|(wd, name)| (wd, Box::from(name))));
+        let exchanged = self.last.take().filter(|(from, to, object, pid)| {
+            let swapped = *from == new && *to == old && event.object != Some(object);
+            swapped && *pid == event.pid
+        });
         if let Some(object) = event.object {
-            self.catch_up(object, &old, out);
+            let first = exchanged.as_ref().map(|(_, _, first, _)| &**first);
+            self.catch_up(object, &old, first, out);
+            if let Some(other) = batch.partners.get(&number) {
+                self.catch_up(other, &new, Some(object), out);
+            }
+            self.last = Some((old.clone(), new.clone(), object.into(), event.pid));
         }
         self.tell_rename(event.object, directory, [&old, &new], exchanged.is_some(), out);
         let Some(object) = event.object else { return };
         let course = self.courses.entry(object.into()).or_insert_with(|| Course::new(directory));
         course.go(old.clone(), new.clone());
-        if let Some(other) = exchanged {
-            course.exchanged_with(&old, other);
-            if let Some(course) = self.courses.get_mut(other) {
+        if let Some((.., other, _)) = exchanged {
+            course.exchanged_with(&old, &other);
+            if let Some(course) = self.courses.get_mut(&other) {
                 course.exchanged_with(&new, object);
             }
         }
@@ -370,8 +472,8 @@ impl State {
     }
 
     /// An object is at a place. Where renames that were told led elsewhere, the one that brought it here has become one with
-    /// an earlier one: that is told again.
-    fn catch_up(&mut self, object: &Handle, place: &Place, out: &mut Vec<u8>) {
+    /// an earlier one: that is told again; of an exchange both halves, unless the other is of `but`.
+    fn catch_up(&mut self, object: &Handle, place: &Place, but: Option<&Handle>, out: &mut Vec<u8>) {
         let Some(course) = self.courses.get_mut(object).filter(|course| course.at != *place) else { return };
         let partner = match course.step_to(place) {
             Some(partner) => partner,
@@ -381,7 +483,7 @@ impl State {
         };
         let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
         self.tell_rename(Some(object), directory, [&from, place], false, out);
-        if let Some(partner) = partner {
+        if let Some(partner) = partner.filter(|partner| Some(&**partner) != but) {
             let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
             if let Some(course) = other {
                 course.at = from.clone();
@@ -422,6 +524,10 @@ impl State {
         tell(self, IN_MOVED_TO, cookie);
         if let Some(object) = event.object.filter(|_| directory != 0 && mask & IN_CREATE != 0) {
             self.place(object, wd, name);
+        }
+        if event.object.is_none() && directory != 0 && mask & (IN_MOVED_FROM | IN_DELETE) != 0 {
+            // An older kernel does not tell which it was.
+            self.places.retain(|_, (above, known)| *above != wd || **known != *name);
         }
         tell(self, PLAIN, 0);
         tell(self, IN_MOVED_FROM, cookie);
@@ -466,7 +572,7 @@ impl State {
         if let Some(object) = object {
             let place = self.watched(entry).map(|(wd, name)| (wd, Box::from(name)));
             if !self.courses.is_empty() && place.is_some() {
-                self.catch_up(object, &place, out);
+                self.catch_up(object, &place, None, out);
                 if self.courses.get(object).is_some_and(|course| course.at == place) {
                     self.courses.remove(object);
                 }
@@ -521,7 +627,8 @@ impl State {
         let mut on_it: Vec<i32> = on_it.map(|(wd, _)| *wd).collect();
         on_it.sort_unstable();
         for wd in on_it {
-            RawEvent { wd, mask: IN_UNMOUNT, cookie: 0, name: b"" }.encode(out);
+            let directory = self.watches.get(&wd).map_or(0, Watch::directory);
+            RawEvent { wd, mask: IN_UNMOUNT | directory, cookie: 0, name: b"" }.encode(out);
             self.end(wd, out);
         }
     }
@@ -530,8 +637,12 @@ impl State {
     fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
         let Some(watch) = self.watches.get(&event.wd) else { return };
         let asked = watch.mask;
-        let mask = event.mask & (asked | IN_ISDIR);
+        let mut mask = event.mask & (asked | IN_ISDIR);
         if mask & IN_ALL_EVENTS != 0 {
+            // inotify leaves it out of a directory's own MOVE_SELF and DELETE_SELF, fanotify does not.
+            if event.name.is_empty() {
+                mask |= watch.directory();
+            }
             RawEvent { mask, ..event }.encode(out);
             if asked & IN_ONESHOT != 0 {
                 self.end(event.wd, out);
@@ -591,11 +702,16 @@ impl State {
 impl<'a> Batch<'a> {
     fn of(bytes: &'a [u8]) -> Batch<'a> {
         let mut batch = Batch::default();
+        let mut last: Option<(usize, fanotify::RawEvent)> = None;
         for (number, event) in decoded(bytes).enumerate() {
             let mask = event.mask as Mask;
             let itself = event.place.filter(|place| place.name == b".").map(|place| place.directory);
             if event.mask & FAN_RENAME != 0 {
                 if let Some(object) = event.object {
+                    if let Some((number, _)) = last.filter(|(_, first)| is_exchange(first, &event)) {
+                        batch.partners.insert(number, object);
+                    }
+                    last = Some((number, event));
                     batch.renames.entry(object).or_default().push((number, event.old, event.new));
                 }
             } else if let Some(object) = itself.or(event.object) {
@@ -621,13 +737,10 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The events of `bytes`.
-fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = fanotify::RawEvent<'_>> {
-    std::iter::from_fn(move || {
-        let (event, size) = fanotify::RawEvent::decode(bytes)?;
-        bytes = &bytes[size..];
-        Some(event)
-    })
+/// Whether two renames, one after the other, let two objects change places.
+fn is_exchange(first: &fanotify::RawEvent, second: &fanotify::RawEvent) -> bool {
+    let swapped = first.old == second.new && first.new == second.old;
+    swapped && first.object != second.object && first.pid == second.pid
 }
 
 /// Opens (O_PATH) what inotify_add_watch(2) would watch; that tells nobody anything.
@@ -641,8 +754,11 @@ fn open(path: &CStr, mask: Mask) -> io::Result<OwnedFd> {
 /// The device of the file system that something open is in, as the kernel shows it of a mark: twelve bits of the major
 /// number, twenty of the minor.
 fn device_of(object: &OwnedFd) -> Option<u32> {
-    let device = mounts::of(&path_of(object).ok()?)?.device;
-    let (major, minor) = str::from_utf8(&device).ok()?.split_once(':')?;
+    device_number(&mounts::of(&path_of(object).ok()?)?.device)
+}
+
+fn device_number(device: &[u8]) -> Option<u32> {
+    let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
     Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
 }
 

@@ -1,12 +1,10 @@
 //! The sources on fanotify(7).
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
-use nix::sys::stat::Mode;
+use nix::fcntl::{OFlag, readlink};
 
 use crate::sys::{directory, process};
 
@@ -14,15 +12,14 @@ mod course;
 pub mod filesystem;
 pub mod marks;
 pub mod mounts;
+pub mod queue;
 pub mod refusal;
 
 /// The absolute path of what is at a path, taken from `base` on if it is relative, all links resolved but, unless
 /// `follow`, the last.
 pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
-    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    flags.set(OFlag::O_NOFOLLOW, !follow);
-    let open = |path: &_| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?);
-    path_of(&directory::with_path(&process::absolute(base, path), open)?)
+    let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    path_of(&directory::open_path(&process::absolute(base, path), links)?)
 }
 
 /// The path of what is open.
@@ -30,11 +27,18 @@ fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
 }
 
-/// The same of a path given as `@path`, which may lead nowhere.
+/// The same of a path given as `@path`, which may lead nowhere: then of what is there of it.
 pub fn absolute_hidden(base: &[u8], path: &[u8]) -> Vec<u8> {
     absolute_path(base, path, true).unwrap_or_else(|_| {
-        let path = process::absolute(base, path);
-        std::path::absolute(OsStr::from_bytes(&path))
-            .map_or(path.to_vec(), |path| path.into_os_string().into_vec())
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let (above, name) = path.split_at(slash.map_or(0, |slash| slash + 1));
+        let mut found = match above {
+            b"" => absolute_path(base, b".", true).unwrap_or_else(|_| base.to_vec()),
+            b"/" => Vec::new(),
+            _ => absolute_hidden(base, &above[..above.len() - 1]),
+        };
+        found.push(b'/');
+        found.extend_from_slice(name);
+        found
     })
 }

@@ -23,3 +23,26 @@ pub fn explained(error: io::Error, object: &OwnedFd) -> io::Error {
     };
     io::Error::new(error.kind(), why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained_of_proc(number: i32) -> io::Error {
+        let object = std::fs::File::open("/proc").unwrap();
+        explained(io::Error::from_raw_os_error(number), &object.into())
+    }
+
+    #[test]
+    fn the_file_system_and_the_remedy_are_named() {
+        for number in [libc::EOPNOTSUPP, libc::ENODEV, libc::EXDEV, libc::EOVERFLOW] {
+            let words = explained_of_proc(number).to_string();
+            assert!(
+                words.ends_with(": fanotify cannot watch the file system proc; use inotify (-I)"),
+                "{words}"
+            );
+        }
+        assert_eq!(explained_of_proc(libc::ENOENT).raw_os_error(), Some(libc::ENOENT));
+        assert_eq!(explained_of_proc(libc::ENOSPC).kind(), io::ErrorKind::StorageFull);
+    }
+}

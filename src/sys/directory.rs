@@ -3,9 +3,10 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, lstat, stat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstatat, lstat, stat};
 
 /// What an entry is, as far as the directory itself says (`d_type` of readdir(3)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,12 @@ pub fn open(path: &[u8]) -> io::Result<OwnedFd> {
     with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
 }
 
+/// Opens (O_PATH) what is at a path, with these flags besides. Nobody who watches it hears of that.
+pub fn open_path(path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
+    with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
+}
+
 /// Opens (O_PATH) a directory whose path is longer than PATH_MAX.
 fn open_deep(path: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -95,16 +102,14 @@ pub fn kind(path: &[u8]) -> Kind {
     }
 }
 
-/// Waits until whoever is just changing an entry of an open directory (O_PATH will do) is done, and its event queued:
-/// the kernel does both under the lock of the directory, which reading it takes, too.
-pub fn wait_for_change(directory: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let opened = openat(directory, c".", flags, Mode::empty())?;
-    // Too little for an entry: it is the lock that counts.
-    let mut buffer = [0u8; 8];
-    // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is valid for that many.
-    unsafe { libc::syscall(libc::SYS_getdents64, opened.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
-    Ok(())
+/// Waits until whoever is just changing an entry of an open directory (O_PATH will do) is done, and its event queued.
+///
+/// The kernel does both under the lock of the directory, which looking up a name takes, too, unless that was looked up
+/// before. Unlike reading the directory it makes no event for anybody who watches it.
+pub fn wait_for_change(directory: &OwnedFd) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let name = format!(".looked-up-at-{}", now.as_nanos());
+    let _ = fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
 }
 
 /// Reads whole directories; one buffer serves them all.

@@ -4,7 +4,11 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::sys::check;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::fchdir;
+
+use crate::sys::{check, read_queued};
 
 /// The length in bytes of `struct fanotify_event_metadata`.
 const METADATA: usize = 24;
@@ -18,9 +22,6 @@ const HANDLE: usize = 16;
 
 /// The longest handle's own bytes (MAX_HANDLE_SZ).
 const LONGEST_HANDLE: usize = 128;
-
-/// The room for one read(2), in bytes.
-const CHUNK: usize = 64 * 1024;
 
 /// What names an object for as long as it exists, on whatever path: the id of its file system and its handle, in
 /// the form in which events carry them.
@@ -88,6 +89,15 @@ impl<'a> RawEvent<'a> {
         }
         Some((decoded, length))
     }
+}
+
+/// The events of what was read.
+pub fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
+    std::iter::from_fn(move || {
+        let (event, length) = RawEvent::decode(bytes)?;
+        bytes = &bytes[length..];
+        Some(event)
+    })
 }
 
 /// The event, in the kernel's form, that tells of a queue overflow.
@@ -193,26 +203,7 @@ impl Group {
     /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
     /// blocks.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let before = buffer.len();
-        loop {
-            buffer.reserve(CHUNK);
-            let room = buffer.spare_capacity_mut();
-            // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
-            let result = unsafe { libc::read(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
-            match usize::try_from(result) {
-                // SAFETY: the kernel has written that many bytes behind those that were there.
-                Ok(length) if length > 0 => unsafe { buffer.set_len(buffer.len() + length) },
-                Ok(_) => break,
-                Err(_) => match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::Interrupted => {}
-                    error if error.kind() != io::ErrorKind::WouldBlock && buffer.len() == before => {
-                        return Err(error);
-                    }
-                    _ => break,
-                },
-            }
-        }
-        Ok(buffer.len() - before)
+        read_queued(self.fd.as_fd(), buffer, |length, _| length == 0)
     }
 }
 
@@ -267,23 +258,31 @@ pub fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
     Ok([&id[..], &handle.length.to_ne_bytes(), &handle.kind.to_ne_bytes(), own].concat().into())
 }
 
-/// Opens (O_PATH) what a handle names, in the file system that `within` is in, through its mount; open_by_handle_at(2).
-/// ESTALE means that it is gone, EPERM that CAP_DAC_READ_SEARCH is lacking.
+/// Opens (O_PATH) what a handle names, in the file system of the directory `within` (O_PATH will do), through its mount;
+/// open_by_handle_at(2). ESTALE means that it is gone, EPERM that CAP_DAC_READ_SEARCH is lacking.
+///
+/// That takes a descriptor that was opened for reading, of which whoever watches the directory would hear, or the
+/// current directory: so `within` is that meanwhile. No other thread may depend on it.
 pub fn open_handle(within: &OwnedFd, handle: &Handle) -> io::Result<OwnedFd> {
     let stale = || io::Error::from_raw_os_error(libc::ESTALE);
     let own = handle.get(HANDLE..).ok_or_else(stale)?;
     let kind = word(handle, 12).ok_or_else(stale)? as i32;
     let mut whole = FileHandle { length: own.len() as u32, kind, bytes: [0; LONGEST_HANDLE] };
     whole.bytes.get_mut(..own.len()).ok_or_else(stale)?.copy_from_slice(own);
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let before = openat(AT_FDCWD, c".", flags, Mode::empty())?;
+    fchdir(within)?;
     // SAFETY: `whole` has the layout of `struct file_handle`, holds as many bytes as its length says and outlives
     // the call.
-    let fd = check(unsafe {
+    let opened = check(unsafe {
         libc::open_by_handle_at(
-            within.as_raw_fd(),
+            libc::AT_FDCWD,
             (&raw mut whole).cast(),
             libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC,
         )
-    })?;
+    });
+    fchdir(&before)?;
+    let fd = opened?;
     // SAFETY: the descriptor was just returned to us and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -4,16 +4,13 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::sys::check;
+use crate::sys::{check, read_queued};
 
 /// The length in bytes of an event's fixed part: `struct inotify_event` without its name.
 pub const HEADER: usize = 16;
 
 /// The longest an event can be, in bytes: the fixed part, NAME_MAX and a NUL (inotify(7)).
 const LONGEST: usize = HEADER + 255 + 1;
-
-/// The least room for one read(2), in bytes: some 2,000 events.
-const CHUNK: usize = 64 * 1024;
 
 /// One event as the kernel wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,29 +89,8 @@ impl Inotify {
     /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
     /// blocks.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let before = buffer.len();
-        loop {
-            buffer.reserve(CHUNK);
-            let room = buffer.spare_capacity_mut();
-            // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
-            let result = unsafe { libc::read(self.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
-            let Ok(length) = usize::try_from(result) else {
-                match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::Interrupted => continue,
-                    error if error.kind() != io::ErrorKind::WouldBlock && buffer.len() == before => {
-                        return Err(error);
-                    }
-                    _ => break,
-                }
-            };
-            let full = length + LONGEST > room.len();
-            // SAFETY: the kernel has written that many bytes behind those that were there.
-            unsafe { buffer.set_len(buffer.len() + length) };
-            if !full {
-                break;
-            }
-        }
-        Ok(buffer.len() - before)
+        // Where another event would have fitted there was none.
+        read_queued(self.fd.as_fd(), buffer, |length, room| length + LONGEST <= room)
     }
 }
 

@@ -2,6 +2,7 @@
 //! system's own errors. Nothing here knows what is above it.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub mod directory;
 pub mod fanotify;
@@ -16,4 +17,39 @@ pub mod words;
 /// What a system call that returns -1 on failure came to.
 fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
     if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// The least room for one read(2) of events, in bytes: some 2,000 of inotify's.
+const CHUNK: usize = 64 * 1024;
+
+/// Appends to `buffer` what a descriptor that does not block has to read, until `is_last` says so of the length of what came
+/// and the room that it had, in bytes. Returns the number of bytes.
+fn read_queued(
+    fd: BorrowedFd,
+    buffer: &mut Vec<u8>,
+    is_last: impl Fn(usize, usize) -> bool,
+) -> io::Result<usize> {
+    let before = buffer.len();
+    loop {
+        buffer.reserve(CHUNK);
+        let room = buffer.spare_capacity_mut();
+        // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
+        let result = unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+        let Ok(length) = usize::try_from(result) else {
+            match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => continue,
+                error if error.kind() != io::ErrorKind::WouldBlock && buffer.len() == before => {
+                    return Err(error);
+                }
+                _ => break,
+            }
+        };
+        let last = is_last(length, room.len());
+        // SAFETY: the kernel has written that many bytes behind those that were there.
+        unsafe { buffer.set_len(buffer.len() + length) };
+        if last {
+            break;
+        }
+    }
+    Ok(buffer.len() - before)
 }

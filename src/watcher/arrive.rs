@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
+use nix::fcntl::OFlag;
 
 use super::walk::{Added, Listing, READING, is_gone};
 use super::{Problem, Watcher};
@@ -43,8 +44,7 @@ impl Watcher {
                 false => Some(self.add_directory(parent, &place.name, &path, self.kernel_mask(), false)),
             };
             if let Some(Ok(Added::Known(node))) = added {
-                let here = self.tree.parent(node) == Some(parent) && *self.tree.name(node) == *place.name;
-                if !here || self.has_departed(node) {
+                if !self.is_placed(node, &place) || self.has_departed(node) {
                     // What was read here may have left since, and this one have come after it.
                     if !told && self.has_changed(parent, &place) {
                         self.announce(place.wd, &place.name, Kind::Directory);
@@ -192,13 +192,18 @@ impl Watcher {
         }
         // And what stood here but has left before it was read. Of what kind it was the kernel tells of
         // directories only; a file that was renamed in its first moments is the common case.
-        for (entry, (mask, _)) in first.into_iter().filter(|(_, (mask, _))| news && !is_coming(*mask)) {
+        for (name, (mask, _)) in first.into_iter().filter(|(_, (mask, _))| !is_coming(*mask)) {
             let kind = match mask {
                 _ if mask & IN_ISDIR != 0 => Kind::Directory,
                 _ if mask & IN_MOVED_FROM != 0 => Kind::File,
                 _ => Kind::Other,
             };
-            self.announce(wd, &entry, kind);
+            if news {
+                self.announce(wd, &name, kind);
+            }
+            if kind == Kind::Directory {
+                self.wait_for(Place { wd, name }, news);
+            }
         }
         below
     }
@@ -216,13 +221,12 @@ impl Watcher {
             .unwrap_or(false)
     }
 
-    /// Whether the directory at a place has changed, as far as anybody can see by now. The kernel changes an
-    /// entry and queues the event under the lock of the directory, which reading it takes, too.
+    /// Whether the directory at a place has changed, as far as anybody can see by now.
     fn has_changed(&mut self, parent: NodeId, place: &Place) -> bool {
+        if let Ok(parent) = directory::open_path(&self.system_path(parent), OFlag::O_DIRECTORY) {
+            directory::wait_for_change(&parent);
+        }
         self.pull();
-        let mark = self.queue.mark();
-        let _ = self.list(&self.system_path(parent), true);
-        self.pull_without_reading(mark);
         self.queue.changes(place)
     }
 

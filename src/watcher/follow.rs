@@ -18,8 +18,8 @@ use crate::tree::NodeId;
 /// How many renames of directories are remembered.
 const MOVES: usize = 4096;
 
-/// How many of them when the queue is empty. The two halves of one may be read apart, but they are queued
-/// microseconds apart.
+/// How many of them when the queue is empty, and how many events ahead the rest of an exchange is looked for. What
+/// belongs together may be read apart, but it is queued within microseconds.
 const HALVES: usize = 64;
 
 /// One rename of a directory, as far as its halves have been read.
@@ -29,6 +29,8 @@ pub(super) struct Move {
     /// `None` if that half was not heard: it came from outside, or from where nobody watched.
     from: Option<Place>,
     to: Option<Place>,
+    /// The event of its leaving is still queued.
+    queued: bool,
     /// It was left out where it came from: it goes on as one that had been watched.
     left_out: bool,
     /// Nobody has told of its contents, and they are to be told.
@@ -68,6 +70,8 @@ struct Departed {
 struct Sighting {
     wd: i32,
     place: Place,
+    /// What is there is to be announced, should it be another.
+    news: bool,
     /// That rename, and any before it, is among the events queued up to here ([`Events::queued`]).
     until: u64,
 }
@@ -105,7 +109,7 @@ impl Watcher {
             && !self.pending.cookies.contains(&taken.cookie);
         if taken.mask & IN_ISDIR == 0 {
             let name = self.queue.events().name(taken);
-            if from_new && self.is_regular(node, name) {
+            if from_new && self.kind(node, name) == Kind::File {
                 self.announced.push(&RawEvent { wd: taken.wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
             }
             return;
@@ -129,78 +133,137 @@ impl Watcher {
                 None => {
                     news = from_new;
                     let cookie = taken.cookie;
-                    self.remember(Move { cookie, from: None, to, left_out, news, unwatched, unheard: true });
+                    self.remember(Move {
+                        cookie,
+                        from: None,
+                        to,
+                        queued: false,
+                        left_out,
+                        news,
+                        unwatched,
+                        unheard: true,
+                    });
                 }
             }
+            self.make_room(node, &place, taken.cookie);
         }
-        if !left_out && self.refuses(node, &place.name) {
+        let watched = news && !unwatched;
+        if !left_out && !watched && self.refuses(node, &place.name) {
             self.refused.insert(place);
             return;
         }
-        let new_until = self.new_until;
-        let wd = self.arrive(Arrival { place, news, told: true });
-        if wd.is_none() && !unwatched {
-            self.new_until = new_until;
-        }
+        let wd = self.come(place, news, unwatched);
         // Had it been watched all the time, the kernel would have told.
         if let Some(wd) = wd.filter(|_| left_out) {
             self.announced.push(&RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" });
         }
     }
 
-    /// Whether an entry of a directory is a regular file now.
-    fn is_regular(&self, parent: NodeId, name: &[u8]) -> bool {
+    /// A directory came to a place, as an event tells. Returns its watch, if that is new.
+    fn come(&mut self, place: Place, news: bool, unwatched: bool) -> Option<i32> {
+        let new_until = self.new_until;
+        let new = self.arrive(Arrival { place, news, told: true });
+        // One that is watched hears of all that leaves it.
+        if new.is_none() && !unwatched {
+            self.new_until = new_until;
+        }
+        new
+    }
+
+    /// What an entry of a directory is now.
+    fn kind(&self, parent: NodeId, name: &[u8]) -> Kind {
         let mut path = self.path_below(parent, name);
         path.pop();
-        directory::kind(&self.real(&path)) == Kind::File
+        directory::kind(&self.real(&path))
     }
 
     /// A directory was deleted, or renamed away, from a place.
     fn left(&mut self, node: NodeId, place: Place, taken: &Taken) {
-        let left_out = self.left_out.remove(&place);
-        let refused = self.refused.remove(&place);
-        // In an exchange what waits is the other one, which has come already.
-        let stays = taken.mask & IN_MOVED_FROM != 0 && !self.goes_on(&place, taken.cookie);
-        let waiting = self.pending.waiting.get(&place).copied();
-        if !self.queue.changes(&place) {
-            self.pending.waiting.remove(&place);
-            if let Some(news) = waiting.filter(|_| stays) {
-                let new_until = self.new_until;
-                if self.arrive(Arrival { place: place.clone(), news, told: true }).is_none() {
-                    self.new_until = new_until;
+        let cookie = taken.cookie;
+        let ahead = self.pending.moves.iter().any(|known| known.queued && known.cookie == cookie);
+        if taken.mask & IN_MOVED_FROM == 0 {
+            self.forget(&place);
+        } else if !ahead {
+            self.leave(node, place, cookie, false);
+        } else {
+            // The one that it was exchanged with came before, and may be found now.
+            if !self.queue.changes(&place) {
+                if let Some(news) = self.pending.waiting.remove(&place) {
+                    self.come(place, news, false);
                 }
             }
-        }
-        if taken.mask & IN_MOVED_FROM != 0 {
-            let was_left_out = left_out || waiting == Some(false) && !stays;
-            self.remember(Move {
-                cookie: taken.cookie,
-                from: Some(place),
-                to: None,
-                left_out: was_left_out,
-                news: !was_left_out && !refused,
-                unwatched: waiting.is_some(),
-                unheard: self.has_departed(node),
-            });
+            let ahead = self.pending.moves.iter_mut().filter(|known| known.cookie == cookie);
+            ahead.for_each(|known| known.queued = false);
         }
     }
 
-    /// Whether a directory that leaves a place by the rename `cookie` is the one that came there last, rather than
-    /// the one that it was exchanged with: that goes to where the other came from.
-    fn goes_on(&self, place: &Place, cookie: u32) -> bool {
-        let mut moves = self.pending.moves.iter().rev();
-        let came = moves.find(|known| known.to.as_ref() == Some(place));
-        let mut queued = self.queue.since(self.queue.start());
-        let goes = queued.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie);
-        goes.is_some_and(|to| {
-            let from = came.and_then(|known| known.from.as_ref());
-            from.is_none_or(|from| (from.wd, &*from.name) != (to.wd, to.name))
-        })
+    /// A directory is renamed away from a place, or is about to be.
+    fn leave(&mut self, node: NodeId, place: Place, cookie: u32, queued: bool) {
+        let (left_out, refused, waiting) = self.forget(&place);
+        let left_out = left_out || waiting == Some(false);
+        self.remember(Move {
+            cookie,
+            from: Some(place),
+            to: None,
+            queued,
+            left_out,
+            news: !left_out && !refused,
+            unwatched: waiting.is_some(),
+            unheard: self.has_departed(node),
+        });
+    }
+
+    /// Forgets what is known of a directory that is not watched at its place: whether it was left out, whether
+    /// it was refused, and if it waits whether its contents are news.
+    fn forget(&mut self, place: &Place) -> (bool, bool, Option<bool>) {
+        (self.left_out.remove(place), self.refused.remove(place), self.pending.waiting.remove(place))
+    }
+
+    /// A directory comes to a place by the rename `cookie`. If that is half of an exchange, the one that stands there
+    /// leaves first, though the kernel tells of that afterwards: what is known of a place is true of one.
+    fn make_room(&mut self, node: NodeId, place: &Place, cookie: u32) {
+        self.pull();
+        if let Some(cookie) = self.other_half(place, cookie) {
+            self.leave(node, place.clone(), cookie, true);
+        }
+    }
+
+    /// Of an exchange by which a directory came to a place, the cookie by which the one that stands there leaves:
+    /// to where the other came from.
+    fn other_half(&self, place: &Place, cookie: u32) -> Option<u32> {
+        if !self.queue.changes(place) {
+            return None;
+        }
+        // Where nobody listens, any more or yet, is nowhere.
+        let is_heard = |wd: i32| self.tree.find(wd).is_some();
+        let came = self.pending.moves.iter().rev().find(|known| known.cookie == cookie);
+        let from = came.and_then(|known| known.from.as_ref()).filter(|from| is_heard(from.wd));
+        let mut queued = self.queue.since(self.queue.start()).take(HALVES);
+        let next = queued.find(|event| (event.wd, event.name) == (place.wd, &*place.name))?;
+        let left =
+            Some(next.cookie).filter(|_| next.mask & IN_MOVED_FROM != 0 && next.mask & IN_ISDIR != 0)?;
+        let to = queued.clone().find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == left);
+        let to = to.filter(|to| is_heard(to.wd)).map(|to| (to.wd, to.name));
+        let is_back = to == from.map(|from| (from.wd, &*from.name));
+        let stands = |event: RawEvent| {
+            event.mask & IN_MOVE_SELF != 0
+                && self.tree.find(event.wd).is_some_and(|node| self.is_placed(node, place))
+        };
+        let is_known = self.left_out.contains(place)
+            || self.refused.contains(place)
+            || self.pending.waiting.contains_key(place);
+        (is_back && (is_known || queued.any(stands))).then_some(left)
+    }
+
+    /// Whether the tree has a directory at a place.
+    pub(super) fn is_placed(&self, node: NodeId, place: &Place) -> bool {
+        let above = self.tree.parent(node).map(|above| self.tree.wd(above));
+        above == Some(place.wd) && *self.tree.name(node) == *place.name
     }
 
     /// Another directory is there now: the renames from there were others'.
     pub(super) fn forget_moves_from(&mut self, place: &Place) {
-        self.pending.moves.retain(|known| known.from.as_ref() != Some(place));
+        self.pending.moves.retain(|known| known.queued || known.from.as_ref() != Some(place));
     }
 
     fn remember(&mut self, rename: Move) {
@@ -227,6 +290,7 @@ impl Watcher {
             if left < came {
                 self.pending.moves.remove(came);
                 self.pending.moves.remove(left);
+                self.look_below(node);
                 return;
             }
         }
@@ -244,6 +308,8 @@ impl Watcher {
                 self.announce(place.wd, &place.name, Kind::Directory);
                 self.retell(node);
                 self.relink(node, place);
+            } else if !departed {
+                self.look_below(node);
             }
             return;
         };
@@ -281,10 +347,15 @@ impl Watcher {
     }
 
     /// A watched directory was met at a place where the tree does not have it: that comes true with its
-    /// own MOVE_SELF, unless it had left; then it is back.
+    /// own MOVE_SELF, unless it had left; then it is back. One that was not found where it was watched may have been
+    /// renamed while it was, and no MOVE_SELF tells of that: it is where an event says that one came.
     pub(super) fn sighted(&mut self, node: NodeId, place: Place, told: bool, news: bool) {
         let wd = self.tree.wd(node);
-        let is_back = self.is_departed(wd) && (told || !self.queue.moves(wd));
+        let moves = self.queue.moves(wd);
+        let is_back = match told {
+            true => self.is_departed(wd) || self.tree.flags(node).unscanned && !moves,
+            false => self.is_departed(wd) && !moves,
+        };
         if is_back {
             if !told {
                 self.announce(place.wd, &place.name, Kind::Directory);
@@ -294,10 +365,13 @@ impl Watcher {
                 self.retell(node);
             }
             self.relink(node, place);
+        } else if told && self.tree.parent(node).is_some() {
+            // Unless the path has led to another: then it is not this one that the event told of.
+            self.wait_for(place, news);
         } else if !told {
             self.pull();
             let until = self.queue.events().queued();
-            self.pending.sightings.push(Sighting { wd, place, until });
+            self.pending.sightings.push(Sighting { wd, place, news, until });
         }
     }
 
@@ -309,6 +383,7 @@ impl Watcher {
             return;
         };
         self.forget_moves_from(&to);
+        self.pending.waiting.remove(&to);
         let wd = self.tree.wd(node);
         if let Some(at) = self.pending.departed.iter().position(|departed| departed.wd == wd) {
             if self.pending.departed.swap_remove(at).missed {
@@ -320,8 +395,14 @@ impl Watcher {
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             self.left_out.insert(to);
             self.release(node);
-            return;
+        } else {
+            self.look_below(node);
         }
+    }
+
+    /// A watched directory's path has changed: what could not be found below it is tried again.
+    fn look_below(&mut self, node: NodeId) {
+        let wd = self.tree.wd(node);
         if self.is_moving(node) {
             // Its path is not true for long: the last rename brings us here again, or the end of the queue.
             if self.tree.flags(node).unscanned {
@@ -384,7 +465,7 @@ impl Watcher {
         }
     }
 
-    /// When the queue is empty: what waited for a later event waits no longer. `true` where that made
+    /// When the queue is empty: what waits is tried again, and what left is let go. `true` where that made
     /// something to handle or to report.
     pub(super) fn settle(&mut self) -> bool {
         let old = self.pending.moves.len().saturating_sub(HALVES);
@@ -400,14 +481,22 @@ impl Watcher {
         for (place, news) in std::mem::take(&mut self.pending.waiting) {
             self.arrive(Arrival { place, news, told: true });
         }
+        self.pull();
         if self.queue.events().is_empty() {
-            self.pending.waiting.clear();
-            self.pending.sightings.clear();
             for Departed { wd, .. } in std::mem::take(&mut self.pending.departed) {
                 if let Some(node) = self.tree.find(wd) {
                     self.release(node);
                 }
             }
+            // The rename that was to take one where it was met has not come: the path had led elsewhere, and what was
+            // read there is another.
+            for Sighting { place, news, .. } in std::mem::take(&mut self.pending.sightings) {
+                let parent = self.tree.find(place.wd);
+                if parent.is_some_and(|parent| self.kind(parent, &place.name) == Kind::Directory) {
+                    self.arrive(Arrival { place, news, told: !news });
+                }
+            }
+            self.pending.sightings.clear();
         }
         !(self.queue.events().is_empty()
             && self.announced.is_empty()

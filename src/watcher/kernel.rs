@@ -14,7 +14,7 @@ use crate::sys::inotify::Inotify;
 #[derive(Debug)]
 pub(super) enum Kernel {
     Inotify(Inotify),
-    Marks(Marks),
+    Marks(Box<Marks>),
 }
 
 impl Kernel {
@@ -22,7 +22,7 @@ impl Kernel {
     pub(super) fn new(interface: Interface, recursive: bool) -> io::Result<Kernel> {
         Ok(match interface {
             Interface::Inotify => Kernel::Inotify(Inotify::new()?),
-            Interface::Fanotify(_) => Kernel::Marks(Marks::new(!recursive)?),
+            Interface::Fanotify(_) => Kernel::Marks(Box::new(Marks::new(!recursive)?)),
         })
     }
 
@@ -60,6 +60,24 @@ impl Kernel {
         match self {
             Kernel::Inotify(inotify) => inotify.read(buffer),
             Kernel::Marks(marks) => marks.read(buffer),
+        }
+    }
+
+    /// Where the length of its queue is set, if it has one.
+    pub(super) fn queue_length(&self) -> Option<&'static str> {
+        match self {
+            Kernel::Inotify(_) => Some("/proc/sys/fs/inotify/max_queued_events"),
+            Kernel::Marks(marks) => {
+                (!marks.is_unlimited()).then_some("/proc/sys/fs/fanotify/max_queued_events")
+            }
+        }
+    }
+
+    /// [`Source::lose`](crate::source::Source::lose).
+    pub(super) fn lose(&self) -> bool {
+        match self {
+            Kernel::Inotify(_) => false,
+            Kernel::Marks(marks) => marks.lose(),
         }
     }
 

@@ -238,6 +238,10 @@ impl Source for Watcher {
         !self.queue.events().is_empty()
     }
 
+    fn lose(&mut self) -> bool {
+        self.kernel.lose()
+    }
+
     fn begin_own(&mut self) -> usize {
         self.pull();
         self.queue.mark()

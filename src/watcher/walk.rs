@@ -70,7 +70,7 @@ impl Watcher {
     /// [`walk`](Self::walk).
     pub(super) fn watch_operand(&mut self, operand: &[u8]) -> io::Result<()> {
         let recursive = self.settings.recursive;
-        let directory = directory::is_directory(&self.real(operand), recursive);
+        let mut directory = directory::is_directory(&self.real(operand), recursive);
         let mut name = Cow::Borrowed(operand);
         let mut mask = self.kernel_mask();
         if directory && recursive {
@@ -86,6 +86,7 @@ impl Watcher {
         if self.kernel.is_fanotify() {
             // Links in it may be changed after the watch, which stays on what it is on.
             place = absolute_path(&self.settings.base, &name, mask & IN_DONT_FOLLOW == 0)?.into();
+            directory = directory::is_directory(&place, false);
         }
         let add = |path: &_| self.kernel.add_watch(path, mask);
         let wd = directory::with_path(&self.real(&name), add)?;
@@ -274,7 +275,7 @@ impl Watcher {
     /// The queue has overflown: that is said first, then the tree is walked again.
     pub(super) fn overflown(&mut self) {
         let recursive = self.tree.nodes().any(|node| self.tree.flags(node).recursive);
-        self.problems.push_back(Problem::Overflow { limit: Some(QUEUE_LENGTH), recursive });
+        self.problems.push_back(Problem::Overflow { limit: self.kernel.queue_length(), recursive });
         self.recovering = recursive;
     }
 
@@ -450,9 +451,6 @@ impl Watcher {
         Ok(listing)
     }
 }
-
-/// Where the length of the kernel's queue is set (inotify(7)).
-const QUEUE_LENGTH: &str = "/proc/sys/fs/inotify/max_queued_events";
 
 /// Whether an error says that the directory is not there any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {

@@ -53,8 +53,8 @@ fn story(space: &Space) {
             "m/d/b/new/below/ DELETE_SELF,ISDIR  0",
             "m/d/b/ MOVED_FROM x 3",
             "m/d/b/ DELETE y 0",
-            "m/d/ DELETE,ISDIR b 0",
             "m/d/b/ DELETE_SELF,ISDIR  0",
+            "m/d/ DELETE,ISDIR b 0",
         ];
         if lines != wanted {
             running.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), lines.join("\n")));

@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use tempfile::TempDir;
 
 use crate::common::{Running, exchange, fast_tempdir, inotifywait, inotifywatch};
-use crate::{few_cases, follow_exchange, follow_rename, paths, quiet, watch};
+use crate::{few_cases, follow_exchange, follow_rename, moved, paths, quiet, watch};
 
 #[test]
 fn excluded_subtrees_take_no_watches() {
@@ -63,6 +63,21 @@ fn a_rename_above_can_end_an_exclusion() {
     assert_eq!(running.watches(), 4);
     fs::write(dir.path().join("d/other/cache/b/f"), "").unwrap();
     assert_eq!(quiet(&mut running, dir.path()), ["d/other", "d/other/cache/b/f"]);
+}
+
+#[test]
+fn a_rename_out_and_back_can_end_an_exclusion() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/a/cache/b")).unwrap();
+    let mut running = watch(dir.path(), "create", &["--exclude", "/a/cache/"]);
+    running.signal(Signal::SIGSTOP);
+    for (from, to) in [("d/a", "out"), ("out", "d/other")] {
+        fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    running.signal(Signal::SIGCONT);
+    running.wait_asleep();
+    fs::write(dir.path().join("d/other/cache/b/f"), "").unwrap();
+    assert_eq!(quiet(&mut running, dir.path()), ["d/other/cache/b/f"]);
 }
 
 /// From where all below is excluded to where the directory alone is: as one that was watched all the time.
@@ -116,6 +131,24 @@ fn a_pruned_directory_that_is_excluded_no_more_has_moved_itself() {
     fs::rename(dir.path().join("d/cache"), dir.path().join("d/seen")).unwrap();
     // As without pruning.
     assert_eq!(quiet(&mut running, dir.path()), ["d/seen/"]);
+}
+
+#[test]
+fn what_changes_places_with_a_pruned_directory_is_pruned() {
+    let dir = fast_tempdir();
+    for path in ["a/b", "a/c", "c/c"] {
+        fs::create_dir_all(dir.path().join("d").join(path)).unwrap();
+    }
+    let at = |path: &str| dir.path().join("d").join(path);
+    let mut running = watch(dir.path(), "create", &["--exclude", "/c$|/a/c/"]);
+    running.signal(Signal::SIGSTOP);
+    exchange(&at("a/b"), &at("a/c")).unwrap();
+    // To where a new one would be refused.
+    exchange(&at("a/c"), &at("c/c")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.wait_asleep();
+    fs::write(at("c/c/f"), "").unwrap();
+    assert_eq!(quiet(&mut running, dir.path()), ["d/c/c/f"]);
 }
 
 #[test]
@@ -191,10 +224,9 @@ impl Pairs {
             let monitor = inotifywait(dir.path(), ["-m", "--format", "%w%f %e %c"]);
             start(monitor, "delete,move,modify", pattern)
         });
-        // Two that arrive at one place, one after the other by an exchange, may be one for the kernel.
         let counts = patterns
             .each_ref()
-            .map(|pattern| start(inotifywatch(dir.path(), [""; 0]), "delete,moved_from,modify", pattern));
+            .map(|pattern| start(inotifywatch(dir.path(), [""; 0]), "delete,move,modify", pattern));
         let all = 1 + NAMES.len() + NAMES.len() * NAMES.len();
         assert_eq!((lines[1].watches(), counts[1].watches()), (all, all), "{pattern} is pruned by both");
         let excluded =
@@ -226,13 +258,7 @@ impl Pairs {
         self.all().for_each(Running::wait_asleep);
         let last = format!("{marker} MODIFY 0");
         self.lines.iter_mut().for_each(|running| running.expect_line(&last));
-        let [pruned, whole] = self.lines.each_ref().map(|running| {
-            let mut lines = running.stdout.lines();
-            // Whatever its cookie says.
-            let event = |line: &String| line.rsplit_once(' ').map(|(event, _)| event.to_owned());
-            lines.dedup_by_key(|line| event(line));
-            lines
-        });
+        let [pruned, whole] = self.lines.each_ref().map(|running| running.stdout.lines());
         if pruned != whole {
             let differ = pruned.iter().zip(&whole).take_while(|(one, other)| one == other).count();
             let [pruned, whole] = [pruned, whole].map(|lines| lines[differ..].to_vec());
@@ -250,22 +276,70 @@ impl Pairs {
         }
     }
 
+    #[track_caller]
+    fn before_rename(&mut self, from: &Path, to: &Path) {
+        self.before_in(from.parent().unwrap());
+        self.before_in(to.parent().unwrap());
+        // There one that is watched goes on, and one that is not is refused.
+        if self.is_refused(to) {
+            self.before_in(from);
+        }
+        // It may seem to come from a new directory that is not watched yet, and all in it to be new.
+        let now = |path: &PathBuf| moved(path, from, to).is_some_and(|path| self.is_refused(&path));
+        if self.is_unheard(from) && self.directories(from).iter().any(now) {
+            self.compare();
+        }
+    }
+
     /// Whether a directory that is new at a path is not watched by either, though its contents may be reported, at
     /// once or when it is renamed.
     fn is_refused(&self, path: &Path) -> bool {
         self.excluded.as_ref().is_some_and(|pattern| pattern.is_match(path.as_os_str().as_bytes()))
     }
 
+    /// Whether the one that prunes does not hear of what is renamed from a path.
+    fn is_unheard(&self, from: &Path) -> bool {
+        let covers = |above: &Path| {
+            let above = [above.as_os_str().as_bytes(), b"/"].concat();
+            self.excluded.as_ref().is_some_and(|pattern| pattern.covers_below(&above))
+        };
+        from.starts_with("out") || from.ancestors().skip(1).any(covers)
+    }
+
+    /// Whether a directory's rename is for the one that prunes a coming from elsewhere, to where that is refused.
+    fn is_lost(&self, from: &Path, to: &Path) -> bool {
+        self.is_refused(to) && self.is_unheard(from)
+    }
+
+    /// A path, and the directories below it.
+    fn directories(&self, top: &Path) -> Vec<PathBuf> {
+        let mut found = vec![top.to_owned()];
+        let mut read = 0;
+        while let Some(path) = found.get(read).cloned() {
+            read += 1;
+            let entries = fs::read_dir(self.at(&path)).into_iter().flatten().map(Result::unwrap);
+            let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+            found.extend(directories.map(|entry| path.join(entry.file_name())));
+        }
+        found
+    }
+
     fn at(&self, path: &Path) -> PathBuf {
         self.dir.path().join(path)
     }
 
+    /// After a rename: events that are alike but for their cookies are one for the kernel where nothing stands
+    /// between them, and what stood there may have happened where only one of two listens.
+    fn separate(&mut self, done: String) {
+        self.done.push(done);
+        fs::write(self.at(Path::new(&format!("d/sync-{}", self.done.len()))), "x").unwrap();
+    }
+
     #[track_caller]
     fn rename(&mut self, from: &Path, to: &Path) {
-        self.before_in(from.parent().unwrap());
-        self.before_in(to.parent().unwrap());
+        self.before_rename(from, to);
         if fs::rename(self.at(from), self.at(to)).is_ok() {
-            self.done.push(format!("rename {} {}", from.display(), to.display()));
+            self.separate(format!("rename {} {}", from.display(), to.display()));
             self.fresh.retain(|fresh| fresh != to);
             follow_rename(&mut self.fresh, from, to);
             self.fresh.extend(self.at(to).is_dir().then(|| to.to_owned()));
@@ -316,11 +390,16 @@ impl Pairs {
                     self.rename(&Path::new("out").join(from.unwrap().file_name()), &new);
                 }
             }
-            (11, _) if !is_top(&one) && !is_top(&other) => {
-                self.before_in(one.parent().unwrap());
-                self.before_in(other.parent().unwrap());
+            (11, _)
+                if !is_top(&one)
+                    && !is_top(&other)
+                    && !self.is_lost(&one, &other)
+                    && !self.is_lost(&other, &one) =>
+            {
+                self.before_rename(&one, &other);
+                self.before_rename(&other, &one);
                 if exchange(&self.at(&one), &self.at(&other)).is_ok() {
-                    self.done.push(format!("exchange {} {}", one.display(), other.display()));
+                    self.separate(format!("exchange {} {}", one.display(), other.display()));
                     follow_exchange(&mut self.fresh, &one, &other);
                     self.fresh.extend([one, other]);
                 }
@@ -328,7 +407,9 @@ impl Pairs {
             (12, _) => self.probe(number),
             (13.., _) if !is_top(&one) => {
                 let to = other.join(new.file_name().unwrap());
-                self.rename(&one, &to);
+                if !self.is_lost(&one, &to) {
+                    self.rename(&one, &to);
+                }
             }
             _ => {}
         }
@@ -350,6 +431,7 @@ impl Pairs {
     fn finish(mut self) {
         self.probe(usize::MAX);
         self.compare();
+        let done = self.done.join("\n");
         self.all().for_each(|running| running.signal(Signal::SIGCONT));
         let [pruned, whole] = self.counts.map(|running| {
             running.signal(Signal::SIGINT);
@@ -360,17 +442,14 @@ impl Pairs {
             });
             (lines.first().cloned(), sums)
         });
-        assert_eq!(pruned, whole);
+        assert_eq!(pruned, whole, "pruned, not pruned, after\n{done}");
     }
 }
 
 proptest! {
     #![proptest_config(few_cases(10))]
 
-    /// Not with the rest yet: in a case that turns up now and then inotifywatch counts one MOVED_FROM less when it prunes,
-    /// and why is not known. `cargo test --test recursion -- --ignored` runs it.
     #[test]
-    #[ignore = "a difference that is known and not yet mended"]
     fn without_its_watches_the_output_is_the_same(
         option in select(vec!["--exclude", "--exclude", "--excludei", "--include"]),
         parts in proptest::collection::vec(select(&PARTS[..]), 1..3),

@@ -1,0 +1,513 @@
+//! fanotify with a mark for each directory or file: what an ordinary user gets, and root without `-r`.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+
+/// A line that shows all.
+const LINE: &str = "%w|%f|%e|%c";
+
+/// `inotifywait -F` with arguments, as root if `root`.
+fn started(dir: &Path, root: bool, arguments: &[&str]) -> Command {
+    let arguments = [&["-F", "--format", LINE], arguments].concat();
+    if root { inotifywait(dir, arguments) } else { as_nobody(dir, "inotifywait", arguments) }
+}
+
+/// Who there is to run it.
+fn users() -> &'static [bool] {
+    if is_root() { &[false, true] } else { &[false] }
+}
+
+/// Changes of one kind are made when those before were read, so that no two are told as one.
+fn step(run: &mut Running, change: impl FnOnce()) {
+    run.wait_asleep();
+    change();
+    run.wait_asleep();
+}
+
+fn shell(dir: &Path, script: &str) {
+    let output = command(dir, "sh", ["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The lines so far, the directory's own path as `/`.
+fn lines(dir: &Path, run: &Running) -> Vec<String> {
+    let own = format!("{}/", fs::canonicalize(dir).unwrap().display());
+    run.stdout.lines().iter().map(|line| line.replace(&own, "/")).collect()
+}
+
+/// Each number of a rename, in the order in which they come: 1, 2, …
+fn with_small_cookies(lines: Vec<String>) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    let number = |line: String| {
+        let (rest, cookie) = line.rsplit_once('|').unwrap();
+        if cookie == "0" {
+            return line;
+        }
+        let at = seen.iter().position(|known| known == cookie).unwrap_or_else(|| {
+            seen.push(cookie.into());
+            seen.len() - 1
+        });
+        format!("{rest}|{}", at + 1)
+    };
+    lines.into_iter().map(number).collect()
+}
+
+#[test]
+fn a_directory_and_what_is_in_it() {
+    for &root in users() {
+        let dir = fast_tempdir();
+        shell(dir.path(), "mkdir -p d/sub/deep; echo > d/f; chmod -R 777 d");
+        let mut run = Running::ready(started(dir.path(), root, &["-m", "d"]));
+        for change in [
+            "cat d/f",
+            "ls d/sub/deep d/sub",
+            "ls d",
+            "mkdir d/n; ls d/n",
+            "mv d/sub d/n; ls d/n/sub",
+            "mv d/n/sub d/back; ls d/back",
+            "mv d/f d/g",
+            "chmod 700 d/back; chmod 755 d",
+            "rmdir d/n",
+        ] {
+            step(&mut run, || shell(dir.path(), change));
+        }
+        let wanted = [
+            "/d/|f|ACCESS,CLOSE_NOWRITE,OPEN,CLOSE|0",
+            "/d/sub/||ACCESS,CLOSE_NOWRITE,OPEN,CLOSE,ISDIR|0",
+            "/d/||ACCESS,CLOSE_NOWRITE,OPEN,CLOSE,ISDIR|0",
+            "/d/|n|CREATE,ISDIR|0",
+            "/d/n/||ACCESS,CLOSE_NOWRITE,OPEN,CLOSE,ISDIR|0",
+            "/d/|sub|MOVED_FROM,ISDIR|1",
+            "/d/|back|MOVED_TO,ISDIR|2",
+            "/d/back/||ACCESS,CLOSE_NOWRITE,OPEN,CLOSE,ISDIR|0",
+            "/d/|f|MOVED_FROM|3",
+            "/d/|g|MOVED_TO|3",
+            "/d/back/||ATTRIB,ISDIR|0",
+            "/d/||ATTRIB,ISDIR|0",
+            "/d/|n|DELETE,ISDIR|0",
+        ];
+        assert_eq!(as_one(with_small_cookies(lines(dir.path(), &run))), wanted);
+        run.stop().killed_by(Signal::SIGTERM);
+    }
+}
+
+/// Lines on one object, one after the other, that are one line when they are read late enough.
+fn as_one(lines: Vec<String>) -> Vec<String> {
+    const ORDER: [&str; 7] = ["ACCESS", "MODIFY", "CLOSE_WRITE", "CLOSE_NOWRITE", "OPEN", "CLOSE", "ISDIR"];
+    let mut joined: Vec<(String, Vec<String>)> = Vec::new();
+    for line in lines {
+        let fields: Vec<&str> = line.split('|').collect();
+        let place = format!("{}|{}", fields[0], fields[1]);
+        let events: Vec<String> = fields[2].split(',').map(str::to_owned).collect();
+        let plain = events.iter().all(|event| ORDER.contains(&&**event));
+        match joined.last_mut() {
+            Some((before, known)) if *before == place && plain && ORDER.contains(&&*known[0]) => {
+                known.extend(events);
+            }
+            _ => joined.push((place, if plain { events } else { vec![fields[2..].join("|")] })),
+        }
+    }
+    let shown = |(place, events): (String, Vec<String>)| {
+        if !ORDER.contains(&&*events[0]) {
+            return format!("{place}|{}", events[0]);
+        }
+        let events = ORDER.iter().filter(|event| events.iter().any(|found| found == *event));
+        format!("{place}|{}|0", events.copied().collect::<Vec<_>>().join(","))
+    };
+    joined.into_iter().map(shown).collect()
+}
+
+#[test]
+fn a_tree() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/a/b o/x; echo > o/f; chmod -R 777 d o");
+    let events = "create,delete,move,delete_self,move_self,close_write";
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", events, "d"]));
+    for change in [
+        "mkdir -p d/n/m",
+        "echo > d/n/m/f",
+        "mv d/a d/c; echo > d/c/b/f",
+        "mv d/c/b d/n; echo > d/n/b/g",
+        "mv o/x d",
+        "echo > d/x/f",
+        "mv d/x o; echo > o/x/g",
+        "rmdir d/c; mkdir d/c",
+        "echo > d/c/f",
+        "mv o/f d",
+        "rm -r d/c",
+    ] {
+        step(&mut run, || shell(dir.path(), change));
+    }
+    let wanted = [
+        "/d/|n|CREATE,ISDIR|0",
+        "/d/n/|m|CREATE,ISDIR|0",
+        "/d/n/m/|f|CREATE|0",
+        "/d/n/m/|f|CLOSE_WRITE,CLOSE|0",
+        "/d/|a|MOVED_FROM,ISDIR|1",
+        "/d/|c|MOVED_TO,ISDIR|1",
+        "/d/c/||MOVE_SELF,ISDIR|0",
+        "/d/c/b/|f|CREATE|0",
+        "/d/c/b/|f|CLOSE_WRITE,CLOSE|0",
+        "/d/c/|b|MOVED_FROM,ISDIR|2",
+        "/d/n/|b|MOVED_TO,ISDIR|2",
+        "/d/n/b/||MOVE_SELF,ISDIR|0",
+        "/d/n/b/|g|CREATE|0",
+        "/d/n/b/|g|CLOSE_WRITE,CLOSE|0",
+        "/d/|x|MOVED_TO,ISDIR|3",
+        "/d/x/|f|CREATE|0",
+        "/d/x/|f|CLOSE_WRITE,CLOSE|0",
+        "/d/|x|MOVED_FROM,ISDIR|4",
+        "/d/x/||MOVE_SELF,ISDIR|0",
+        "/d/c/||DELETE_SELF,ISDIR|0",
+        "/d/|c|DELETE,ISDIR|0",
+        "/d/|c|CREATE,ISDIR|0",
+        "/d/c/|f|CREATE|0",
+        "/d/c/|f|CLOSE_WRITE,CLOSE|0",
+        "/d/|f|MOVED_TO|5",
+        "/d/c/|f|DELETE|0",
+        "/d/c/||DELETE_SELF,ISDIR|0",
+        "/d/|c|DELETE,ISDIR|0",
+    ];
+    // What is new is told as it was found, or as it was heard.
+    let mut found = with_small_cookies(lines(dir.path(), &run));
+    found.dedup();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn a_file_and_a_link() {
+    for &root in users() {
+        let dir = fast_tempdir();
+        shell(dir.path(), "echo > f; chmod 666 f; mkdir e; chmod 777 e; mv f e; ln -s e/f l");
+        let mut run = Running::ready(started(dir.path(), root, &["-m", "l"]));
+        for change in ["cat e/f", "chmod 600 e/f", "mv e/f e/g", "rm e/g"] {
+            step(&mut run, || shell(dir.path(), change));
+        }
+        let wanted = [
+            "/e/|f|ACCESS,CLOSE_NOWRITE,OPEN,CLOSE|0",
+            "/e/|f|ATTRIB|0",
+            "/e/|f|MOVE_SELF|0",
+            "/e/|f|ATTRIB|0",
+            "/e/|f|DELETE_SELF|0",
+        ];
+        assert_eq!(as_one(lines(dir.path(), &run)), wanted);
+
+        let mut run =
+            Running::ready(started(dir.path(), root, &["-m", "-P", "-e", "attrib,delete_self", "l"]));
+        step(&mut run, || shell(dir.path(), "rm l"));
+        assert_eq!(lines(dir.path(), &run), ["/|l|ATTRIB|0", "/|l|DELETE_SELF|0"]);
+    }
+}
+
+#[test]
+fn what_was_excluded_is_excluded_by_absolute_paths() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/a d/b d/c; ln -s d e; chmod -R 777 d");
+    let path = fs::canonicalize(dir.path().join("d/b")).unwrap();
+    let pattern = format!("^{}$", path.join("x").display());
+    let arguments = ["-m", "-r", "-e", "create", "--exclude", &pattern, "e", "@d/a", "@e/c/x"];
+    let mut run = Running::ready(started(dir.path(), false, &arguments));
+    let files = "echo > d/a/f; echo > d/b/x; echo > d/b/y; echo > d/c/x; echo > d/c/y; echo > d/end";
+    step(&mut run, || shell(dir.path(), files));
+    assert_eq!(lines(dir.path(), &run), ["/d/b/|y|CREATE|0", "/d/c/|y|CREATE|0", "/d/|end|CREATE|0"]);
+}
+
+#[test]
+fn its_own_doing_is_not_told() {
+    let dir = fast_tempdir();
+    for number in 0..300 {
+        fs::create_dir_all(dir.path().join(format!("d/{number}/below"))).unwrap();
+    }
+    shell(dir.path(), "chmod -R 777 d");
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "d"]));
+    run.wait_asleep();
+    assert_eq!(lines(dir.path(), &run), [""; 0]);
+    // Nor is what it opens to look into what is new.
+    step(&mut run, || fs::create_dir(dir.path().join("d/n")).unwrap());
+    step(&mut run, || fs::create_dir(dir.path().join("d/n/m")).unwrap());
+    let mut found = lines(dir.path(), &run);
+    found.dedup();
+    assert_eq!(found, ["/d/|n|CREATE,ISDIR|0", "/d/n/|m|CREATE,ISDIR|0"]);
+    // With others' doing next to it.
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-o", "d/log", "-e", "modify", "d"]));
+    step(&mut run, || shell(dir.path(), "echo > d/f"));
+    assert_eq!(fs::read_to_string(dir.path().join("d/log")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn only_what_was_asked_for_is_told() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir d; chmod 777 d");
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", "moved_to,modify", "d"]));
+    run.signal(Signal::SIGSTOP);
+    shell(dir.path(), "echo > d/f; mv d/f d/g; rm d/g; mkdir d/n; rmdir d/n");
+    run.signal(Signal::SIGCONT);
+    run.wait_asleep();
+    assert_eq!(lines(dir.path(), &run).len(), 2, "{:?}", lines(dir.path(), &run));
+    // For lsdir the kernel tells of any reading.
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-e", "lsdir,open", "d"]));
+    shell(dir.path(), "echo > d/f");
+    run.wait_asleep();
+    run.signal(Signal::SIGSTOP);
+    shell(dir.path(), "cat d/f; ls d");
+    run.signal(Signal::SIGCONT);
+    run.wait_asleep();
+    assert_eq!(lines(dir.path(), &run), ["/d/|f|OPEN|0", "/d/|f|OPEN|0", "/d/||ACCESS,OPEN,ISDIR|0"]);
+}
+
+/// What is told as one has an order all the same.
+#[test]
+fn what_was_not_read_in_time_is_told_in_order() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/a; chmod -R 777 d");
+    let events = "create,delete,move,close_write,open,delete_self";
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", events, "d"]));
+    run.wait_asleep();
+    run.signal(Signal::SIGSTOP);
+    let at = |name: &str| dir.path().join("d").join(name);
+    // All by this process, as one.
+    fs::write(at("f"), "x").unwrap();
+    fs::remove_file(at("f")).unwrap();
+    fs::create_dir(at("n")).unwrap();
+    fs::rename(at("n"), at("m")).unwrap();
+    fs::rename(at("m"), at("n")).unwrap();
+    fs::remove_dir(at("n")).unwrap();
+    for _ in 0..2 {
+        fs::rename(at("a"), at("b")).unwrap();
+        fs::rename(at("b"), at("a")).unwrap();
+    }
+    fs::rename(at("a"), at("b")).unwrap();
+    run.signal(Signal::SIGCONT);
+    run.wait_asleep();
+    step(&mut run, || fs::write(at("b/f"), "").unwrap());
+    let mut found = with_small_cookies(lines(dir.path(), &run));
+    found.truncate(17);
+    let wanted = [
+        "/d/|f|CREATE|0",
+        "/d/|f|CLOSE_WRITE,OPEN,CLOSE|0",
+        "/d/|f|DELETE|0",
+        "/d/|n|CREATE,ISDIR|0",
+        "/d/|n|MOVED_FROM,ISDIR|1",
+        "/d/|m|MOVED_TO,ISDIR|1",
+        "/d/|m|MOVED_FROM,ISDIR|2",
+        "/d/|n|MOVED_TO,ISDIR|2",
+        "/d/|n|DELETE,ISDIR|0",
+        "/d/|a|MOVED_FROM,ISDIR|3",
+        "/d/|b|MOVED_TO,ISDIR|3",
+        "/d/|b|MOVED_FROM,ISDIR|4",
+        "/d/|a|MOVED_TO,ISDIR|4",
+        // The kernel has made one of five renames two; a look shows what is missing.
+        "/d/|a|MOVED_FROM,ISDIR|5",
+        "/d/|b|MOVED_TO,ISDIR|5",
+        "/d/b/|f|CREATE|0",
+    ];
+    assert_eq!(found[..16], wanted);
+}
+
+#[test]
+fn an_unmount() {
+    if !need_root() || !need("umount") {
+        return;
+    }
+    let dir = fast_tempdir();
+    let mount = dir.path().join("m");
+    fs::create_dir(&mount).unwrap();
+    let mounted = || Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&mount).status().unwrap();
+    if !mounted().success() {
+        skip("cannot mount");
+        return;
+    }
+    shell(&mount, "mkdir -p d/e; chmod -R 777 .");
+    let umount = || assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+    let mut once = Running::ready(started(dir.path(), false, &["-r", "-e", "create", "m/d"]));
+    let mut asked = Running::ready(started(dir.path(), true, &["-e", "unmount", "m/d"]));
+    let mut goes_on = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", "unmount", "m", "."]));
+    let mut counted =
+        Running::ready(as_nobody(dir.path(), "inotifywatch", ["-F", "-r", "-e", "unmount", "m"]));
+    for run in [&mut once, &mut asked, &mut goes_on, &mut counted] {
+        run.wait_asleep();
+    }
+    // It is not busy.
+    umount();
+    once.finish().code(1).printed("");
+    asked.finish().code(0);
+    goes_on.expect("three lines", |lines| lines.len() == 3);
+    let lines = lines(dir.path(), &goes_on);
+    assert!(lines.iter().all(|line| line.ends_with("||UNMOUNT,ISDIR|0")), "{lines:?}");
+    goes_on.wait_asleep();
+    assert!(!goes_on.has_ended());
+    counted.wait_asleep();
+    counted.signal(Signal::SIGINT);
+    let end = counted.finish();
+    end.code(0).check("three", String::from_utf8_lossy(&end.stdout).lines().count() == 4);
+    // A change of other mounts is nothing.
+    assert!(mounted().success());
+    let mut other = Running::ready(started(dir.path(), false, &["-m", "-e", "unmount,create", "."]));
+    umount();
+    step(&mut other, || shell(dir.path(), "echo > f"));
+    assert_eq!(other.stdout.lines().len(), 1);
+}
+
+fn queue_limit() -> usize {
+    fs::read_to_string("/proc/sys/fs/fanotify/max_queued_events").unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn after_an_overflow_the_tree_is_whole() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/stays/below d/goes d/deleted; chmod -R 777 d");
+    let arguments = ["-m", "-r", "-e", "create,q_overflow", "d"];
+    let mut run = Running::ready(started(dir.path(), false, &arguments));
+    run.signal(Signal::SIGSTOP);
+    for number in 0..=queue_limit() {
+        fs::write(dir.path().join(format!("d/f{number}")), "").unwrap();
+    }
+    shell(
+        dir.path(),
+        "mv d/stays d/renamed; mv d/goes gone; rmdir d/deleted; mkdir -p d/deleted d/new/below",
+    );
+    run.signal(Signal::SIGCONT);
+    run.expect_line("||Q_OVERFLOW|0");
+    run.wait_asleep();
+    let before = run.stdout.lines().len();
+    let files = "d/renamed/below/p d/deleted/p d/new/below/p gone/p d/p";
+    step(&mut run, || shell(dir.path(), &format!("touch {files}")));
+    let wanted = ["/d/renamed/below/", "/d/deleted/", "/d/new/below/", "/d/"];
+    assert_eq!(lines(dir.path(), &run)[before..], wanted.map(|path| format!("{path}|p|CREATE|0")));
+    let end = run.stop();
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    end.check("what to raise", said.contains("/proc/sys/fs/fanotify/max_queued_events"));
+}
+
+#[test]
+fn it_ends_as_with_inotify() {
+    for &root in users() {
+        let dir = fast_tempdir();
+        shell(dir.path(), "mkdir d; chmod 777 d");
+        Running::start(started(dir.path(), root, &["-t", "0.01", "d"])).finish().code(2).printed("");
+        let once = Running::ready(started(dir.path(), root, &["-e", "create", "d"]));
+        shell(dir.path(), "echo > d/f");
+        once.finish().code(0);
+        let gone = Running::ready(started(dir.path(), root, &["-e", "create", "d"]));
+        shell(dir.path(), "rm -r d");
+        gone.finish().code(1).printed("");
+    }
+}
+
+#[test]
+fn a_reader_that_stalls_gets_all_and_one_that_closes_ends_it() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir d; chmod 777 d");
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    let mut reader = fs::File::from(reader);
+    let mut command = started(dir.path(), false, &["-m", "-e", "create", "d"]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    let count = 2 * queue_limit();
+    for batch in 0..20 {
+        let range = batch * count / 20..(batch + 1) * count / 20;
+        common::create_files(&dir.path().join("d"), "f", range);
+        run.wait_asleep();
+    }
+    let mut found = 0;
+    let mut chunk = vec![0; 1 << 20];
+    while found < count {
+        let length = reader.read(&mut chunk).unwrap();
+        found += chunk[..length].iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert_eq!(found, count);
+    run.wait_asleep();
+    drop(reader);
+    run.finish().killed_by(Signal::SIGPIPE).said("Setting up watches.\nWatches established.\n");
+}
+
+/// Starts the rest of its arguments with `max_fanotify_WHAT` at NUMBER.
+const LIMITED: &str = r#"echo "$2" > "/proc/sys/user/max_fanotify_$1"; shift 2; exec "$@""#;
+
+fn limited(dir: &Path, what: &str, number: &str, tool: &str, arguments: &[&str]) -> Command {
+    let words = ["-Ur", "sh", "-ec", LIMITED, "sh", what, number, common::binary(tool), "-F"];
+    let mut limited = command(dir, "unshare", words);
+    limited.args(arguments);
+    limited
+}
+
+#[test]
+fn limits_are_named() {
+    let mut probe = Command::new("unshare");
+    probe.args(["-Ur", "sh", "-ec", LIMITED, "sh", "marks", "3", "true"]);
+    if !probe.output().is_ok_and(|output| output.status.success()) {
+        skip("user namespaces are not permitted");
+        return;
+    }
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/a d/b d/c/d/e");
+    let end = Running::start(limited(dir.path(), "marks", "3", "inotifywait", &["-r", "-m", "d"])).finish();
+    end.code(1).printed("");
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    end.check("which", said.contains("Failed to watch d; upper limit on fanotify marks reached!\n"));
+    end.check("where", said.contains("`/proc/sys/fs/fanotify/max_user_marks'"));
+    end.check(
+        "how many",
+        said.contains("6 marks are needed; as root: sysctl -w fs.fanotify.max_user_marks="),
+    );
+
+    let arguments = ["-r", "-m", "-e", "create", "d"];
+    let mut run = Running::ready(limited(dir.path(), "marks", "6", "inotifywait", &arguments));
+    shell(dir.path(), "mkdir d/n");
+    run.expect_message("Couldn't watch new directory ");
+    run.expect_message(
+        "/d/n/: upper limit on fanotify marks reached (limit: /proc/sys/fs/fanotify/max_user_marks)",
+    );
+    drop(run);
+
+    let end = Running::start(limited(dir.path(), "groups", "0", "inotifywait", &["d"])).finish();
+    end.code(1);
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    end.check("which", said.contains("/proc/sys/fs/fanotify/max_user_groups"));
+}
+
+#[test]
+fn an_operand_that_is_not_there() {
+    for &root in users() {
+        let dir = fast_tempdir();
+        let end = Running::start(started(dir.path(), root, &["-q", "missing"])).finish();
+        end.code(1).said("Couldn't watch missing: No such file or directory\n");
+    }
+}
+
+#[test]
+fn as_a_daemon() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir d; chmod 777 d");
+    let arguments = ["-d", "-o", "log", "-t", "20", "-e", "create", "d"];
+    // The daemon lives on; -t ends it whatever happens.
+    Running::start(started(dir.path(), false, &arguments)).finish().code(0);
+    shell(dir.path(), "echo > d/f");
+    let log = dir.path().join("log");
+    assert!(common::wait_until(|| fs::read(&log).is_ok_and(|log| log.ends_with(b"\n"))));
+    let line = fs::read_to_string(&log).unwrap();
+    assert_eq!(line, format!("{}/|f|CREATE|0\n", fs::canonicalize(dir.path().join("d")).unwrap().display()));
+}
+
+#[test]
+fn a_link_as_an_operand_is_told_as_what_it_leads_to() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir d; chmod 777 d");
+    symlink("d", dir.path().join("l")).unwrap();
+    for arguments in [&["-m", "-r", "-e", "create", "l"][..], &["-m", "-e", "create", "l"]] {
+        let mut run = Running::ready(started(dir.path(), false, arguments));
+        step(&mut run, || shell(dir.path(), "rm -f d/f; echo > d/f"));
+        assert_eq!(lines(dir.path(), &run), ["/d/|f|CREATE|0"]);
+    }
+}
