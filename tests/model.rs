@@ -371,7 +371,7 @@ fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
         threads = number as usize;
     }
     let once = Exchanges::default();
-    let exchanges = Some(&once).filter(|_| source == Source::Filesystems);
+    let exchanges = Some(&once).filter(|_| source != Source::Inotify);
     std::thread::scope(|scope| {
         for thread in 0..threads as u64 {
             let (root, elsewhere) = (&root, &elsewhere);
