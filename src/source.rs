@@ -31,7 +31,7 @@ pub enum Scope {
 /// What the program was asked to watch, and how.
 #[derive(Debug)]
 pub struct Settings {
-    /// The events to report (`-e`), [`LSDIR`] among them.
+    /// The events to report (`-e`), [`LSDIR`](crate::event::LSDIR) among them.
     pub events: Mask,
     /// `-I`, `-F`, `-S` or `-M`.
     pub interface: Interface,
