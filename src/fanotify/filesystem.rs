@@ -22,6 +22,7 @@ use libc::{
     IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::{OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
@@ -50,6 +51,9 @@ const REMEMBERED: usize = 1 << 18;
 
 /// A way up longer than this was not one way, but directories that changed places meanwhile.
 const DEEPEST: usize = 1 << 14;
+
+/// How often, in milliseconds, to look for what is certain to be told at once.
+const PATIENCE: usize = 20;
 
 /// The two halves of an exchange are queued one behind the other, with less than this between that others do elsewhere.
 const NEAR: usize = 16;
@@ -82,6 +86,8 @@ pub struct Filesystems {
     queue: Queue,
     /// The event at hand.
     event: Vec<u8>,
+    /// It is one of an entry: the directory was there then.
+    was_there: bool,
     turn_until: u64,
     ready: VecDeque<Ready>,
     /// Those whose paths changed before they could be reported: with the path and what else is reported of each.
@@ -172,6 +178,7 @@ impl Filesystems {
             outside: HashSet::new(),
             queue: Queue::default(),
             event: Vec::new(),
+            was_there: false,
             turn_until: 0,
             ready: VecDeque::new(),
             settled: VecDeque::new(),
@@ -414,14 +421,29 @@ impl Filesystems {
     fn place_of(&mut self, handle: &Handle) -> Option<(Box<Handle>, Vec<u8>)> {
         let now = self.present_place(handle);
         self.pull();
-        self.queue.place_of(handle).or(now.ok().flatten())
+        let mut then = self.queue.place_of(handle);
+        let stale = now.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ESTALE));
+        for _ in 0..PATIENCE {
+            if then.is_some() || !stale || !self.was_there {
+                break;
+            }
+            // It is gone since: whoever deletes it is about to tell of that.
+            let mut fds = [PollFd::new(self.group.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut fds, PollTimeout::from(1u8));
+            self.pull();
+            then = self.queue.place_of(handle);
+        }
+        then.or(now.ok().flatten())
     }
 
     /// The same of this moment. What had been changed by then has been queued when this returns.
     fn present_place(&mut self, handle: &Handle) -> io::Result<Option<(Box<Handle>, Vec<u8>)>> {
         let Some(base) = self.base(file_system(handle)) else { return Ok(None) };
         let object = open_handle(&base, handle)?;
-        if is_mount_root(&object) || is_deleted(&object) {
+        if is_deleted(&object) {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        if is_mount_root(&object) {
             return Ok(None);
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -499,6 +521,7 @@ impl Filesystems {
         if mask & IN_Q_OVERFLOW != 0 {
             return self.overflown();
         }
+        self.was_there = event.place.is_none_or(|entry| entry.name != b".");
         if event.mask & FAN_RENAME != 0 {
             return self.renamed(event, mask & IN_ISDIR);
         }
@@ -538,7 +561,6 @@ impl Filesystems {
             }
         }
         if mask & IN_DELETE != 0 {
-            let deletion = Deletion { watch, name: name.into(), directory, object: object.map(Box::from) };
             let brief = object.filter(|_| mask & IN_CREATE != 0);
             if let Some(object) = brief.filter(|_| directory == 0) {
                 if is_asked(self.settings.events, IN_CREATE) {
@@ -546,8 +568,12 @@ impl Filesystems {
                 }
             }
             match brief.and_then(|object| self.queue.last_of(object)) {
-                Some(last) => self.deletions.push((last + 1, deletion)),
-                None => self.deleted(deletion),
+                Some(last) => {
+                    let object = object.map(Box::from);
+                    let deletion = Deletion { watch, name: name.into(), directory, object };
+                    self.deletions.push((last + 1, deletion));
+                }
+                None => self.deleted(watch, name, directory, object),
             }
         }
         if mask & IN_DELETE_SELF != 0 {
@@ -560,24 +586,23 @@ impl Filesystems {
     }
 
     /// An entry is gone.
-    fn deleted(&mut self, deletion: Deletion) {
-        let Deletion { watch, name, directory, object } = deletion;
-        if let Some(object) = object.as_deref().filter(|_| !self.courses.is_empty()) {
-            let place = Some((watch, name.clone()));
+    fn deleted(&mut self, watch: i32, name: &[u8], directory: Mask, object: Option<&Handle>) {
+        if let Some(object) = object.filter(|_| !self.courses.is_empty()) {
+            let place = Some((watch, name.into()));
             self.catch_up(object, &place);
             if self.courses.get(object).is_some_and(|course| course.at == place) {
                 self.courses.remove(object);
             }
         }
         // Its own end comes before it is an entry no more.
-        let ended = object.and_then(|object| self.watches.get(&object).copied());
+        let ended = object.and_then(|object| self.watches.get(object).copied());
         if let Some(at) = self.dying.iter().position(|(_, watch)| Some(*watch) == ended) {
             self.dying.remove(at);
             ended.into_iter().for_each(|watch| self.end(watch));
         } else if let Some(node) = ended.and_then(|watch| self.tree.find(watch)).filter(|_| directory != 0) {
             self.tree.flags_mut(node).news = true;
         }
-        self.tell(watch, IN_DELETE | directory, 0, &name);
+        self.tell(watch, IN_DELETE | directory, 0, name);
     }
 
     /// What is created elsewhere is elsewhere, without a look at it; what is deleted need not be remembered.
@@ -1028,8 +1053,8 @@ impl Source for Filesystems {
             }
             let taken = self.queue.taken();
             if let Some(due) = self.deletions.iter().position(|(until, _)| *until <= taken) {
-                let (_, deletion) = self.deletions.remove(due);
-                self.deleted(deletion);
+                let (_, Deletion { watch, name, directory, object }) = self.deletions.remove(due);
+                self.deleted(watch, &name, directory, object.as_deref());
                 continue;
             }
             if !self.take() && !self.look_again() {
