@@ -366,7 +366,7 @@ fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
     let events = ["create,delete,move", "create,delete,move,open,access,close"][random.below(2)];
     let watcher = Watcher::start(source, &root, events);
     let mut threads = 1 + random.below(3);
-    if source == Source::Marks {
+    if source != Source::Inotify {
         // To fanotify the threads are one process: what they do to the same entries at the same time is told as one, and
         // one run in a hundred has a part of it that neither what follows nor a look can tell.
         threads = 1;
