@@ -49,6 +49,9 @@ impl Filesystems {
             return self.renamed(event, mask & IN_ISDIR);
         }
         let object = event.object;
+        if let Some(object) = object.filter(|_| mask & IN_DELETE_SELF != 0) {
+            self.brief.remove(object);
+        }
         let of_file = |source: &Self| {
             let node = source.known(object?).filter(|node| !source.tree.flags(*node).directory)?;
             Some(source.tree.wd(node))
@@ -75,8 +78,8 @@ impl Filesystems {
         // What is told as one happened to one object: so it was created first and deleted last.
         let directory = mask & IN_ISDIR;
         let between = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
-        if mask & IN_CREATE != 0 && !self.brief.is_empty() {
-            self.brief.remove(&brief_key(watch, name)[..]);
+        if mask & IN_CREATE != 0 {
+            self.is_told(object, watch, name);
         }
         for part in [mask & IN_CREATE, between] {
             if part != 0 {
@@ -87,7 +90,7 @@ impl Filesystems {
             let brief = object.filter(|_| mask & IN_CREATE != 0);
             if let Some(object) = brief.filter(|_| directory == 0) {
                 if is_asked(self.settings.events, IN_CREATE) {
-                    self.brief.insert(brief_key(watch, name), object.into());
+                    self.brief.entry(object.into()).or_default().push((watch, name.into()));
                 }
             }
             match brief.and_then(|object| self.queue.last_of(object)) {
@@ -105,6 +108,13 @@ impl Filesystems {
                 // It may be told with something earlier, before what happened in it.
                 _ => self.dying.push_back((self.queue.queued(), watch)),
             }
+        }
+    }
+
+    /// It is told that a file came to a place, whatever was told of it there before.
+    fn is_told(&mut self, object: Option<&Handle>, watch: i32, name: &[u8]) {
+        if let Some(places) = object.and_then(|object| self.brief.get_mut(object)) {
+            places.retain(|place| (place.0, &*place.1) != (watch, name));
         }
     }
 
@@ -208,8 +218,8 @@ impl Filesystems {
                 self.tell(watch, bit | directory, self.last_cookie, name);
             }
         }
-        if let Some((watch, name)) = to.filter(|_| !self.brief.is_empty()) {
-            self.brief.remove(&brief_key(watch, name)[..]);
+        if let Some((watch, name)) = to {
+            self.is_told(object, watch, name);
         }
         let known = object.and_then(|object| self.known(object));
         let is_root = known.is_some_and(|node| self.tree.parent(node).is_none());
@@ -310,19 +320,20 @@ impl Filesystems {
         let objects: Vec<Box<Handle>> = self.courses.keys().cloned().collect();
         let places: Vec<_> = objects.iter().map(|object| self.place_now(object)).collect();
         let mut there = Vec::new();
-        for (key, object) in std::mem::take(&mut self.brief) {
-            let Some((watch, name)) = key.split_first_chunk() else { continue };
-            let watch = i32::from_ne_bytes(*watch);
+        let brief = std::mem::take(&mut self.brief).into_iter();
+        for (object, (watch, name)) in
+            brief.flat_map(|(object, places)| places.into_iter().map(move |place| (object.clone(), place)))
+        {
             let Some(node) = self.tree.find(watch) else { continue };
             self.path.clear();
             self.path_of = None;
             self.tree.push_path(node, &mut self.path);
-            self.path.extend_from_slice(name);
+            self.path.extend_from_slice(&name);
             // The path of this moment: what is not there costs no more than this.
             if open_path(&self.path, OFlag::O_NOFOLLOW).is_ok()
-                && self.is_at(&object, &Some((watch, name.into())))
+                && self.is_at(&object, &Some((watch, name.clone())))
             {
-                there.push((key, object));
+                there.push((object, (watch, name)));
             }
         }
         self.pull();
@@ -330,7 +341,9 @@ impl Filesystems {
         // Its own looking is told, too.
         if self.queue.waiting().any(|event| event.pid != pid) {
             // It may have been changed since.
-            self.brief.extend(there);
+            for (object, place) in there {
+                self.brief.entry(object).or_default().push(place);
+            }
             return false;
         }
         for (object, place) in objects.iter().zip(places) {
@@ -339,10 +352,8 @@ impl Filesystems {
             }
         }
         self.courses.clear();
-        for (key, _) in there {
-            if let Some((watch, name)) = key.split_first_chunk() {
-                self.tell(i32::from_ne_bytes(*watch), IN_CREATE, 0, name);
-            }
+        for (_, (watch, name)) in there {
+            self.tell(watch, IN_CREATE, 0, &name);
         }
         !self.ready.is_empty() || !self.settled.is_empty()
     }
@@ -362,11 +373,6 @@ impl Filesystems {
         }
         self.tell(-1, IN_Q_OVERFLOW, 0, b"");
     }
-}
-
-/// The key of an entry: its directory's watch and its name.
-fn brief_key(watch: i32, name: &[u8]) -> Box<[u8]> {
-    [&watch.to_ne_bytes()[..], name].concat().into()
 }
 
 fn borrowed(place: &Place) -> Option<(i32, &[u8])> {

@@ -87,9 +87,8 @@ pub struct Filesystems {
     deletions: Vec<(u64, Deletion)>,
     /// Objects that were renamed and are told to be renamed again.
     courses: HashMap<Box<Handle>, Course>,
-    /// Files whose creation and deletion were told as one, which may have been followed by another creation, by
-    /// the number of the directory's watch and their names.
-    brief: HashMap<Box<[u8]>, Box<Handle>>,
+    /// Files whose creation and deletion were told as one, which another creation may have followed, and where that was.
+    brief: HashMap<Box<Handle>, Vec<EntryOf>>,
     /// Watches to be forgotten when all that is ready has been reported.
     gone: VecDeque<i32>,
     /// Events were thrown away since the last read.
@@ -99,6 +98,9 @@ pub struct Filesystems {
     /// The path of an event: `%w` of the watch named here, and the entry's name after it.
     path_of: Option<(i32, usize)>,
 }
+
+/// The watch of a directory, and a name in it.
+type EntryOf = (i32, Box<[u8]>);
 
 /// A file system that has a mark.
 #[derive(Debug)]
