@@ -10,7 +10,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip};
+use common::{
+    Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip, wrapped,
+};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
@@ -510,4 +512,27 @@ fn a_link_as_an_operand_is_told_as_what_it_leads_to() {
         step(&mut run, || shell(dir.path(), "rm -f d/f; echo > d/f"));
         assert_eq!(lines(dir.path(), &run), ["/d/|f|CREATE|0"]);
     }
+}
+
+/// Who may mark a whole file system but not look up what its events name takes a mark for each directory.
+#[test]
+fn where_no_handle_can_be_looked_up() {
+    if !need_root() || !need("setpriv") {
+        return;
+    }
+    let without = "exec setpriv --bounding-set=-dac_read_search \"$@\"";
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/sub");
+    let arguments = ["-F", "-m", "-r", "-e", "create", "--format", LINE, "d"];
+    let mut run = Running::ready(wrapped(dir.path(), without, "inotifywait", arguments));
+    step(&mut run, || shell(dir.path(), "echo > d/sub/f"));
+    assert_eq!(lines(dir.path(), &run), ["/d/sub/|f|CREATE|0"]);
+    run.stop().killed_by(Signal::SIGTERM);
+    let end = Running::start(wrapped(dir.path(), without, "inotifywait", ["-S", "d"])).finish();
+    end.code(1);
+    end.said(
+        "Setting up filesystem watches.\n\
+         Couldn't add filesystem watch d: Operation not permitted\n\
+         fanotify watch requires admin privileges\n",
+    );
 }

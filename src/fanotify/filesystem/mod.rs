@@ -210,10 +210,14 @@ impl Filesystems {
         let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
         let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let base = if is_directory(object) { path } else { &path[..=slash] };
-        let top = match top_of_btrfs(&handle) {
-            Some(top) => Some(open_handle(&open_path(base, OFlag::O_DIRECTORY)?, &top)?),
-            None => None,
-        };
+        let within = open_path(base, OFlag::O_DIRECTORY)?;
+        if let Err(error) = open_handle(&within, &handle) {
+            // A mark may be allowed (CAP_SYS_ADMIN) where no handle can be looked up (CAP_DAC_READ_SEARCH).
+            if error.raw_os_error() == Some(libc::EPERM) {
+                return Err(error);
+            }
+        }
+        let top = top_of_btrfs(&handle).map(|top| open_handle(&within, &top)).transpose()?;
         let object = top.as_ref().unwrap_or(object);
         let mut of_mount = 0;
         if self.scope == Scope::Mount {
