@@ -93,6 +93,8 @@ pub struct Filesystems {
     gone: VecDeque<i32>,
     /// Events were thrown away since the last read.
     lost: bool,
+    /// Something was mounted or unmounted; to be looked at when the turn is over.
+    mounts_changed: bool,
     reader: directory::Reader,
     path: Vec<u8>,
     /// The path of an event: `%w` of the watch named here, and the entry's name after it.
@@ -178,6 +180,7 @@ impl Filesystems {
             brief: HashMap::new(),
             gone: VecDeque::new(),
             lost: false,
+            mounts_changed: false,
             reader: directory::Reader::default(),
             path: Vec::new(),
             path_of: None,
@@ -399,10 +402,9 @@ impl Source for Filesystems {
 
     fn read(&mut self) -> io::Result<usize> {
         self.lost = false;
+        // What happened before an unmount is told before it: it has been queued, and is read now.
+        self.mounts_changed |= self.lookout.has_changed();
         let length = self.queue.fill(&self.group)?;
-        if self.lookout.has_changed() {
-            self.survey();
-        }
         self.turn_until = self.queue.queued();
         Ok(length)
     }
@@ -459,9 +461,13 @@ impl Source for Filesystems {
                 self.deleted(watch, &name, directory, object.as_deref());
                 continue;
             }
-            if !self.take() && !self.look_again() {
+            if self.take() || self.look_again() {
+                continue;
+            }
+            if !std::mem::take(&mut self.mounts_changed) {
                 return None;
             }
+            self.survey();
         }
     }
 
