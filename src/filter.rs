@@ -48,10 +48,10 @@ impl Filter {
     }
 
     /// Whether a directory on the way to `path`, with a path longer than `top`, was given as `@path`.
-    pub fn hides_above(&self, path: &[u8], top: usize) -> bool {
+    pub fn hides_above(&self, path: &[u8], top: impl FnOnce() -> usize) -> bool {
         let end = path.len().saturating_sub(1);
         !self.hidden.is_empty()
-            && (top..end).any(|at| path[at] == b'/' && self.hidden.contains(bare(&path[..at])))
+            && (top()..end).any(|at| path[at] == b'/' && self.hidden.contains(bare(&path[..at])))
     }
 
     /// Makes the paths given as `@path` what `resolve` makes of them.

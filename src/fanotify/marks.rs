@@ -23,14 +23,14 @@ use libc::{
 };
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::event::Mask;
 use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::Lookout;
-use crate::fanotify::{mounts, path_of, refusal};
+use crate::fanotify::{is_directory, mounts, path_of, refusal};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
@@ -274,15 +274,15 @@ impl Marks {
         !state.found.is_empty()
     }
 
-    /// Whether the length of the queue has no limit.
-    pub fn is_unlimited(&self) -> bool {
-        self.group.unlimited
+    /// Where the length of its queue is set, if it has one.
+    pub fn queue_length(&self) -> Option<&'static str> {
+        self.group.queue_length()
     }
 
     /// Throws away what is queued where the queue has no limit, and lets [`read`](Self::read) tell of an overflow in its
     /// place; whether it has none.
     pub fn lose(&self) -> bool {
-        if !self.is_unlimited() {
+        if !self.group.unlimited {
             return false;
         }
         let state = &mut *self.state.borrow_mut();
@@ -760,8 +760,4 @@ fn device_of(object: &OwnedFd) -> Option<u32> {
 fn device_number(device: &[u8]) -> Option<u32> {
     let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
     Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
-}
-
-fn is_directory(object: &OwnedFd) -> io::Result<bool> {
-    Ok(SFlag::from_bits_truncate(fstat(object)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::fcntl::{OFlag, readlink};
+use nix::sys::stat::{SFlag, fstat};
 
 use crate::sys::{directory, process};
 
@@ -27,7 +28,12 @@ fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
 }
 
-/// The same of a path given as `@path`, which may lead nowhere: then of what is there of it.
+/// Whether something that is open is a directory.
+fn is_directory(object: &OwnedFd) -> io::Result<bool> {
+    Ok(SFlag::from_bits_truncate(fstat(object)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+}
+
+/// The absolute path of one given as `@path`, which may lead nowhere: then of what is there of it.
 pub fn absolute_hidden(base: &[u8], path: &[u8]) -> Vec<u8> {
     absolute_path(base, path, true).unwrap_or_else(|_| {
         let slash = path.iter().rposition(|byte| *byte == b'/');

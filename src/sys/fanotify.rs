@@ -181,6 +181,11 @@ impl Group {
         Err(result.err().unwrap_or_else(|| io::Error::from_raw_os_error(libc::EINVAL)))
     }
 
+    /// Where the length of its queue is set (fanotify(7)), if it has one.
+    pub fn queue_length(&self) -> Option<&'static str> {
+        (!self.unlimited).then_some("/proc/sys/fs/fanotify/max_queued_events")
+    }
+
     /// Adds events to the mark on what is open as `object` (O_PATH will do), or on its mount or file system;
     /// fanotify_mark(2) has the errors. ENOSPC means the limit max_user_marks.
     pub fn mark(&self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()> {

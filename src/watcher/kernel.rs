@@ -67,9 +67,7 @@ impl Kernel {
     pub(super) fn queue_length(&self) -> Option<&'static str> {
         match self {
             Kernel::Inotify(_) => Some("/proc/sys/fs/inotify/max_queued_events"),
-            Kernel::Marks(marks) => {
-                (!marks.is_unlimited()).then_some("/proc/sys/fs/fanotify/max_queued_events")
-            }
+            Kernel::Marks(marks) => marks.queue_length(),
         }
     }
 

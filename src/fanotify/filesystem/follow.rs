@@ -19,17 +19,19 @@ use super::{DIRECTORY, Deletion, Filesystems, Ready};
 /// The two halves of an exchange are queued one behind the other, with less than this between that others do elsewhere.
 const NEAR: usize = 16;
 
-/// Where the length of the kernel's queue is set (fanotify(7)).
-const QUEUE_LENGTH: &str = "/proc/sys/fs/fanotify/max_queued_events";
-
 impl Filesystems {
     /// What was watched is deleted.
     pub(super) fn end(&mut self, watch: i32) {
         if let Some(node) = self.tree.find(watch) {
-            let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
-            self.tell(watch, IN_DELETE_SELF | directory, 0, b"");
+            self.tell_of_itself(node, IN_DELETE_SELF);
             self.gone.push_back(watch);
         }
+    }
+
+    /// Tells what happened to a watched object itself.
+    pub(super) fn tell_of_itself(&mut self, node: NodeId, mask: Mask) {
+        let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
+        self.tell(self.tree.wd(node), mask | directory, 0, b"");
     }
 
     /// Lets a node go with all below it.
@@ -139,7 +141,7 @@ impl Filesystems {
     }
 
     /// What is created elsewhere is elsewhere, without a look at it; what is deleted need not be remembered.
-    pub(super) fn elsewhere(&mut self, entry: &Entry, mask: Mask, object: Option<&Handle>) {
+    fn elsewhere(&mut self, entry: &Entry, mask: Mask, object: Option<&Handle>) {
         if mask & IN_DELETE_SELF != 0 {
             self.outside.remove(entry.directory);
         } else if mask & IN_CREATE != 0 && mask & IN_ISDIR != 0 && self.outside.len() < REMEMBERED {
@@ -163,7 +165,7 @@ impl Filesystems {
         }
     }
 
-    pub(super) fn renamed(&mut self, event: &RawEvent, directory: Mask) {
+    fn renamed(&mut self, event: &RawEvent, directory: Mask) {
         let places = [event.old, event.new].map(|entry| {
             let node = entry.and_then(|entry| self.locate(entry.directory))?;
             Some((self.tree.wd(node), entry?.name))
@@ -360,7 +362,7 @@ impl Filesystems {
 
     /// Renames and deletions may be among what was lost.
     fn overflown(&mut self) {
-        let limit = (!self.group.unlimited).then_some(QUEUE_LENGTH);
+        let limit = self.group.queue_length();
         self.problems.push_back(Problem::Overflow { limit, recursive: false });
         self.outside.clear();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();

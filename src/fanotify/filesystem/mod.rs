@@ -22,14 +22,13 @@ use libc::{
     IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::OFlag;
-use nix::sys::stat::{SFlag, fstat};
 
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::course::Course;
 use crate::fanotify::mounts::{self, Lookout};
 use crate::fanotify::queue::Queue;
 use crate::fanotify::refusal::explained;
-use crate::fanotify::{absolute_hidden, path_of};
+use crate::fanotify::{absolute_hidden, is_directory, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Group, Handle, RawEvent, Target, open_handle};
@@ -212,7 +211,7 @@ impl Filesystems {
         let handle = handle_of(object).map_err(refused)?;
         let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
         let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let base = if is_directory(object) { path } else { &path[..=slash] };
+        let base = if is_directory(object).unwrap_or(false) { path } else { &path[..=slash] };
         let within = open_path(base, OFlag::O_DIRECTORY)?;
         if let Err(error) = open_handle(&within, &handle) {
             // A mark may be allowed (CAP_SYS_ADMIN) where no handle can be looked up (CAP_DAC_READ_SEARCH).
@@ -249,8 +248,7 @@ impl Filesystems {
             let path = self.tree.name(node);
             // Another mount may hide it.
             if !mounts.iter().any(|mount| mount.point == path) && !self.is_in_place(node) {
-                let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
-                self.tell(watch, IN_UNMOUNT | directory, 0, b"");
+                self.tell_of_itself(node, IN_UNMOUNT);
                 self.forget(node);
             }
         }
@@ -340,9 +338,9 @@ impl Filesystems {
             self.path.extend_from_slice(&self.names[ready.name.clone()]);
         }
         let filter = &self.settings.filter;
-        let root = self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len());
+        let below_root = || self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len()) + 1;
         let reported =
-            filter.reports(&self.path, mask & IN_ISDIR != 0) && !filter.hides_above(&self.path, root + 1);
+            filter.reports(&self.path, mask & IN_ISDIR != 0) && !filter.hides_above(&self.path, below_root);
         reported.then_some((watched, mask, !asked))
     }
 
@@ -355,7 +353,7 @@ impl Filesystems {
 impl Source for Filesystems {
     fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
         let (object, path) = self.open_operand(operand)?;
-        let directory = is_directory(&object);
+        let directory = is_directory(&object).unwrap_or(false);
         let handle = self.mark(&object, &path)?;
         if self.scope != Scope::Paths {
             let mount = mounts::of(&path).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
@@ -493,9 +491,4 @@ impl AsFd for Filesystems {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lookout.as_fd()
     }
-}
-
-fn is_directory(object: &OwnedFd) -> bool {
-    let status = fstat(object);
-    status.is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }

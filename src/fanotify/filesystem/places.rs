@@ -13,7 +13,6 @@ use crate::fanotify::course::Place;
 use crate::fanotify::mounts;
 use crate::fanotify::path_of;
 use crate::sys::directory::{self, open_path};
-
 use crate::sys::fanotify::{self, Handle, is_mount_root, open_handle};
 use crate::tree::{Flags, NodeId};
 
@@ -118,10 +117,14 @@ impl Filesystems {
 
     /// The node of a directory as the event at hand saw it; `None` if it is elsewhere.
     pub(super) fn locate(&mut self, handle: &Handle) -> Option<NodeId> {
+        self.remembered(handle).unwrap_or_else(|| self.find_out(handle.into()))
+    }
+
+    /// The same as far as it is known without a look.
+    fn remembered(&self, handle: &Handle) -> Option<Option<NodeId>> {
         match self.known(handle) {
-            Some(node) if !self.tree.flags(node).unscanned => Some(node),
-            None if self.outside.contains(handle) => None,
-            _ => self.find_out(handle.into()),
+            Some(node) => Some(Some(node)).filter(|_| !self.tree.flags(node).unscanned),
+            None => self.outside.contains(handle).then_some(None),
         }
     }
 
@@ -130,10 +133,8 @@ impl Filesystems {
         let mut way: Vec<(Box<Handle>, Vec<u8>)> = Vec::new();
         let mut at = handle;
         let found = loop {
-            match self.known(&at) {
-                Some(node) if !self.tree.flags(node).unscanned => break Some(node),
-                None if self.outside.contains(&at) => break None,
-                _ => {}
+            if let Some(remembered) = self.remembered(&at) {
+                break remembered;
             }
             match self.place_of(&at).filter(|_| way.len() < DEEPEST) {
                 Some((parent, name)) => way.push((std::mem::replace(&mut at, parent), name)),
