@@ -306,6 +306,8 @@ impl<'a> Run<'a> {
             Op::Quiet => self.quiet(),
             Op::Signal(number) => self.signal(Some(*number)),
             Op::CloseReader => {
+                // Closed for the kernel, too: a child being made would go on holding it.
+                let _none_made = DESCRIPTORS.read().unwrap();
                 self.reader = None;
                 Ok(())
             }
