@@ -30,7 +30,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use crate::event::Mask;
 use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::Lookout;
-use crate::fanotify::{is_directory, mounts, path_of, refusal};
+use crate::fanotify::{is_directory, joined, mounts, path_now, path_of, refusal, split};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
@@ -62,13 +62,13 @@ pub struct Marks {
     timer: TimerFd,
     /// What the lookout looks out besides: the group and the timer.
     _both: Epoll,
-    /// Directories below a watched one are not watched, but told of.
-    lists: bool,
     state: RefCell<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// What is watched are operands: directories below one are not watched, but told of.
+    operands: bool,
     watches: HashMap<i32, Watch>,
     by_handle: HashMap<Box<Handle>, i32>,
     /// The watch added last.
@@ -101,6 +101,8 @@ struct State {
     half: Option<(u64, u32, (i32, Mask))>,
     /// How many events were read, ever.
     read: u64,
+    /// How many times.
+    reads: u64,
     buffer: Vec<u8>,
 }
 
@@ -110,11 +112,21 @@ struct Watch {
     /// What was asked for.
     mask: Mask,
     is_directory: bool,
+    /// Where an operand is.
+    path: Vec<u8>,
+    /// When that was looked at last ([`State::reads`]), and which directory a file was then told of in.
+    seen: (u64, Box<Handle>),
 }
 
 impl Watch {
     fn directory(&self) -> Mask {
         if self.is_directory { IN_ISDIR } else { 0 }
+    }
+
+    /// It has another path.
+    fn found_at(&mut self, path: Vec<u8>, out: &mut Vec<u8>, wd: i32) {
+        RawEvent { wd, mask: 0, cookie: 0, name: &path }.encode(out);
+        self.path = path;
     }
 }
 
@@ -139,9 +151,10 @@ struct Batch<'a> {
 }
 
 impl Marks {
-    /// A group without marks; [`Group::new`] has the errors. `lists`: directories below a watched one are not watched
-    /// themselves, and what happens to them is told all the same.
-    pub fn new(lists: bool) -> io::Result<Marks> {
+    /// A group without marks; [`Group::new`] has the errors. `operands`: only those are watched. What happens to directories
+    /// below one is told all the same, and where one is renamed to, if that can be found out: an event without bits, and
+    /// with the path as its name.
+    pub fn new(operands: bool) -> io::Result<Marks> {
         let group = Group::new()?;
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -149,7 +162,8 @@ impl Marks {
         both.add(&group, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         both.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         let lookout = Lookout::new(&both.0)?;
-        Ok(Marks { group, lookout, timer, _both: both, lists, state: RefCell::default() })
+        let state = RefCell::new(State { operands, ..State::default() });
+        Ok(Marks { group, lookout, timer, _both: both, state })
     }
 
     /// Marks what is at `path`, as inotify_add_watch(2) does: returns the number of the watch, which is the old one where
@@ -163,7 +177,7 @@ impl Marks {
         let asked = mask & (IN_ALL_EVENTS | IN_ONESHOT);
         let same = known.is_some_and(|wd| state.watches.get(&wd).is_some_and(|watch| watch.mask == asked));
         if !same {
-            let mark = self.mark_of(mask, is_directory);
+            let mark = self.mark_of(mask, is_directory, state.operands);
             let marked = self.group.mark(&object, Target::Inode, mark);
             marked.map_err(|error| refusal::explained(error, &object))?;
         }
@@ -176,8 +190,18 @@ impl Marks {
             state.path = path.into();
             state.newest
         });
-        state.watches.insert(wd, Watch { handle, mask: asked, is_directory });
-        if self.lists && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
+        // What has none that fits PATH_MAX keeps the one by which it was given.
+        let path = || if state.operands { path_of(&object).unwrap_or_default() } else { Vec::new() };
+        let watch = state.watches.entry(wd);
+        let watch = watch.or_insert_with(|| Watch {
+            handle,
+            mask: 0,
+            is_directory,
+            path: path(),
+            seen: Default::default(),
+        });
+        watch.mask = asked;
+        if state.operands && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
             // What cannot be read is not told of.
             let _ = state.list(wd, &object);
         }
@@ -198,7 +222,7 @@ impl Marks {
         if wd == state.newest {
             let object = open(&state.path, IN_DONT_FOLLOW)?;
             if handle_of(&object)? == watch.handle {
-                let mark = self.mark_of(watch.mask, is_directory(&object)?);
+                let mark = self.mark_of(watch.mask, is_directory(&object)?, state.operands);
                 self.group.unmark(&object, Target::Inode, mark)?;
             }
         }
@@ -302,11 +326,18 @@ impl Marks {
     }
 
     /// The kernel's mask of a mark.
-    fn mark_of(&self, mask: Mask, is_directory: bool) -> u64 {
+    fn mark_of(&self, mask: Mask, is_directory: bool, operand: bool) -> u64 {
         // That the object is gone is always to be heard, as inotify tells of it.
         let mut mark = mask & IN_ALL_EVENTS | IN_DELETE_SELF;
+        if operand {
+            mark |= IN_MOVE_SELF;
+        }
         if !is_directory {
             return u64::from(mark & !DIRENT);
+        }
+        if operand && mask & ON_DIRECTORY != 0 {
+            // Who is told of what happens to the directories in it has to know them.
+            mark |= DIRENT;
         }
         let mut more = FAN_ONDIR | FAN_EVENT_ON_CHILD;
         if self.group.tells_renames && mark & IN_MOVE != 0 {
@@ -372,7 +403,14 @@ impl State {
         let own = std::process::id() as i32;
         // What is read apart did not happen together.
         self.half = None;
+        self.reads += 1;
         let mut batch = Batch::of(bytes);
+        for object in batch.moved.keys() {
+            // It is not there yet when what comes before happened.
+            if let Some(watch) = self.by_handle.get(*object).and_then(|wd| self.watches.get_mut(wd)) {
+                watch.seen.0 = self.reads;
+            }
+        }
         for (number, event) in decoded(bytes).enumerate() {
             self.read += 1;
             if event.mask & FAN_Q_OVERFLOW != 0 {
@@ -461,6 +499,7 @@ impl State {
         }
         let Some(object) = object else { return };
         if let Some(wd) = self.by_handle.get(object).copied() {
+            self.look_for(wd, out);
             self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
         }
         if directory != 0 {
@@ -509,6 +548,9 @@ impl State {
         };
         let Some((entry, (wd, name))) = entry else {
             if let Some(object) = event.object {
+                if let Some(entry) = event.place {
+                    self.look_where(object, entry, out);
+                }
                 self.of_itself(object, mask & !IN_ISDIR, batch, out);
             }
             return;
@@ -605,6 +647,9 @@ impl State {
         if mask & PLAIN != 0 {
             self.tell(RawEvent { wd, mask: mask & (PLAIN | IN_ISDIR), cookie: 0, name: b"" }, out);
         }
+        if mask & IN_MOVE_SELF != 0 {
+            self.look_for(wd, out);
+        }
         // Of a rename that was told this was told with it.
         if mask & IN_MOVE_SELF != 0 && !batch.renames.contains_key(object) && !self.owed.remove(object) {
             self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
@@ -633,15 +678,43 @@ impl State {
         }
     }
 
+    /// Looks where an operand is, and tells if it is elsewhere than before.
+    fn look_for(&mut self, wd: i32, out: &mut Vec<u8>) {
+        let Some(watch) = self.watches.get_mut(&wd).filter(|_| self.operands) else { return };
+        watch.seen.0 = self.reads;
+        if let Some(path) = path_now(&watch.handle, &watch.path) {
+            watch.found_at(path, out, wd);
+        }
+    }
+
+    /// The same for one that is no directory and is told of as this entry, which it is or was.
+    fn look_where(&mut self, object: &Handle, Entry { directory, name }: Entry, out: &mut Vec<u8>) {
+        let Some(wd) = self.by_handle.get(object).copied().filter(|_| self.operands) else { return };
+        let Some(watch) = self.watches.get_mut(&wd).filter(|watch| !watch.is_directory) else { return };
+        let (above, known) = split(&watch.path);
+        let mut found = None;
+        if watch.seen.0 != self.reads || *watch.seen.1 != *directory {
+            found = path_now(directory, above);
+            watch.seen = (self.reads, directory.into());
+        }
+        if found.is_some() || known != name {
+            let path = joined(found.as_deref().unwrap_or(above), name);
+            watch.found_at(path, out, wd);
+        }
+    }
+
     /// Tells an event as far as it was asked for.
     fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
         let Some(watch) = self.watches.get(&event.wd) else { return };
-        let asked = watch.mask;
+        let (asked, directory, seen) = (watch.mask, watch.directory(), watch.seen.0);
         let mut mask = event.mask & (asked | IN_ISDIR);
         if mask & IN_ALL_EVENTS != 0 {
+            if directory != 0 && seen != self.reads {
+                self.look_for(event.wd, out);
+            }
             // inotify leaves it out of a directory's own MOVE_SELF and DELETE_SELF, fanotify does not.
             if event.name.is_empty() {
-                mask |= watch.directory();
+                mask |= directory;
             }
             RawEvent { mask, ..event }.encode(out);
             if asked & IN_ONESHOT != 0 {

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use nix::fcntl::{OFlag, readlink};
 use nix::sys::stat::{SFlag, fstat};
 
-use crate::sys::{directory, process};
+use crate::sys::directory::open_path;
+use crate::sys::fanotify::{Handle, handle_of, open_handle};
+use crate::sys::process;
 
 mod course;
 pub mod filesystem;
@@ -20,12 +22,51 @@ pub mod refusal;
 /// `follow`, the last.
 pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
     let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    path_of(&directory::open_path(&process::absolute(base, path), links)?)
+    path_of(&open_path(&process::absolute(base, path), links)?)
 }
 
 /// The path of what is open.
 fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
+}
+
+/// The path of an entry of a directory.
+fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
+    [directory, slash, name].concat()
+}
+
+/// An absolute path's directory, and its name there.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let (above, name) = path.split_at(slash.max(1).min(path.len()));
+    (above, name.strip_prefix(b"/").unwrap_or(name))
+}
+
+/// The path of an object that was at `known` when it was looked at last; `None` where it still is, or where its new path
+/// cannot be found out: for that the process has to be allowed to open handles (CAP_DAC_READ_SEARCH).
+fn path_now(object: &Handle, known: &[u8]) -> Option<Vec<u8>> {
+    let opened = |path: &[u8]| {
+        let found = open_path(path, OFlag::O_NOFOLLOW).ok()?;
+        let handle = handle_of(&found).ok()?;
+        Some((found, handle))
+    };
+    let is_at = |path: &[u8]| opened(path).is_some_and(|(_, handle)| *handle == *object);
+    if is_at(known) {
+        return None;
+    }
+    let mut above =
+        std::iter::successors(Some(split(known).0), |path| Some(split(path).0).filter(|above| above != path));
+    // In the same mount, if it can be.
+    let (within, _) =
+        above.find_map(|path| opened(path).filter(|(_, handle)| handle.get(..8) == object.get(..8)))?;
+    let found = open_handle(&within, object).ok().filter(|found| !is_deleted(found))?;
+    path_of(&found).ok().filter(|path| is_at(path))
+}
+
+/// Whether something that is open has been deleted: a directory, or the last name of anything else.
+fn is_deleted(object: &OwnedFd) -> bool {
+    fstat(object).is_ok_and(|status| status.st_nlink == 0)
 }
 
 /// Whether something that is open is a directory.

@@ -86,6 +86,10 @@ impl Watcher {
         if taken.mask & IN_IGNORED != 0 {
             self.ended = Some(node);
         }
+        if taken.mask == 0 {
+            self.tree.relink(node, None, self.queue.events().name(taken));
+            self.path_of = None;
+        }
         if !self.tree.flags(node).recursive {
             return;
         }

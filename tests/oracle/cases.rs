@@ -1,6 +1,8 @@
 //! The one table of cases.
 
-pub use inotify_tools::cli::options::Tool;
+pub mod fanotify;
+
+pub use inotify_tools::cli::options::{Program, Tool};
 
 use crate::ops::{Name, Op, *};
 
@@ -41,7 +43,7 @@ pub struct Expect {
 #[derive(Debug, Clone)]
 pub struct Case {
     pub name: String,
-    pub tool: Tool,
+    pub program: Program,
     /// `{DIR}` in them stands for the case's directory, in which the program starts.
     pub args: Vec<Vec<u8>>,
     pub setup: Vec<Op>,
@@ -83,7 +85,7 @@ impl Case {
     fn new(tool: Tool, name: impl Into<String>, line: &str, end: End) -> Case {
         Case {
             name: name.into(),
-            tool,
+            program: Program { tool, fanotify: false },
             args: line.split_whitespace().map(|w| w.as_bytes().to_vec()).collect(),
             setup: vec![mkdir("d"), write("d/a", "x"), mkdir("d/s"), write("d/s/f", "x")],
             ops: Vec::new(),
@@ -299,7 +301,7 @@ const COLLECTING: &str =
 
 /// The table.
 pub fn table() -> Vec<Case> {
-    [
+    let inotify = [
         usage(),
         accepted(),
         events(),
@@ -317,7 +319,9 @@ pub fn table() -> Vec<Case> {
         tables(),
         table_usage(),
     ]
-    .concat()
+    .concat();
+    let fanotify = fanotify::cases(&inotify);
+    [inotify, fanotify].concat()
 }
 
 /// Command lines that are refused, and their diagnostics.
@@ -486,7 +490,7 @@ fn usage() -> Vec<Case> {
 
 /// Help: what scripts read of it is the reference's, and one event is new.
 fn helps(case: Case) -> Case {
-    let tool = case.tool.name();
+    let tool = case.program.name();
     case.help().ours_stdout(format!(
         "{tool} A.B.C.D\nEvents:\naccess\nmodify\nattrib\nclose_write\nclose_nowrite\nclose\nopen\n\
          moved_to\nmoved_from\nmove\nmove_self\ncreate\ndelete\ndelete_self\nunmount\nlsdir"
@@ -611,7 +615,7 @@ fn events() -> Vec<Case> {
     }));
     let own = ["attrib", "move_self", "delete_self", "ignored", "isdir", "delete_self,ignored"];
     cases.extend(own.map(|name| {
-        monitor(format!("event-{name}-own"), &format!("-m -e {name} d d/a"))
+        monitor(format!("event-{}-own", name.replace(',', "+")), &format!("-m -e {name} d d/a"))
             .does([
                 chmod("d/a", 0o600),
                 rename("d/a", "d/b"),

@@ -28,7 +28,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cases::{Case, Text, Tool};
+use cases::fanotify;
+use cases::{Case, Program, Text, Tool};
 use run::{Broken, Outcome, contains, is_root};
 
 /// Cases that run at the same time.
@@ -68,10 +69,12 @@ fn ours_and_the_reference_agree() {
     let table: Vec<Case> = cases::table()
         .into_iter()
         .filter(|case| case.name.starts_with(&only))
-        .filter(|case| own_mounts || !(case.mounts || case.syslog))
+        .filter(|case| own_mounts || !(case.mounts || case.syslog || case.program.fanotify))
         .collect();
-    if !own_mounts {
-        common::skip("the cases that mount or log need root and a mount namespace");
+    if own_mounts {
+        run::mount_tmpfs(fanotify::BASE);
+    } else {
+        common::skip("the cases that mount or log, and fanotify's, need root and a mount namespace");
     }
     let listed = list::read();
     let sides =
@@ -195,7 +198,7 @@ fn expected(case: &Case, reference: &Outcome, ours: &Outcome) -> Result<(), &'st
 
 fn headline(case: &Case) -> String {
     let args: Vec<String> = case.args.iter().map(|arg| format!("'{}'", arg.escape_ascii())).collect();
-    let mut line = format!("== {}: {} {}", case.name, case.tool.name(), args.join(" "));
+    let mut line = format!("== {}: {} {}", case.name, case.program.name(), args.join(" "));
     if let Some(script) = case.shell {
         line += &format!("\n   by sh -c {script:?}");
     }
@@ -280,9 +283,8 @@ fn ours(base: &Path) -> PathBuf {
     }
     let dir = base.join("bin");
     fs::create_dir(&dir).unwrap();
-    for program in [env!("CARGO_BIN_EXE_inotifywait"), env!("CARGO_BIN_EXE_inotifywatch")] {
-        let program = Path::new(program);
-        fs::copy(program, dir.join(program.file_name().unwrap())).unwrap();
+    for program in Program::ALL {
+        fs::copy(common::binary(program.tool.name()), dir.join(program.name())).unwrap();
     }
     dir
 }

@@ -1,21 +1,24 @@
 //! One run of one case: a fresh directory, the program, the steps, what came out.
 
-use std::fs;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe2};
 
-use crate::cases::{Case, End, Tool};
+use crate::cases::{Case, End, Tool, fanotify};
+use crate::common::Collected;
 use crate::ops::{self, Op, at};
 
 /// No step of any case takes longer than this unless something is broken.
@@ -34,14 +37,17 @@ const NOBODY: u32 = 65534;
 /// its CLOSE would come late. So files are opened under `read`, children made under `write`.
 static DESCRIPTORS: RwLock<()> = RwLock::new(());
 
+/// How many runs had a file system of their own so far: its name.
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
 /// `ops::perform`, while no child is being made.
-fn perform(dir: &Path, op: &Op) -> std::io::Result<()> {
+fn perform(dir: &Path, op: &Op) -> io::Result<()> {
     let _none_made = DESCRIPTORS.read().unwrap();
     ops::perform(dir, op)
 }
 
 /// `ops::all_kinds`, likewise.
-fn all_kinds(path: &Path) -> std::io::Result<()> {
+fn all_kinds(path: &Path) -> io::Result<()> {
     let _none_made = DESCRIPTORS.read().unwrap();
     ops::all_kinds(path)
 }
@@ -68,8 +74,20 @@ pub struct Broken {
 /// Runs `case` with the program at `program`; `base` is where its directory is made.
 /// With `listing` the directory as it was at the end is returned too.
 pub fn run(case: &Case, program: &Path, base: &Path, end: &End) -> (Result<Outcome, Broken>, String) {
-    let dir = tempfile::Builder::new().prefix("case").tempdir_in(base).unwrap();
+    let mut dir = tempfile::Builder::new();
+    let dir = match case.program.fanotify {
+        true => dir
+            .prefix(&RUNS.fetch_add(1, Ordering::SeqCst).to_string())
+            .rand_bytes(0)
+            .tempdir_in(fanotify::BASE),
+        false => dir.prefix("case").tempdir_in(base),
+    };
+    let dir = dir.unwrap();
     let path = dir.path().to_path_buf();
+    if case.program.fanotify {
+        // A file system of its own: a whole one may be watched, and the others are busy in theirs.
+        mount_tmpfs(&path);
+    }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
     let mut run = match Run::start(case, program, &path) {
         Ok(run) => run,
@@ -102,35 +120,6 @@ fn nothing() -> Outcome {
     }
 }
 
-/// A pipe's contents so far, filled by a thread.
-#[derive(Clone, Default)]
-struct Collected {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    closed: Arc<AtomicBool>,
-}
-
-impl Collected {
-    fn from(mut pipe: impl Read + Send + 'static) -> Collected {
-        let collected = Collected::default();
-        let ours = collected.clone();
-        thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            loop {
-                match pipe.read(&mut chunk) {
-                    Ok(0) | Err(_) => break,
-                    Ok(n) => ours.bytes.lock().unwrap().extend_from_slice(&chunk[..n]),
-                }
-            }
-            ours.closed.store(true, Ordering::SeqCst);
-        });
-        collected
-    }
-
-    fn get(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap().clone()
-    }
-}
-
 struct Run<'a> {
     case: &'a Case,
     dir: PathBuf,
@@ -138,7 +127,9 @@ struct Run<'a> {
     stdout: Collected,
     stderr: Collected,
     /// The read end of stdout for a case that closes it: then nobody collects.
-    reader: Option<std::process::ChildStdout>,
+    reader: Option<File>,
+    /// Its other end, for a case in which the ends of the steps are marked in the output.
+    marks: Option<File>,
     syslog: Option<UnixDatagram>,
     syslog_seen: Vec<u8>,
     /// Who has the watches: the child, or the daemon it left behind.
@@ -150,7 +141,7 @@ impl<'a> Run<'a> {
         for op in &case.setup {
             perform(dir, op).map_err(|e| format!("setup {op:?}: {e}"))?;
         }
-        let program = program.join(case.tool.name());
+        let program = program.join(case.program.name());
         let mut command = match case.shell {
             None => {
                 let mut command = Command::new(&program);
@@ -190,23 +181,27 @@ impl<'a> Run<'a> {
             .env(MARKER, dir)
             .envs(case.env.iter().copied())
             .stdin(if case.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if case.nobody && is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let mut child = {
+        let (mut child, reader, writer) = {
             let _none_open = DESCRIPTORS.write().unwrap();
-            command.spawn().map_err(|e| format!("{program:?}: {e}"))?
+            let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
+            command.stdout(writer.try_clone().map_err(|e| e.to_string())?);
+            let child = command.spawn().map_err(|e| format!("{program:?}: {e}"))?;
+            (child, File::from(reader), File::from(writer))
         };
+        drop(command);
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), &case.stdin) {
             pipe.write_all(bytes).map_err(|e| e.to_string())?;
         }
         let stderr = Collected::from(child.stderr.take().ok_or("no stderr")?);
-        let pipe = child.stdout.take().ok_or("no stdout")?;
         let closes = case.ops.iter().any(|op| matches!(op, Op::CloseReader));
-        let (stdout, reader) =
-            if closes { (Collected::default(), Some(pipe)) } else { (Collected::from(pipe), None) };
+        let (stdout, reader) = match closes {
+            true => (Collected::from(io::empty()), Some(reader)),
+            false => (Collected::from(reader), None),
+        };
         let watcher = pid_of(&child);
         Ok(Run {
             case,
@@ -215,6 +210,7 @@ impl<'a> Run<'a> {
             stdout,
             stderr,
             reader,
+            marks: case.program.fanotify.then_some(writer),
             syslog,
             syslog_seen: Vec::new(),
             watcher,
@@ -228,6 +224,13 @@ impl<'a> Run<'a> {
         }
         for op in &self.case.ops {
             self.step(op)?;
+            if self.marks.is_some() {
+                self.quiet()?;
+            }
+            if let Some(output) = &mut self.marks {
+                // It sleeps: what it has printed is in the pipe.
+                output.write_all(fanotify::MARK).map_err(|e| e.to_string())?;
+            }
         }
         match end {
             End::Exit => self.wait("its exit", |run| run.ended()),
@@ -261,9 +264,7 @@ impl<'a> Run<'a> {
         if self.case.daemon {
             let (out, err) = (self.stdout.clone(), self.stderr.clone());
             self.wait("the parent's exit, and its output's end", |run| {
-                run.child.try_wait().is_ok_and(|status| status.is_some())
-                    && out.closed.load(Ordering::SeqCst)
-                    && err.closed.load(Ordering::SeqCst)
+                run.child.try_wait().is_ok_and(|status| status.is_some()) && !out.is_open() && !err.is_open()
             })?;
             // It was made before its parent left: it is there, or has ended.
             match marked(&self.dir).first() {
@@ -281,12 +282,12 @@ impl<'a> Run<'a> {
                 run.ended() || run.printed(1, b".ready")
             })?;
         } else {
-            let line: &[u8] = match self.case.tool {
+            let line: &[u8] = match self.case.program.tool {
                 Tool::Wait => b"Watches established.\n",
                 Tool::Watch => b"now collecting statistics.\n",
             };
             self.wait("readiness", |run| {
-                run.ended() || contains(&run.stderr.get(), line) || contains(&run.stdout.get(), line)
+                run.ended() || contains(&run.stderr.bytes(), line) || contains(&run.stdout.bytes(), line)
             })?;
         }
         Ok(!self.ended())
@@ -376,7 +377,7 @@ impl<'a> Run<'a> {
     fn printed(&self, times: usize, bytes: &[u8]) -> bool {
         let output = match self.case.outfile {
             Some(file) => fs::read(self.dir.join(file)).unwrap_or_default(),
-            None => self.stdout.get(),
+            None => self.stdout.bytes(),
         };
         count(&output, bytes) >= times
     }
@@ -394,11 +395,9 @@ impl<'a> Run<'a> {
             let _ = self.child.kill();
         }
         self.reader = None;
+        self.marks = None;
         let (out, err) = (self.stdout.clone(), self.stderr.clone());
-        let closes = self.case.ops.iter().any(|op| matches!(op, Op::CloseReader));
-        let _ = self.wait("end of output", |_| {
-            (closes || out.closed.load(Ordering::SeqCst)) && err.closed.load(Ordering::SeqCst)
-        });
+        let _ = self.wait("end of output", |_| !out.is_open() && !err.is_open());
         if let Some(socket) = &self.syslog {
             let mut message = [0; 4096];
             while let Ok(n) = socket.recv(&mut message) {
@@ -423,8 +422,8 @@ impl<'a> Run<'a> {
         });
         Outcome {
             status,
-            stdout: self.tidy(&self.stdout.get()),
-            stderr: replace(&self.stderr.get(), bytes_of(&self.dir), b"{DIR}"),
+            stdout: self.tidy(&self.stdout.bytes()),
+            stderr: replace(&self.stderr.bytes(), bytes_of(&self.dir), b"{DIR}"),
             outfile,
             syslog: plain_syslog(&self.syslog_seen),
         }
@@ -435,6 +434,9 @@ impl<'a> Run<'a> {
         let output = replace(output, bytes_of(&self.dir), b"{DIR}");
         if self.case.help {
             return help_shape(&output);
+        }
+        if self.case.program.fanotify {
+            return fanotify::told(&output, &self.case.args);
         }
         let output = if self.case.cookies { number_cookies(&output) } else { output };
         let sentinel = match &self.case.end {
@@ -447,7 +449,7 @@ impl<'a> Run<'a> {
                 || (self.case.probe.is_some() && contains(record, b".ready"));
             // The kernel merges an event into an identical last one that is not yet read.
             let repeated = kept.last() == Some(&record);
-            if !ours && (!repeated || self.case.tool == Tool::Watch) {
+            if !ours && (!repeated || self.case.program.tool == Tool::Watch) {
                 kept.push(record);
             }
         }
@@ -574,11 +576,15 @@ fn marked(dir: &Path) -> Vec<Pid> {
         .collect()
 }
 
+pub fn mount_tmpfs(at: impl AsRef<Path>) {
+    mount(Some("none"), at.as_ref(), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+}
+
 fn unmount_all(dir: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
         if Path::new(mount).starts_with(dir) {
-            let _ = Command::new("umount").args(["-l", mount]).output();
+            let _ = umount2(mount, MntFlags::MNT_DETACH);
         }
     }
 }
@@ -623,7 +629,7 @@ fn count(bytes: &[u8], part: &[u8]) -> usize {
     bytes.windows(part.len()).filter(|window| *window == part).count()
 }
 
-fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut result = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(i) = rest.windows(from.len()).position(|window| window == from) {

@@ -8,6 +8,7 @@ use nix::fcntl::OFlag;
 
 use crate::event::{Mask, is_asked};
 use crate::fanotify::course::{Course, Place};
+use crate::fanotify::joined;
 use crate::source::Problem;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
@@ -250,12 +251,8 @@ impl Filesystems {
         let known = event.object.and_then(|object| self.known(object));
         let root = known.filter(|node| self.tree.parent(*node).is_none());
         if let Some((node, entry)) = root.zip(event.new) {
-            if let Some(mut path) = self.path_then(entry.directory) {
-                if path.last() != Some(&b'/') {
-                    path.push(b'/');
-                }
-                path.extend_from_slice(entry.name);
-                self.tree.relink(node, None, &path);
+            if let Some(path) = self.path_then(entry.directory) {
+                self.tree.relink(node, None, &joined(&path, entry.name));
                 self.path_of = None;
             }
             if event.object.is_some_and(|object| !self.queue.is_changing(object)) {

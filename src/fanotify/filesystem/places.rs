@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::fcntl::{OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 
 use crate::fanotify::course::Place;
 use crate::fanotify::mounts;
-use crate::fanotify::path_of;
+use crate::fanotify::{is_deleted, joined, path_of};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{self, Handle, is_mount_root, open_handle};
 use crate::tree::{Flags, NodeId};
@@ -285,10 +285,7 @@ impl Filesystems {
         let top = open_handle(&self.base(file_system(&at))?, &at).ok().filter(|top| !is_deleted(top))?;
         let mut path = path_of(&top).ok()?;
         for name in names.into_iter().rev() {
-            if path.last() != Some(&b'/') {
-                path.push(b'/');
-            }
-            path.extend_from_slice(&name);
+            path = joined(&path, &name);
         }
         Some(path)
     }
@@ -325,8 +322,4 @@ pub(super) fn top_of_btrfs(handle: &Handle) -> Option<Box<Handle>> {
 /// The id of the file system that a handle is of.
 pub(super) fn file_system(handle: &Handle) -> &[u8] {
     &handle[..handle.len().min(8)]
-}
-
-pub(super) fn is_deleted(object: &OwnedFd) -> bool {
-    fstat(object).is_ok_and(|status| status.st_nlink == 0)
 }
