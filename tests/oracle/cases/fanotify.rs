@@ -29,7 +29,7 @@ fn makes_sense(case: &Case) -> bool {
     let elsewhere = ["help-", "fanotify-", "new-", "outfile-", "format-", "time-", "regex-"];
     let merged = ["event-default-csv", "event-default-format", "csv-own", "once-csv"];
     let first = ["once-file-deleted-default", "once-r-file-deleted-default", "once-file-replaced-default"];
-    case.program.tool == Tool::Wait
+    (case.program.tool == Tool::Wait || case.name.starts_with("table-usage-"))
         && !(case.nobody || case.mounts || case.syslog || case.daemon || case.shell.is_some())
         && !case.ops.iter().any(|op| matches!(op, Op::CloseReader | Op::Signal(_)))
         && !elsewhere.iter().any(|prefix| case.name.starts_with(prefix))
