@@ -21,15 +21,46 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Running, command, contains, fast_tempdir, need, need_root, run, skip, wait_until};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 /// What changes entries, and the directories themselves.
 const CHANGES: &str = "create,delete,move,delete_self,move_self";
 
-/// A directory of the test's own and, with `ready`, a program that runs in a name space of mounts of its own.
+/// A file system of the test's own, which only it and what it starts can see: others' are busy, and whoever watches
+/// a whole one hears of that, and never sleeps.
+struct Own(TempDir);
+
+impl Own {
+    fn new() -> Option<Own> {
+        let dir = fast_tempdir();
+        let mounted = unshare(CloneFlags::CLONE_NEWNS)
+            .and_then(|()| mount_at(Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE))
+            .and_then(|()| mount_at(dir.path(), Some("tmpfs"), MsFlags::empty()));
+        let mounted = mounted.map_err(|error| skip(&format!("no tmpfs can be mounted: {error}")));
+        mounted.is_ok().then_some(Own(dir))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+fn mount_at(path: &Path, kind: Option<&str>, flags: MsFlags) -> nix::Result<()> {
+    mount(kind, path, kind, flags, None::<&str>)
+}
+
+/// A file system and, with `ready`, a program that runs in a name space of mounts of its own.
 struct Space {
-    dir: TempDir,
+    dir: Own,
     /// Done first, as root, by `sh -e` in the directory and the name space.
     setup: String,
 }
@@ -37,12 +68,8 @@ struct Space {
 impl Space {
     /// In which a script has been run; `None` where this needs what is not there.
     fn new(setup: &str) -> Option<Space> {
-        let probe = || {
-            let mount = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
-            mount.is_ok_and(|output| output.status.success()) || skip("no tmpfs can be mounted")
-        };
-        let can = need_root() && need("nsenter") && probe();
-        can.then(|| Space { dir: fast_tempdir(), setup: setup.into() })
+        let dir = if need_root() && need("nsenter") { Own::new() } else { None };
+        dir.map(|dir| Space { dir, setup: setup.into() })
     }
 
     /// `inotifywait` with these arguments in there, whose watches stand.
