@@ -374,6 +374,45 @@ fn what_was_not_read_in_time_is_told_in_order() {
     assert_eq!(found[..16], wanted);
 }
 
+/// A rename that became one with an earlier one is told, at the latest, when something else is found in its place.
+#[test]
+fn what_went_unheard_is_told_before_what_came_after_it() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/one/below d/other; chmod -R 777 d");
+    let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", "create,delete,move", "d"]));
+    run.wait_asleep();
+    run.signal(Signal::SIGSTOP);
+    let rename = |from: &str, to: &str| {
+        fs::rename(dir.path().join("d").join(from), dir.path().join("d").join(to)).unwrap();
+    };
+    for _ in 0..2 {
+        rename("one", "two");
+        rename("two", "one");
+    }
+    // As the third of its kind, and unheard.
+    rename("one", "two");
+    shell(dir.path(), "mkdir d/one d/one/new; echo > d/two/below/f");
+    run.signal(Signal::SIGCONT);
+    run.wait_asleep();
+    step(&mut run, || shell(dir.path(), "echo > d/one/new/g; echo > d/two/below/h"));
+    let wanted = [
+        "/d/|one|MOVED_FROM,ISDIR|1",
+        "/d/|two|MOVED_TO,ISDIR|1",
+        "/d/|two|MOVED_FROM,ISDIR|2",
+        "/d/|one|MOVED_TO,ISDIR|2",
+        "/d/|one|MOVED_FROM,ISDIR|3",
+        "/d/|one|CREATE,ISDIR|0",
+        "/d/one/|new|CREATE,ISDIR|0",
+        "/d/|two|MOVED_TO,ISDIR|3",
+        // What happened in it while nobody knew where it was is told as what is there.
+        "/d/two/|below|CREATE,ISDIR|0",
+        "/d/two/below/|f|CREATE|0",
+        "/d/one/new/|g|CREATE|0",
+        "/d/two/below/|h|CREATE|0",
+    ];
+    assert_eq!(with_small_cookies(lines(dir.path(), &run)), wanted);
+}
+
 #[test]
 fn an_unmount() {
     if !need_root() || !need("umount") {

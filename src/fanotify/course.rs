@@ -15,6 +15,8 @@ pub type Place = Option<(i32, Box<[u8]>)>;
 pub struct Course {
     /// Where the object is, as it was told.
     pub at: Place,
+    /// With which number its leaving there was told, where something else was found in its place.
+    pub left: Option<u32>,
     /// IN_ISDIR if it is a directory.
     pub directory: Mask,
     steps: Vec<Step>,
@@ -32,12 +34,13 @@ struct Step {
 impl Course {
     /// Of an object that has been nowhere so far.
     pub fn new(directory: Mask) -> Course {
-        Course { at: None, directory, steps: Vec::new() }
+        Course { at: None, left: None, directory, steps: Vec::new() }
     }
 
     /// Another rename was told.
     pub fn go(&mut self, from: Place, to: Place) {
         self.at = to.clone();
+        self.left = None;
         match self.steps.iter_mut().find(|step| step.from == from && step.to == to) {
             Some(step) => step.partner = None,
             None => self.steps.push(Step { from, to, partner: None }),

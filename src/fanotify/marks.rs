@@ -22,7 +22,6 @@ use libc::{
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -56,12 +55,10 @@ type FsId = [u8; 8];
 #[derive(Debug)]
 pub struct Marks {
     group: Group,
-    /// Readable when the group is, or when the mount table has changed.
+    /// Readable when the group or the timer is, or when the mount table has changed.
     lookout: Lookout,
     /// For a look at marks that may be about to go.
     timer: TimerFd,
-    /// What the lookout looks out besides: the group and the timer.
-    _both: Epoll,
     state: RefCell<State>,
 }
 
@@ -158,12 +155,9 @@ impl Marks {
         let group = Group::new()?;
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        let both = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        both.add(&group, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        both.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        let lookout = Lookout::new(&both.0)?;
+        let lookout = Lookout::new(&[group.as_fd(), timer.as_fd()])?;
         let state = RefCell::new(State { operands, ..State::default() });
-        Ok(Marks { group, lookout, timer, _both: both, state })
+        Ok(Marks { group, lookout, timer, state })
     }
 
     /// Marks what is at `path`, as inotify_add_watch(2) does: returns the number of the watch, which is the old one where
@@ -426,7 +420,7 @@ impl State {
         for handle in std::mem::take(&mut batch.gone) {
             self.tell_end(handle, out);
         }
-        self.courses.retain(|_, course| course.is_doubtful());
+        self.courses.retain(|_, course| course.is_doubtful() || course.left.is_some());
         for (handle, renames) in &batch.renames {
             let last = renames.last().map(|(number, ..)| number);
             if last > batch.moved.get(handle) && self.by_handle.contains_key(*handle) {
@@ -466,7 +460,11 @@ impl State {
             }
             self.last = Some((old.clone(), new.clone(), object.into(), event.pid));
         }
-        self.tell_rename(event.object, directory, [&old, &new], exchanged.is_some(), out);
+        if exchanged.is_none() && !batch.partners.contains_key(&number) {
+            self.vacate(&new, event.object, batch, out);
+        }
+        let cookie = self.next_cookie(exchanged.is_some());
+        self.tell_rename(event.object, directory, [&old, &new], cookie, out);
         let Some(object) = event.object else { return };
         let course = self.courses.entry(object.into()).or_insert_with(|| Course::new(directory));
         course.go(old.clone(), new.clone());
@@ -481,17 +479,39 @@ impl State {
         }
     }
 
+    /// Half of an exchange has the number that follows the other half's.
+    fn next_cookie(&mut self, second: bool) -> u32 {
+        self.cookie = self.cookie.wrapping_add(if second { 1 } else { 2 }).max(1);
+        self.cookie
+    }
+
+    /// Something has come to be at a place. What is said to be there, and may have gone on by a rename that became one with
+    /// an earlier one, did so: where to shows later.
+    fn vacate(&mut self, place: &Place, by: Option<&Handle>, batch: &Batch, out: &mut Vec<u8>) {
+        if place.is_none() {
+            return;
+        }
+        let there = self.courses.iter().find(|(object, course)| {
+            let other = Some(&***object) != by && !batch.gone.contains(&&***object);
+            other && course.at == *place && course.is_doubtful()
+        });
+        let Some(object) = there.map(|(object, _)| object.clone()) else { return };
+        let cookie = self.next_cookie(false);
+        let Some(course) = self.courses.get_mut(&object) else { return };
+        (course.at, course.left) = (None, Some(cookie));
+        let directory = course.directory;
+        self.tell_rename(Some(&object), directory, [place, &None], cookie, out);
+    }
+
     /// A rename, by those ends that are watched.
     fn tell_rename(
         &mut self,
         object: Option<&Handle>,
         directory: Mask,
         [old, new]: [&Place; 2],
-        exchanged: bool,
+        cookie: u32,
         out: &mut Vec<u8>,
     ) {
-        self.cookie = self.cookie.wrapping_add(if exchanged { 1 } else { 2 }).max(1);
-        let cookie = self.cookie;
         for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
             if let Some((wd, name)) = place {
                 self.tell(RawEvent { wd: *wd, mask: bit | directory, cookie, name }, out);
@@ -517,17 +537,20 @@ impl State {
         let partner = match course.step_to(place) {
             Some(partner) => partner,
             // It went some way; a file may have several names.
-            None if course.directory != 0 => None,
+            None if course.directory != 0 || course.left.is_some() => None,
             None => return,
         };
         let (directory, from) = (course.directory, std::mem::replace(&mut course.at, place.clone()));
-        self.tell_rename(Some(object), directory, [&from, place], false, out);
+        let left = course.left.take();
+        let cookie = left.unwrap_or_else(|| self.next_cookie(false));
+        self.tell_rename(Some(object), directory, [&from, place], cookie, out);
         if let Some(partner) = partner.filter(|partner| Some(&**partner) != but) {
             let other = self.courses.get_mut(&partner).filter(|course| course.at == *place);
             if let Some(course) = other {
                 course.at = from.clone();
                 let directory = course.directory;
-                self.tell_rename(Some(&partner), directory, [place, &from], true, out);
+                let cookie = self.next_cookie(true);
+                self.tell_rename(Some(&partner), directory, [place, &from], cookie, out);
             }
         }
     }
@@ -557,6 +580,9 @@ impl State {
         };
         let directory = mask & IN_ISDIR;
         let cookie = self.cookie_of(event);
+        if mask & IN_CREATE != 0 && !self.courses.is_empty() {
+            self.vacate(&Some((wd, name.into())), event.object, batch, out);
+        }
         let mut tell = |state: &mut State, bits: Mask, cookie| {
             if mask & bits != 0 {
                 state.tell(RawEvent { wd, mask: mask & bits | directory, cookie, name }, out);
@@ -593,10 +619,7 @@ impl State {
         let alike = (event.pid, mask & IN_ISDIR);
         let half = self.half.take().filter(|(number, _, first)| number + 1 == self.read && *first == alike);
         let cookie = half.filter(|_| mask & IN_MOVED_TO != 0).map(|(_, cookie, _)| cookie);
-        let cookie = cookie.unwrap_or_else(|| {
-            self.cookie = self.cookie.wrapping_add(2).max(1);
-            self.cookie
-        });
+        let cookie = cookie.unwrap_or_else(|| self.next_cookie(false));
         if mask & IN_MOVED_FROM != 0 {
             self.half = Some((self.read, cookie, alike));
         }

@@ -10,10 +10,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 /// Where the kernel tells it.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// Looks out for changes of what is mounted, besides another descriptor's readiness: fanotify tells of no unmount.
+/// Looks out for changes of what is mounted, besides other descriptors' readiness: fanotify tells of no unmount.
 #[derive(Debug)]
 pub struct Lookout {
-    /// Readable when the other descriptor is, or after a change.
+    /// Readable when one of the others is, or after a change.
     epoll: Epoll,
     /// An open mountinfo has an exceptional condition once after each change, which whoever asks first takes away:
     /// so one is for waiting, the other for asking. Without /proc nothing is looked out for.
@@ -21,10 +21,12 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    /// Beside the readiness of `other`.
-    pub fn new(other: impl AsFd) -> io::Result<Lookout> {
+    /// Beside the readiness of these.
+    pub fn new(others: &[BorrowedFd]) -> io::Result<Lookout> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(other, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        for other in others {
+            epoll.add(other, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        }
         let open = || Ok::<_, io::Error>([File::open(MOUNTINFO)?, File::open(MOUNTINFO)?]);
         let files = open().ok();
         if let Some([waiting, _]) = &files {

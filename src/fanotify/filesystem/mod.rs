@@ -151,7 +151,7 @@ impl Filesystems {
             };
         }
         let mut source = Filesystems {
-            lookout: Lookout::new(&group)?,
+            lookout: Lookout::new(&[group.as_fd()])?,
             group,
             settings,
             scope,
