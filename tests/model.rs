@@ -1,11 +1,11 @@
 //! The model: random operations on a tree while it is watched; the watcher's lines, replayed in their order,
 //! give a picture of the tree, and when all is quiet the picture is the tree.
 //!
-//! A few runs with fixed seeds and with fresh ones are part of the suite; `make soak` does more. Threads race with
+//! A few runs with fixed seeds and with fresh ones are part of the suite; `make soak` does more. Processes race with
 //! each other and with the watcher, so a seed does not fix all of a run.
 //!
 //! `MODEL_SEED`, `MODEL_RUNS` and `MODEL_STEPS` choose what is run, `MODEL_TOOL` another inotifywait: the
-//! reference must fail. `MODEL_THREADS` is how many change the tree at once. `MODEL_LINES` names a file for the lines of a run that failed.
+//! reference must fail. `MODEL_PROCESSES` is how many change the tree at once. `MODEL_LINES` names a file for the lines of a run that failed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,11 +19,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{as_nobody, fast_tempdir, need_root, sleep_of, wait_until};
+use common::{Own, as_nobody, fast_tempdir, sleep_of, wait_until};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::Pid;
 
@@ -81,20 +80,19 @@ fn outside(elsewhere: &Path, number: u64) -> PathBuf {
 }
 
 /// Which object was moved between which directories by an exchange: each, once.
-type Exchanges = Mutex<HashSet<[u64; 3]>>;
+type Exchanges = HashSet<[u64; 3]>;
 
 /// Whether an exchange is unlike all before. Of those that are alike, by one process and unread, the kernel makes
 /// one; what of these a look cannot tell is lost where no watcher remembers files.
-fn is_new_exchange(exchanges: &Exchanges, one: &Path, other: &Path) -> bool {
+fn is_new_exchange(exchanges: &mut Exchanges, one: &Path, other: &Path) -> bool {
     let inode = |path: &Path| fs::symlink_metadata(path).map_or(0, |status| status.ino());
     let places = [one, other, one.parent().unwrap(), other.parent().unwrap()].map(inode);
     let [one, other, above_one, above_other] = places;
-    let mut exchanges = exchanges.lock().unwrap();
     exchanges.insert([one, above_one, above_other]) & exchanges.insert([other, above_other, above_one])
 }
 
 /// One operation; whether it succeeds is chance.
-fn step(random: &mut Random, root: &Path, elsewhere: &Path, exchanges: Option<&Exchanges>) {
+fn step(random: &mut Random, root: &Path, elsewhere: &Path, exchanges: Option<&mut Exchanges>) {
     let path = entry(random, root);
     match random.below(24) {
         0..4 => drop(fs::write(&path, "x")),
@@ -349,12 +347,14 @@ impl Watcher {
 }
 
 fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
-    // A file system is heard of whole: not the one of the other runs, which never let the watcher sleep.
-    let directory = match source {
-        Source::Filesystems => tempfile::tempdir().unwrap(),
-        _ => fast_tempdir(),
-    };
-    let (root, elsewhere) = (directory.path().join("tree"), directory.path().join("elsewhere"));
+    if source != Source::Filesystems {
+        return run_in(fast_tempdir().path(), source, seed, steps);
+    }
+    Own::new().map_or(Ok(()), |own| run_in(own.path(), source, seed, steps))
+}
+
+fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(), String> {
+    let (root, elsewhere) = (directory.join("tree"), directory.join("elsewhere"));
     fs::create_dir(&root).unwrap();
     fs::create_dir(&elsewhere).unwrap();
     let mut random = Random::new(seed);
@@ -365,35 +365,18 @@ fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
     // With the reading of directories among the events the watcher has its own to tell from others'.
     let events = ["create,delete,move", "create,delete,move,open,access,close"][random.below(2)];
     let watcher = Watcher::start(source, &root, events);
-    let mut threads = 1 + random.below(3);
-    if source != Source::Inotify {
-        // To fanotify the threads are one process: what they do to the same entries at the same time is told as one, and
-        // one run in a hundred has a part of it that neither what follows nor a look can tell.
-        threads = 1;
+    let processes = number("MODEL_PROCESSES").unwrap_or(1 + random.below(3) as u64);
+    let worker = |worker| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_lines_replayed_are_the_tree"]).stdout(Stdio::null());
+        let seed = seed.wrapping_mul(1000).wrapping_add(worker);
+        let once = source != Source::Inotify;
+        command.env(WORKER, format!("{seed} {steps} {once}")).current_dir(directory).spawn().unwrap()
+    };
+    let workers: Vec<Child> = (1..=processes).map(worker).collect();
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success(), "a worker failed");
     }
-    if let Some(number) = number("MODEL_THREADS") {
-        threads = number as usize;
-    }
-    let once = Exchanges::default();
-    let exchanges = Some(&once).filter(|_| source != Source::Inotify);
-    std::thread::scope(|scope| {
-        for thread in 0..threads as u64 {
-            let (root, elsewhere) = (&root, &elsewhere);
-            let mut random = Random::new(seed.wrapping_mul(1000).wrapping_add(thread + 1));
-            scope.spawn(move || {
-                // Bursts and pauses: the watcher is behind, and then it is not.
-                let mut burst = 0;
-                for _ in 0..steps {
-                    if burst == 0 {
-                        burst = 1 + random.below(100);
-                        std::thread::sleep(Duration::from_micros(random.below(2000) as u64));
-                    }
-                    burst -= 1;
-                    step(&mut random, root, elsewhere, exchanges);
-                }
-            });
-        }
-    });
     fs::write(root.join("end"), "").unwrap();
     let mut lines = Vec::new();
     let mut replay = |line: &Line| {
@@ -443,7 +426,27 @@ fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
         fs::write(file, lines.join("\n")).unwrap();
     }
     wrong.truncate(20);
-    Err(format!("MODEL_SEED={seed} MODEL_STEPS={steps} ({threads} threads):\n{}", wrong.join("\n")))
+    Err(format!("MODEL_SEED={seed} MODEL_STEPS={steps} ({processes} processes):\n{}", wrong.join("\n")))
+}
+
+/// In the environment of a copy of this program that changes the tree: the seed, the number of steps, and whether an
+/// exchange may happen but once. A process, for what one process does to an entry, unread, fanotify tells as one event.
+const WORKER: &str = "MODEL_WORKER";
+
+/// Bursts and pauses: the watcher is behind, and then it is not.
+fn work(work: &str) {
+    let [seed, steps, once] = work.split(' ').collect::<Vec<_>>()[..] else { panic!("{WORKER}={work}") };
+    let mut random = Random::new(seed.parse().unwrap());
+    let mut exchanges = (once == "true").then(Exchanges::default);
+    let mut burst = 0;
+    for _ in 0..steps.parse().unwrap() {
+        if burst == 0 {
+            burst = 1 + random.below(100);
+            std::thread::sleep(Duration::from_micros(random.below(2000) as u64));
+        }
+        burst -= 1;
+        step(&mut random, Path::new("tree"), Path::new("elsewhere"), exchanges.as_mut());
+    }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -452,7 +455,10 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn the_lines_replayed_are_the_tree() {
-    soak(Source::Inotify);
+    match std::env::var(WORKER) {
+        Ok(what) => work(&what),
+        Err(_) => soak(Source::Inotify),
+    }
 }
 
 #[test]
@@ -462,9 +468,7 @@ fn the_lines_of_fanotify_replayed_are_the_tree() {
 
 #[test]
 fn the_lines_of_whole_file_systems_replayed_are_the_tree() {
-    if need_root() {
-        soak(Source::Filesystems);
-    }
+    soak(Source::Filesystems);
 }
 
 fn soak(source: Source) {

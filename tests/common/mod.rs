@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -18,7 +18,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::PtyMaster;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
@@ -70,6 +73,39 @@ pub fn tempdir() -> TempDir {
 /// The same where files are made fastest, for tests that make thousands.
 pub fn fast_tempdir() -> TempDir {
     open_to_all(tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+}
+
+/// A file system of the test's own, which only it and what it starts can see: others' are busy, and whoever watches
+/// a whole one hears of that, and never sleeps.
+pub struct Own(TempDir);
+
+impl Own {
+    /// `None`, and a word, where it cannot be had.
+    pub fn new() -> Option<Own> {
+        if !need_root() {
+            return None;
+        }
+        let dir = fast_tempdir();
+        let mounted = unshare(CloneFlags::CLONE_NEWNS)
+            .and_then(|()| mount_at(Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE))
+            .and_then(|()| mount_at(dir.path(), Some("tmpfs"), MsFlags::empty()));
+        let mounted = mounted.map_err(|error| skip(&format!("no tmpfs can be mounted: {error}")));
+        mounted.is_ok().then_some(Own(dir))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+fn mount_at(path: &Path, kind: Option<&str>, flags: MsFlags) -> nix::Result<()> {
+    mount(kind, path, kind, flags, None::<&str>)
 }
 
 fn open_to_all(dir: TempDir) -> TempDir {
@@ -153,38 +189,71 @@ pub fn wait_until(mut done: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// A stream's contents so far, read by a thread.
+/// What can be read, and waited for.
+trait Stream: Read + AsFd + Send {}
+
+impl<S: Read + AsFd + Send> Stream for S {}
+
+/// A stream's contents so far, read by a thread and by whoever asks for them.
 #[derive(Clone, Default)]
-pub struct Collected(Arc<Mutex<(Vec<u8>, bool)>>);
+pub struct Collected(Arc<Mutex<Taken>>);
+
+#[derive(Default)]
+struct Taken {
+    bytes: Vec<u8>,
+    /// Until it ends.
+    stream: Option<Box<dyn Stream>>,
+}
+
+impl Taken {
+    /// Reads what is there, and no more than a mebibyte: more than a pipe holds.
+    fn read(&mut self) {
+        let end = self.bytes.len() + (1 << 20);
+        let mut chunk = vec![0; 64 * 1024];
+        while let Some(stream) = self.stream.as_mut().filter(|_| self.bytes.len() < end) {
+            if !waits(stream.as_fd(), PollTimeout::ZERO) {
+                break;
+            }
+            match stream.read(&mut chunk) {
+                Ok(length) if length > 0 => self.bytes.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => self.stream = None,
+            }
+        }
+    }
+}
+
+/// Whether there is something to read, or the end.
+fn waits(stream: BorrowedFd, timeout: PollTimeout) -> bool {
+    poll(&mut [PollFd::new(stream, PollFlags::POLLIN)], timeout).is_ok_and(|ready| ready > 0)
+}
 
 impl Collected {
     /// Reads to the end, or until reading fails (EIO: the end of a terminal).
-    pub fn from(mut stream: impl Read + Send + 'static) -> Collected {
-        let collected = Collected(Arc::new(Mutex::new((Vec::new(), true))));
+    pub fn from(stream: impl Read + AsFd + Send + 'static) -> Collected {
+        let another = stream.as_fd().try_clone_to_owned().unwrap();
+        let taken = Taken { stream: Some(Box::new(stream)), ..Taken::default() };
+        let collected = Collected(Arc::new(Mutex::new(taken)));
         let ours = collected.clone();
         thread::spawn(move || {
-            let mut chunk = vec![0; 64 * 1024];
-            loop {
-                match stream.read(&mut chunk) {
-                    Ok(0) => break,
-                    Ok(length) => ours.0.lock().unwrap().0.extend_from_slice(&chunk[..length]),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => break,
-                }
+            while ours.is_open() {
+                waits(another.as_fd(), PollTimeout::NONE);
+                ours.0.lock().unwrap().read();
             }
-            ours.0.lock().unwrap().1 = false;
         });
         collected
     }
 
-    /// All that came so far.
+    /// All that was written so far.
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap().0.clone()
+        let mut taken = self.0.lock().unwrap();
+        taken.read();
+        taken.bytes.clone()
     }
 
     /// Whether more may come.
     pub fn is_open(&self) -> bool {
-        self.0.lock().unwrap().1
+        self.0.lock().unwrap().stream.is_some()
     }
 
     /// The whole lines that came so far, without their ends.
@@ -193,7 +262,7 @@ impl Collected {
     }
 
     fn contains(&self, part: &str) -> bool {
-        contains(&self.0.lock().unwrap().0, part.as_bytes())
+        contains(&self.bytes(), part.as_bytes())
     }
 }
 

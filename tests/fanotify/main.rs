@@ -20,43 +20,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Running, command, contains, fast_tempdir, need, need_root, run, skip, wait_until};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use common::{Own, Running, command, contains, need, run, wait_until};
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
 /// What changes entries, and the directories themselves.
 const CHANGES: &str = "create,delete,move,delete_self,move_self";
-
-/// A file system of the test's own, which only it and what it starts can see: others' are busy, and whoever watches
-/// a whole one hears of that, and never sleeps.
-struct Own(TempDir);
-
-impl Own {
-    fn new() -> Option<Own> {
-        let dir = fast_tempdir();
-        let mounted = unshare(CloneFlags::CLONE_NEWNS)
-            .and_then(|()| mount_at(Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE))
-            .and_then(|()| mount_at(dir.path(), Some("tmpfs"), MsFlags::empty()));
-        let mounted = mounted.map_err(|error| skip(&format!("no tmpfs can be mounted: {error}")));
-        mounted.is_ok().then_some(Own(dir))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
-    }
-}
-
-fn mount_at(path: &Path, kind: Option<&str>, flags: MsFlags) -> nix::Result<()> {
-    mount(kind, path, kind, flags, None::<&str>)
-}
 
 /// A file system and, with `ready`, a program that runs in a name space of mounts of its own.
 struct Space {
@@ -68,7 +36,7 @@ struct Space {
 impl Space {
     /// In which a script has been run; `None` where this needs what is not there.
     fn new(setup: &str) -> Option<Space> {
-        let dir = if need_root() && need("nsenter") { Own::new() } else { None };
+        let dir = if need("nsenter") { Own::new() } else { None };
         dir.map(|dir| Space { dir, setup: setup.into() })
     }
 

@@ -1,21 +1,20 @@
 //! One run of one case: a fresh directory, the program, the steps, what came out.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 
 use crate::cases::{Case, End, Tool, fanotify};
 use crate::common::Collected;
@@ -127,9 +126,9 @@ struct Run<'a> {
     stdout: Collected,
     stderr: Collected,
     /// The read end of stdout for a case that closes it: then nobody collects.
-    reader: Option<File>,
-    /// Its other end, for a case in which the ends of the steps are marked in the output.
-    marks: Option<File>,
+    reader: Option<ChildStdout>,
+    /// Over fanotify, how long the output was at the end of each step.
+    steps: Vec<usize>,
     syslog: Option<UnixDatagram>,
     syslog_seen: Vec<u8>,
     /// Who has the watches: the child, or the daemon it left behind.
@@ -181,25 +180,23 @@ impl<'a> Run<'a> {
             .env(MARKER, dir)
             .envs(case.env.iter().copied())
             .stdin(if case.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if case.nobody && is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let (mut child, reader, writer) = {
+        let mut child = {
             let _none_open = DESCRIPTORS.write().unwrap();
-            let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|e| e.to_string())?;
-            command.stdout(writer.try_clone().map_err(|e| e.to_string())?);
-            let child = command.spawn().map_err(|e| format!("{program:?}: {e}"))?;
-            (child, File::from(reader), File::from(writer))
+            command.spawn().map_err(|e| format!("{program:?}: {e}"))?
         };
-        drop(command);
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), &case.stdin) {
             pipe.write_all(bytes).map_err(|e| e.to_string())?;
         }
         let stderr = Collected::from(child.stderr.take().ok_or("no stderr")?);
+        let reader = child.stdout.take().ok_or("no stdout")?;
         let closes = case.ops.iter().any(|op| matches!(op, Op::CloseReader));
         let (stdout, reader) = match closes {
-            true => (Collected::from(io::empty()), Some(reader)),
+            true => (Collected::default(), Some(reader)),
             false => (Collected::from(reader), None),
         };
         let watcher = pid_of(&child);
@@ -210,7 +207,7 @@ impl<'a> Run<'a> {
             stdout,
             stderr,
             reader,
-            marks: case.program.fanotify.then_some(writer),
+            steps: Vec::new(),
             syslog,
             syslog_seen: Vec::new(),
             watcher,
@@ -224,12 +221,9 @@ impl<'a> Run<'a> {
         }
         for op in &self.case.ops {
             self.step(op)?;
-            if self.marks.is_some() {
+            if self.case.program.fanotify {
                 self.quiet()?;
-            }
-            if let Some(output) = &mut self.marks {
-                // It sleeps: what it has printed is in the pipe.
-                output.write_all(fanotify::MARK).map_err(|e| e.to_string())?;
+                self.steps.push(self.stdout.bytes().len());
             }
         }
         match end {
@@ -395,7 +389,6 @@ impl<'a> Run<'a> {
             let _ = self.child.kill();
         }
         self.reader = None;
-        self.marks = None;
         let (out, err) = (self.stdout.clone(), self.stderr.clone());
         let _ = self.wait("end of output", |_| !out.is_open() && !err.is_open());
         if let Some(socket) = &self.syslog {
@@ -422,11 +415,22 @@ impl<'a> Run<'a> {
         });
         Outcome {
             status,
-            stdout: self.tidy(&self.stdout.bytes()),
+            stdout: if self.case.program.fanotify { self.told() } else { self.tidy(&self.stdout.bytes()) },
             stderr: replace(&self.stderr.bytes(), bytes_of(&self.dir), b"{DIR}"),
             outfile,
             syslog: plain_syslog(&self.syslog_seen),
         }
+    }
+
+    /// What each step, and what came after the last, was answered with.
+    fn told(&self) -> Vec<u8> {
+        let output = self.stdout.bytes();
+        let ends = self.steps.iter().copied().chain([output.len()]);
+        let mut start = 0;
+        let steps = ends.map(|end| {
+            replace(&output[std::mem::replace(&mut start, end)..end], bytes_of(&self.dir), b"{DIR}")
+        });
+        fanotify::told(steps, &self.case.args)
     }
 
     /// The output without what differs from run to run by its nature.
@@ -434,9 +438,6 @@ impl<'a> Run<'a> {
         let output = replace(output, bytes_of(&self.dir), b"{DIR}");
         if self.case.help {
             return help_shape(&output);
-        }
-        if self.case.program.fanotify {
-            return fanotify::told(&output, &self.case.args);
         }
         let output = if self.case.cookies { number_cookies(&output) } else { output };
         let sentinel = match &self.case.end {

@@ -10,10 +10,10 @@ use regex::bytes::Regex;
 
 use super::{Case, End, Program, Tool};
 use crate::ops::Op;
-use crate::run::replace;
+use crate::run::{contains, replace};
 
-/// What stands in the output at the end of every step. No line of a case is like it.
-pub const MARK: &[u8] = b"==\n";
+/// What the end of a step is shown as.
+const END: &str = "==\n";
 
 /// Where the directories of these cases are made, in the test's own mount namespace: their absolute paths are what
 /// --exclude and --include look at, so there is nothing in it that a case looks for.
@@ -167,7 +167,7 @@ fn differing(mut case: Case) -> Case {
         let text = |lines: &&[&str]| lines.iter().map(|line| format!("{{DIR}}/{line}\n")).collect::<String>();
         let mut told: Vec<String> = steps.iter().map(text).collect();
         told.resize(ends, String::new());
-        told.iter().map(|step| format!("{step}==\n")).collect::<String>()
+        told.iter().map(|step| format!("{step}{END}")).collect::<String>()
     };
     if let Some((_, steps)) = OTHERWISE.iter().find(|(other, _)| *other == name) {
         return case.ours_stdout(told(steps));
@@ -184,28 +184,26 @@ fn differing(mut case: Case) -> Case {
 
 /// What each step's output tells: where the format is the usual one a line for each event of an entry, sorted. Left out
 /// is in what the reference differs everywhere: docs/compatibility.md, "What is compared".
-pub fn told(output: &[u8], args: &[Vec<u8>]) -> Vec<u8> {
+pub fn told(steps: impl Iterator<Item = Vec<u8>>, args: &[Vec<u8>]) -> Vec<u8> {
     let usual = !args
         .iter()
         .any(|arg| arg.starts_with(b"--fo") || arg.starts_with(b"-c") || arg.starts_with(b"--cs"));
-    let output = without_handles(&replace(output, b" (deleted)", b""));
     let mut told = Vec::new();
-    for step in split(&output, MARK) {
-        let lines = split(step, b"\n").into_iter().filter(|line| !line.is_empty());
-        let lines = lines.filter(|line| !line.windows(6).any(|part| part == b".ready"));
-        let step: Vec<Vec<u8>> = match usual {
-            true => lines.flat_map(events).collect::<BTreeSet<_>>().into_iter().collect(),
-            false => lines.map(<[u8]>::to_vec).collect(),
-        };
-        step.iter().for_each(|line| told.extend([line, &b"\n"[..]].concat()));
-        told.extend_from_slice(MARK);
+    for output in steps {
+        let output = without_handles(&replace(&output, b" (deleted)", b""));
+        let lines = output.split_inclusive(|&b| b == b'\n').filter(|line| !contains(line, b".ready"));
+        match usual {
+            true => told.extend(lines.flat_map(events).collect::<BTreeSet<_>>().into_iter().flatten()),
+            false => told.extend(lines.flatten()),
+        }
+        told.extend_from_slice(END.as_bytes());
     }
     told
 }
 
 /// The line once for each event in it.
 fn events(line: &[u8]) -> Vec<Vec<u8>> {
-    let pattern = Regex::new(r"(?-u)^(?s:(.*?)) ([A-Z_]+(?:,[A-Z_]+)*) (?s:(.*))$").unwrap();
+    let pattern = Regex::new(r"(?-u)^(?s:(.*?)) ([A-Z_]+(?:,[A-Z_]+)*) (?s:(.*\n))$").unwrap();
     let Some(parts) = pattern.captures(line) else { return vec![line.to_vec()] };
     let names: Vec<&[u8]> = parts[2].split(|&b| b == b',').collect();
     let is_dir = names.contains(&b"ISDIR".as_slice());
@@ -213,8 +211,8 @@ fn events(line: &[u8]) -> Vec<Vec<u8>> {
     let plain = plain.filter(|name| !(is_dir && **name == *b"DELETE_SELF"));
     let base: &[u8] = if parts[1].starts_with(b"{DIR}/") { b"" } else { b"{DIR}/" };
     let (mut path, mut name) = ([base, &parts[1]].concat(), parts[3].to_vec());
-    if let Some(slash) = path.iter().rposition(|&b| b == b'/').filter(|_| name.is_empty()) {
-        name = path.split_off(slash + 1);
+    if let Some(slash) = path.iter().rposition(|&b| b == b'/').filter(|_| name == b"\n") {
+        name = [&path.split_off(slash + 1), &b"\n"[..]].concat();
     }
     plain
         .map(|event| {
@@ -238,15 +236,4 @@ fn without_handles(output: &[u8]) -> Vec<u8> {
         rest = &rest[to + length + end.len()..];
     }
     [&kept, rest].concat()
-}
-
-fn split<'a>(bytes: &'a [u8], end: &[u8]) -> Vec<&'a [u8]> {
-    let mut parts = Vec::new();
-    let mut rest = bytes;
-    while let Some(at) = rest.windows(end.len()).position(|part| part == end) {
-        parts.push(&rest[..at]);
-        rest = &rest[at + end.len()..];
-    }
-    parts.push(rest);
-    parts
 }
