@@ -57,7 +57,7 @@ pub struct Table {
 }
 
 impl Stats {
-    /// Makes a row for a watch, in the order of the calls.
+    /// Makes a row for a watch that has none, in the order of the calls.
     pub fn add(&mut self, watch: i32) {
         self.row(watch);
     }

@@ -91,10 +91,10 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
             }
         }
         if std::mem::take(&mut wanted) {
-            print(&stats, &*source, &table, true, messages)?;
+            print(&mut stats, &*source, &table, true, messages)?;
         }
         if over {
-            return print(&stats, &*source, &table, false, messages);
+            return print(&mut stats, &*source, &table, false, messages);
         }
         let mut fds =
             [PollFd::new(source.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -112,13 +112,16 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
 }
 
 fn print(
-    stats: &Stats,
+    stats: &mut Stats,
     source: &dyn Source,
     table: &Table,
     goes_on: bool,
     messages: &Messages,
 ) -> Result<(), Vec<u8>> {
-    let paths: HashMap<i32, Vec<u8>> = source.paths().into_iter().collect();
+    let paths = source.paths();
+    // Directories that appeared have a row, too, also where nothing happened in them.
+    paths.iter().for_each(|(watch, _)| stats.add(*watch));
+    let paths: HashMap<i32, Vec<u8>> = paths.into_iter().collect();
     let mut text = stats.table(&paths, table).unwrap_or_else(|| {
         messages.inform(messages::NO_EVENTS);
         Vec::new()
