@@ -350,11 +350,13 @@ impl Sshd {
             assert!(output.status.success(), "{text}");
         }
         let at = dir.display();
+        // With another home: what a login's own .bashrc says is no concern of the test's.
         fs::write(
             dir.join("sshd_config"),
             format!(
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/host\nPidFile none\nStrictModes no\nUsePAM no\n\
-                 AuthorizedKeysFile {at}/authorized\nAuthenticationMethods publickey\n"
+                 AuthorizedKeysFile {at}/authorized\nAuthenticationMethods publickey\n\
+                 SetEnv HOME={at}\n"
             ),
         )
         .unwrap();
