@@ -1,4 +1,4 @@
-//! `inotify-rsync`, run against rsync for real: a local directory and a daemon with a password, with this
+//! `inotify-rsync`, run against rsync for real: a local directory, a daemon with a password and an sshd, with this
 //! inotifywait and with the original; and the script of a widely read tutorial with this inotifywait. Whatever was
 //! done, at the end rsync finds nothing to do between source and destination.
 
@@ -108,20 +108,21 @@ impl Place {
 struct Dest {
     dest: String,
     password: Option<String>,
-    port: Option<String>,
+    /// What rsync has to be told besides: a port, or how to run ssh.
+    option: Option<String>,
     /// A process that sees it, where others do not.
     seen_by: Option<Pid>,
 }
 
 impl Dest {
     fn local(dest: &str) -> Dest {
-        Dest { dest: dest.to_owned(), password: None, port: None, seen_by: None }
+        Dest { dest: dest.to_owned(), password: None, option: None, seen_by: None }
     }
 
     /// For the script.
     fn options(&self) -> Vec<&str> {
         let password = self.password.iter().flat_map(|file| ["--password-file", file]);
-        password.chain(self.port.iter().flat_map(|port| ["--rsync-opt", port])).collect()
+        password.chain(self.option.iter().flat_map(|option| ["--rsync-opt", option])).collect()
     }
 
     /// What rsync would still have to do.
@@ -137,7 +138,7 @@ impl Dest {
         };
         rsync.args(self.seen_by.into_iter().flat_map(place_and)).current_dir(place.dir.path());
         rsync.args(["-a", "-n", "-i", "-c", "--delete"]).args(more);
-        rsync.args(self.password.iter().map(|file| format!("--password-file={file}"))).args(&self.port);
+        rsync.args(self.password.iter().map(|file| format!("--password-file={file}"))).args(&self.option);
         let (_, text) = run(rsync.args(["src/", &self.dest]));
         let (_, found) = text.split_once("\n--- stdout\n").unwrap();
         if found == "\n--- stderr\n" { String::new() } else { text }
@@ -242,11 +243,12 @@ fn children(of: Pid) -> Vec<(Pid, String)> {
     children.map(|(pid, _, words)| (pid, words)).collect()
 }
 
-/// What runs with the place's name among its arguments, the daemon aside.
+/// What runs with the place's name among its arguments, the daemons aside.
 fn family(place: &Place) -> Vec<String> {
     let name = place.dir.path().display().to_string();
     let all = processes().into_iter().map(|(_, _, words)| words);
-    all.filter(|words| words.contains(&name) && !words.contains("--daemon")).collect()
+    all.filter(|words| words.contains(&name) && !words.contains("--daemon") && !words.contains("sshd"))
+        .collect()
 }
 
 /// An rsync daemon as the tutorial sets it up: a module `backup` that can be written to, with a user and a
@@ -309,16 +311,125 @@ impl Daemon {
 
     fn url(&self) -> Dest {
         let dest = format!("rsync://tom@127.0.0.1:{}/backup", self.port);
-        Dest { dest, password: self.password(), port: None, seen_by: None }
+        Dest { dest, password: self.password(), option: None, seen_by: None }
     }
 
     fn module(&self) -> Dest {
-        let port = Some(format!("--port={}", self.port));
-        Dest { dest: "tom@127.0.0.1::backup".to_owned(), password: self.password(), port, seen_by: None }
+        let option = Some(format!("--port={}", self.port));
+        Dest { dest: "tom@127.0.0.1::backup".to_owned(), password: self.password(), option, seen_by: None }
     }
 }
 
 impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An sshd that takes a key of the test's own, for whoever runs the test. It ends with this.
+struct Sshd {
+    dir: PathBuf,
+    port: u16,
+    run: Option<Running>,
+}
+
+impl Sshd {
+    const PROGRAM: &str = "/usr/sbin/sshd";
+
+    fn new(place: &Place) -> Option<Sshd> {
+        if !need(Sshd::PROGRAM) || !need("ssh") || !need("ssh-keygen") {
+            return None;
+        }
+        let dir = place.at("ssh");
+        fs::create_dir(&dir).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for key in ["host", "user", "other"] {
+            let (output, text) = run(bounded("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f", key])
+                .current_dir(&dir));
+            assert!(output.status.success(), "{text}");
+        }
+        let at = dir.display();
+        // With another home: what a login's own .bashrc says is no concern of the test's.
+        fs::write(
+            dir.join("sshd_config"),
+            format!(
+                "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/host\nPidFile none\nStrictModes no\nUsePAM no\n\
+                 AuthorizedKeysFile {at}/authorized\nAuthenticationMethods publickey\n\
+                 SetEnv HOME={at}\n"
+            ),
+        )
+        .unwrap();
+        fs::write(
+            dir.join("config"),
+            format!(
+                "Host *\nPort {port}\nIdentityFile {at}/user\nIdentitiesOnly yes\nBatchMode yes\n\
+                 UserKnownHostsFile {at}/known\nGlobalKnownHostsFile /dev/null\n"
+            ),
+        )
+        .unwrap();
+        let key = fs::read_to_string(dir.join("host.pub")).unwrap();
+        fs::write(dir.join("known"), format!("[127.0.0.1]:{port} {key}")).unwrap();
+        let mut sshd = Sshd { dir, port, run: None };
+        sshd.authorize(true);
+        if is_root() {
+            // Where a system starts it, that makes the directory.
+            fs::create_dir_all("/run/sshd").unwrap();
+        }
+        sshd.start();
+        let mut login = bounded("ssh");
+        login.arg("-F").arg(sshd.dir.join("config")).args(["127.0.0.1", "true"]);
+        let (output, text) = run(&mut login);
+        (output.status.success() || skip(&format!("ssh cannot log in here: {text}"))).then_some(sshd)
+    }
+
+    fn start(&mut self) {
+        let mut sshd = command(&self.dir, Sshd::PROGRAM, ["-D", "-e", "-f"]);
+        sshd.arg(self.dir.join("sshd_config"));
+        let mut run = Running::start(sshd);
+        run.wait("a connection", |_| TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        self.run = Some(run);
+    }
+
+    /// Kills it with all that was logged in.
+    fn kill(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let mut all = vec![run.pid()];
+        for at in 0.. {
+            let Some(pid) = all.get(at) else { break };
+            all.extend(children(*pid).into_iter().map(|(pid, _)| pid));
+        }
+        for pid in all {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Whether the key is good.
+    fn authorize(&self, yes: bool) {
+        let key = if yes { fs::read(self.dir.join("user.pub")).unwrap() } else { Vec::new() };
+        fs::write(self.dir.join("authorized"), key).unwrap();
+    }
+
+    /// Starts it again with another one of its keys.
+    fn start_with(&mut self, key: &str) {
+        self.kill();
+        let config = fs::read_to_string(self.dir.join("sshd_config")).unwrap();
+        let lines = config.lines().map(|line| match line.strip_prefix("HostKey ") {
+            Some(_) => format!("HostKey {}/{key}\n", self.dir.display()),
+            None => format!("{line}\n"),
+        });
+        fs::write(self.dir.join("sshd_config"), lines.collect::<String>()).unwrap();
+        self.start();
+    }
+
+    fn dest(&self) -> Dest {
+        let dest = format!("127.0.0.1:{}", self.dir.with_file_name("copy").display());
+        let option = Some(format!("--rsh=ssh -F {}/config", self.dir.display()));
+        Dest { dest, password: None, option, seen_by: None }
+    }
+}
+
+impl Drop for Sshd {
     fn drop(&mut self) {
         self.kill();
     }
@@ -383,10 +494,10 @@ fn a_day(place: &Place, sync: &mut Sync, to: &Dest) {
     assert!(place.runs() - end <= 2, "{} runs for a file", place.runs() - end);
 }
 
-fn the_day(tool: &'static str, to: impl Fn(&Daemon) -> Dest) {
+fn the_day<S>(tool: &'static str, server: impl Fn(&Place) -> Option<S>, to: impl Fn(&S) -> Dest) {
     let Some(place) = Place::new(tool) else { return };
-    let daemon = Daemon::new(&place);
-    let to = to(&daemon);
+    let Some(server) = server(&place) else { return };
+    let to = to(&server);
     place.shell("echo before >before; mkdir -p old/dir; echo 1 >old/dir/file");
     let mut sync = place.start(&[], &to);
     a_day(&place, &mut sync, &to);
@@ -418,9 +529,10 @@ macro_rules! both {
 }
 
 both! {
-    to_a_directory: |tool| the_day(tool, |_| Dest::local("dest"));
-    to_a_module: |tool| the_day(tool, Daemon::module);
-    to_a_url: |tool| the_day(tool, Daemon::url);
+    to_a_directory: |tool| the_day(tool, |_| Some(()), |()| Dest::local("dest"));
+    to_a_module: |tool| the_day(tool, |place| Some(Daemon::new(place)), Daemon::module);
+    to_a_url: |tool| the_day(tool, |place| Some(Daemon::new(place)), Daemon::url);
+    by_ssh: |tool| the_day(tool, Sshd::new, Sshd::dest);
     a_storm: storm;
     an_overflow: overflow;
     a_daemon_that_dies: daemon_that_dies;
@@ -519,6 +631,80 @@ fn daemon_that_dies(tool: &'static str) {
     place.write("later", "1");
     sync.until("a first pause", |run| short(run) > before);
     daemon.start();
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+#[test]
+fn an_sshd_that_dies_and_keys_that_are_wrong() {
+    let Some(place) = place() else { return };
+    let Some(mut sshd) = Sshd::new(&place) else { return };
+    let to = sshd.dest();
+    let mut sync = place.start(&["--rsync-opt", "--bwlimit=4000"], &to);
+    place.write("big", vec![b'x'; 12 << 20]);
+    let copy = place.at("copy");
+    sync.until("a file on its way", |_| {
+        let entries = fs::read_dir(&copy).unwrap().flatten();
+        entries.into_iter().any(|entry| entry.file_name().as_bytes().starts_with(b".big."))
+    });
+    sshd.kill();
+    sync.until_said("rsync ended with status");
+    place.shell("mkdir meanwhile; echo 1 >meanwhile/file; rm big");
+    sync.until_said("port ");
+    sync.until_said("again in 2 s");
+    sshd.start();
+    sync.identical(&to);
+    assert!(!copy.join("big").exists() && copy.join("meanwhile/file").exists());
+    // Whoever has to put it right reads why.
+    sshd.start_with("other");
+    place.write("meanwhile/file", "2 2");
+    sync.until_said("Host key verification failed.");
+    sshd.start_with("host");
+    sync.identical(&to);
+    sshd.authorize(false);
+    place.write("more", "3");
+    sync.until_said("Permission denied (publickey");
+    sshd.authorize(true);
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+/// rsync's own protocol, but by way of ssh: no port of the daemon's is open.
+#[test]
+fn a_module_by_ssh() {
+    let Some(place) = place() else { return };
+    let Some(sshd) = Sshd::new(&place) else { return };
+    fs::create_dir(place.at("copy")).unwrap();
+    let root = if is_root() { "uid = root\ngid = root\n" } else { "" };
+    let config = place.at("ssh/rsyncd.conf");
+    let module = format!("[copy]\npath = {}\nread only = no\n", place.at("copy").display());
+    fs::write(&config, format!("{root}use chroot = no\n{module}")).unwrap();
+    let there = format!("--rsync-path=rsync --config={}", config.display());
+    let rsh = sshd.dest().option.unwrap();
+    place.shell("mkdir d; echo 1 >d/file");
+    let options = ["--once", "--rsync-opt", &rsh, "--rsync-opt", &there];
+    let end = Running::start(place.quick(&options, "127.0.0.1::copy")).finish();
+    end.code(0).said("");
+    assert_eq!(sshd.dest().differences(&place, &[]), "");
+}
+
+/// ssh may leave a process behind that keeps a connection, and with it the pipe to the log.
+#[test]
+fn what_keeps_the_output_of_rsync_open() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    put_script(&place.at("bin/rsync"), "sleep 120 &\nPATH=${PATH#*:} exec rsync \"$@\"");
+    place.shell("mkdir d; echo 1 >d/file");
+    // As under systemd.
+    let inner = place.quick(&[], "dest");
+    let mut outer = command(place.dir.path(), "sh", ["-c", "trap '' PIPE; exec \"$@\"", "sh"]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut sync = Sync::new(&place, outer);
+    sync.identical(&to);
+    fs::remove_dir_all(place.at("dest")).unwrap();
+    place.write("new", "1");
+    sync.until_said("dest was not there");
     sync.identical(&to);
     sync.stop().code(0);
 }
@@ -773,8 +959,21 @@ fn refusals_that_pass_and_refusals_that_stay() {
         Sync::new(&place, place.quick(&[], &to.dest.replace("tom@", "").replace("/backup", "/busy")));
     sync.until_said("@ERROR: max connections");
     sync.until_said("everything again in 2 s");
+    sync.run.stop().code(1);
+    // The near end of a tunnel, of which the far end is down: it hangs up.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dest = format!("rsync://127.0.0.1:{}/backup", listener.local_addr().unwrap().port());
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let mut sync = Sync::new(&place, place.quick(&[], &dest));
+    sync.until_said("everything again in 2 s");
     let end = sync.run.stop();
     end.code(1);
+    // A command that is not found, here and on another machine.
+    put_script(&place.at("bin/rsync"), "exit 127");
+    ends(&[], "dest", "rsync ended with status 127, which will not get better");
+    let mut sync = Sync::new(&place, place.quick(&[], "tom@[::1]:copy"));
+    sync.until_said("everything again in 2 s");
+    sync.run.stop().code(1);
 }
 
 #[test]
@@ -792,7 +991,7 @@ fn what_a_password_file_has_to_be() {
     }
     fs::set_permissions(place.at("password"), PermissionsExt::from_mode(0o600)).unwrap();
     refused("nothing", "rsync://127.0.0.1/x", "nothing: no such file");
-    for dest in ["dest", "./a::b", "host:path", "[::1]:path", "user@host:a::b"] {
+    for dest in ["dest", "./a::b", "host:path", "[::1]:path", "user@[::1]:path", "user@host:a::b"] {
         refused("password", dest, "is for an rsync daemon");
     }
     assert_eq!(place.runs(), 0);
@@ -1024,7 +1223,8 @@ fn once_dry_and_without_deletion() {
     dry.stop().code(0);
     // It has failed, and does not try again.
     put_script(&place.at("bin/rsync"), "exit 10");
-    Running::start(place.quick(&["--once"], "dest")).finish().code(1);
+    let end = Running::start(place.quick(&["--once"], "dest")).finish();
+    end.code(1).said("inotify-rsync: rsync ended with status 10\ninotify-rsync: not everything was sent\n");
 }
 
 #[test]
