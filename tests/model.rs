@@ -92,7 +92,7 @@ fn is_new_exchange(exchanges: &mut Exchanges, one: &Path, other: &Path) -> bool 
 }
 
 /// One operation; whether it succeeds is chance.
-fn step(random: &mut Random, root: &Path, elsewhere: &Path, exchanges: Option<&mut Exchanges>) {
+fn step(random: &mut Random, root: &Path, elsewhere: &Path, source: Source, exchanges: &mut Exchanges) {
     let path = entry(random, root);
     match random.below(24) {
         0..4 => drop(fs::write(&path, "x")),
@@ -102,7 +102,12 @@ fn step(random: &mut Random, root: &Path, elsewhere: &Path, exchanges: Option<&m
         14 => drop(fs::remove_file(&path)),
         15 => drop(fs::remove_dir(&path)),
         16 => drop(fs::remove_dir_all(&path)),
-        17 => drop(fs::hard_link(&path, entry(random, root))),
+        17 => {
+            let name = entry(random, root);
+            // A name that a file had and has again is one event, in which an ordinary user cannot see that it is two.
+            let unique = name.with_file_name(random.next().to_string());
+            drop(fs::hard_link(&path, if source == Source::Marks { unique } else { name }));
+        }
         18 => drop(std::os::unix::fs::symlink("a", &path)),
         19 => {
             let path = directory(random, root).join(EXCHANGED[random.below(2)]);
@@ -114,7 +119,7 @@ fn step(random: &mut Random, root: &Path, elsewhere: &Path, exchanges: Option<&m
         20 | 21 => {
             let one = directory(random, root).join(EXCHANGED[0]);
             let other = directory(random, root).join(EXCHANGED[1]);
-            if exchanges.is_none_or(|exchanges| is_new_exchange(exchanges, &one, &other)) {
+            if source == Source::Inotify || is_new_exchange(exchanges, &one, &other) {
                 let _ = renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE);
             }
         }
@@ -230,7 +235,7 @@ impl Line {
 }
 
 /// Where the watcher's events come from.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Source {
     Inotify,
     /// fanotify as an ordinary user has it: a mark for each directory.
@@ -359,7 +364,7 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
     fs::create_dir(&elsewhere).unwrap();
     let mut random = Random::new(seed);
     for _ in 0..200 {
-        step(&mut random, &root, &elsewhere, None);
+        step(&mut random, &root, &elsewhere, Source::Inotify, &mut Exchanges::default());
     }
     let mut picture = Picture { tree: read(&root), ..Picture::default() };
     // With the reading of directories among the events the watcher has its own to tell from others'.
@@ -370,8 +375,7 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "the_lines_replayed_are_the_tree"]).stdout(Stdio::null());
         let seed = seed.wrapping_mul(1000).wrapping_add(worker);
-        let once = source != Source::Inotify;
-        command.env(WORKER, format!("{seed} {steps} {once}")).current_dir(directory).spawn().unwrap()
+        command.env(WORKER, format!("{seed} {steps} {source:?}")).current_dir(directory).spawn().unwrap()
     };
     let workers: Vec<Child> = (1..=processes).map(worker).collect();
     for mut worker in workers {
@@ -429,15 +433,19 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
     Err(format!("MODEL_SEED={seed} MODEL_STEPS={steps} ({processes} processes):\n{}", wrong.join("\n")))
 }
 
-/// In the environment of a copy of this program that changes the tree: the seed, the number of steps, and whether an
-/// exchange may happen but once. A process, for what one process does to an entry, unread, fanotify tells as one event.
+/// In the environment of a copy of this program that changes the tree: the seed, the number of steps, and what
+/// watches. A process, for what one process does to an entry, unread, fanotify tells as one event.
 const WORKER: &str = "MODEL_WORKER";
 
 /// Bursts and pauses: the watcher is behind, and then it is not.
 fn work(work: &str) {
-    let [seed, steps, once] = work.split(' ').collect::<Vec<_>>()[..] else { panic!("{WORKER}={work}") };
+    let [seed, steps, source] = work.split(' ').collect::<Vec<_>>()[..] else { panic!("{WORKER}={work}") };
     let mut random = Random::new(seed.parse().unwrap());
-    let mut exchanges = (once == "true").then(Exchanges::default);
+    let source = [Source::Inotify, Source::Marks, Source::Filesystems]
+        .into_iter()
+        .find(|known| format!("{known:?}") == source)
+        .unwrap();
+    let mut exchanges = Exchanges::default();
     let mut burst = 0;
     for _ in 0..steps.parse().unwrap() {
         if burst == 0 {
@@ -445,7 +453,7 @@ fn work(work: &str) {
             std::thread::sleep(Duration::from_micros(random.below(2000) as u64));
         }
         burst -= 1;
-        step(&mut random, Path::new("tree"), Path::new("elsewhere"), exchanges.as_mut());
+        step(&mut random, Path::new("tree"), Path::new("elsewhere"), source, &mut exchanges);
     }
 }
 
