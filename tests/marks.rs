@@ -632,3 +632,62 @@ fn where_no_handle_can_be_looked_up() {
          fanotify watch requires admin privileges\n",
     );
 }
+
+/// Runs `"$@"` as on a kernel before 5.17: fanotify_init(2) knows no FAN_REPORT_TARGET_FID.
+const ON_OLDER_KERNEL: &str = r#"exec python3 -c '
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None)
+def step(code, value, yes=0, no=0): return struct.pack("HBBI", code, yes, no, value)
+# seccomp(2): the number of the call, then the low half of its first argument; EINVAL, or it is allowed.
+number, flag = {"x86_64": 300, "aarch64": 262}[os.uname().machine], 0x1000
+steps = [step(0x20, 0), step(0x15, number, 0, 3), step(0x20, 16), step(0x45, flag, 0, 1),
+    step(0x06, 0x50000 | 22), step(0x06, 0x7fff0000)]
+code = ctypes.create_string_buffer(b"".join(steps))
+program = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(code))
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program): sys.exit("no seccomp")
+os.execv(sys.argv[1], sys.argv[1:])
+' "$@""#;
+
+/// Both halves of a rename are told apart there, and may be read apart, too.
+#[test]
+fn the_halves_of_a_rename_on_an_older_kernel() {
+    if !need("python3") {
+        return;
+    }
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir -p d/a d/z; echo > d/a/f");
+    let arguments = ["-F", "-m", "-r", "-e", "create,move,move_self", "--format", LINE, "d"];
+    let mut run = Running::ready(wrapped(dir.path(), ON_OLDER_KERNEL, "inotifywait", arguments));
+    for number in 0..100 {
+        let (from, to) = if number % 2 == 0 { ("a", "z/b") } else { ("z/b", "a") };
+        step(&mut run, || shell(dir.path(), &format!("mv d/{from} d/{to}")));
+    }
+    let found = with_small_cookies(lines(dir.path(), &run));
+    let mut wanted = Vec::new();
+    for number in 0..100 {
+        let [from, to, itself] = match number % 2 {
+            0 => ["/d/|a", "/d/z/|b", "/d/z/b/|"],
+            _ => ["/d/z/|b", "/d/|a", "/d/a/|"],
+        };
+        wanted.push(format!("{from}|MOVED_FROM,ISDIR|{}", number + 1));
+        wanted.push(format!("{to}|MOVED_TO,ISDIR|{}", number + 1));
+        wanted.push(format!("{itself}|MOVE_SELF,ISDIR|0"));
+    }
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn whole_file_systems_take_a_newer_kernel() {
+    if !need("python3") {
+        return;
+    }
+    let dir = fast_tempdir();
+    for option in ["-S", "-M"] {
+        let end = Running::start(wrapped(dir.path(), ON_OLDER_KERNEL, "inotifywait", [option, "."])).finish();
+        end.code(1);
+        end.said(
+            "Couldn't initialize fanotify: the kernel is too old for -S and -M, which take v5.17; \
+             -F watches directory by directory\n",
+        );
+    }
+}

@@ -1288,6 +1288,47 @@ fn one_path_that_fails_does_not_hold_up_the_others() {
     sync.stop().code(0);
 }
 
+/// rsync 3.2.3-4+deb11u4, 3.2.7-1+deb12u6 and 3.4.1+ds1-5+deb13u4, for instance, refuse --delete-missing-args.
+#[test]
+fn an_rsync_that_does_not_take_what_is_missing() {
+    let Some(place) = place() else { return };
+    let to = Dest::local("dest");
+    put_script(
+        &place.at("bin/rsync"),
+        "PATH=${PATH#*:}
+         case \" $* \" in *' --delete-missing-args '*)
+             tr '\\0' '\\n' >list
+             while read -r name; do
+                 [ -e \"src/$name\" ] && continue
+                 echo \"invalid file mode 00 for $name [Receiver]\" >&2
+                 exit 2
+             done <list
+             tr '\\n' '\\0' <list | rsync \"$@\"
+             exit ;;
+         esac
+         exec rsync \"$@\"",
+    );
+    place.shell(
+        "mkdir -p a/b/c keep cache; touch top a/one a/b/two a/b/c/three keep/file cache/x; mkdir later",
+    );
+    let mut sync = place.start(&[], &to);
+    place.shell("rm a/b/two; touch a/new");
+    sync.until("another way", |run| said(run, "rsync does not delete what is listed"));
+    sync.identical(&to);
+    place.shell(
+        "rm top; rm -r a/b; mv keep kept; rmdir cache 2>/dev/null || rm -r cache; mv later file; rm -r file",
+    );
+    sync.identical(&to);
+    // A directory that is a file now, and all of it gone.
+    place.shell("rm -r a; echo 1 >a; rm -r kept");
+    sync.identical(&to);
+    place.shell("rm a");
+    sync.identical(&to);
+    assert_eq!(fs::read_dir(place.at("dest")).unwrap().count(), 0);
+    let end = sync.stop();
+    end.code(0).check("no complaint", end.stderr.is_empty());
+}
+
 /// Each rule list against rsync's own verdict on a tree; whatever is left to inotifywait, rsync leaves out, too.
 const PATTERNS: &str = r#"
 . "$1"

@@ -22,6 +22,7 @@ use libc::{
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -45,6 +46,8 @@ const DIRENT: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 /// And so late last.
 const LAST_LOOK: Duration = Duration::from_secs(60);
+/// How long, in milliseconds, the second half of a rename may be on its way.
+const PATIENCE: u8 = 20;
 /// A buffer larger than this, in bytes, is given back.
 const KEEP: usize = 256 * 1024;
 
@@ -232,7 +235,7 @@ impl Marks {
         let gone = if self.is_time_to_look(state) { self.unmounted(state) } else { Vec::new() };
         let mut bytes = std::mem::take(&mut state.buffer);
         bytes.clear();
-        let read = self.group.read(&mut bytes);
+        let read = self.queued(&mut bytes);
         state.translate(&bytes, buffer);
         if bytes.capacity() <= KEEP {
             state.buffer = bytes;
@@ -277,7 +280,7 @@ impl Marks {
             }
         }
         let (mut bytes, mut found) = (Vec::new(), std::mem::take(&mut state.found));
-        let _ = self.group.read(&mut bytes);
+        let _ = self.queued(&mut bytes);
         state.translate(&bytes, &mut found);
         if !found.is_empty() {
             // There may have been nothing to see any more.
@@ -317,6 +320,23 @@ impl Marks {
             state.found = found;
         }
         true
+    }
+
+    /// Appends what is queued now; as [`Group::read`]. Where the kernel tells the halves of a rename apart and the first comes
+    /// last, waits for the other: it is being queued, unless it happened where nobody watches.
+    fn queued(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let length = self.group.read(bytes)?;
+        let ends_in_half = |bytes: &[u8]| {
+            let last = decoded(bytes).last();
+            last.is_some_and(|event| event.mask as Mask & IN_MOVE == IN_MOVED_FROM)
+        };
+        if self.group.tells_renames || !ends_in_half(bytes) {
+            return Ok(length);
+        }
+        let mut fds = [PollFd::new(self.group.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, PollTimeout::from(PATIENCE));
+        // An error shows again at the next read.
+        Ok(length + self.group.read(bytes).unwrap_or(0))
     }
 
     /// The kernel's mask of a mark.

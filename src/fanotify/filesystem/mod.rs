@@ -27,7 +27,7 @@ use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::course::Course;
 use crate::fanotify::mounts::{self, Lookout};
 use crate::fanotify::queue::Queue;
-use crate::fanotify::refusal::explained;
+use crate::fanotify::refusal::{self, explained};
 use crate::fanotify::{absolute_hidden, is_directory, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::{self, open_path};
@@ -132,7 +132,8 @@ struct Ready {
 
 impl Filesystems {
     /// A group with the marks for all operands. Where the kernel is too old for that, or refuses it, and `-S` or `-M`
-    /// did not ask for it, the settings come back. The errors are those of fanotify_init(2).
+    /// did not ask for it, the settings come back. The errors are those of fanotify_init(2), and
+    /// [`refusal::too_old_for_filesystems`].
     pub fn new(
         scope: Scope,
         settings: Settings,
@@ -144,11 +145,7 @@ impl Filesystems {
         }
         let group = Group::new()?;
         if !group.tells_renames {
-            return if demanded {
-                Err(io::Error::from_raw_os_error(libc::EINVAL))
-            } else {
-                Ok(Err(settings))
-            };
+            return if demanded { Err(refusal::too_old_for_filesystems()) } else { Ok(Err(settings)) };
         }
         let mut source = Filesystems {
             lookout: Lookout::new(&[group.as_fd()])?,
