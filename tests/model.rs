@@ -104,9 +104,9 @@ fn step(random: &mut Random, root: &Path, elsewhere: &Path, source: Source, exch
         16 => drop(fs::remove_dir_all(&path)),
         17 => {
             let name = entry(random, root);
-            // A name that a file had and has again is one event, in which an ordinary user cannot see that it is two.
+            // To fanotify the creation of a name that a file had and has again can be one event.
             let unique = name.with_file_name(random.next().to_string());
-            drop(fs::hard_link(&path, if source == Source::Marks { unique } else { name }));
+            drop(fs::hard_link(&path, if source == Source::Inotify { name } else { unique }));
         }
         18 => drop(std::os::unix::fs::symlink("a", &path)),
         19 => {
