@@ -148,6 +148,31 @@ fn one_process_makes_a_directory_and_removes_it_unread() {
     );
 }
 
+/// Who is in it keeps a directory from ending when it is deleted.
+#[test]
+fn a_directory_ends_after_it_was_deleted() {
+    for unread in [false, true] {
+        let Some(space) = Space::new("mkdir -p d/n/sub") else { return };
+        let mut running = space.monitor(&["-r", "-e", "create,delete,delete_self", "d"]);
+        let script = "top=$PWD; cd d/n/sub; rmdir $top/d/n/sub $top/d/n; : >$top/d/x";
+        match unread {
+            true => space.does_unread(&mut running, script),
+            false => space.does(&running, script),
+        }
+        space.printed(
+            &mut running,
+            "d",
+            &[
+                "d/n/ DELETE,ISDIR sub 0",
+                "d/ DELETE,ISDIR n 0",
+                "d/ CREATE x 0",
+                "d/n/sub/ DELETE_SELF,ISDIR  0",
+                "d/n/ DELETE_SELF,ISDIR  0",
+            ],
+        );
+    }
+}
+
 #[test]
 fn a_deep_tree_is_removed() {
     const DEEP: usize = 40;

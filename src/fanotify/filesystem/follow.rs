@@ -12,12 +12,13 @@ use crate::fanotify::joined;
 use crate::source::Problem;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
-use crate::tree::NodeId;
+use crate::tree::{Flags, NodeId};
 
 use super::places::REMEMBERED;
 use super::{DIRECTORY, Deletion, Filesystems, Ready};
 
-/// The two halves of an exchange are queued one behind the other, with less than this between that others do elsewhere.
+/// The two halves of an exchange, or the end of a directory and its deletion, are queued one behind the other, with less
+/// than this between that others do elsewhere.
 const NEAR: usize = 16;
 
 impl Filesystems {
@@ -137,6 +138,15 @@ impl Filesystems {
             ended.into_iter().for_each(|watch| self.end(watch));
         } else if let Some(node) = ended.and_then(|watch| self.tree.find(watch)).filter(|_| directory != 0) {
             self.tree.flags_mut(node).news = true;
+        } else if let Some((parent, object)) = self.tree.find(watch).zip(object).filter(|_| directory != 0) {
+            let at = self.ended.iter().position(|ended| **ended == *object);
+            // Whoever is in it puts its end off, which then tells no more where it was.
+            let flags = Flags { news: at.is_none(), ..DIRECTORY };
+            let watch = self.insert(Some(parent), name, object, flags);
+            if let Some(at) = at {
+                self.ended.remove(at);
+                self.end(watch);
+            }
         }
         self.tell(watch, IN_DELETE | directory, 0, name);
     }
@@ -145,6 +155,10 @@ impl Filesystems {
     fn elsewhere(&mut self, entry: &Entry, mask: Mask, object: Option<&Handle>) {
         if mask & IN_DELETE_SELF != 0 {
             self.outside.remove(entry.directory);
+            if self.ended.len() == NEAR {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(entry.directory.into());
         } else if mask & IN_CREATE != 0 && mask & IN_ISDIR != 0 && self.outside.len() < REMEMBERED {
             self.outside.extend(object.map(Box::from));
         }

@@ -88,6 +88,8 @@ pub struct Filesystems {
     courses: HashMap<Box<Handle>, Course>,
     /// Files whose creation and deletion were told as one, which another creation may have followed, and where that was.
     brief: HashMap<Box<Handle>, Vec<EntryOf>>,
+    /// The directories that ended last where nothing showed where they were. Their deletion does, if it was not queued yet.
+    ended: VecDeque<Box<Handle>>,
     /// Watches to be forgotten when all that is ready has been reported.
     gone: VecDeque<i32>,
     /// Events were thrown away since the last read.
@@ -174,6 +176,7 @@ impl Filesystems {
             deletions: Vec::new(),
             courses: HashMap::new(),
             brief: HashMap::new(),
+            ended: VecDeque::new(),
             gone: VecDeque::new(),
             lost: false,
             mounts_changed: false,
