@@ -33,7 +33,7 @@ use cases::{Case, Program, Text, Tool};
 use run::{Broken, Outcome, contains, is_root};
 
 /// Cases that run at the same time.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 /// Set in the copy of this program that has mounts of its own.
 const INSIDE: &str = "ORACLE_INSIDE";
 

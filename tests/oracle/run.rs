@@ -36,6 +36,18 @@ const NOBODY: u32 = 65534;
 /// its CLOSE would come late. So files are opened under `read`, children made under `write`.
 static DESCRIPTORS: RwLock<()> = RwLock::new(());
 
+/// Makes a child, and waits until it has closed what it has of our descriptors: execve(2) lets a parent go on shortly
+/// before that, and gives the process its new name right after.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _none_open = DESCRIPTORS.write().unwrap();
+    let child = command.spawn()?;
+    let ours = fs::read("/proc/thread-self/comm")?;
+    while fs::read(format!("/proc/{}/comm", child.id())).is_ok_and(|name| name == ours) {
+        thread::yield_now();
+    }
+    Ok(child)
+}
+
 /// How many runs had a file system of their own so far: its name.
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
@@ -185,10 +197,7 @@ impl<'a> Run<'a> {
         if case.nobody && is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let mut child = {
-            let _none_open = DESCRIPTORS.write().unwrap();
-            command.spawn().map_err(|e| format!("{program:?}: {e}"))?
-        };
+        let mut child = spawn(&mut command).map_err(|e| format!("{program:?}: {e}"))?;
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), &case.stdin) {
             pipe.write_all(bytes).map_err(|e| e.to_string())?;
         }
@@ -331,7 +340,7 @@ impl<'a> Run<'a> {
     /// Until every thread sleeps in the call in which it waits for events. Events are queued, and
     /// the sleeper woken, before the operation that caused them returns; so whoever is found
     /// asleep in poll after the last operation has read them all. Twice, with no context switch
-    /// between, so that a pause of its own is not taken for that.
+    /// between, so that a pause of its own, of 2 ms at most, is not taken for that.
     fn quiet(&mut self) -> Result<(), String> {
         let mut before = None;
         self.wait("quiet", |run| {
@@ -342,7 +351,7 @@ impl<'a> Run<'a> {
             let same = now.is_some() && now == before;
             before = now;
             if !same {
-                thread::sleep(4 * GLANCE);
+                thread::sleep(2 * GLANCE);
             }
             same
         })
