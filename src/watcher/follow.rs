@@ -87,6 +87,7 @@ impl Watcher {
             self.ended = Some(node);
         }
         if taken.mask == 0 {
+            // An operand has another path now: see `Marks::new`.
             self.tree.relink(node, None, self.queue.events().name(taken));
             self.path_of = None;
         }
