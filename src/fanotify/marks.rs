@@ -117,7 +117,13 @@ struct Watch {
     /// What was asked for.
     mask: Mask,
     is_directory: bool,
-    /// Where an operand is.
+    /// There may be many that are none.
+    operand: Option<Box<Operand>>,
+}
+
+/// Where an operand is.
+#[derive(Debug)]
+struct Operand {
     path: Vec<u8>,
     /// When that was looked at last ([`State::reads`]), and which directory a file was then told of in.
     seen: (u64, Box<Handle>),
@@ -127,7 +133,9 @@ impl Watch {
     fn directory(&self) -> Mask {
         if self.is_directory { IN_ISDIR } else { 0 }
     }
+}
 
+impl Operand {
     /// It has another path.
     fn found_at(&mut self, path: Vec<u8>, out: &mut Vec<u8>, wd: i32) {
         RawEvent { wd, mask: 0, cookie: 0, name: &path }.encode(out);
@@ -173,14 +181,11 @@ impl Marks {
             state.newest
         });
         // What has none that fits PATH_MAX keeps the one by which it was given.
-        let path = || if state.operands { path_of(&object).unwrap_or_default() } else { Vec::new() };
+        let place = || Operand { path: path_of(&object).unwrap_or_default(), seen: Default::default() };
         let watch = state.watches.entry(wd);
-        let watch = watch.or_insert_with(|| Watch {
-            handle,
-            mask: 0,
-            is_directory,
-            path: path(),
-            seen: Default::default(),
+        let watch = watch.or_insert_with(|| {
+            let operand = state.operands.then(|| Box::new(place()));
+            Watch { handle, mask: 0, is_directory, operand }
         });
         watch.mask = asked;
         if state.operands && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {

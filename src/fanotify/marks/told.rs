@@ -30,8 +30,9 @@ impl State {
         let mut batch = Batch::of(bytes);
         for object in batch.moved.keys() {
             // It is not there yet when what comes before happened.
-            if let Some(watch) = self.by_handle.get(*object).and_then(|wd| self.watches.get_mut(wd)) {
-                watch.seen.0 = self.reads;
+            let watch = self.by_handle.get(*object).and_then(|wd| self.watches.get_mut(wd));
+            if let Some(operand) = watch.and_then(|watch| watch.operand.as_mut()) {
+                operand.seen.0 = self.reads;
             }
         }
         for (number, event) in decoded(bytes).enumerate() {
@@ -338,36 +339,38 @@ impl State {
 
     /// Looks where an operand is, and tells if it is elsewhere than before.
     fn look_for(&mut self, wd: i32, out: &mut Vec<u8>) {
-        let Some(watch) = self.watches.get_mut(&wd).filter(|_| self.operands) else { return };
-        watch.seen.0 = self.reads;
-        if let Some(path) = path_now(&watch.handle, &watch.path) {
-            watch.found_at(path, out, wd);
+        let Some(Watch { handle, operand: Some(operand), .. }) = self.watches.get_mut(&wd) else { return };
+        operand.seen.0 = self.reads;
+        if let Some(path) = path_now(handle, &operand.path) {
+            operand.found_at(path, out, wd);
         }
     }
 
     /// The same for one that is no directory and is told of as this entry, which it is or was.
     fn look_where(&mut self, object: &Handle, Entry { directory, name }: Entry, out: &mut Vec<u8>) {
-        let Some(wd) = self.by_handle.get(object).copied().filter(|_| self.operands) else { return };
+        let Some(wd) = self.by_handle.get(object).copied() else { return };
         let Some(watch) = self.watches.get_mut(&wd).filter(|watch| !watch.is_directory) else { return };
-        let (above, known) = split(&watch.path);
+        let Some(operand) = &mut watch.operand else { return };
+        let (above, known) = split(&operand.path);
         let mut found = None;
-        if watch.seen.0 != self.reads || *watch.seen.1 != *directory {
+        if operand.seen.0 != self.reads || *operand.seen.1 != *directory {
             found = path_now(directory, above);
-            watch.seen = (self.reads, directory.into());
+            operand.seen = (self.reads, directory.into());
         }
         if found.is_some() || known != name {
             let path = joined(found.as_deref().unwrap_or(above), name);
-            watch.found_at(path, out, wd);
+            operand.found_at(path, out, wd);
         }
     }
 
     /// Tells an event as far as it was asked for.
     fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
         let Some(watch) = self.watches.get(&event.wd) else { return };
-        let (asked, directory, seen) = (watch.mask, watch.directory(), watch.seen.0);
+        let (asked, directory) = (watch.mask, watch.directory());
+        let unseen = watch.operand.as_ref().is_some_and(|operand| operand.seen.0 != self.reads);
         let mut mask = event.mask & (asked | IN_ISDIR);
         if mask & IN_ALL_EVENTS != 0 {
-            if directory != 0 && seen != self.reads {
+            if directory != 0 && unseen {
                 self.look_for(event.wd, out);
             }
             // inotify leaves it out of a directory's own MOVE_SELF and DELETE_SELF, fanotify does not.

@@ -28,14 +28,23 @@ pub fn cases(inotify: &[Case]) -> Vec<Case> {
 /// events were merged, and whether the reference still finds the path of a directory that is being removed.
 fn makes_sense(case: &Case) -> bool {
     let elsewhere = ["help-", "fanotify-", "new-", "outfile-", "format-", "time-", "regex-"];
-    let merged = ["event-default-csv", "event-default-format", "csv-own", "once-csv"];
+    let merged = ["event-default-csv", "event-default-format", "csv-own"];
     let removed = ["monitor-r-root-removed", "monitor-r-root-removed-last", "monitor-r-root-removed-create"];
-    let first = ["once-file-deleted-default", "once-r-file-deleted-default", "once-file-replaced-default"];
+    // A line of which nobody knows whether it is of one event or of several.
+    let has = |option: &[u8]| case.args.iter().any(|arg| arg.starts_with(option));
+    let several = |op: &Op| {
+        matches!(
+            op,
+            Op::Touch(_) | Op::Write(..) | Op::Append(..) | Op::Truncate(_) | Op::Read(_) | Op::Unlink(_)
+        )
+    };
+    let one_line = !has(b"-m") && !has(b"-e") && !has(b"--ev") && case.ops.iter().any(several);
     (case.program.tool == Tool::Wait || case.name.starts_with("table-usage-"))
         && !(case.nobody || case.mounts || case.syslog || case.daemon || case.shell.is_some())
         && !case.ops.iter().any(|op| matches!(op, Op::CloseReader | Op::Signal(_)))
         && !elsewhere.iter().any(|prefix| case.name.starts_with(prefix))
-        && !merged.iter().chain(&first).chain(&removed).any(|name| case.name == *name)
+        && !merged.iter().chain(&removed).any(|name| case.name == *name)
+        && !one_line
 }
 
 fn over_fanotify(case: &Case) -> Case {
