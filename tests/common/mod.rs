@@ -87,8 +87,10 @@ impl Own {
         }
         let dir = fast_tempdir();
         let mounted = unshare(CloneFlags::CLONE_NEWNS)
-            .and_then(|()| mount_at(Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE))
-            .and_then(|()| mount_at(dir.path(), Some("tmpfs"), MsFlags::empty()));
+            .and_then(|()| {
+                mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            })
+            .and_then(|()| mount_tmpfs(dir.path()));
         let mounted = mounted.map_err(|error| skip(&format!("no tmpfs can be mounted: {error}")));
         mounted.is_ok().then_some(Own(dir))
     }
@@ -104,8 +106,9 @@ impl Drop for Own {
     }
 }
 
-fn mount_at(path: &Path, kind: Option<&str>, flags: MsFlags) -> nix::Result<()> {
-    mount(kind, path, kind, flags, None::<&str>)
+/// Mounts an empty file system.
+pub fn mount_tmpfs(at: &Path) -> nix::Result<()> {
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>)
 }
 
 fn open_to_all(dir: TempDir) -> TempDir {

@@ -72,7 +72,7 @@ fn ours_and_the_reference_agree() {
         .filter(|case| own_mounts || !(case.mounts || case.syslog || case.program.fanotify))
         .collect();
     if own_mounts {
-        run::mount_tmpfs(fanotify::BASE);
+        common::mount_tmpfs(Path::new(fanotify::BASE)).unwrap();
     } else {
         common::skip("the cases that mount or log, and fanotify's, need root and a mount namespace");
     }

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cases::{Case, End, Tool, fanotify};
-use crate::common::Collected;
+use crate::common::{Collected, mount_tmpfs};
 use crate::ops::{self, Op, at};
 
 /// No step of any case takes longer than this unless something is broken.
@@ -97,7 +97,7 @@ pub fn run(case: &Case, program: &Path, base: &Path, end: &End) -> (Result<Outco
     let path = dir.path().to_path_buf();
     if case.program.fanotify {
         // A file system of its own: a whole one may be watched, and the others are busy in theirs.
-        mount_tmpfs(&path);
+        mount_tmpfs(&path).unwrap();
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
     let mut run = match Run::start(case, program, &path) {
@@ -584,10 +584,6 @@ fn marked(dir: &Path) -> Vec<Pid> {
     pids.filter(|pid| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| contains(&env, &marker)))
         .map(Pid::from_raw)
         .collect()
-}
-
-pub fn mount_tmpfs(at: impl AsRef<Path>) {
-    mount(Some("none"), at.as_ref(), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
 }
 
 fn unmount_all(dir: &Path) {

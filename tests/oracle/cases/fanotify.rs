@@ -183,12 +183,16 @@ pub fn told(steps: impl Iterator<Item = Vec<u8>>, args: &[Vec<u8>]) -> Vec<u8> {
     let usual = !args
         .iter()
         .any(|arg| arg.starts_with(b"--fo") || arg.starts_with(b"-c") || arg.starts_with(b"--cs"));
+    let line = Regex::new(r"(?-u)^(?s:(.*?)) ([A-Z_]+(?:,[A-Z_]+)*) (?s:(.*\n))$").unwrap();
+    let handle = Regex::new(r"(?-u)\[fid=[0-9a-f.]+;name='(?s:(.*?))'\] \{DIR\}").unwrap();
     let mut told = Vec::new();
     for output in steps {
-        let output = without_handles(&replace(&output, b" (deleted)", b""));
+        let output = without_handles(&handle, &replace(&output, b" (deleted)", b""));
         let lines = output.split_inclusive(|&b| b == b'\n').filter(|line| !contains(line, b".ready"));
         match usual {
-            true => told.extend(lines.flat_map(events).collect::<BTreeSet<_>>().into_iter().flatten()),
+            true => told.extend(
+                lines.flat_map(|text| events(&line, text)).collect::<BTreeSet<_>>().into_iter().flatten(),
+            ),
             false => told.extend(lines.flatten()),
         }
         told.extend_from_slice(END.as_bytes());
@@ -197,8 +201,7 @@ pub fn told(steps: impl Iterator<Item = Vec<u8>>, args: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// The line once for each event in it.
-fn events(line: &[u8]) -> Vec<Vec<u8>> {
-    let pattern = Regex::new(r"(?-u)^(?s:(.*?)) ([A-Z_]+(?:,[A-Z_]+)*) (?s:(.*\n))$").unwrap();
+fn events(pattern: &Regex, line: &[u8]) -> Vec<Vec<u8>> {
     let Some(parts) = pattern.captures(line) else { return vec![line.to_vec()] };
     let names: Vec<&[u8]> = parts[2].split(|&b| b == b',').collect();
     let is_dir = names.contains(&b"ISDIR".as_slice());
@@ -219,8 +222,7 @@ fn events(line: &[u8]) -> Vec<Vec<u8>> {
 
 /// The output without the lines in which the reference tells the handle of a path that it has not met before:
 /// `[fid=...;name='f'] /d/f`.
-fn without_handles(output: &[u8]) -> Vec<u8> {
-    let pattern = Regex::new(r"(?-u)\[fid=[0-9a-f.]+;name='(?s:(.*?))'\] \{DIR\}").unwrap();
+fn without_handles(pattern: &Regex, output: &[u8]) -> Vec<u8> {
     let (mut rest, mut kept) = (output, Vec::new());
     while let Some(found) = pattern.captures(rest) {
         let name: &[u8] = if &found[1] == b"." { b"" } else { &found[1] };
