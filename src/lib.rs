@@ -32,6 +32,7 @@ pub mod timefmt;
 
 pub mod stats;
 
+pub mod error;
 pub mod messages;
 pub mod setup;
 pub mod wait;

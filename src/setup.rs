@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crate::error::Error;
 use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
 use crate::source::{Interface, Scope, Settings, Source};
@@ -16,20 +17,17 @@ const RENEWAL: Duration = Duration::from_millis(100);
 /// Erases the terminal's line: to its beginning, and clear from there (ECMA-48, EL).
 const ERASE: &str = "\r\x1b[K";
 
-/// The source that the settings ask for; the error is the message.
-pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn Source>, Vec<u8>> {
-    if let Interface::Fanotify(scope) = settings.interface {
-        let filesystems = Filesystems::new(scope, settings, operands);
-        match filesystems.map_err(|error| messages::no_fanotify(&error))? {
+/// The source that the settings ask for.
+pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn Source>, Error> {
+    let interface = settings.interface;
+    let no_queue = |cause| Error::NoQueue { interface, cause };
+    if let Interface::Fanotify(scope) = interface {
+        match Filesystems::new(scope, settings, operands).map_err(no_queue)? {
             Ok(filesystems) => return Ok(Box::new(filesystems)),
             Err(unused) => settings = unused,
         }
     }
-    let no_source = match settings.interface {
-        Interface::Inotify => messages::no_inotify,
-        Interface::Fanotify(_) => messages::no_fanotify,
-    };
-    Ok(Box::new(Watcher::new(settings).map_err(|error| no_source(&error))?))
+    Ok(Box::new(Watcher::new(settings).map_err(no_queue)?))
 }
 
 /// The time of the set-up.
@@ -66,13 +64,13 @@ impl<'a> SetUp<'a> {
     }
 
     /// Watches an operand, with `-r` all below it. Before each directory `go_on` is asked: it may have something
-    /// to say. Its error ends the set-up, as does an operand that cannot be watched; the error is the message.
+    /// to say. Its error ends the set-up, as does an operand that cannot be watched.
     pub fn watch(
         &mut self,
         source: &mut dyn Source,
         operand: &[u8],
-        mut go_on: impl FnMut() -> Result<Option<&'static str>, Vec<u8>>,
-    ) -> Result<(), Vec<u8>> {
+        mut go_on: impl FnMut() -> Result<Option<&'static str>, Error>,
+    ) -> Result<(), Error> {
         let mut more = source.watch(operand).map(|()| true);
         while let Ok(true) = more {
             let word = go_on().inspect_err(|_| self.erase())?;
@@ -87,9 +85,8 @@ impl<'a> SetUp<'a> {
         while let Some(problem) = source.problem() {
             self.messages.problem(&problem, self.quiet);
         }
-        more.map(drop).map_err(|error| {
-            messages::no_watch(self.failure, operand, &error, || source.needed(self.operands))
-        })
+        more.map(drop)
+            .map_err(|cause| Error::operand(self.failure, operand, cause, || source.needed(self.operands)))
     }
 
     fn show(&mut self, directories: usize) {

@@ -11,21 +11,15 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use crate::cli::{self, Output as Form, WaitOptions};
+use crate::error::{Error, ExitStatus, failing};
 use crate::format::Formatter;
-use crate::messages::{self, Messages, failing};
+use crate::messages::{self, Messages};
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
 use crate::timefmt::TimeFormat;
-
-/// An event that was asked for arrived.
-const EVENT: u8 = 0;
-/// Another one, or an error.
-const OTHER: u8 = 1;
-/// `--timeout` passed.
-const TIMEOUT: u8 = 2;
 
 /// After a read of as much as this, in bytes, more is likely to come at once. To be woken for every few events
 /// of a flood costs several times what the events cost, here and in whoever causes them.
@@ -45,15 +39,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let _ = io::stderr().write_all(&options.warnings);
     let mut messages = Messages::stderr();
-    let status = run(options, &mut messages).unwrap_or_else(|message| {
-        messages.error(message);
-        OTHER
+    let status = run(options, &mut messages).unwrap_or_else(|error| {
+        messages.error(error.message());
+        ExitStatus::Other
     });
-    ExitCode::from(status)
+    status.into()
 }
 
-/// Runs to the exit status, or to the message of the error that ends the program.
-fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
+/// Runs to the exit status, or to the error that ends the program.
+fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Error> {
     let mut background = None;
     let mut base = Vec::new();
     if options.daemon {
@@ -123,8 +117,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<u8, Vec<u8>> {
     .run(messages)
 }
 
-fn open_outfile(path: &[u8]) -> Result<Output, Vec<u8>> {
-    Output::append(path).map_err(|error| messages::no_outfile(path, &error))
+fn open_outfile(path: &[u8]) -> Result<Output, Error> {
+    Output::append(path).map_err(|cause| Error::Outfile { path: path.to_vec(), cause })
 }
 
 /// The state after set-up.
@@ -151,7 +145,7 @@ struct Wait {
 }
 
 impl Wait {
-    fn run(mut self, messages: &Messages) -> Result<u8, Vec<u8>> {
+    fn run(mut self, messages: &Messages) -> Result<ExitStatus, Error> {
         self.deadline = process::deadline(self.timeout);
         loop {
             // A reader that takes nothing at all: let the kernel's queue fill, whose overflow is reported.
@@ -168,7 +162,7 @@ impl Wait {
             self.flush()?;
             if process::has_passed(self.deadline) {
                 self.write_rest()?;
-                return Ok(TIMEOUT);
+                return Ok(ExitStatus::Timeout);
             }
             self.sleep()?;
             while let Some(Signal::SIGHUP) = self.signals.as_ref().and_then(Signals::next) {
@@ -178,7 +172,7 @@ impl Wait {
     }
 
     /// Formats the events that were read; the exit status, if one of them ends the program.
-    fn report(&mut self, messages: &Messages) -> Option<u8> {
+    fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
         self.formatter.set_time();
         while let Some(item) = self.source.next() {
             let event = match item {
@@ -192,7 +186,7 @@ impl Wait {
             if event.ends_wait {
                 match self.monitor {
                     true => continue,
-                    false => return Some(OTHER),
+                    false => return Some(ExitStatus::Other),
                 }
             }
             if let Some(sink) = &mut self.sink {
@@ -210,7 +204,7 @@ impl Wait {
                 sink.add(|record| self.formatter.append(&event, record));
             }
             if !self.monitor {
-                return Some(EVENT);
+                return Some(ExitStatus::Event);
             }
             self.deadline = process::deadline(self.timeout);
         }
@@ -221,14 +215,14 @@ impl Wait {
         self.sink.as_ref().is_some_and(Sink::is_full)
     }
 
-    fn flush(&mut self) -> Result<(), Vec<u8>> {
+    fn flush(&mut self) -> Result<(), Error> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
         let name = self.outfile.as_deref().unwrap_or(b"stdout");
-        sink.flush().map_err(|error| messages::failed("Couldn't write to", name, &error))
+        sink.flush().map_err(failing("Couldn't write to", name))
     }
 
     /// Writes all that is left, however long the reader takes.
-    fn write_rest(&mut self) -> Result<(), Vec<u8>> {
+    fn write_rest(&mut self) -> Result<(), Error> {
         loop {
             self.flush()?;
             let Some(sink) = self.sink.as_ref().filter(|sink| !sink.is_empty()) else { return Ok(()) };
@@ -238,7 +232,7 @@ impl Wait {
     }
 
     /// Waits until there is something to do, or the time is up.
-    fn sleep(&self) -> Result<(), Vec<u8>> {
+    fn sleep(&self) -> Result<(), Error> {
         let mut fds = Vec::with_capacity(3);
         let mut ends_with_reader = false;
         if let Some(sink) = &self.sink {
@@ -290,12 +284,12 @@ impl Wait {
                 && reopened.as_ref().is_ok_and(|files| files.iter().flatten().any(is_at))
         };
         self.source.drop_own(begun, &is_own);
-        if let Err(message) = reopened {
-            messages.error(message);
+        if let Err(error) = reopened {
+            messages.error(error.message());
         }
     }
 }
 
-fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<(), Vec<u8>> {
+fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<(), Error> {
     process::wait_for(fds, deadline).map_err(failing("Couldn't wait for", b"events"))
 }

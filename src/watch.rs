@@ -11,8 +11,9 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use crate::cli::{self, WatchOptions};
+use crate::error::{Error, failing};
 use crate::event::kernel_bits;
-use crate::messages::{self, Messages, failing};
+use crate::messages::{self, Messages};
 use crate::setup::{self, SetUp};
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::stats::{Stats, Table};
@@ -29,15 +30,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let messages = Messages::stderr();
     match run(options, &messages) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            messages.error(message);
+        Err(error) => {
+            messages.error(error.message());
             ExitCode::FAILURE
         }
     }
 }
 
-/// Counts until a signal or the timeout; the error is the message that ends the program.
-fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
+/// Counts until a signal or the timeout.
+fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let verbose = options.verbose > 0;
     let Settings { interface, recursive, events, .. } = options.settings;
     let mut source = setup::source(options.settings, &options.paths)?;
@@ -56,7 +57,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Vec<u8>> {
         set_up.watch(&mut *source, operand, || {
             let Some(signal) = signals.next() else { return Ok(None) };
             if signal != Signal::SIGUSR1 && std::mem::replace(&mut interrupted, true) {
-                return Err(messages::INTERRUPTED.into());
+                return Err(Error::Interrupted);
             }
             Ok(interrupted.then_some(messages::STILL_ESTABLISHING))
         })?;
@@ -117,7 +118,7 @@ fn print(
     table: &Table,
     goes_on: bool,
     messages: &Messages,
-) -> Result<(), Vec<u8>> {
+) -> Result<(), Error> {
     let paths = source.paths();
     // Directories that appeared have a row, too, also where nothing happened in them.
     paths.iter().for_each(|(watch, _)| stats.add(*watch));

@@ -557,7 +557,9 @@ fn limits_are_named() {
     end.check("where", said.contains("`/proc/sys/fs/fanotify/max_user_marks'"));
     end.check(
         "how many",
-        said.contains("6 marks are needed; as root: sysctl -w fs.fanotify.max_user_marks="),
+        said.contains(
+            "This requires 6 marks. To raise the limit, run as root: sysctl -w fs.fanotify.max_user_marks=",
+        ),
     );
 
     let arguments = ["-r", "-m", "-e", "create", "d"];

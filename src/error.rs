@@ -1,0 +1,200 @@
+//! What ends a program: its exit status, and the error that it reports. An error holds the operand, the cause and
+//! the limit that was reached; [`Error::message`] only writes them down.
+
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use crate::source::Interface;
+use crate::sys::words;
+
+/// The exit status of inotifywait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// An event that was asked for arrived.
+    Event = 0,
+    /// Another event ended the wait, or an error.
+    Other = 1,
+    /// `--timeout` passed.
+    Timeout = 2,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> ExitCode {
+        ExitCode::from(status as u8)
+    }
+}
+
+/// An error that ends the program.
+#[derive(Debug)]
+pub enum Error {
+    /// An action on an object failed: `ACTION OBJECT: cause`.
+    Failed {
+        /// As it is printed: `Couldn't read`.
+        action: &'static str,
+        /// A path, or a word for the object.
+        object: Vec<u8>,
+        /// The system's error.
+        cause: io::Error,
+    },
+    /// The `--outfile` cannot be opened.
+    Outfile {
+        /// As given.
+        path: Vec<u8>,
+        /// The system's error.
+        cause: io::Error,
+    },
+    /// No inotify instance and no fanotify group can be created.
+    NoQueue {
+        /// Which of the two.
+        interface: Interface,
+        /// The system's error.
+        cause: io::Error,
+    },
+    /// An operand cannot be watched.
+    Operand {
+        /// The program's own words: `Couldn't watch`.
+        action: &'static str,
+        /// As given.
+        operand: Vec<u8>,
+        /// The system's error.
+        cause: io::Error,
+        /// The limit on watches, where that is the cause.
+        limit: Option<WatchLimit>,
+    },
+    /// A second signal arrived before all watches were established.
+    Interrupted,
+}
+
+/// A kernel limit on what the watches of a user need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// `inotify` or `fanotify`.
+    pub interface: &'static str,
+    /// The interface's word for what is limited.
+    pub things: &'static str,
+    /// The name of the file below /proc/sys/fs/INTERFACE.
+    pub name: &'static str,
+}
+
+/// A limit that the operands exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchLimit {
+    /// Which limit.
+    pub limit: Limit,
+    /// Its value, where that can be read.
+    pub present: Option<usize>,
+    /// The number of watches that all operands need.
+    pub needed: usize,
+}
+
+/// The kernel permits this to the administrator only.
+const NEEDS_PRIVILEGES: &str = "fanotify watch requires admin privileges";
+
+/// The error of an action, for an [`io::Error`] to come.
+pub fn failing(action: &'static str, object: &[u8]) -> impl FnOnce(io::Error) -> Error {
+    move |cause| Error::Failed { action, object: object.to_vec(), cause }
+}
+
+impl Error {
+    /// An operand cannot be watched. `needed` counts the watches that all operands need; it is called only where
+    /// the limit on them is the cause.
+    pub fn operand(
+        action: &'static str,
+        operand: &[u8],
+        cause: io::Error,
+        needed: impl FnOnce() -> usize,
+    ) -> Error {
+        let limit =
+            Limit::of(&cause).map(|limit| WatchLimit { limit, present: limit.value(), needed: needed() });
+        Error::Operand { action, operand: operand.to_vec(), cause, limit }
+    }
+
+    /// What to print: one line or more, without the last newline. Scripts match on the reference's words, which
+    /// are kept to the letter.
+    pub fn message(&self) -> Vec<u8> {
+        match self {
+            Error::Failed { action, object, cause } => failed(action, object, cause),
+            Error::Outfile { path, cause } => {
+                [b"Failed to open output file ", &path[..], b"\n", path, b": ", words::of(cause).as_bytes()]
+                    .concat()
+            }
+            Error::NoQueue { interface: Interface::Inotify, cause } => no_inotify(cause).into(),
+            Error::NoQueue { interface: Interface::Fanotify(_), cause } => no_fanotify(cause).into(),
+            Error::Operand { operand, limit: Some(limit), .. } => {
+                [b"Failed to watch ", &operand[..], limit.advice().as_bytes()].concat()
+            }
+            Error::Operand { action, operand, cause, limit: None } => {
+                let mut message = failed(action, operand, cause);
+                // inotify_add_watch(2) never fails with it.
+                if cause.raw_os_error() == Some(libc::EPERM) {
+                    message.push(b'\n');
+                    message.extend_from_slice(NEEDS_PRIVILEGES.as_bytes());
+                }
+                message
+            }
+            Error::Interrupted => b"Interrupted before all watches were established.".to_vec(),
+        }
+    }
+}
+
+impl Limit {
+    /// The limit that an error says is reached.
+    pub fn of(error: &io::Error) -> Option<Limit> {
+        match error.raw_os_error() {
+            _ if error.kind() != io::ErrorKind::StorageFull => None,
+            Some(_) => Some(Limit { interface: "inotify", things: "watches", name: "max_user_watches" }),
+            // See fanotify::refusal.
+            None => Some(Limit { interface: "fanotify", things: "marks", name: "max_user_marks" }),
+        }
+    }
+
+    /// The file that holds its value.
+    pub fn path(&self) -> String {
+        format!("/proc/sys/fs/{}/{}", self.interface, self.name)
+    }
+
+    fn value(&self) -> Option<usize> {
+        fs::read_to_string(self.path()).ok()?.trim().parse().ok()
+    }
+}
+
+impl WatchLimit {
+    fn advice(&self) -> String {
+        let WatchLimit { limit: Limit { interface, things, name }, present, needed } = self;
+        let path = self.limit.path();
+        let enough = (present.unwrap_or(0) + needed).next_power_of_two();
+        format!(
+            "; upper limit on {interface} {things} reached!\n\
+             Please increase the amount of {interface} {things} allowed per user via `{path}'.\n\
+             This requires {needed} {things}. To raise the limit, run as root: sysctl -w fs.{interface}.{name}={enough}"
+        )
+    }
+}
+
+/// `ACTION PATH: the system's words`.
+pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Vec<u8> {
+    [action.as_bytes(), b" ", path, b": ", words::of(cause).as_bytes()].concat()
+}
+
+fn no_inotify(cause: &io::Error) -> String {
+    let mut message = format!("Couldn't initialize inotify: {}", words::of(cause));
+    if cause.raw_os_error() == Some(libc::EMFILE) {
+        message += "\nTry increasing the value of /proc/sys/fs/inotify/max_user_instances";
+    }
+    message
+}
+
+fn no_fanotify(cause: &io::Error) -> String {
+    match cause.raw_os_error() {
+        Some(libc::EPERM) => NEEDS_PRIVILEGES.into(),
+        Some(libc::EINVAL) => {
+            "fanotify support for reporting the events with file names was added in kernel v5.9.".into()
+        }
+        Some(libc::EMFILE) => format!(
+            "Couldn't initialize fanotify: {}\nTry increasing the value of /proc/sys/fs/fanotify/max_user_groups",
+            words::of(cause)
+        ),
+        _ => format!("Couldn't initialize fanotify: {}", words::of(cause)),
+    }
+}
