@@ -56,8 +56,6 @@ impl AsFd for Lookout {
 pub struct Mount {
     /// The device of its file system, `major:minor`.
     pub device: Vec<u8>,
-    /// The directory of the file system that is its root.
-    pub root: Vec<u8>,
     /// Where it is mounted.
     pub point: Vec<u8>,
     /// The file system's type.
@@ -85,9 +83,9 @@ pub fn is_below(path: &[u8], top: &[u8]) -> bool {
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|byte| *byte == b' ');
     let device = words.nth(2)?.to_vec();
-    let (root, point) = (unescape(words.next()?), unescape(words.next()?));
+    let point = unescape(words.nth(1)?);
     let kind = unescape(words.skip_while(|word| *word != b"-").nth(1)?);
-    Some(Mount { device, root, point, kind })
+    Some(Mount { device, point, kind })
 }
 
 /// Undoes the kernel's `\ooo` for spaces, tabs, newlines and backslashes.
@@ -119,13 +117,9 @@ mod tests {
 
     #[test]
     fn a_line_is_read_with_its_escapes_and_optional_fields() {
-        let line = b"36 35 98:0 /a\\040b /mnt\\134\\012c rw,noatime master:1 shared:2 - ext3 /dev/root rw";
-        let mount = Mount {
-            device: b"98:0".to_vec(),
-            root: b"/a b".to_vec(),
-            point: b"/mnt\\\nc".to_vec(),
-            kind: b"ext3".to_vec(),
-        };
+        let line =
+            b"36 35 98:0 /a\\040b /mnt\\134\\040\\012c rw,noatime master:1 shared:2 - ext3 /dev/root rw";
+        let mount = Mount { device: b"98:0".to_vec(), point: b"/mnt\\ \nc".to_vec(), kind: b"ext3".to_vec() };
         assert_eq!(parse(line), Some(mount.clone()));
         assert_eq!(parse(b"36 35 98:0 / /mnt rw - xfs x rw").map(|mount| mount.kind), Some(b"xfs".to_vec()));
         for end in 0..line.len() {

@@ -205,10 +205,28 @@ impl Group {
         check(result).map(drop)
     }
 
-    /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
+    /// Appends the events that are queued now to `buffer`; returns the number of bytes, 0 if none is queued. Never
     /// blocks.
+    ///
+    /// Beside a busy writer the queue never empties, so this reads as many events as were queued at the beginning,
+    /// and at most one buffer more.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        read_queued(self.fd.as_fd(), buffer, |length, _| length == 0)
+        let mut wanted = self.queued()?;
+        if wanted == 0 {
+            return Ok(0);
+        }
+        read_queued(self.fd.as_fd(), buffer, |read, _| {
+            wanted = wanted.saturating_sub(decoded(read).count());
+            wanted == 0 || read.is_empty()
+        })
+    }
+
+    /// The number of events that are queued: FIONREAD counts the fixed part of each.
+    fn queued(&self) -> io::Result<usize> {
+        let mut length: libc::c_int = 0;
+        // SAFETY: `length` is writable and outlives the call.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut length) })?;
+        Ok(length as usize / METADATA)
     }
 }
 
@@ -276,6 +294,8 @@ pub fn open_handle(within: &OwnedFd, handle: &Handle) -> io::Result<OwnedFd> {
     whole.bytes.get_mut(..own.len()).ok_or_else(stale)?.copy_from_slice(own);
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let before = openat(AT_FDCWD, c".", flags, Mode::empty())?;
+    // Without the permission to search the current directory, nothing could lead back to it.
+    fchdir(&before)?;
     fchdir(within)?;
     // SAFETY: `whole` has the layout of `struct file_handle`, holds as many bytes as its length says and outlives
     // the call.
@@ -286,10 +306,10 @@ pub fn open_handle(within: &OwnedFd, handle: &Handle) -> io::Result<OwnedFd> {
             libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC,
         )
     });
-    fchdir(&before)?;
-    let fd = opened?;
     // SAFETY: the descriptor was just returned to us and has no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let opened = opened.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    fchdir(&before)?;
+    opened
 }
 
 /// Whether what is open is the root of the mount through which it was opened (statx(2), Linux 5.8).

@@ -90,7 +90,7 @@ impl Inotify {
     /// blocks.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         // Where another event would have fitted there was none.
-        read_queued(self.fd.as_fd(), buffer, |length, room| length + LONGEST <= room)
+        read_queued(self.fd.as_fd(), buffer, |read, room| read.len() + LONGEST <= room)
     }
 }
 

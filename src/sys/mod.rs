@@ -22,16 +22,17 @@ fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
 /// The least room for one read(2) of events, in bytes: some 2,000 of inotify's.
 const CHUNK: usize = 64 * 1024;
 
-/// Appends to `buffer` what a descriptor that does not block has to read, until `is_last` says so of the length of what came
-/// and the room that it had, in bytes. Returns the number of bytes.
+/// Appends the events that a non-blocking descriptor has queued to `buffer`, until `is_last` says so of the bytes of one
+/// read(2) and the room that it had. Returns the number of bytes.
 fn read_queued(
     fd: BorrowedFd,
     buffer: &mut Vec<u8>,
-    is_last: impl Fn(usize, usize) -> bool,
+    mut is_last: impl FnMut(&[u8], usize) -> bool,
 ) -> io::Result<usize> {
     let before = buffer.len();
     loop {
         buffer.reserve(CHUNK);
+        let start = buffer.len();
         let room = buffer.spare_capacity_mut();
         // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
         let result = unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
@@ -44,10 +45,10 @@ fn read_queued(
                 _ => break,
             }
         };
-        let last = is_last(length, room.len());
+        let room = room.len();
         // SAFETY: the kernel has written that many bytes behind those that were there.
-        unsafe { buffer.set_len(buffer.len() + length) };
-        if last {
+        unsafe { buffer.set_len(start + length) };
+        if is_last(&buffer[start..], room) {
             break;
         }
     }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{self, Running, command, lines, wait_until};
+use crate::common::{self, Own, Running, command, lines, need, wait_until, wrapped};
 use crate::{Space, stopped};
 
 #[test]
@@ -38,6 +38,19 @@ fn its_own_looking_is_not_told() {
     // It has to look where that is.
     space.does_unread(&mut running, ": >m/a/b/c/f");
     space.printed(&mut running, "m", &["m/a/b/c/ CREATE f 0", "m/a/b/c/ CLOSE_WRITE,OPEN,CLOSE f 0"]);
+}
+
+/// strace writes a line for each of its system calls to the same file system, so each read(2) finds another event.
+#[test]
+fn a_busy_writer_does_not_delay_the_timeout() {
+    if !need("strace") {
+        return;
+    }
+    let Some(own) = Own::new() else { return };
+    let script = "mkdir d; exec strace -f -o log \"$@\"";
+    let arguments = ["-F", "-r", "-t", "0.5", "-e", "modify", "d"];
+    let running = Running::ready(wrapped(own.path(), script, "inotifywait", arguments));
+    running.finish().code(2).printed("");
 }
 
 #[test]

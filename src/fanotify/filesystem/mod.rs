@@ -43,6 +43,9 @@ const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN
 /// What the kernel tells of a mount (fanotify_mark(2)); the rest it tells of a file system only.
 const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
 
+/// A turn handles at most this many bytes of events, some 50,000 events, before the program looks at the clock.
+const LONGEST_TURN: u64 = 4 << 20;
+
 const DIRECTORY: Flags =
     Flags { directory: true, recursive: true, initial: false, unscanned: false, news: false };
 
@@ -403,7 +406,7 @@ impl Source for Filesystems {
         // What happened before an unmount is told before it: it has been queued, and is read now.
         self.mounts_changed |= self.lookout.has_changed();
         let length = self.queue.fill(&self.group)?;
-        self.turn_until = self.queue.queued();
+        self.turn_until = self.queue.queued().min(self.queue.taken() + LONGEST_TURN);
         Ok(length)
     }
 
