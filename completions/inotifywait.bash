@@ -13,11 +13,11 @@ _inotify_tools()
         move_self create delete delete_self unmount'
     local options='-h --help -e --event -t --timeout -r --recursive -I --inotify -F --fanotify
         -S --filesystem -M --mount -P --no-dereference
-        --fromfile --exclude --excludei --include --includei -V --version'
+        --fromfile --exclude --excludei --include --includei --json --ready -V --version'
     case ${1##*/} in
         *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending' ;;
         *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
-            --no-newline --timefmt -o --outfile' ;;
+            --no-newline --timefmt -o --outfile -0 --print0' ;;
     esac
     COMPREPLY=()
 
@@ -39,7 +39,7 @@ _inotify_tools()
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
         option=-${BASH_REMATCH[2]}
-    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile) ]]; then
+    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready) ]]; then
         option=$prev
     elif [[ $cur == --*=* ]]; then
         option=${cur%%=*} head=$option= cur=${cur#*=}

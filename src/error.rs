@@ -62,6 +62,8 @@ pub enum Error {
         /// The limit on watches, where that is the cause.
         limit: Option<WatchLimit>,
     },
+    /// The descriptor that `--ready` names is not open for writing.
+    NotWritable(i32),
     /// A second signal arrived before all watches were established.
     Interrupted,
 }
@@ -133,6 +135,7 @@ impl Error {
                 }
                 message
             }
+            Error::NotWritable(number) => format!("Descriptor {number} is not open for writing.").into(),
             Error::Interrupted => b"Interrupted before all watches were established.".to_vec(),
         }
     }

@@ -1,10 +1,14 @@
-//! One event -> one record: the default line, `--csv`, `--format`.
+//! One event -> one record: the default line, `--csv`, `--format`, `--json`.
 
 use std::io::Write;
+use std::time::SystemTime;
+
+use libc::IN_ISDIR;
 
 use crate::event::{Mask, PRINTED};
+use crate::json;
 use crate::source::Event;
-use crate::timefmt::{self, TimeFormat};
+use crate::timefmt::{Clock, TimeFormat};
 
 /// A part of a record: text, and what stands behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,18 +28,25 @@ enum Field {
     Events(u8),
     /// `%T`
     Time,
+    /// `%{time}`
+    Utc,
     /// `%c`
     Cookie,
     /// At the end of the record.
     Nothing,
 }
 
+/// The names that `%{...}` takes.
+const NAMED: [(&str, Field); 1] = [("time", Field::Utc)];
+
 /// Turns events into records.
 pub struct Formatter {
     form: Form,
-    time: Option<TimeFormat>,
-    /// In seconds since the epoch.
-    now: i64,
+    /// Ends each record.
+    end: Option<u8>,
+    clock: Clock,
+    /// Some field shows the time.
+    is_timed: bool,
     names: Names,
 }
 
@@ -59,34 +70,60 @@ impl Names {
 enum Form {
     Parts(Vec<Part>),
     Csv,
+    Json,
 }
 
 impl Formatter {
-    /// `%w %,e %f` and a newline.
-    pub fn standard() -> Formatter {
-        Formatter::new(b"%w %,e %f", true, None)
+    /// `%w %,e %f`
+    pub fn standard(end: Option<u8>) -> Formatter {
+        Formatter::new(b"%w %,e %f", end, None)
     }
 
-    /// Comma-separated values: `%w`, `%e`, `%f` and a newline.
-    pub fn csv() -> Formatter {
-        Formatter { form: Form::Csv, time: None, now: 0, names: Names::default() }
+    /// Comma-separated values: `%w`, `%e` and `%f`.
+    pub fn csv(end: Option<u8>) -> Formatter {
+        Formatter::of(Form::Csv, end, None)
+    }
+
+    /// A JSON object.
+    pub fn json(end: Option<u8>) -> Formatter {
+        Formatter::of(Form::Json, end, None)
     }
 
     /// `--format`, with `time` for `%T`.
-    pub fn new(format: &[u8], newline: bool, time: Option<TimeFormat>) -> Formatter {
-        let mut parts = parse(format);
-        // The last one stands for the record's end.
-        if let Some(Part { text, .. }) = parts.last_mut().filter(|_| newline) {
-            text.push(b'\n');
-        }
-        Formatter { form: Form::Parts(parts), time, now: timefmt::now(), names: Names::default() }
+    pub fn new(format: &[u8], end: Option<u8>, time: Option<TimeFormat>) -> Formatter {
+        Formatter::of(Form::Parts(parse(format)), end, time)
+    }
+
+    fn of(mut form: Form, end: Option<u8>, time: Option<TimeFormat>) -> Formatter {
+        let is_timed = match &mut form {
+            Form::Parts(parts) => {
+                // The last part is for the record's end.
+                if let Some(part) = parts.last_mut() {
+                    part.text.extend(end);
+                }
+                parts.iter().any(|part| matches!(part.field, Field::Time | Field::Utc))
+            }
+            Form::Csv => false,
+            Form::Json => true,
+        };
+        Formatter { form, end, clock: Clock::new(time), is_timed, names: Names::default() }
     }
 
     /// Takes the time for the records to come: the events that were read together happened just now.
     pub fn set_time(&mut self) {
-        if self.time.is_some() {
-            self.now = timefmt::now();
+        if self.is_timed {
+            self.clock.set(SystemTime::now());
         }
+    }
+
+    /// The time of the records to come.
+    pub fn moment(&self) -> SystemTime {
+        self.clock.moment()
+    }
+
+    /// Gives the records to come the time at which their events were read.
+    pub fn set_moment(&mut self, moment: SystemTime) {
+        self.clock.set(moment);
     }
 
     /// Appends the record of an event.
@@ -94,7 +131,14 @@ impl Formatter {
         let (watched, file) = event.path.split_at(event.watched);
         let parts = match &self.form {
             Form::Parts(parts) => parts,
-            Form::Csv => return append_csv(watched, self.names.of(event.mask, b','), file, out),
+            Form::Csv => {
+                append_csv(watched, self.names.of(event.mask, b','), file, out);
+                return out.extend(self.end);
+            }
+            Form::Json => {
+                self.append_json(event, out);
+                return out.extend(self.end);
+            }
         };
         // What is common is asked for one by one: a jump by a table is foretold badly.
         for Part { text, field } in parts {
@@ -105,13 +149,37 @@ impl Formatter {
                 out.extend_from_slice(file);
             } else if let Field::Events(separator) = field {
                 out.extend_from_slice(self.names.of(event.mask, *separator));
-            } else if let (Field::Time, Some(time)) = (field, &mut self.time) {
-                time.append(self.now, out);
+            } else if *field == Field::Time {
+                self.clock.append_local(out);
+            } else if *field == Field::Utc {
+                self.clock.append_utc(out);
             } else if *field == Field::Cookie {
                 // Writing to memory cannot fail.
                 drop(write!(out, "{:x}", event.cookie));
             }
         }
+    }
+
+    /// The keys are documented in inotifywait(1): others may follow them, none may change.
+    fn append_json(&mut self, event: &Event, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"time\":\"");
+        self.clock.append_utc(out);
+        out.extend_from_slice(b"\",\"path\":");
+        json::append_string(event.path, out);
+        let (watched, name) = event.path.split_at(event.watched);
+        out.extend_from_slice(b",\"watched\":");
+        json::append_string(watched, out);
+        out.extend_from_slice(b",\"name\":");
+        json::append_string(name, out);
+        out.extend_from_slice(b",\"events\":[");
+        let names = self.names.of(event.mask & !IN_ISDIR, b',').split(|byte| *byte == b',');
+        for (at, name) in names.filter(|name| !name.is_empty()).enumerate() {
+            out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+            out.extend_from_slice(name);
+            out.push(b'"');
+        }
+        // Writing to memory cannot fail.
+        drop(write!(out, "],\"isdir\":{},\"cookie\":{}}}", event.mask & IN_ISDIR != 0, event.cookie));
     }
 }
 
@@ -120,27 +188,73 @@ pub fn needs_time(format: &[u8]) -> bool {
     format.windows(2).any(|pair| pair == b"%T")
 }
 
-/// The parts of a `--format`. A known letter wins over `%Xe`; what is unknown prints itself.
+/// The first `%{...}` of a `--format` that has the form of a name, but is none: a message about it.
+pub fn unknown_name(format: &[u8]) -> Option<String> {
+    let mut rest = format;
+    while !rest.is_empty() {
+        let (token, used) = token(rest);
+        if let Token::Unknown(name) = token {
+            let mut known: Vec<String> = NAMED.iter().map(|(name, _)| format!("%{{{name}}}")).collect();
+            let last = known.pop().unwrap_or_default();
+            let known = match known[..] {
+                [] => format!("known is {last}"),
+                _ => format!("known are {} and {last}", known.join(", ")),
+            };
+            let name = String::from_utf8_lossy(name);
+            return Some(format!("%{{{name}}} in --format string is unknown; {known}.\n"));
+        }
+        rest = &rest[used..];
+    }
+    None
+}
+
+/// What a `--format` begins with.
+enum Token<'a> {
+    Text(u8),
+    Field(Field),
+    /// `%{...}` with this for a name.
+    Unknown(&'a [u8]),
+}
+
+/// The first token of a `--format`, and its length. A known letter wins over `%Xe`, and that over a name.
+fn token(format: &[u8]) -> (Token<'_>, usize) {
+    let at = |at| format.get(at).copied();
+    match (format[0], at(1), at(2)) {
+        (b'%', Some(b'w'), _) => (Token::Field(Field::Watched), 2),
+        (b'%', Some(b'f'), _) => (Token::Field(Field::File), 2),
+        (b'%', Some(b'e'), _) => (Token::Field(Field::Events(b',')), 2),
+        (b'%', Some(b'T'), _) => (Token::Field(Field::Time), 2),
+        (b'%', Some(b'c'), _) => (Token::Field(Field::Cookie), 2),
+        (b'%', Some(b'0'), _) => (Token::Text(0), 2),
+        (b'%', Some(b'n'), _) => (Token::Text(b'\n'), 2),
+        (b'%', Some(b'%'), _) => (Token::Text(b'%'), 2),
+        (b'%', Some(separator), Some(b'e')) => (Token::Field(Field::Events(separator)), 3),
+        (b'%', Some(b'{'), Some(b'a'..=b'z')) => name(format).unwrap_or((Token::Text(b'%'), 1)),
+        (byte, ..) => (Token::Text(byte), 1),
+    }
+}
+
+/// A name in braces: lower-case letters and underscores up to the `}`.
+fn name(format: &[u8]) -> Option<(Token<'_>, usize)> {
+    let name = &format[2..];
+    let end = name.iter().position(|byte| !matches!(byte, b'a'..=b'z' | b'_'))?;
+    let name = &name[..end];
+    let known = NAMED.iter().find(|(known, _)| known.as_bytes() == name);
+    let token = known.map_or(Token::Unknown(name), |(_, field)| Token::Field(*field));
+    (format[2 + end] == b'}').then_some((token, end + 3))
+}
+
+/// The parts of a `--format`. What is unknown prints itself.
 fn parse(format: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut text = Vec::new();
     let mut rest = format;
-    while let Some((&byte, after)) = rest.split_first() {
-        let (field, used) = match (byte, after.first(), after.get(1)) {
-            (b'%', Some(b'w'), _) => (Ok(Field::Watched), 2),
-            (b'%', Some(b'f'), _) => (Ok(Field::File), 2),
-            (b'%', Some(b'e'), _) => (Ok(Field::Events(b',')), 2),
-            (b'%', Some(b'T'), _) => (Ok(Field::Time), 2),
-            (b'%', Some(b'c'), _) => (Ok(Field::Cookie), 2),
-            (b'%', Some(b'0'), _) => (Err(0), 2),
-            (b'%', Some(b'n'), _) => (Err(b'\n'), 2),
-            (b'%', Some(b'%'), _) => (Err(b'%'), 2),
-            (b'%', Some(&separator), Some(b'e')) => (Ok(Field::Events(separator)), 3),
-            _ => (Err(byte), 1),
-        };
-        match field {
-            Err(byte) => text.push(byte),
-            Ok(field) => parts.push(Part { text: std::mem::take(&mut text), field }),
+    while !rest.is_empty() {
+        let (token, used) = token(rest);
+        match token {
+            Token::Text(byte) => text.push(byte),
+            Token::Field(field) => parts.push(Part { text: std::mem::take(&mut text), field }),
+            Token::Unknown(_) => text.extend_from_slice(&rest[..used]),
         }
         rest = &rest[used..];
     }
@@ -149,10 +263,11 @@ fn parse(format: &[u8]) -> Vec<Part> {
 }
 
 fn append_csv(watched: &[u8], names: &[u8], file: &[u8], out: &mut Vec<u8>) {
-    for (field, after) in [(watched, b','), (names, b','), (file, b'\n')] {
-        append_field(field, out);
-        out.push(after);
-    }
+    append_field(watched, out);
+    out.push(b',');
+    append_field(names, out);
+    out.push(b',');
+    append_field(file, out);
 }
 
 /// A field is quoted if it holds a comma, a quote or a newline, or has a space at either end.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! kernel -> sys::inotify  -> queue -> watcher (tree) \
-//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> format -> sink
+//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> format (json) -> sink
 //!           sys::fanotify -> fanotify::filesystem    /                   \> stats
 //! ```
 
@@ -27,6 +27,7 @@ pub mod ere;
 pub mod filter;
 
 pub mod format;
+pub mod json;
 pub mod sink;
 pub mod timefmt;
 
@@ -34,6 +35,7 @@ pub mod stats;
 
 pub mod error;
 pub mod messages;
+pub mod ready;
 pub mod setup;
 pub mod wait;
 pub mod watch;

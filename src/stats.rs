@@ -1,6 +1,7 @@
 //! inotifywatch's counters and its table.
 
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use libc::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY,
@@ -9,6 +10,8 @@ use libc::{
 
 use crate::cli::{Sort, SortKey};
 use crate::event::{EVENTS, Mask, kernel_bits};
+use crate::json;
+use crate::timefmt;
 
 /// The columns, in the reference's order.
 const COLUMNS: [Mask; 13] = [
@@ -54,6 +57,8 @@ pub struct Table {
     pub zero: bool,
     /// The order of the rows.
     pub sort: Sort,
+    /// JSON instead of columns.
+    pub json: bool,
 }
 
 impl Stats {
@@ -85,8 +90,26 @@ impl Stats {
         &mut self.rows[at]
     }
 
-    /// The table, or `None` if nothing was counted. `paths` are the present watches.
-    pub fn table(&self, paths: &HashMap<i32, Vec<u8>>, table: &Table) -> Option<Vec<u8>> {
+    /// The table, or `None` if nothing was counted. `paths` are the present watches, `time` is how long was counted.
+    pub fn table(&self, paths: &HashMap<i32, Vec<u8>>, table: &Table, time: Duration) -> Option<Vec<u8>> {
+        let rows = self.rows(paths, table)?;
+        if table.json {
+            return Some(render_json(&rows, table, time));
+        }
+        let events = kernel_bits(table.events);
+        let columns: Vec<usize> = (0..COLUMNS.len())
+            .filter(|at| events & COLUMNS[*at] != 0)
+            .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
+            .collect();
+        Some(render(&rows, &columns))
+    }
+
+    /// The rows in their order, or `None` if nothing was counted.
+    fn rows<'a>(
+        &'a self,
+        paths: &'a HashMap<i32, Vec<u8>>,
+        table: &Table,
+    ) -> Option<Vec<(&'a [u8], Counts)>> {
         let mut rows: Vec<(&[u8], Counts)> = Vec::new();
         let mut by_path: HashMap<&[u8], usize> = HashMap::new();
         for row in &self.rows {
@@ -113,12 +136,7 @@ impl Stats {
             true => rows.sort_by_key(|(_, counts)| key(counts)),
             false => rows.sort_by_key(|(_, counts)| std::cmp::Reverse(key(counts))),
         }
-        let events = kernel_bits(table.events);
-        let columns: Vec<usize> = (0..COLUMNS.len())
-            .filter(|at| events & COLUMNS[*at] != 0)
-            .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
-            .collect();
-        Some(render(&rows, &columns))
+        Some(rows)
     }
 }
 
@@ -144,6 +162,25 @@ fn render(rows: &[(&[u8], Counts)], columns: &[usize]) -> Vec<u8> {
         }
         out.extend_from_slice(path);
         out.push(b'\n');
+    }
+    out
+}
+
+/// An object for each row, with the columns that counted something.
+fn render_json(rows: &[(&[u8], Counts)], table: &Table, time: Duration) -> Vec<u8> {
+    let mut head = b"{\"time\":\"".to_vec();
+    timefmt::append_utc(SystemTime::now(), &mut head);
+    head.extend_from_slice(format!("\",\"seconds\":{:.6},\"path\":", time.as_secs_f64()).as_bytes());
+    let events = kernel_bits(table.events);
+    let mut out = Vec::new();
+    for (path, counts) in rows {
+        out.extend_from_slice(&head);
+        json::append_string(path, &mut out);
+        let columns = COLUMNS.iter().zip(counts).filter(|(bit, _)| events & *bit != 0);
+        let counted = columns.filter(|(_, count)| table.zero || **count > 0);
+        let counted: Vec<_> = counted.map(|(bit, count)| format!("\"{}\":{count}", name(*bit))).collect();
+        let rest = format!(",\"total\":{},\"events\":{{{}}}}}\n", total(counts), counted.join(","));
+        out.extend_from_slice(rest.as_bytes());
     }
     out
 }

@@ -1,6 +1,9 @@
-//! `--timefmt`: the time of an event, as strftime(3) renders it in the C locale.
+//! The time of an event: `--timefmt`, as strftime(3) renders it in the C locale, and `%{time}` in UTC.
 
 use std::ffi::CStr;
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::sys::time::{LocalTime, set_zone};
 
@@ -67,7 +70,50 @@ impl TimeFormat {
     }
 }
 
-/// The present time in seconds since the epoch.
-pub fn now() -> i64 {
-    chrono::Utc::now().timestamp()
+/// Appends a moment in UTC, as `%{time}` and JSON have it: `2026-11-22T16:03:55.123456Z`.
+pub fn append_utc(moment: SystemTime, out: &mut Vec<u8>) {
+    let moment = DateTime::<Utc>::from(moment);
+    out.extend_from_slice(moment.to_rfc3339_opts(SecondsFormat::Micros, true).as_bytes());
+}
+
+/// The moment that records show: that of the read which brought their events.
+pub struct Clock {
+    moment: SystemTime,
+    /// For `%T`.
+    local: Option<TimeFormat>,
+    /// `moment` as `%{time}` shows it; empty until a record asks for it.
+    utc: Vec<u8>,
+}
+
+impl Clock {
+    /// Shows the present moment; `local` is the form of `%T`.
+    pub fn new(local: Option<TimeFormat>) -> Clock {
+        Clock { moment: SystemTime::now(), local, utc: Vec::new() }
+    }
+
+    /// The moment that is shown.
+    pub fn moment(&self) -> SystemTime {
+        self.moment
+    }
+
+    /// Shows another moment.
+    pub fn set(&mut self, moment: SystemTime) {
+        self.moment = moment;
+        self.utc.clear();
+    }
+
+    /// Appends what `%T` stands for: nothing without a form for it.
+    pub fn append_local(&mut self, out: &mut Vec<u8>) {
+        if let Some(local) = &mut self.local {
+            local.append(DateTime::<Utc>::from(self.moment).timestamp(), out);
+        }
+    }
+
+    /// Appends what `%{time}` stands for.
+    pub fn append_utc(&mut self, out: &mut Vec<u8>) {
+        if self.utc.is_empty() {
+            append_utc(self.moment, &mut self.utc);
+        }
+        out.extend_from_slice(&self.utc);
+    }
 }

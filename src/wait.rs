@@ -14,6 +14,7 @@ use crate::cli::{self, Output as Form, WaitOptions};
 use crate::error::{Error, ExitStatus, failing};
 use crate::format::Formatter;
 use crate::messages::{self, Messages};
+use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
 use crate::source::{Interface, Item, Scope, Settings, Source};
@@ -48,6 +49,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs to the exit status, or to the error that ends the program.
 fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Error> {
+    let ready = options.ready.map(Ready::new).transpose()?;
     let mut background = None;
     let mut base = Vec::new();
     if options.daemon {
@@ -64,10 +66,11 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     }
     let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
     let formatter = match options.output {
-        Form::Default => Formatter::standard(),
-        Form::Csv => Formatter::csv(),
-        Form::Format { format, newline, timefmt } => {
-            Formatter::new(&format, newline, timefmt.map(TimeFormat::new))
+        Form::Default => Formatter::standard(options.end),
+        Form::Csv => Formatter::csv(options.end),
+        Form::Json => Formatter::json(options.end),
+        Form::Format { format, timefmt } => {
+            Formatter::new(&format, options.end, timefmt.map(TimeFormat::new))
         }
     };
     let Settings { interface, recursive, .. } = options.settings;
@@ -95,6 +98,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     }
     if !quiet {
         messages.inform(messages::ESTABLISHED);
+    }
+    if let Some(ready) = ready {
+        ready.give(messages);
     }
     // With -qq an outfile is made and stays empty.
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);

@@ -14,6 +14,7 @@ use crate::cli::{self, WatchOptions};
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
 use crate::messages::{self, Messages};
+use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::stats::{Stats, Table};
@@ -39,6 +40,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Counts until a signal or the timeout.
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
+    let ready = options.ready.map(Ready::new).transpose()?;
     let verbose = options.verbose > 0;
     let Settings { interface, recursive, events, .. } = options.settings;
     let mut source = setup::source(options.settings, &options.paths)?;
@@ -77,8 +79,12 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     if let Some(timeout) = options.timeout.filter(|_| verbose) {
         messages.inform(format!("Will listen for events for {} seconds.", timeout.as_secs_f64()));
     }
+    if let Some(ready) = ready {
+        ready.give(messages);
+    }
+    let begin = Instant::now();
     let deadline = process::deadline(options.timeout);
-    let table = Table { events, zero: options.zero, sort: options.sort };
+    let table = Table { events, zero: options.zero, sort: options.sort, json: options.json };
     let counted = kernel_bits(events);
     let (mut over, mut wanted) = (false, false);
     loop {
@@ -92,10 +98,10 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
             }
         }
         if std::mem::take(&mut wanted) {
-            print(&mut stats, &*source, &table, true, messages)?;
+            print(&mut stats, &*source, &table, begin, true, messages)?;
         }
         if over {
-            return print(&mut stats, &*source, &table, false, messages);
+            return print(&mut stats, &*source, &table, begin, false, messages);
         }
         let mut fds =
             [PollFd::new(source.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -116,6 +122,7 @@ fn print(
     stats: &mut Stats,
     source: &dyn Source,
     table: &Table,
+    begin: Instant,
     goes_on: bool,
     messages: &Messages,
 ) -> Result<(), Error> {
@@ -123,11 +130,12 @@ fn print(
     // Directories that appeared have a row, too, also where nothing happened in them.
     paths.iter().for_each(|(watch, _)| stats.add(*watch));
     let paths: HashMap<i32, Vec<u8>> = paths.into_iter().collect();
-    let mut text = stats.table(&paths, table).unwrap_or_else(|| {
+    let mut text = stats.table(&paths, table, begin.elapsed()).unwrap_or_else(|| {
         messages.inform(messages::NO_EVENTS);
         Vec::new()
     });
-    if goes_on {
+    // Every line of JSON is an object.
+    if goes_on && !table.json {
         text.push(b'\n');
     }
     let mut out = io::stdout().lock();

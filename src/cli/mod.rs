@@ -7,6 +7,7 @@
 
 pub mod getopt;
 mod help;
+mod opt_in;
 pub mod options;
 pub mod targets;
 pub mod values;
@@ -20,6 +21,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
@@ -137,6 +139,10 @@ impl Line {
         self.last::<OsString>(id).map(OsString::into_vec)
     }
 
+    fn is_given(&self, id: &str) -> bool {
+        self.matches.value_source(id) == Some(ValueSource::CommandLine)
+    }
+
     fn times(&self, id: &str) -> usize {
         self.matches.indices_of(id).map_or(0, |indices| indices.len())
     }
@@ -210,6 +216,7 @@ fn argument(option: &'static Opt) -> Arg {
             let text = OsStringValueParser::new();
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
+                "ready" => argument.value_parser(text.try_map(|v| values::ready(v.as_bytes()))),
                 "event" => argument.value_parser(text.try_map(|v| values::events(v.as_bytes()))),
                 "ascending" | "descending" => {
                     argument.value_parser(text.try_map(|v| values::sort_key(v.as_bytes())))
@@ -358,10 +365,8 @@ mod tests {
         let filter = &options.settings.filter;
         assert!(filter.reports(b"a-b", false) && !filter.reports(b"a--b", false));
         assert!(!filter.reports(b"y", false));
-        assert_eq!(
-            options.output,
-            Output::Format { format: b"-%T=".to_vec(), newline: true, timefmt: Some(Vec::new()) }
-        );
+        assert_eq!(options.output, Output::Format { format: b"-%T=".to_vec(), timefmt: Some(Vec::new()) });
+        assert_eq!(options.end, Some(b'\n'));
         assert!(options.warnings.is_empty());
     }
 

@@ -164,6 +164,9 @@ pub const OPTIONS: &[Opt] = &[
     option(BOTH, "", "excludei", Value("regex"), "the same, in any case of letters"),
     option(BOTH, "", "include", Value("regex"), "leave out paths that do not match"),
     option(BOTH, "", "includei", Value("regex"), "the same, in any case of letters"),
+    whole(option(WAIT, "0", "print0", Flag, "end each record with NUL instead of newline")),
+    whole(option(BOTH, "", "json", Flag, "print JSON, one object per line")),
+    whole(option(BOTH, "", "ready", Value("N|systemd"), "signal that all watches are established")),
     whole(option(BOTH, "V", "version", Flag, "print the version")),
 ];
 

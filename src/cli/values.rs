@@ -6,6 +6,7 @@ use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
 
 use super::Exit;
 use crate::event::{EVENTS, LSDIR, Mask};
+use crate::ready::Receiver;
 
 /// How inotifywatch orders its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,17 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
         timeout = Duration::from_nanos(1);
     }
     Ok(Some(timeout).filter(|timeout| !timeout.is_zero()))
+}
+
+/// `--ready`: the number of a descriptor, or `systemd`.
+///
+/// # Errors
+///
+/// A message that says so.
+pub fn ready(text: &[u8]) -> Result<Receiver, Exit> {
+    Receiver::parse(text).ok_or_else(|| {
+        Exit::usage([b"'", text, b"' is not a valid descriptor!  Use a number or 'systemd'.\n"].concat())
+    })
 }
 
 /// Splits off the digits at the start.

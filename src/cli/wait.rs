@@ -1,11 +1,13 @@
 //! The options of inotifywait.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::time::Duration;
 
 use super::options::Tool;
-use super::{Exit, Line, filter_conflict, interface_conflict, settings};
+use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
 use crate::format;
+use crate::ready::Receiver;
 use crate::source::Settings;
 
 /// What inotifywait is to do.
@@ -30,8 +32,12 @@ pub struct WaitOptions {
     pub syslog: bool,
     /// Where events go instead of stdout. May be empty, which no file's name is.
     pub outfile: Option<Vec<u8>>,
+    /// What is to hear that the watches are established.
+    pub ready: Option<Receiver>,
     /// How an event is printed.
     pub output: Output,
+    /// What ends each record.
+    pub end: Option<u8>,
 }
 
 /// The form of an event's record.
@@ -41,12 +47,12 @@ pub enum Output {
     Default,
     /// `--csv`
     Csv,
+    /// `--json`
+    Json,
     /// `--format`
     Format {
         /// As typed.
         format: Vec<u8>,
-        /// A newline follows.
-        newline: bool,
         /// `--timefmt`; there if the format holds `%T`.
         timefmt: Option<Vec<u8>>,
     },
@@ -61,6 +67,9 @@ pub enum Output {
 pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let line = Line::parse(Tool::Wait, argv)?;
     let conflict = filter_conflict(&line).or_else(|| conflict(&line)).or_else(|| interface_conflict(&line));
+    let conflict = conflict.map(Cow::Borrowed);
+    let conflict = conflict.or_else(|| opt_in::conflict(&line, opt_in::WAIT).map(Cow::Owned));
+    let conflict = conflict.or_else(|| format::unknown_name(&line.bytes("format")?).map(Cow::Owned));
     let mut warnings = Vec::new();
     for id in ["exclude", "excludei"] {
         if line.times(id) > 1 {
@@ -68,16 +77,15 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
             warnings.extend_from_slice(format!("--{id}: {words}\n").as_bytes());
         }
     }
-    line.judge(conflict, &warnings)?;
+    line.judge(conflict.as_deref(), &warnings)?;
 
     let (paths, settings) = settings(&line, &mut warnings)
         .map_err(|message| Exit::usage([&warnings, message.as_bytes()].concat()))?;
 
     let daemon = line.flag("daemon");
     let output = match line.bytes("format") {
-        Some(format) => {
-            Output::Format { format, newline: !line.flag("no-newline"), timefmt: line.bytes("timefmt") }
-        }
+        Some(format) => Output::Format { format, timefmt: line.bytes("timefmt") },
+        None if line.flag("json") => Output::Json,
         None if line.flag("csv") => Output::Csv,
         None => Output::Default,
     };
@@ -91,6 +99,12 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         syslog: daemon || line.flag("syslog"),
         outfile: line.bytes("outfile"),
         output,
+        end: match (line.flag("no-newline"), line.flag("print0")) {
+            (true, _) => None,
+            (false, true) => Some(0),
+            (false, false) => Some(b'\n'),
+        },
+        ready: line.last("ready"),
         warnings,
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
 use super::{Exit, Line, filter_conflict, interface_conflict, settings};
+use crate::ready::Receiver;
 use crate::source::Settings;
 
 /// What inotifywatch is to do.
@@ -25,6 +26,10 @@ pub struct WatchOptions {
     pub zero: bool,
     /// The order of rows: by the total, most first, unless told otherwise.
     pub sort: Sort,
+    /// Print JSON.
+    pub json: bool,
+    /// What is to hear that the watches are established.
+    pub ready: Option<Receiver>,
 }
 
 /// Parses the command line of inotifywatch, argv\[0\] included. Reads `--fromfile`, which may be
@@ -56,6 +61,8 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit>
         verbose: line.count("verbose"),
         zero: line.flag("zero"),
         sort,
+        json: line.flag("json"),
+        ready: line.last("ready"),
         warnings,
     })
 }

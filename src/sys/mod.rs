@@ -9,6 +9,7 @@ pub mod fanotify;
 pub mod inotify;
 pub mod output;
 pub mod process;
+pub mod ready;
 pub mod regex;
 pub mod syslog;
 pub mod time;

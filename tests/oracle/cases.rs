@@ -477,6 +477,24 @@ fn usage() -> Vec<Case> {
             .ours_status("exit 0")
             .ours_stdout("d/ OPEN a\n")
             .ours_stderr(""),
+        once("new-print0", "-0 -e modify d")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout("d/ MODIFY a\0")
+            .ours_stderr(ESTABLISHED),
+        once("new-json", "--json -e modify d")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout_has(r#","path":"d/a","watched":"d/","name":"a","events":["MODIFY"],"#)
+            .ours_stderr(ESTABLISHED),
+        once("new-ready", "--ready 1 -e modify d")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout("\nd/ MODIFY a\n")
+            .ours_stderr(ESTABLISHED),
         once("fanotify-filesystem-twice", "-S --files nowhere")
             .ours_stderr("Multiple --filesystem options given.\n"),
         once("fanotify-inotify-filesystem", "-I -S nowhere")
@@ -744,6 +762,15 @@ fn formats() -> Vec<Case> {
         once("format-no-newline-ends-in-percent", "-e create --no-newline --format %f% d")
             .does([mkdir("d/n")])
             .ours_stdout("n%"),
+        once("format-braces", "-e create --format %{e|%{E}|%%{pid}|%{}|%{9}|%{tIME}|%{ti-me}|%{pid d")
+            .does([mkdir("d/n")]),
+        once("format-name-time", "-e create --format %{time} d").does([mkdir("d/n")]).ours_stdout_has("Z\n"),
+        once("format-name-unknown", "-e create --format %{tiem} d")
+            .does([mkdir("d/n")])
+            .ours_ends(End::Exit)
+            .ours_status("exit 1")
+            .ours_stdout("")
+            .ours_stderr("%{tiem} in --format string is unknown; known is %{time}.\n"),
         once("format-long-line", "-e create --format")
             .arg("%f".repeat(40))
             .arg("d")
@@ -1904,6 +1931,9 @@ fn table_usage() -> Vec<Case> {
         helps(count_once("help-table", "-h")),
         helps(count_once("help-table-long", "--help")),
         count_once("table-unreadable", "d").nobody().also([chmod("d", 0)]),
+        count_once("new-table-json", "--json -t 0.05 d")
+            .ours_status("exit 0")
+            .ours_stderr_has("No events occurred.\n"),
         count_once("new-table-version", "--version")
             .ours_status("exit 0")
             .ours_stdout_has("inotifywatch 5.")

@@ -1,16 +1,22 @@
-//! What holds of records: `--format`, whatever it is, the default and `--csv`, for any event.
+//! What holds of records: `--format`, whatever it is, the default, `--csv` and `--json`, for any event.
 
 use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use inotify_tools::event::{Mask, PRINTED};
-use inotify_tools::format::{Formatter, needs_time};
+use inotify_tools::format::{Formatter, needs_time, unknown_name};
 use inotify_tools::source::Event;
 use inotify_tools::timefmt::TimeFormat;
 use regex::bytes::{Captures, Regex};
+use serde_json::{Value, json};
 
-/// A conversion of `--format`: a letter that means something by itself, or a separator and `e`.
+/// A conversion of `--format`: a letter that means something by itself, a separator and `e`, or a name.
 static CONVERSION: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("(?s-u)%(?:([wfeTc0n%])|(.)e)").expect("valid"));
+    LazyLock::new(|| Regex::new(r"(?s-u)%(?:([wfeTc0n%])|(.)e|\{([a-z][a-z_]*)\})").expect("valid"));
+
+/// The time of the event.
+const MOMENT: Duration = Duration::from_nanos(1_795_363_435_123_456_789);
+const MOMENT_TEXT: &str = "2026-11-22T16:03:55.123456Z";
 
 /// A `--timefmt` that is the same at any time.
 const TIME: &[u8] = b"now";
@@ -21,7 +27,9 @@ pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: Mask, mask: Ma
     let path = [watched, file].concat();
     let event = Event { watch: 1, path: &path, watched: watched.len(), mask, cookie, ends_wait: false };
     let record = |mut formatter: Formatter| {
+        formatter.set_moment(SystemTime::UNIX_EPOCH);
         appended(&mut formatter, &Event { mask: earlier, ..event });
+        formatter.set_moment(SystemTime::UNIX_EPOCH + MOMENT);
         let record = appended(&mut formatter, &event);
         assert_eq!(appended(&mut formatter, &event), record);
         record
@@ -30,18 +38,59 @@ pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: Mask, mask: Ma
     for time in [None, Some(TIME)] {
         let expected = expand(format, &event, time);
         let formatter =
-            |newline| Formatter::new(format, newline, time.map(|format| TimeFormat::new(format.to_vec())));
-        assert_eq!(record(formatter(false)), expected);
-        assert_eq!(record(formatter(true)), [&expected[..], b"\n"].concat());
+            |end| Formatter::new(format, end, time.map(|format| TimeFormat::new(format.to_vec())));
+        assert_eq!(record(formatter(None)), expected);
+        assert_eq!(record(formatter(Some(b'\n'))), [&expected[..], b"\n"].concat());
     }
+    let names_of = |conversion: Captures| conversion.get(3).is_some_and(|name| name.as_bytes() != b"time");
+    assert_eq!(unknown_name(format).is_some(), CONVERSION.captures_iter(format).any(names_of));
 
     // Without a time is accepted what prints none.
     assert!(needs_time(format) || expand(format, &event, None) == expand(format, &event, Some(TIME)));
 
     let names = names(mask, b',');
-    assert_eq!(record(Formatter::standard()), [watched, b" ", &names, b" ", file, b"\n"].concat());
-    let line = record(Formatter::csv());
+    assert_eq!(record(Formatter::standard(Some(0))), [watched, b" ", &names, b" ", file, b"\0"].concat());
+    let line = record(Formatter::csv(Some(b'\n')));
     assert_eq!(fields(&line), [watched.to_vec(), names, file.to_vec()], "{}", line.escape_ascii());
+    let line = record(Formatter::json(Some(b'\n')));
+    is_json_of(&event, &line);
+}
+
+/// One line, without a control character, that a parser reads back.
+fn is_json_of(event: &Event, line: &[u8]) {
+    let shown = line.escape_ascii();
+    let (end, object) = line.split_last().expect("not empty");
+    assert!(*end == b'\n' && !object.iter().any(u8::is_ascii_control), "{shown}");
+    let (watched, name) = event.path.split_at(event.watched);
+    let names = names(event.mask & !libc::IN_ISDIR, b',');
+    let names = std::str::from_utf8(&names).expect("ASCII").split(',').filter(|name| !name.is_empty());
+    let expected = json!({
+        "time": MOMENT_TEXT,
+        "path": string(event.path),
+        "watched": string(watched),
+        "name": string(name),
+        "events": names.collect::<Vec<_>>(),
+        "isdir": event.mask & libc::IN_ISDIR != 0,
+        "cookie": event.cookie,
+    });
+    assert_eq!(serde_json::from_slice::<Value>(object).expect("JSON"), expected, "{shown}");
+}
+
+/// Bytes that are no UTF-8 are in base64, here written by bits.
+fn string(bytes: &[u8]) -> Value {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Value::from(text);
+    }
+    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let mut text = String::new();
+    for six in bits.as_bytes().chunks(6) {
+        let six = format!("{:0<6}", String::from_utf8_lossy(six));
+        text.push(char::from(DIGITS[usize::from_str_radix(&six, 2).expect("bits")]));
+    }
+    let padding = text.len().wrapping_neg() % 4;
+    text.push_str(&"=".repeat(padding));
+    json!({ "bytes": text })
 }
 
 fn appended(formatter: &mut Formatter, event: &Event) -> Vec<u8> {
@@ -54,6 +103,10 @@ fn appended(formatter: &mut Formatter, event: &Event) -> Vec<u8> {
 fn expand(format: &[u8], event: &Event, time: Option<&[u8]>) -> Vec<u8> {
     let (watched, file) = event.path.split_at(event.watched);
     let value = |conversion: &Captures| match (conversion.get(1), conversion.get(2)) {
+        (None, None) => match &conversion[3] {
+            b"time" => MOMENT_TEXT.as_bytes().to_vec(),
+            _ => conversion[0].to_vec(),
+        },
         (Some(letter), _) => match letter.as_bytes() {
             b"w" => watched.to_vec(),
             b"f" => file.to_vec(),

@@ -74,6 +74,14 @@ fn text(special: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![4 => select(special), 1 => any::<u8>()], 0..24)
 }
 
+/// A `--format`, with names in braces among the rest.
+fn format_text() -> impl Strategy<Value = Vec<u8>> {
+    let names = ["%{time}", "%{pid}", "%{comm}", "%{tiem}", "%{e}", "%{t_}", "%{time", "%{}"];
+    let name = select(names.to_vec()).prop_map(|name| name.as_bytes().to_vec());
+    let part = prop_oneof![1 => name, 3 => text(b"%%%%wfeTc0n,; a\n{}_")];
+    vec(part, 0..4).prop_map(|parts| parts.concat())
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -92,9 +100,9 @@ proptest! {
     #[test]
     #[cfg_attr(miri, ignore)]
     fn any_format_makes_a_record(
-        format in text(b"%%%%wfeTc0n,; a\n"),
-        watched in text(b",\" \na/"),
-        file in text(b",\" \na"),
+        format in format_text(),
+        watched in text(b",\" \na/\\\xc3\xa4\xc2\x85\x7f"),
+        file in text(b",\" \na\x01"),
         earlier: u32,
         mask: u32,
         cookie: u32,

@@ -1,0 +1,35 @@
+//! What the options that the reference does not have mean together: the rules about which can be combined.
+
+use super::Line;
+use super::options::{Opt, Tool, options};
+
+/// A rule about two options, each by its long name.
+pub(super) enum Rule {
+    /// The two cannot both be specified.
+    Not(&'static str, &'static str),
+}
+
+use Rule::Not;
+
+/// The rules of inotifywait, in the order in which they are checked.
+pub(super) const WAIT: &[Rule] =
+    &[Not("print0", "no-newline"), Not("csv", "json"), Not("json", "format"), Not("daemon", "ready")];
+
+/// The message about the first rule that a command line breaks.
+pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
+    let tool = line.program.tool;
+    rules.iter().find_map(|rule| match rule {
+        Not(one, other) if line.is_given(one) && line.is_given(other) => {
+            Some(format!("{} and {} cannot both be specified.\n", shown(tool, one), shown(tool, other)))
+        }
+        _ => None,
+    })
+}
+
+/// How a message names an option: by its letter, if it has one.
+fn shown(tool: Tool, id: &str) -> String {
+    match options(tool).find(|option| option.long == id) {
+        Some(Opt { short: Some(letter), .. }) => format!("-{}", char::from(*letter)),
+        _ => format!("--{id}"),
+    }
+}

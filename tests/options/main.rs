@@ -1,0 +1,53 @@
+//! The options that inotify-tools 3.22 does not have, through the programs themselves.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod ready;
+mod records;
+
+use std::path::Path;
+
+use common::{Running, command};
+
+/// A usage error: this message alone, and status 1.
+#[track_caller]
+fn refuses(tool: &str, line: &str, message: &str) {
+    let words = line.split(' ').filter(|word| !word.is_empty());
+    Running::start(command(Path::new("/"), common::binary(tool), words))
+        .finish()
+        .code(1)
+        .printed("")
+        .said(message);
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    for (line, message) in [
+        ("-0 --no-newline --format %w p", "-0 and --no-newline cannot both be specified.\n"),
+        ("--json -c p", "-c and --json cannot both be specified.\n"),
+        ("--json --format %w p", "--json and --format cannot both be specified.\n"),
+        ("--json --format %w -c p", "-c and --format cannot both be specified.\n"),
+        ("-0 --no-newline p", "--no-newline cannot be specified without --format.\n"),
+        ("-d -o out --ready 1 p", "-d and --ready cannot both be specified.\n"),
+        ("--ready x p", "'x' is not a valid descriptor!  Use a number or 'systemd'.\n"),
+        ("--ready -1 p", "'-1' is not a valid descriptor!  Use a number or 'systemd'.\n"),
+        ("--ready= p", "'' is not a valid descriptor!  Use a number or 'systemd'.\n"),
+        ("--ready=99999999999 p", "'99999999999' is not a valid descriptor!  Use a number or 'systemd'.\n"),
+        ("--ready 7 p", "Descriptor 7 is not open for writing.\n"),
+        ("--format %{tiem} p", "%{tiem} in --format string is unknown; known is %{time}.\n"),
+    ] {
+        refuses("inotifywait", line, message);
+    }
+    refuses("inotifywatch", "--ready 7 p", "Descriptor 7 is not open for writing.\n");
+}
+
+#[test]
+fn no_new_option_is_an_abbreviation() {
+    for (tool, line) in [("inotifywait", "--prin"), ("inotifywait", "--js"), ("inotifywatch", "--rea")] {
+        let message = format!("{}: unrecognized option '{line}'\n", common::binary(tool));
+        refuses(tool, line, &message);
+    }
+}
