@@ -225,7 +225,7 @@ pub fn interfaces(programs: &Programs, report: &mut Report) -> Result<()> {
 /// Whether the machine allows what [`setup`] takes.
 fn enough(programs: &Programs) -> Result<()> {
     const WATCHES: u64 = 120_000;
-    const INODES: u64 = 1_000_000;
+    const INODES: libc::fsfilcnt_t = 1_000_000;
     const LIMIT: &str = "fs.inotify.max_user_watches";
     let watches: u64 = fs::read_to_string("/proc/sys/fs/inotify/max_user_watches")?.trim().parse()?;
     if watches < WATCHES {

@@ -5,11 +5,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::fcntl::{OFlag, readlink};
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Handle, handle_of, open_handle};
 use crate::sys::process;
+use crate::sys::status::Status;
 
 mod course;
 pub mod filesystem;
@@ -66,12 +67,12 @@ fn path_now(object: &Handle, known: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether something that is open has been deleted: a directory, or the last name of anything else.
 fn is_deleted(object: &OwnedFd) -> bool {
-    fstat(object).is_ok_and(|status| status.st_nlink == 0)
+    Status::of(object).is_ok_and(|status| status.is_deleted())
 }
 
 /// Whether something that is open is a directory.
 fn is_directory(object: &OwnedFd) -> io::Result<bool> {
-    Ok(SFlag::from_bits_truncate(fstat(object)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+    Ok(Status::of(object)?.kind() == SFlag::S_IFDIR)
 }
 
 /// The absolute path of one given as `@path`, which may lead nowhere: then of what is there of it.

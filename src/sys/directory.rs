@@ -6,7 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstatat, lstat, stat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
+
+use super::status::Status;
 
 /// What an entry is, as far as the directory itself says (`d_type` of readdir(3)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +90,12 @@ fn open_deep(path: &[u8]) -> io::Result<OwnedFd> {
 /// Whether a directory is at `path`; a symbolic link counts as what it leads to if `follow`, or if `/` stands
 /// behind it.
 pub fn is_directory(path: &[u8], follow: bool) -> bool {
-    let status = with_path(path, |path| Ok(if follow { stat(path) } else { lstat(path) }?));
-    status.is_ok_and(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+    with_path(path, |path| Status::at(path, follow)).is_ok_and(|status| status.kind() == SFlag::S_IFDIR)
 }
 
 /// The kind of what is at `path`, by lstat(2); [`Kind::Other`] where nothing is.
 pub fn kind(path: &[u8]) -> Kind {
-    let status = with_path(path, |path| Ok(lstat(path)?));
-    match status.map(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT) {
+    match with_path(path, |path| Status::at(path, false)).map(|status| status.kind()) {
         Ok(SFlag::S_IFDIR) => Kind::Directory,
         Ok(SFlag::S_IFREG) => Kind::File,
         _ => Kind::Other,

@@ -254,9 +254,9 @@ struct FileHandle {
 /// file system without handles.
 pub fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
     // SAFETY: all its fields may be zero; the kernel writes it whole.
-    let mut status: libc::statfs = unsafe { std::mem::zeroed() };
+    let mut status: libc::statfs64 = unsafe { std::mem::zeroed() };
     // SAFETY: `status` is writable and outlives the call.
-    check(unsafe { libc::fstatfs(object.as_raw_fd(), &mut status) })?;
+    check(unsafe { libc::fstatfs64(object.as_raw_fd(), &mut status) })?;
     // SAFETY: `fsid_t` is two 32-bit integers, statfs(2), and any bytes are valid as such.
     let id: [u8; 8] = unsafe { std::mem::transmute(status.f_fsid) };
     let mut handle = FileHandle { length: 0, kind: 0, bytes: [0; LONGEST_HANDLE] };

@@ -11,6 +11,7 @@ pub mod output;
 pub mod process;
 pub mod ready;
 pub mod regex;
+pub mod status;
 pub mod syslog;
 pub mod time;
 pub mod words;

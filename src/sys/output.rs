@@ -9,9 +9,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, readlink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
+use nix::sys::stat::{Mode, SFlag};
 
-use crate::sys::directory;
+use super::directory;
+use super::status::Status;
 
 /// POSIX: a write of no more bytes than this to a pipe is not mixed with other writers'.
 pub const PIPE_BUF: usize = libc::PIPE_BUF;
@@ -46,8 +47,8 @@ impl Output {
 
     /// Any open file that others may have open, too, as stdout is.
     pub fn shared(shared: OwnedFd) -> io::Result<Output> {
-        let status = fstat(&shared)?;
-        let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+        let status = Status::of(&shared)?;
+        let kind = status.kind();
         if kind == SFlag::S_IFREG {
             return Ok(Output::new(shared, Manner::Plain, false, &status));
         }
@@ -69,18 +70,19 @@ impl Output {
     /// A file to append to, created with mode 0600.
     pub fn append(path: &[u8]) -> io::Result<Output> {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_CLOEXEC;
+        // Beyond 2 GiB, also where off_t has 32 bits.
+        let flags = flags | OFlag::O_LARGEFILE;
         let fd = open(OsStr::from_bytes(path), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        let status = fstat(&fd)?;
-        let manner = match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
+        let status = Status::of(&fd)?;
+        let manner = match status.kind() {
             SFlag::S_IFREG => Manner::Plain,
             _ => Manner::Ask,
         };
         Ok(Output::new(fd, manner, false, &status))
     }
 
-    fn new(fd: OwnedFd, manner: Manner, final_hangup: bool, status: &FileStat) -> Output {
-        let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        let file = regular.then(|| FileId::of(status));
+    fn new(fd: OwnedFd, manner: Manner, final_hangup: bool, status: &Status) -> Output {
+        let file = (status.kind() == SFlag::S_IFREG).then(|| FileId(status.id()));
         Output { fd, manner, final_hangup, file }
     }
 
@@ -119,20 +121,13 @@ impl Output {
 
 /// A file, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
+pub struct FileId((u64, u64));
 
 impl FileId {
-    fn of(status: &FileStat) -> FileId {
-        FileId { device: status.st_dev, inode: status.st_ino }
-    }
-
     /// Whether it is at `path`; `None` where nothing is.
     pub fn is_at(self, path: &[u8]) -> Option<bool> {
-        let status = directory::with_path(path, |path| Ok(stat(path)?)).ok()?;
-        Some(FileId::of(&status) == self)
+        let status = directory::with_path(path, |path| Status::at(path, true)).ok()?;
+        Some(FileId(status.id()) == self)
     }
 }
 

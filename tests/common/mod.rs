@@ -542,12 +542,12 @@ fn listing(dir: &Path) -> String {
 /// reference does.
 pub fn sleep_of(pid: Pid) -> Option<u64> {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
-    let number: i64 = call.split(' ').next()?.parse().ok()?;
+    let number: libc::c_long = call.split(' ').next()?.parse().ok()?;
     // What poll(2) is called after a stop.
     const RESTARTED: libc::c_long = libc::SYS_restart_syscall;
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm"))]
     let polls = [libc::SYS_poll, libc::SYS_ppoll, libc::SYS_pselect6, RESTARTED];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm")))]
     let polls = [libc::SYS_ppoll, libc::SYS_pselect6, RESTARTED];
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);

@@ -1,7 +1,7 @@
 //! One run of one case: a fresh directory, the program, the steps, what came out.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -537,11 +537,12 @@ fn watches(pid: Pid) -> Vec<u64> {
 /// The sum of all threads' context switches if each sleeps in a call that waits for events.
 fn asleep(pid: Pid) -> Option<u64> {
     let mut switches = 0;
+    let waiting_calls = waiting_calls(pid)?;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         let of = |name: &str| fs::read_to_string(task.path().join(name)).ok();
         if let Some(call) = of("syscall") {
-            let number = call.split(' ').next()?.parse::<i64>().ok()?;
-            if !waiting_calls().contains(&number) {
+            let number = call.split(' ').next()?.parse::<libc::c_long>().ok()?;
+            if !waiting_calls.contains(&number) {
                 return None;
             }
         }
@@ -560,7 +561,19 @@ fn asleep(pid: Pid) -> Option<u64> {
     Some(switches)
 }
 
-fn waiting_calls() -> Vec<i64> {
+/// The numbers of the calls in which a process waits for events.
+fn waiting_calls(pid: Pid) -> Option<Vec<libc::c_long>> {
+    // The fifth byte of an ELF file is 1 if the program is a 32-bit one, whose calls have numbers of their own.
+    let mut head = [0; 5];
+    fs::File::open(format!("/proc/{pid}/exe")).ok()?.read_exact(&mut head).ok()?;
+    if cfg!(target_arch = "x86_64") && head[4] == 1 {
+        const READ: libc::c_long = 3;
+        const POLL_AND_SELECT: [libc::c_long; 6] = [168, 309, 414, 142, 308, 413];
+        const EPOLL_WAIT: [libc::c_long; 2] = [256, 319];
+        const RT_SIGTIMEDWAIT: [libc::c_long; 2] = [177, 421];
+        const FUTEX: [libc::c_long; 2] = [240, 422];
+        return Some([&[READ][..], &POLL_AND_SELECT, &EPOLL_WAIT, &RT_SIGTIMEDWAIT, &FUTEX].concat());
+    }
     let calls = vec![
         libc::SYS_read,
         libc::SYS_ppoll,
@@ -571,7 +584,7 @@ fn waiting_calls() -> Vec<i64> {
     ];
     #[cfg(target_arch = "x86_64")]
     let calls = [calls, vec![libc::SYS_poll, libc::SYS_select, libc::SYS_epoll_wait]].concat();
-    calls
+    Some(calls)
 }
 
 /// The processes that carry this run's marker.
