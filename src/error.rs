@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 
+use crate::messages::Message;
 use crate::source::Interface;
 use crate::sys::words;
 
@@ -112,31 +113,28 @@ impl Error {
         Error::Operand { action, operand: operand.to_vec(), cause, limit }
     }
 
-    /// What to print: one line or more, without the last newline. Scripts match on the reference's words, which
-    /// are kept to the letter.
-    pub fn message(&self) -> Vec<u8> {
+    /// What to print. Scripts match on the reference's words, which are kept to the letter.
+    pub fn message(&self) -> Message {
         match self {
             Error::Failed { action, object, cause } => failed(action, object, cause),
-            Error::Outfile { path, cause } => {
-                [b"Failed to open output file ", &path[..], b"\n", path, b": ", words::of(cause).as_bytes()]
-                    .concat()
-            }
+            Error::Outfile { path, cause } => Message::new(&[b"Failed to open output file ", path]).line(&[
+                path,
+                b": ",
+                words::of(cause).as_bytes(),
+            ]),
             Error::NoQueue { interface: Interface::Inotify, cause } => no_inotify(cause).into(),
             Error::NoQueue { interface: Interface::Fanotify(_), cause } => no_fanotify(cause).into(),
-            Error::Operand { operand, limit: Some(limit), .. } => {
-                [b"Failed to watch ", &operand[..], limit.advice().as_bytes()].concat()
-            }
+            Error::Operand { operand, limit: Some(limit), .. } => limit.message(operand),
             Error::Operand { action, operand, cause, limit: None } => {
-                let mut message = failed(action, operand, cause);
+                let message = failed(action, operand, cause);
                 // inotify_add_watch(2) never fails with it.
-                if cause.raw_os_error() == Some(libc::EPERM) {
-                    message.push(b'\n');
-                    message.extend_from_slice(NEEDS_PRIVILEGES.as_bytes());
+                match cause.raw_os_error() {
+                    Some(libc::EPERM) => message.and(NEEDS_PRIVILEGES),
+                    _ => message,
                 }
-                message
             }
             Error::NotWritable(number) => format!("Descriptor {number} is not open for writing.").into(),
-            Error::Interrupted => b"Interrupted before all watches were established.".to_vec(),
+            Error::Interrupted => "Interrupted before all watches were established.".into(),
         }
     }
 }
@@ -163,21 +161,22 @@ impl Limit {
 }
 
 impl WatchLimit {
-    fn advice(&self) -> String {
+    fn message(&self, operand: &[u8]) -> Message {
         let WatchLimit { limit: Limit { interface, things, name }, present, needed } = self;
         let path = self.limit.path();
         let enough = (present.unwrap_or(0) + needed).next_power_of_two();
-        format!(
-            "; upper limit on {interface} {things} reached!\n\
-             Please increase the amount of {interface} {things} allowed per user via `{path}'.\n\
+        let reached = format!("; upper limit on {interface} {things} reached!");
+        let advice = format!(
+            "Please increase the amount of {interface} {things} allowed per user via `{path}'.\n\
              This requires {needed} {things}. To raise the limit, run as root: sysctl -w fs.{interface}.{name}={enough}"
-        )
+        );
+        Message::new(&[b"Failed to watch ", operand, reached.as_bytes()]).and(advice)
     }
 }
 
 /// `ACTION PATH: the system's words`.
-pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Vec<u8> {
-    [action.as_bytes(), b" ", path, b": ", words::of(cause).as_bytes()].concat()
+pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Message {
+    Message::new(&[action.as_bytes(), b" ", path, b": ", words::of(cause).as_bytes()])
 }
 
 fn no_inotify(cause: &io::Error) -> String {

@@ -34,6 +34,7 @@ pub mod timefmt;
 pub mod stats;
 
 pub mod error;
+pub mod escape;
 pub mod messages;
 pub mod ready;
 pub mod setup;

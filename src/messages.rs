@@ -5,9 +5,11 @@ use std::ffi::CStr;
 use std::io::{self, Write};
 
 use crate::error::{Limit, failed};
+use crate::escape::escape;
 use crate::sink::LIMIT;
 use crate::source::Problem;
 use crate::sys::syslog::Syslog;
+use crate::sys::words;
 
 /// Set-up begins (inotifywait).
 pub const SETTING_UP: &str = "Setting up watches.";
@@ -33,6 +35,59 @@ pub const STILL_ESTABLISHING: &str =
     "Still establishing watches, nothing has been counted yet.  A second signal ends this at once.";
 /// There is no table to print.
 pub const NO_EVENTS: &str = "No events occurred.";
+
+/// What a program has to say: lines in which control characters are escaped, so that no name or argument can look
+/// like a line of its own or act on a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Message(Vec<Vec<u8>>);
+
+impl Message {
+    /// A line of these parts, which may hold any bytes.
+    pub fn new(parts: &[&[u8]]) -> Message {
+        Message::default().line(parts)
+    }
+
+    /// One more line.
+    pub fn line(mut self, parts: &[&[u8]]) -> Message {
+        self.0.push(escape(&parts.concat()).into_owned());
+        self
+    }
+
+    /// The lines of another message after these.
+    pub fn and(mut self, more: impl Into<Message>) -> Message {
+        self.0.extend(more.into().0);
+        self
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lines, each with a newline.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect()
+    }
+
+    /// Writes it to stderr at once, so that nothing comes between its lines.
+    pub fn print(&self) {
+        // If stderr is closed, nobody listens.
+        let _ = io::stderr().write_all(&self.to_bytes());
+    }
+}
+
+/// The program's own words, perhaps several lines.
+impl From<&str> for Message {
+    fn from(text: &str) -> Message {
+        text.lines().fold(Message::default(), |message, line| message.line(&[line.as_bytes()]))
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Message {
+        text.as_str().into()
+    }
+}
 
 /// Where messages go.
 #[derive(Debug)]
@@ -64,10 +119,10 @@ impl Messages {
     }
 
     /// Says how things stand.
-    pub fn inform(&self, message: impl AsRef<[u8]>) {
+    pub fn inform(&self, message: impl Into<Message>) {
         match &self.log {
-            Some(log) => log_lines(log, message.as_ref()),
-            None => print(message.as_ref()),
+            Some(log) => write_to_log(log, &message.into()),
+            None => message.into().print(),
         }
     }
 
@@ -79,23 +134,19 @@ impl Messages {
     }
 
     /// Says what went wrong.
-    pub fn error(&self, message: impl AsRef<[u8]>) {
+    pub fn error(&self, message: impl Into<Message>) {
+        let message = message.into();
         if self.stderr {
-            print(message.as_ref());
+            message.print();
         }
         if let Some(log) = &self.log {
-            log_lines(log, message.as_ref());
+            write_to_log(log, &message);
         }
     }
 }
 
-fn log_lines(log: &Syslog, message: &[u8]) {
-    message.split(|byte| *byte == b'\n').for_each(|line| log.info(line));
-}
-
-fn print(message: &[u8]) {
-    // One write for the whole, so that nothing comes between. Who closed stderr does not listen.
-    let _ = io::stderr().write_all(&[message, b"\n"].concat());
+fn write_to_log(log: &Syslog, message: &Message) {
+    message.0.iter().for_each(|line| log.info(line));
 }
 
 /// How far the set-up is.
@@ -104,14 +155,12 @@ pub fn watched(directories: usize) -> String {
 }
 
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.
-fn problem(problem: &Problem, quiet: bool) -> Option<Vec<u8>> {
+fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
     match problem {
         Problem::Directory { path, error, new: true } => {
-            let mut message = failed("Couldn't watch new directory", path, error);
-            if let Some(limit) = Limit::of(error) {
-                message.extend_from_slice(format!(" (limit: {})", limit.path()).as_bytes());
-            }
-            Some(message)
+            let limit = Limit::of(error).map(|limit| format!(" (limit: {})", limit.path()));
+            let words = format!(": {}{}", words::of(error), limit.unwrap_or_default());
+            Some(Message::new(&[b"Couldn't watch new directory ", path, words.as_bytes()]))
         }
         Problem::Directory { path, error, new: false } => {
             (!quiet).then(|| failed("Couldn't watch", path, error))

@@ -1,5 +1,6 @@
 //! inotifywatch's counters and its table.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use libc::{
 };
 
 use crate::cli::{Sort, SortKey};
+use crate::escape::escape;
 use crate::event::{EVENTS, Mask, kernel_bits};
 use crate::json;
 use crate::timefmt;
@@ -59,6 +61,8 @@ pub struct Table {
     pub sort: Sort,
     /// JSON instead of columns.
     pub json: bool,
+    /// For a terminal: control characters in paths are escaped.
+    pub escaped: bool,
 }
 
 impl Stats {
@@ -101,7 +105,7 @@ impl Stats {
             .filter(|at| events & COLUMNS[*at] != 0)
             .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
             .collect();
-        Some(render(&rows, &columns))
+        Some(render(&rows, &columns, table.escaped))
     }
 
     /// The rows in their order, or `None` if nothing was counted.
@@ -146,7 +150,7 @@ fn total(counts: &Counts) -> u64 {
 
 /// Each column is as wide as its header, then come two blanks; a longer number pushes the rest of its row on,
 /// as in the reference. The path comes last.
-fn render(rows: &[(&[u8], Counts)], columns: &[usize]) -> Vec<u8> {
+fn render(rows: &[(&[u8], Counts)], columns: &[usize], escaped: bool) -> Vec<u8> {
     let headers: Vec<&str> =
         std::iter::once("total").chain(columns.iter().map(|at| name(COLUMNS[*at]))).collect();
     let mut out = Vec::new();
@@ -160,7 +164,7 @@ fn render(rows: &[(&[u8], Counts)], columns: &[usize]) -> Vec<u8> {
             let width = header.len();
             out.extend_from_slice(format!("{number:<width$}  ").as_bytes());
         }
-        out.extend_from_slice(path);
+        out.extend_from_slice(&if escaped { escape(path) } else { Cow::Borrowed(*path) });
         out.push(b'\n');
     }
     out

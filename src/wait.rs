@@ -1,7 +1,6 @@
 //! inotifywait: wait for events and print them.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::error::{Error, ExitStatus, failing};
+use crate::escape::escape_names;
 use crate::format::Formatter;
 use crate::messages::{self, Messages};
 use crate::ready::Ready;
@@ -38,7 +38,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(options) => options,
         Err(exit) => return ExitCode::from(exit.print()),
     };
-    let _ = io::stderr().write_all(&options.warnings);
+    options.warnings.print();
     let mut messages = Messages::stderr();
     let status = run(options, &mut messages).unwrap_or_else(|error| {
         messages.error(error.message());
@@ -65,6 +65,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         *messages = Messages::syslog(c"inotifywait", options.daemon);
     }
     let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
+    // Names are escaped in JSON, as JSON has it.
+    let is_json = options.output == Form::Json;
     let formatter = match options.output {
         Form::Default => Formatter::standard(options.end),
         Form::Csv => Formatter::csv(options.end),
@@ -104,6 +106,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     }
     // With -qq an outfile is made and stays empty.
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
+    let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
     let (monitor, timeout) = (options.monitor, options.timeout);
     Wait {
         source,
@@ -113,6 +116,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         outfile,
         base,
         own_path: Vec::new(),
+        shown,
         monitor,
         quiet,
         timeout,
@@ -139,6 +143,8 @@ struct Wait {
     base: Vec<u8>,
     /// Where our own writing was last seen.
     own_path: Vec<u8>,
+    /// The path of an event with control characters escaped, for a terminal.
+    shown: Option<Vec<u8>>,
     monitor: bool,
     quiet: bool,
     timeout: Option<Duration>,
@@ -181,7 +187,7 @@ impl Wait {
     fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
         self.formatter.set_time();
         while let Some(item) = self.source.next() {
-            let event = match item {
+            let mut event = match item {
                 Item::Event(event) => event,
                 Item::Problem(problem) => {
                     messages.problem(&problem, self.quiet);
@@ -206,6 +212,9 @@ impl Wait {
                     if here == Some(true) || here.is_none() && event.path == self.own_path {
                         continue;
                     }
+                }
+                if let Some(shown) = &mut self.shown {
+                    escape_names(&mut event, shown);
                 }
                 sink.add(|record| self.formatter.append(&event, record));
             }

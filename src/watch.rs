@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, WatchOptions};
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
-use crate::messages::{self, Messages};
+use crate::messages::{self, Message, Messages};
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::source::{Interface, Item, Scope, Settings, Source};
@@ -27,7 +27,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(options) => options,
         Err(exit) => return ExitCode::from(exit.print()),
     };
-    let _ = io::stderr().write_all(&options.warnings);
+    options.warnings.print();
     let messages = Messages::stderr();
     match run(options, &messages) {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,9 +52,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let mut interrupted = false;
     for operand in &options.paths {
         if interface == Interface::Fanotify(Scope::Filesystem) {
-            messages.inform([b"Setting up filesystem watch on ", &operand[..]].concat());
+            messages.inform(Message::new(&[b"Setting up filesystem watch on ", operand]));
         } else if verbose && recursive {
-            messages.inform([b"Setting up watch(es) on ", &operand[..]].concat());
+            messages.inform(Message::new(&[b"Setting up watch(es) on ", operand]));
         }
         set_up.watch(&mut *source, operand, || {
             let Some(signal) = signals.next() else { return Ok(None) };
@@ -64,7 +64,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
             Ok(interrupted.then_some(messages::STILL_ESTABLISHING))
         })?;
         if verbose && recursive {
-            messages.inform([b"OK, ", &operand[..], b" is now being watched."].concat());
+            messages.inform(Message::new(&[b"OK, ", operand, b" is now being watched."]));
         }
     }
     source.establish();
@@ -84,7 +84,8 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     }
     let begin = Instant::now();
     let deadline = process::deadline(options.timeout);
-    let table = Table { events, zero: options.zero, sort: options.sort, json: options.json };
+    let escaped = io::stdout().is_terminal();
+    let table = Table { events, zero: options.zero, sort: options.sort, json: options.json, escaped };
     let counted = kernel_bits(events);
     let (mut over, mut wanted) = (false, false);
     loop {

@@ -1040,6 +1040,34 @@ fn signals_for_the_log_and_for_a_comparison() {
 }
 
 #[test]
+fn no_name_forges_a_line_of_the_log() {
+    let Some(place) = place() else { return };
+    let source = "s\nAt 00:00:00 on 2026-01-01, forged\x1b[2K";
+    fs::create_dir(place.at(source)).unwrap();
+    fs::write(place.at(source).join("one\n"), "1").unwrap();
+    // A message of inotifywait's that ends the script, if it is taken for one.
+    let forger =
+        r#"printf "Couldn't watch x\033\rCouldn't watch new directory y: No space left on device\n" >&2"#;
+    put_script(&place.at("bin/forger"), &format!("{forger}; exec {} \"$@\"", place.tool));
+    let mut command = place.command(["-v", "--log", "log", source, "dest"]);
+    command.env("INOTIFYWAIT", place.at("bin/forger"));
+    let mut sync = Sync::new(&place, command);
+    let shown = r"s\nAt 00:00:00 on 2026-01-01, forged\033[2K";
+    let log = || fs::read_to_string(place.at("log")).unwrap_or_default();
+    sync.until("a line", |_| log().contains(&format!("file {shown}/one\\#012 was backed up via rsync\n")));
+    let end = sync.run.stop();
+    let forged =
+        r"inotifywait: Couldn't watch x\033\rCouldn't watch new directory y: No space left on device";
+    end.check("one line", end.stderr == format!("inotify-rsync: {forged}\n").into_bytes());
+    let log = log();
+    end.check(&log, log.lines().all(|line| line.starts_with("At ") && !line.contains(char::is_control)));
+    end.check(
+        &log,
+        log.contains(&format!(", watching {shown}\n")) && log.contains(&format!(", error: {forged}\n")),
+    );
+}
+
+#[test]
 fn a_second_signal_does_not_wait() {
     let Some(place) = place() else { return };
     // An rsync that takes its time.

@@ -11,9 +11,14 @@ pub(super) fn version(program: Program) -> String {
     format!("{} {}.0\n", program.name(), env!("CARGO_PKG_VERSION"))
 }
 
+/// The line that shows the form of a command line.
+pub(super) fn usage(program: Program) -> String {
+    format!("Usage: {} [option ...] path [path ...]", program.name())
+}
+
 /// The text of `--help`. Shell completions read it: a tab, then the option or the event.
 pub(super) fn help(program: Program) -> String {
-    let (tool, name) = (program.tool, program.name());
+    let tool = program.tool;
     let mut text = version(program);
     text.push_str(match tool {
         Tool::Wait => "Wait for something to happen to files or directories, and print what it was.\n",
@@ -21,9 +26,10 @@ pub(super) fn help(program: Program) -> String {
     });
     let _ = write!(
         text,
-        "Usage: {name} [option ...] path [path ...]\n\
+        "{}\n\
          \x20      @path leaves that path out.\n\
-         Options:\n"
+         Options:\n",
+        usage(program)
     );
     let default = if program.fanotify { "fanotify" } else { "inotify" };
     for option in options(tool).filter(|option| !option.hidden) {

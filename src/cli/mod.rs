@@ -26,6 +26,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
 use crate::filter::{Filter, Sense};
+use crate::messages::Message;
 use crate::source::{Interface, Scope, Settings};
 use options::{Kind, Opt, Program, Tool};
 
@@ -43,31 +44,31 @@ pub struct Exit {
     /// To be written to stdout.
     pub stdout: Vec<u8>,
     /// To be written to stderr, also with `--syslog`.
-    pub stderr: Vec<u8>,
+    pub stderr: Message,
 }
 
 impl Exit {
-    /// A usage error. `message` ends with a newline.
-    fn usage(message: impl Into<Vec<u8>>) -> Exit {
+    /// A usage error.
+    fn usage(message: impl Into<Message>) -> Exit {
         Exit { status: 1, stdout: Vec::new(), stderr: message.into() }
     }
 
     /// Prints it; returns the exit status.
     pub fn print(&self) -> u8 {
-        // Who closed stdout or stderr does not listen.
+        // If stdout is closed, nobody listens.
         let _ = io::stdout().write_all(&self.stdout);
-        let _ = io::stderr().write_all(&self.stderr);
+        self.stderr.print();
         self.status
     }
 
     fn text(status: u8, stdout: String) -> Exit {
-        Exit { status, stdout: stdout.into_bytes(), stderr: Vec::new() }
+        Exit { status, stdout: stdout.into_bytes(), stderr: Message::default() }
     }
 }
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.stderr))
+        f.write_str(&String::from_utf8_lossy(&self.stderr.to_bytes()))
     }
 }
 
@@ -77,9 +78,9 @@ impl std::error::Error for Exit {}
 struct Line {
     program: Program,
     matches: ArgMatches,
-    /// getopt_long's complaint about what follows, ready to print. The reference still checks
-    /// what it had read before it gives up.
-    broken_off: Option<Vec<u8>>,
+    /// getopt_long's complaint about what follows. The reference still checks what it had read
+    /// before it gives up.
+    broken_off: Option<Message>,
 }
 
 impl Line {
@@ -103,16 +104,16 @@ impl Line {
         if let Some((_, message)) = refusal {
             return Err(Exit::usage(message));
         }
-        let broken_off = lexed.error.map(|error| [&argv0[..], b": ", &error, b"\n"].concat());
+        let broken_off = lexed.error.map(|error| Message::new(&[&argv0, b": ", &error]));
         Ok(Line { program, matches, broken_off })
     }
 
     /// Judges the options together: `conflict` ends the program, `warnings` do not; but after a
     /// complaint of getopt's, which comes first, both do.
-    fn judge(&self, conflict: Option<&str>, warnings: &[u8]) -> Result<(), Exit> {
-        let verdict = conflict.map_or(warnings, str::as_bytes);
+    fn judge(&self, conflict: Option<&str>, warnings: &Message) -> Result<(), Exit> {
+        let verdict = conflict.map_or_else(|| warnings.clone(), Message::from);
         match &self.broken_off {
-            Some(error) => Err(Exit::usage([error, verdict].concat())),
+            Some(error) => Err(Exit::usage(error.clone().and(verdict))),
             None if conflict.is_some() => Err(Exit::usage(verdict)),
             None => Ok(()),
         }
@@ -283,8 +284,8 @@ fn interface(line: &Line) -> Interface {
 ///
 /// # Errors
 ///
-/// The message about a pattern that is no regular expression, or that there is nothing to watch.
-fn settings(line: &Line, warnings: &mut Vec<u8>) -> Result<(Vec<Vec<u8>>, Settings), &'static str> {
+/// After the warnings, the message about a pattern that is no regular expression, or that there is nothing to watch.
+fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settings), Exit> {
     const FILTERS: [(&str, Sense, bool); 4] = [
         ("exclude", Sense::Exclude, false),
         ("excludei", Sense::Exclude, true),
@@ -294,9 +295,11 @@ fn settings(line: &Line, warnings: &mut Vec<u8>) -> Result<(Vec<Vec<u8>>, Settin
     let mut pattern = None;
     for (id, sense, ignore_case) in FILTERS {
         if let Some(text) = line.bytes(id) {
-            let ere = Ere::new(&text, ignore_case).map_err(|_| match sense {
-                Sense::Exclude => "Error in `exclude' regular expression.\n",
-                Sense::Include => "Error in `include' regular expression.\n",
+            let ere = Ere::new(&text, ignore_case).map_err(|_| {
+                Exit::usage(warnings.clone().and(match sense {
+                    Sense::Exclude => "Error in `exclude' regular expression.",
+                    Sense::Include => "Error in `include' regular expression.",
+                }))
             })?;
             pattern = Some((ere, sense));
         }
@@ -396,7 +399,7 @@ mod tests {
         fails(&["-e", "x", "-h"], bogus);
         fails(&["-o", "a", "-ob", "-e", "x"], "Multiple --outfile options given.\n");
         fails(&["-e", "x", "-o", "a", "-o", "b"], bogus);
-        assert_eq!(wait_for(&["-h", "-e", "x"]).unwrap_err().stderr, b"");
+        assert!(wait_for(&["-h", "-e", "x"]).unwrap_err().stderr.is_empty());
     }
 
     #[test]
@@ -412,7 +415,10 @@ mod tests {
         fails(&["--exclude=(", "--exclude=("], &format!("{last}Error in `exclude' regular expression.\n"));
         fails(
             &["--excludei=(", "--excludei=a"],
-            &format!("{}No files specified to watch!\n", last.replace("--exclude:", "--excludei:")),
+            &format!(
+                "{}No files specified to watch!\nUsage: inotifywait [option ...] path [path ...]\n",
+                last.replace("--exclude:", "--excludei:")
+            ),
         );
     }
 
@@ -437,7 +443,7 @@ mod tests {
                 Tool::Wait => wait(words).unwrap_err(),
                 Tool::Watch => watch(words).unwrap_err(),
             };
-            assert_eq!((exit.status, &exit.stderr[..]), (1, &b""[..]));
+            assert_eq!((exit.status, exit.stderr), (1, Message::default()));
             let text = String::from_utf8(exit.stdout).unwrap();
             assert!(text.starts_with(&help::version(program)));
             assert!(text.contains(&format!("Usage: {} ", program.name())));

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::Line;
-use crate::sys;
+use super::{Exit, Line, help};
+use crate::error::failed;
+use crate::messages::Message;
 
 /// What to watch and what not to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,8 +24,8 @@ impl Targets {
     ///
     /// # Errors
     ///
-    /// The message for when there is nothing to watch.
-    pub(super) fn gather(line: &Line, warnings: &mut Vec<u8>) -> Result<Targets, &'static str> {
+    /// After the warnings, the message that there is nothing to watch.
+    pub(super) fn gather(line: &Line, warnings: &mut Message) -> Result<Targets, Exit> {
         let mut targets = Targets::default();
         if let Some(name) = line.bytes("fromfile") {
             if name == b"-" {
@@ -33,9 +34,7 @@ impl Targets {
                 match File::open(OsStr::from_bytes(&name)) {
                     Ok(file) => targets.add_lines(BufReader::new(file)),
                     Err(error) => {
-                        let words = sys::words::of(&error);
-                        let parts = [b"Couldn't open ", &name[..], b": ", words.as_bytes(), b"\n"];
-                        warnings.extend_from_slice(&parts.concat());
+                        *warnings = std::mem::take(warnings).and(failed("Couldn't open", &name, &error));
                     }
                 }
             }
@@ -44,9 +43,24 @@ impl Targets {
             targets.add(operand.clone().into_vec());
         }
         if targets.paths.is_empty() {
-            return Err("No files specified to watch!\n");
+            return Err(Exit::usage(warnings.clone().and(targets.nothing()).and(help::usage(line.program))));
         }
         Ok(targets)
+    }
+
+    /// The message that there is nothing to watch.
+    fn nothing(&self) -> Message {
+        let message = Message::from("No files specified to watch!");
+        match &self.excluded[..] {
+            [] => message,
+            [path, ..] => message.line(&[
+                b"'@",
+                path,
+                b"' only excludes a path. To watch a file of that name, write './@",
+                path,
+                b"'.",
+            ]),
+        }
     }
 
     /// An operand: `@path` is an exclusion, an empty one is ignored.

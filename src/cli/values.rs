@@ -6,6 +6,7 @@ use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
 
 use super::Exit;
 use crate::event::{EVENTS, LSDIR, Mask};
+use crate::messages::Message;
 use crate::ready::Receiver;
 
 /// How inotifywatch orders its table.
@@ -37,10 +38,10 @@ pub enum SortKey {
 ///
 /// The reference's messages.
 pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
-    const HINT: &[u8] = b"Please specify a long int value.\n";
+    const HINT: &str = "Please specify a long int value.";
     if text.is_empty() {
-        let message = b"The provided value is not a valid timeout value.\n";
-        return Err(Exit::usage([message, HINT].concat()));
+        let message = Message::from("The provided value is not a valid timeout value.");
+        return Err(Exit::usage(message.and(HINT)));
     }
     let is_space = |b: &u8| matches!(b, b' ' | b'\t'..=b'\r');
     let start = text.iter().position(|b| !is_space(b)).unwrap_or(text.len());
@@ -62,8 +63,8 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
         _ => (&[][..], rest),
     };
     if !rest.is_empty() || whole.len() + fraction.len() == 0 {
-        let message = [b"'", text, b"' is not a valid timeout value.\n", HINT];
-        return Err(Exit::usage(message.concat()));
+        let message = Message::new(&[b"'", text, b"' is not a valid timeout value."]);
+        return Err(Exit::usage(message.and(HINT)));
     }
     if negative {
         return Ok(None);
@@ -84,7 +85,7 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
 /// A message that says so.
 pub fn ready(text: &[u8]) -> Result<Receiver, Exit> {
     Receiver::parse(text).ok_or_else(|| {
-        Exit::usage([b"'", text, b"' is not a valid descriptor!  Use a number or 'systemd'.\n"].concat())
+        Exit::usage(Message::new(&[b"'", text, b"' is not a valid descriptor!  Use a number or 'systemd'."]))
     })
 }
 
@@ -107,8 +108,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 /// The reference's message about an unknown name, which shows the whole list.
 pub fn events(list: &[u8]) -> Result<Mask, Exit> {
     lookup(list).ok_or_else(|| {
-        let hint = b"Run with the '--help' option to see a list of events.\n";
-        Exit::usage([b"'", list, b"' is not a valid event!  ", hint].concat())
+        let hint = b"Run with the '--help' option to see a list of events.";
+        Exit::usage(Message::new(&[b"'", list, b"' is not a valid event!  ", hint]))
     })
 }
 
@@ -159,7 +160,7 @@ pub fn sort_key(key: &[u8]) -> Result<SortKey, Exit> {
 }
 
 fn invalid_key(key: &[u8]) -> Exit {
-    Exit::usage([b"'", key, b"' is not a valid key for sorting!\n"].concat())
+    Exit::usage(Message::new(&[b"'", key, b"' is not a valid key for sorting!"]))
 }
 
 #[cfg(test)]
@@ -254,7 +255,7 @@ mod tests {
                 ))
             );
         }
-        let raw = events(b"\xff").unwrap_err().stderr;
+        let raw = events(b"\xff").unwrap_err().stderr.to_bytes();
         assert!(raw.starts_with(b"'\xff' is not"));
     }
 

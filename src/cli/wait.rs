@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::options::Tool;
 use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
 use crate::format;
+use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Settings;
 
 /// What inotifywait is to do.
 #[derive(Debug)]
 pub struct WaitOptions {
-    /// To be written to stderr before anything else, also with `--quiet` and `--syslog`: whole
-    /// lines, or nothing.
-    pub warnings: Vec<u8>,
+    /// To be written to stderr before anything else, also with `--quiet` and `--syslog`.
+    pub warnings: Message,
     /// What to watch, in order; never empty, and no path is.
     pub paths: Vec<Vec<u8>>,
     /// How to watch it.
@@ -70,17 +70,16 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let conflict = conflict.map(Cow::Borrowed);
     let conflict = conflict.or_else(|| opt_in::conflict(&line, opt_in::WAIT).map(Cow::Owned));
     let conflict = conflict.or_else(|| format::unknown_name(&line.bytes("format")?).map(Cow::Owned));
-    let mut warnings = Vec::new();
+    let mut warnings = Message::default();
     for id in ["exclude", "excludei"] {
         if line.times(id) > 1 {
             let words = "only the last option will be taken into consideration.";
-            warnings.extend_from_slice(format!("--{id}: {words}\n").as_bytes());
+            warnings = warnings.and(format!("--{id}: {words}"));
         }
     }
     line.judge(conflict.as_deref(), &warnings)?;
 
-    let (paths, settings) = settings(&line, &mut warnings)
-        .map_err(|message| Exit::usage([&warnings, message.as_bytes()].concat()))?;
+    let (paths, settings) = settings(&line, &mut warnings)?;
 
     let daemon = line.flag("daemon");
     let output = match line.bytes("format") {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
 use super::{Exit, Line, filter_conflict, interface_conflict, settings};
+use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Settings;
 
 /// What inotifywatch is to do.
 #[derive(Debug)]
 pub struct WatchOptions {
-    /// To be written to stderr before anything else: whole lines, or nothing.
-    pub warnings: Vec<u8>,
+    /// To be written to stderr before anything else.
+    pub warnings: Message,
     /// What to watch, in order; never empty, and no path is.
     pub paths: Vec<Vec<u8>>,
     /// How to watch it.
@@ -48,11 +49,10 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit>
         }
         _ => filter_conflict(&line).or_else(|| interface_conflict(&line)),
     };
-    line.judge(conflict, &[])?;
+    line.judge(conflict, &Message::default())?;
 
-    let mut warnings = Vec::new();
-    let (paths, settings) = settings(&line, &mut warnings)
-        .map_err(|message| Exit::usage([&warnings, message.as_bytes()].concat()))?;
+    let mut warnings = Message::default();
+    let (paths, settings) = settings(&line, &mut warnings)?;
 
     Ok(WatchOptions {
         paths,

@@ -10,6 +10,7 @@ use nix::fcntl::{OFlag, open, readlink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag};
+use nix::unistd::isatty;
 
 use super::directory;
 use super::status::Status;
@@ -58,7 +59,7 @@ impl Output {
         let link = format!("/proc/self/fd/{}", shared.as_raw_fd());
         // A named FIFO's reader may come back, a pipe's (`pipe:[inode]`) cannot.
         let anonymous = readlink(link.as_str()).is_ok_and(|name| name.as_bytes().starts_with(b"pipe:["));
-        let final_hangup = anonymous || nix::unistd::isatty(&shared).unwrap_or(false);
+        let final_hangup = anonymous || isatty(&shared).unwrap_or(false);
         // Opened anew, the same pipe or terminal is an open file of our own.
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         match open(link.as_str(), flags, Mode::empty()) {
@@ -111,6 +112,11 @@ impl Output {
     /// Whether poll(2) can tell that the reader has closed for good. It does so by POLLERR or POLLHUP.
     pub fn has_final_hangup(&self) -> bool {
         self.final_hangup
+    }
+
+    /// Whether it is a terminal, which control characters act on.
+    pub fn is_terminal(&self) -> bool {
+        isatty(&self.fd).unwrap_or(false)
     }
 
     /// Which regular file it is, if it is one: then its own writes may be among what is watched.

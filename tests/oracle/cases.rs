@@ -1,6 +1,7 @@
 //! The one table of cases.
 
 pub mod fanotify;
+mod further;
 
 pub use inotify_tools::cli::options::{Program, Tool};
 
@@ -28,6 +29,8 @@ pub enum Text {
     Is(Vec<u8>),
     /// The words are ours to choose; this much has to be in them.
     Has(Vec<u8>),
+    /// The reference's lines, in order, and besides lines of ours that have this in them.
+    Also(Vec<u8>),
 }
 
 /// What ours does where it differs on purpose; docs/compatibility.md has the reason.
@@ -321,7 +324,9 @@ pub fn table() -> Vec<Case> {
     ]
     .concat();
     let fanotify = fanotify::cases(&inotify);
-    [inotify, fanotify].concat()
+    let mut table = [inotify, fanotify].concat();
+    further::expect(&mut table);
+    table
 }
 
 /// Command lines that are refused, and their diagnostics.
@@ -439,7 +444,9 @@ fn usage() -> Vec<Case> {
         once("usage-nowhere-bytes", "").arg(b"\xff\xfe"),
         once("usage-fromfile-empty", "--fromfile list").also([touch("list")]),
         once("usage-fromfile-missing-path", "--fromfile list").also([write("list", "# d\nd\n")]),
-        once("usage-fromfile-crlf", "--fromfile list").also([write("list", "d\r\n")]),
+        once("usage-fromfile-crlf", "--fromfile list")
+            .also([write("list", "d\r\n")])
+            .ours_stderr_has("Couldn't watch d\\r: No such file or directory\n"),
         once("usage-fromfile-stdin-empty", "--fromfile -").stdin(b""),
         once("usage-posixly-correct", "d -x").env("POSIXLY_CORRECT", "1"),
         once("usage-posixly-correct-2", "-q nowhere -q").env("POSIXLY_CORRECT", "1"),

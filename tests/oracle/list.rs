@@ -15,8 +15,12 @@ pub fn read() -> Vec<(String, String)> {
     .collect()
 }
 
-/// Whether the entry, a name or a prefix with `*`, is about the case.
+/// Whether the entry, a name or a prefix with `*`, is about the case. `[fsnotify-]` before it: with fanotify, too.
 pub fn is_match(entry: &str, case: &str) -> bool {
+    let (entry, case) = match entry.strip_prefix("[fsnotify-]") {
+        Some(entry) => (entry, case.strip_prefix("fsnotify-").unwrap_or(case)),
+        None => (entry, case),
+    };
     match entry.strip_suffix('*') {
         Some(prefix) => case.starts_with(prefix),
         None => case == entry,

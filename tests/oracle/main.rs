@@ -179,6 +179,7 @@ fn expected(case: &Case, reference: &Outcome, ours: &Outcome) -> Result<(), &'st
         Text::Same => ours == reference,
         Text::Is(bytes) => ours == bytes,
         Text::Has(bytes) => contains(ours, bytes),
+        Text::Also(bytes) => adds(reference, ours, bytes),
     };
     if ours.status != expect.status.unwrap_or(&reference.status) {
         return Err("it differs as listed, but the exit status is not the expected one");
@@ -194,6 +195,14 @@ fn expected(case: &Case, reference: &Outcome, ours: &Outcome) -> Result<(), &'st
         return Err("it differs as listed, but the outfile is not the expected one");
     }
     Ok(())
+}
+
+/// Whether `ours` is what the reference wrote with further lines between or after, and `words` are in those.
+fn adds(reference: &[u8], ours: &[u8], words: &[u8]) -> bool {
+    let mut wanted = reference.split_inclusive(|&b| b == b'\n').peekable();
+    let further: Vec<&[u8]> =
+        ours.split_inclusive(|&b| b == b'\n').filter(|line| wanted.next_if_eq(line).is_none()).collect();
+    wanted.peek().is_none() && contains(&further.concat(), words)
 }
 
 fn headline(case: &Case) -> String {
@@ -232,6 +241,7 @@ fn show_expect(expect: &cases::Expect) -> String {
         Text::Same => String::from("the same"),
         Text::Is(bytes) => format!("\"{}\"", bytes.escape_ascii()),
         Text::Has(bytes) => format!("has \"{}\"", bytes.escape_ascii()),
+        Text::Also(bytes) => format!("the same and lines with \"{}\"", bytes.escape_ascii()),
     };
     format!(
         "status {}, stdout {}, stderr {}, outfile {}",
