@@ -20,6 +20,7 @@ pub mod backlog;
 pub mod queue;
 pub mod tree;
 pub mod watcher;
+pub mod world;
 
 pub mod fanotify;
 

@@ -9,6 +9,7 @@ use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
 use crate::source::{Interface, Scope, Settings, Source};
 use crate::watcher::Watcher;
+use crate::world::{InotifyWorld, MarksWorld};
 
 /// A set-up that is over before this needs no word.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,7 +28,13 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
             Err(unused) => settings = unused,
         }
     }
-    Ok(Box::new(Watcher::new(settings).map_err(no_queue)?))
+    Ok(match settings.interface {
+        Interface::Inotify => Box::new(Watcher::new(InotifyWorld::new().map_err(no_queue)?, settings)),
+        Interface::Fanotify(_) => {
+            let world = MarksWorld::new(!settings.recursive).map_err(no_queue)?;
+            Box::new(Watcher::new(world, settings))
+        }
+    })
 }
 
 /// The time of the set-up.

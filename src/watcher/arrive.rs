@@ -1,18 +1,17 @@
 //! Directories that appear: watched first, then read, and what stood in them before is announced.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::OwnedFd;
 
 use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
-use nix::fcntl::OFlag;
 
 use super::walk::{Added, Listing, READING, is_gone};
 use super::{Problem, Watcher};
 use crate::event::Mask;
 use crate::queue::{ENDS, Place, Taken};
-use crate::sys::directory::{self, Kind};
+use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
 use crate::tree::NodeId;
+use crate::world::{At, World};
 
 /// A directory that is to be watched.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub(super) struct Arrival {
     pub(super) told: bool,
 }
 
-impl Watcher {
+impl<W: World> Watcher<W> {
     /// A directory appeared: watches it and what is below it. Returns its watch, if that is new.
     pub(super) fn arrive(&mut self, arrival: Arrival) -> Option<i32> {
         let (top, is_news) = (arrival.place.clone(), arrival.news);
@@ -103,9 +102,9 @@ impl Watcher {
         self.pull();
         let mark = self.queue.mark();
         let path = self.system_path(node);
-        let (opened, listing) = match directory::open(&path) {
+        let (opened, listing) = match self.world.open(At::Path(&path)) {
             Ok(directory) => {
-                let listing = self.list_open(&directory, &path, !news);
+                let listing = self.list_open(&directory, !news);
                 (Some(directory), listing)
             }
             Err(error) => (None, Err(error)),
@@ -118,12 +117,11 @@ impl Watcher {
         // directory, brings us here again.
         let early = leaving && !self.leaves_first(&place, wd);
         let mask = self.kernel_mask();
-        let is_watched = |open: &OwnedFd| self.is_at(directory::through(open).as_bytes(), wd, mask);
         let is_gone_now = listing.as_ref().is_err_and(is_gone);
         let doubtful = leaving || is_gone_now || self.tree.flags(node).unscanned;
-        let misread = doubtful && !opened.as_ref().is_some_and(is_watched);
+        let misread = doubtful && !opened.as_ref().is_some_and(|open| self.is_at(At::Dir(open), wd, mask));
         drop(opened);
-        if self.kernel_mask() & READING != 0 && !self.kernel.is_fanotify() {
+        if self.kernel_mask() & READING != 0 && W::REPORTS_OWN_ACTIONS {
             // The directory is closed by now: what that caused is queued, too.
             self.pull();
             self.queue.drop_since(mark, |event| {
@@ -223,8 +221,8 @@ impl Watcher {
 
     /// Whether the directory at a place has changed, as far as anybody can see by now.
     fn has_changed(&mut self, parent: NodeId, place: &Place) -> bool {
-        if let Ok(parent) = directory::open_path(&self.system_path(parent), OFlag::O_DIRECTORY) {
-            directory::wait_for_change(&parent);
+        if let Ok(parent) = self.world.enter(At::Path(&self.system_path(parent))) {
+            self.world.sync(&parent);
         }
         self.pull();
         self.queue.changes(place)

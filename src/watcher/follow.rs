@@ -11,9 +11,10 @@ use super::Watcher;
 use super::arrive::Arrival;
 use crate::event::Mask;
 use crate::queue::{Place, Taken};
-use crate::sys::directory::{self, Kind};
+use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
 use crate::tree::NodeId;
+use crate::world::{At, World};
 
 /// How many renames of directories are remembered.
 const MOVES: usize = 4096;
@@ -76,7 +77,7 @@ struct Sighting {
     until: u64,
 }
 
-impl Watcher {
+impl<W: World> Watcher<W> {
     /// Keeps the tree true to an event.
     pub(super) fn follow(&mut self, taken: &Taken) {
         if taken.mask & IN_Q_OVERFLOW != 0 {
@@ -113,8 +114,9 @@ impl Watcher {
             && self.queue.events().taken() <= self.new_until
             && !self.pending.cookies.contains(&taken.cookie);
         if taken.mask & IN_ISDIR == 0 {
-            let name = self.queue.events().name(taken);
-            if from_new && self.kind(node, name) == Kind::File {
+            let name: Box<[u8]> = self.queue.events().name(taken).into();
+            if from_new && self.kind(node, &name) == Kind::File {
+                let name = &name;
                 self.announced.push(&RawEvent { wd: taken.wd, mask: IN_CLOSE_WRITE, cookie: 0, name });
             }
             return;
@@ -176,10 +178,11 @@ impl Watcher {
     }
 
     /// What an entry of a directory is now.
-    fn kind(&self, parent: NodeId, name: &[u8]) -> Kind {
+    fn kind(&mut self, parent: NodeId, name: &[u8]) -> Kind {
         let mut path = self.path_below(parent, name);
         path.pop();
-        directory::kind(&self.real(&path))
+        let path = self.real(&path).into_owned();
+        self.world.kind(At::Path(&path))
     }
 
     /// A directory was deleted, or renamed away, from a place.
@@ -334,10 +337,11 @@ impl Watcher {
     }
 
     /// Whether a watched directory is where a remembered rename led.
-    fn came_by(&self, at: usize, wd: i32) -> bool {
+    fn came_by(&mut self, at: usize, wd: i32) -> bool {
         let Some(to) = &self.pending.moves[at].to else { return false };
         let Some(parent) = self.tree.find(to.wd) else { return false };
-        self.is_at(&self.real(&self.path_below(parent, &to.name)), wd, self.kernel_mask())
+        let path = self.real(&self.path_below(parent, &to.name)).into_owned();
+        self.is_at(At::Path(&path), wd, self.kernel_mask())
     }
 
     /// Where the rename of a watched directory that is being handled took it, if it was met there.
@@ -514,8 +518,7 @@ impl Watcher {
         for node in self.tree.subtree(top).into_iter().rev() {
             let wd = self.tree.wd(node);
             if wd != -1 {
-                // EINVAL: it was deleted meanwhile, and the watch with it.
-                let _ = self.kernel.rm_watch(wd);
+                self.world.unwatch(wd);
                 self.retire(node);
             }
         }

@@ -12,7 +12,6 @@
 
 mod arrive;
 mod follow;
-mod kernel;
 mod walk;
 
 use std::borrow::Cow;
@@ -28,17 +27,17 @@ use crate::event::{self, FINAL, Mask, is_asked};
 use crate::fanotify::absolute_hidden;
 use crate::queue::{Events, Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
-use crate::sys::{directory, process};
+use crate::sys::process;
 use crate::tree::{NodeId, Tree};
+use crate::world::World;
 
 use self::follow::Pending;
-use self::kernel::Kernel;
-use self::walk::Stretch;
+use self::walk::{Stretch, system_path};
 
 /// The source of events on inotify, or on fanotify with a mark for each directory or file.
 #[derive(Debug)]
-pub struct Watcher {
-    kernel: Kernel,
+pub struct Watcher<W> {
+    world: W,
     settings: Settings,
     tree: Tree,
     queue: Queue,
@@ -79,20 +78,17 @@ pub struct Watcher {
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
     path: Vec<u8>,
     path_of: Option<(NodeId, usize)>,
-    reader: directory::Reader,
 }
 
-impl Watcher {
-    /// Opens an inotify instance or a fanotify group, by the settings. EMFILE means the limit on those, or that on
-    /// descriptors; [`Group::new`](crate::sys::fanotify::Group::new) has other errors.
-    pub fn new(mut settings: Settings) -> io::Result<Watcher> {
-        let kernel = Kernel::new(settings.interface, settings.recursive)?;
-        if kernel.is_fanotify() {
+impl<W: World> Watcher<W> {
+    /// Watches nothing so far.
+    pub fn new(world: W, mut settings: Settings) -> Watcher<W> {
+        if !W::REPORTS_OWN_ACTIONS {
             let base = settings.base.clone();
             settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
         }
-        Ok(Watcher {
-            kernel,
+        Watcher {
+            world,
             settings,
             tree: Tree::default(),
             queue: Queue::default(),
@@ -116,8 +112,7 @@ impl Watcher {
             ended: None,
             path: Vec::new(),
             path_of: None,
-            reader: directory::Reader::default(),
-        })
+        }
     }
 
     /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
@@ -154,10 +149,10 @@ impl Watcher {
         let events = if made_up { &self.announced } else { self.queue.events() };
         self.path.extend_from_slice(events.name(taken));
         let reported = self.settings.filter.reports(&self.path, taken.mask & IN_ISDIR != 0);
-        let watched = match self.kernel.is_fanotify() {
+        let watched = match W::REPORTS_OWN_ACTIONS {
             // A directory below, where it has no watch.
-            true if self.path.last() == Some(&b'/') => self.path.len(),
-            true if !flags.directory => {
+            false if self.path.last() == Some(&b'/') => self.path.len(),
+            false if !flags.directory => {
                 self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
             }
             _ => watched,
@@ -182,13 +177,19 @@ impl Watcher {
         if self.settings.recursive { asked | FOLLOW } else { asked }
     }
 
+    /// [`World::find_out`].
+    fn find_out(&mut self) -> bool {
+        let (tree, base) = (&self.tree, &self.settings.base);
+        self.world.find_out(|wd| Some(system_path(tree, base, tree.find(wd)?)))
+    }
+
     /// A path as system calls take it.
     fn real<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
         process::absolute(&self.settings.base, path)
     }
 }
 
-impl Source for Watcher {
+impl<W: World + AsFd> Source for Watcher<W> {
     fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
         self.watch_operand(operand)
     }
@@ -229,7 +230,7 @@ impl Source for Watcher {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        let length = self.queue.fill(|buffer| self.kernel.read(buffer))?;
+        let length = self.queue.fill(|buffer| self.world.read(buffer))?;
         self.turn_until = self.queue.events().queued();
         Ok(length)
     }
@@ -239,7 +240,7 @@ impl Source for Watcher {
     }
 
     fn lose(&mut self) -> bool {
-        self.kernel.lose()
+        self.world.lose()
     }
 
     fn begin_own(&mut self) -> usize {
@@ -248,7 +249,7 @@ impl Source for Watcher {
     }
 
     fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
-        if self.kernel.is_fanotify() {
+        if !W::REPORTS_OWN_ACTIONS {
             return;
         }
         self.pull();
@@ -296,7 +297,7 @@ impl Source for Watcher {
                         continue;
                     }
                     (taken, false)
-                } else if self.kernel.find_out(|wd| Some(self.system_path(self.tree.find(wd)?))) {
+                } else if self.find_out() {
                     self.pull();
                     continue;
                 } else if self.settle() {
@@ -308,7 +309,7 @@ impl Source for Watcher {
             if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
                 let Taken { wd, mut mask, cookie, .. } = taken;
                 // Of events that are told as one some may not have been asked for.
-                if self.kernel.is_fanotify() {
+                if !W::REPORTS_OWN_ACTIONS {
                     mask = event::without_unasked(self.settings.events, mask);
                 }
                 let path = &self.path;
@@ -318,9 +319,9 @@ impl Source for Watcher {
     }
 }
 
-impl AsFd for Watcher {
+impl<W: AsFd> AsFd for Watcher<W> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.kernel.as_fd()
+        self.world.as_fd()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::OwnedFd;
 
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ISDIR, IN_MOVE_SELF, IN_ONLYDIR, IN_OPEN};
 
@@ -11,8 +10,10 @@ use super::{Problem, Watcher};
 use crate::event::Mask;
 use crate::fanotify::absolute_path;
 use crate::queue::Place;
-use crate::sys::directory::{self, Kind};
-use crate::tree::{Flags, NodeId};
+use crate::sys::directory::Kind;
+use crate::sys::process;
+use crate::tree::{Flags, NodeId, Tree};
+use crate::world::{At, World};
 
 /// What reading a directory causes on it and on its parent.
 pub(super) const READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
@@ -50,27 +51,18 @@ pub(super) struct Stretch {
 }
 
 /// What is in a directory, and with care the descriptor through which it was read.
-struct Read {
+struct Read<D> {
     listing: Listing,
-    through: Option<OwnedFd>,
+    through: Option<D>,
 }
 
-impl Read {
-    /// A path of an entry that holds as long as this; `path` is its path by the tree.
-    fn entry<'a>(&self, name: &[u8], path: &'a [u8]) -> Cow<'a, [u8]> {
-        match &self.through {
-            Some(directory) => [directory::through(directory).as_bytes(), b"/", name].concat().into(),
-            None => path.into(),
-        }
-    }
-}
-
-impl Watcher {
+impl<W: World> Watcher<W> {
     /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, what is below it follows by
     /// [`walk`](Self::walk).
     pub(super) fn watch_operand(&mut self, operand: &[u8]) -> io::Result<()> {
         let recursive = self.settings.recursive;
-        let mut directory = directory::is_directory(&self.real(operand), recursive);
+        let path = self.real(operand).into_owned();
+        let mut directory = self.world.is_directory(&path, recursive);
         let mut name = Cow::Borrowed(operand);
         let mut mask = self.kernel_mask();
         if directory && recursive {
@@ -83,13 +75,13 @@ impl Watcher {
             mask |= IN_DONT_FOLLOW;
         }
         let mut place = Cow::Borrowed(operand);
-        if self.kernel.is_fanotify() {
+        if !W::REPORTS_OWN_ACTIONS {
             // Links in it may be changed after the watch, which stays on what it is on.
             place = absolute_path(&self.settings.base, &name, mask & IN_DONT_FOLLOW == 0)?.into();
-            directory = directory::is_directory(&place, false);
+            directory = self.world.is_directory(&place, false);
         }
-        let add = |path: &_| self.kernel.add_watch(path, mask);
-        let wd = directory::with_path(&self.real(&name), add)?;
+        let path = self.real(&name).into_owned();
+        let wd = self.world.watch(At::Path(&path), mask)?;
         // The same inode twice is one watch, under its first name.
         if self.tree.find(wd).is_none() {
             let recursive = directory && recursive;
@@ -133,7 +125,7 @@ impl Watcher {
                 self.left_out.insert(Place { wd, name: name.into() });
                 continue;
             }
-            match self.add_directory(node, name, &read.entry(name, &path), mask, true) {
+            match self.add_entry(node, name, &path, read.through.as_ref(), mask, true) {
                 Ok(Added::New(found)) => {
                     self.unread.push(found);
                     self.stretches[1].added.push(found);
@@ -173,8 +165,7 @@ impl Watcher {
         let added: Vec<NodeId> = older.added.drain(..).chain(newer.added.drain(..)).collect();
         let read: Vec<NodeId> = older.read.drain(..).chain(newer.read.drain(..)).collect();
         for node in added.iter().rev() {
-            // EINVAL: it was deleted meanwhile, and the watch with it.
-            let _ = self.kernel.rm_watch(self.tree.wd(*node));
+            self.world.unwatch(self.tree.wd(*node));
             self.tree.remove(*node);
         }
         let added: HashSet<NodeId> = added.into_iter().collect();
@@ -184,15 +175,19 @@ impl Watcher {
 
     /// Reads which directories are in one that is watched. With care, not its path but its watch decides that it
     /// is the one; `None` where its path leads elsewhere, or nowhere: then it is read as soon as that is known.
-    fn read_directories(&mut self, node: NodeId, careful: bool, mask: Mask) -> io::Result<Option<Read>> {
+    fn read_directories(
+        &mut self,
+        node: NodeId,
+        careful: bool,
+        mask: Mask,
+    ) -> io::Result<Option<Read<W::Dir>>> {
         let path = self.system_path(node);
-        let read = directory::open(&path).and_then(|directory| {
-            let is_watched =
-                || self.is_at(directory::through(&directory).as_bytes(), self.tree.wd(node), mask);
-            if careful && !is_watched() {
+        let read = self.world.open(At::Path(&path)).and_then(|directory| {
+            let wd = self.tree.wd(node);
+            if careful && !self.is_at(At::Dir(&directory), wd, mask) {
                 return Err(io::Error::from_raw_os_error(libc::ENOENT));
             }
-            let listing = self.list_open(&directory, &path, true)?;
+            let listing = self.list_open(&directory, true)?;
             Ok(Read { listing, through: careful.then_some(directory) })
         });
         match read {
@@ -230,7 +225,8 @@ impl Watcher {
                 if path.last() != Some(&b'/') {
                     path.push(b'/');
                 }
-                let Ok(listing) = self.list(&self.real(&path), true) else { continue };
+                let real = self.real(&path).into_owned();
+                let Ok(listing) = self.list(&real, true) else { continue };
                 for (name, _) in listing.iter() {
                     let below = [&path, name, b"/"].concat();
                     if !self.settings.filter.leaves_out(&below) {
@@ -261,7 +257,8 @@ impl Watcher {
     pub(super) fn raise(&mut self) {
         for wd in std::mem::take(&mut self.unraised) {
             let Some(node) = self.tree.find(wd) else { continue };
-            if !self.is_at(&self.system_path(node), wd, self.kernel_mask()) {
+            let path = self.system_path(node);
+            if !self.is_at(At::Path(&path), wd, self.kernel_mask()) {
                 self.unraised.push(wd);
             }
         }
@@ -275,7 +272,7 @@ impl Watcher {
     /// The queue has overflown: that is said first, then the tree is walked again.
     pub(super) fn overflown(&mut self) {
         let recursive = self.tree.nodes().any(|node| self.tree.flags(node).recursive);
-        self.problems.push_back(Problem::Overflow { limit: self.kernel.queue_length(), recursive });
+        self.problems.push_back(Problem::Overflow { limit: self.world.queue_limit(), recursive });
         self.recovering = recursive;
     }
 
@@ -310,22 +307,23 @@ impl Watcher {
                     self.left_out.insert(Place { wd: self.tree.wd(node), name: name.into() });
                     continue;
                 }
-                let entry = read.entry(name, &path);
-                let found = match self.add_directory(node, name, &entry, self.kernel_mask(), false) {
-                    Ok(Added::New(found)) => found,
-                    Ok(Added::Known(found)) if !met.contains(&found) => {
-                        if !self.tree.is_within(node, found) {
-                            self.tree.relink(found, node, name);
+                let found =
+                    match self.add_entry(node, name, &path, read.through.as_ref(), self.kernel_mask(), false)
+                    {
+                        Ok(Added::New(found)) => found,
+                        Ok(Added::Known(found)) if !met.contains(&found) => {
+                            if !self.tree.is_within(node, found) {
+                                self.tree.relink(found, node, name);
+                            }
+                            found
                         }
-                        found
-                    }
-                    Ok(_) => continue,
-                    Err(error) => {
-                        let path = path.clone();
-                        self.problems.push_back(Problem::Directory { path, error, new: true });
-                        continue;
-                    }
-                };
+                        Ok(_) => continue,
+                        Err(error) => {
+                            let path = path.clone();
+                            self.problems.push_back(Problem::Directory { path, error, new: true });
+                            continue;
+                        }
+                    };
                 met.insert(found);
                 pending.push(found);
             }
@@ -347,7 +345,7 @@ impl Watcher {
     /// the next mark.
     pub(super) fn pull_without_reading(&mut self, mark: usize) -> usize {
         self.pull();
-        if !self.kernel.is_fanotify() {
+        if W::REPORTS_OWN_ACTIONS {
             self.queue.drop_since(mark, |event| event.mask & IN_ISDIR != 0 && event.mask & READING != 0);
         }
         self.queue.mark()
@@ -355,12 +353,12 @@ impl Watcher {
 
     /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
     pub(super) fn pull(&mut self) {
-        let _ = self.queue.fill(|buffer| self.kernel.read(buffer));
+        let _ = self.queue.fill(|buffer| self.world.read(buffer));
     }
 
     /// What a watch of the set-up gets only when all of it stands.
     fn raised_later(&self) -> Mask {
-        if self.kernel.is_fanotify() { 0 } else { self.kernel_mask() & READING }
+        if W::REPORTS_OWN_ACTIONS { self.kernel_mask() & READING } else { 0 }
     }
 
     /// Watches the entry `name` of a directory, if it is a directory. `path` is where it is now.
@@ -372,8 +370,22 @@ impl Watcher {
         mask: Mask,
         initial: bool,
     ) -> io::Result<Added> {
-        let path = path.strip_suffix(b"/").unwrap_or(path);
-        let wd = match self.add_watch(&self.real(path), mask) {
+        self.add_entry(parent, name, path, None, mask, initial)
+    }
+
+    /// The same, by the open directory if there is one.
+    fn add_entry(
+        &mut self,
+        parent: NodeId,
+        name: &[u8],
+        path: &[u8],
+        through: Option<&W::Dir>,
+        mask: Mask,
+        initial: bool,
+    ) -> io::Result<Added> {
+        let path = self.real(path.strip_suffix(b"/").unwrap_or(path)).into_owned();
+        let at = through.map_or(At::Path(&path), |directory| At::Entry(directory, name));
+        let wd = match self.world.watch(at, mask | IN_ONLYDIR | IN_DONT_FOLLOW) {
             Err(error) if is_gone(&error) => return Ok(Added::Gone),
             other => other?,
         };
@@ -384,70 +396,37 @@ impl Watcher {
         Ok(Added::New(self.tree.insert(Some(parent), name, wd, flags)))
     }
 
-    /// Whether the directory at `path` is the one watched as `wd`.
-    pub(super) fn is_at(&self, path: &[u8], wd: i32, mask: Mask) -> bool {
-        if let Some(is_at) = self.kernel.is_at(path, only_directory(path, mask), wd) {
-            return is_at;
-        }
-        match self.add_watch(path, mask) {
-            Ok(found) if found != wd && self.tree.find(found).is_none() => {
-                let _ = self.kernel.rm_watch(found);
-                false
-            }
-            found => found.is_ok_and(|found| found == wd),
-        }
-    }
-
-    fn add_watch(&self, path: &[u8], mask: Mask) -> io::Result<i32> {
-        let mask = only_directory(path, mask);
-        directory::with_path(path, |path| self.kernel.add_watch(path, mask))
+    /// Whether the directory there is the one watched as `wd`.
+    pub(super) fn is_at(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
+        let mask = match at {
+            At::Path(path) => only_directory(path, mask),
+            _ => mask | IN_ONLYDIR,
+        };
+        let tree = &self.tree;
+        self.world.is_watched_as(at, mask, wd, |found| tree.find(found).is_some())
     }
 
     /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand
     /// is followed; any other's does not, so that a link put in its place is not.
     pub(super) fn system_path(&self, node: NodeId) -> Vec<u8> {
-        let mut path = self.tree.path(node);
-        if self.tree.parent(node).is_some() {
-            path.pop();
-        }
-        self.real(&path).into_owned()
+        system_path(&self.tree, &self.settings.base, node)
     }
 
-    /// The entries of the directory at `path`; all, or the directories only. Their kinds are certain.
+    /// The entries of the directory at `path`; all, or the directories only.
     pub(super) fn list(&mut self, path: &[u8], directories_only: bool) -> io::Result<Listing> {
-        let directory = directory::open(path)?;
-        self.list_open(&directory, path, directories_only)
+        let directory = self.world.open(At::Path(path))?;
+        self.list_open(&directory, directories_only)
     }
 
     /// The same of a directory that is open already.
-    pub(super) fn list_open(
-        &mut self,
-        directory: &OwnedFd,
-        path: &[u8],
-        directories_only: bool,
-    ) -> io::Result<Listing> {
-        let mut path = path.to_vec();
+    pub(super) fn list_open(&mut self, directory: &W::Dir, directories_only: bool) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        self.reader.read(directory, |name, kind| {
-            if !directories_only || matches!(kind, Kind::Directory | Kind::Unknown) {
+        self.world.list(directory, &mut |name, kind| {
+            if !directories_only || kind == Kind::Directory {
                 listing.entries.push((listing.names.len(), name.len(), kind));
                 listing.names.extend_from_slice(name);
             }
         })?;
-        if path.last() != Some(&b'/') {
-            path.push(b'/');
-        }
-        let above = path.len();
-        for &mut (at, length, ref mut kind) in &mut listing.entries {
-            if *kind == Kind::Unknown {
-                path.truncate(above);
-                path.extend_from_slice(&listing.names[at..at + length]);
-                *kind = directory::kind(&path);
-            }
-        }
-        if directories_only {
-            listing.entries.retain(|(_, _, kind)| *kind == Kind::Directory);
-        }
         Ok(listing)
     }
 }
@@ -463,4 +442,13 @@ fn only_directory(path: &[u8], mask: Mask) -> Mask {
         Some(b'/') => mask | IN_ONLYDIR,
         _ => mask | IN_ONLYDIR | IN_DONT_FOLLOW,
     }
+}
+
+/// See [`Watcher::system_path`].
+pub(super) fn system_path(tree: &Tree, base: &[u8], node: NodeId) -> Vec<u8> {
+    let mut path = tree.path(node);
+    if tree.parent(node).is_some() {
+        path.pop();
+    }
+    process::absolute(base, &path).into_owned()
 }
