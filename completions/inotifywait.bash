@@ -17,7 +17,7 @@ _inotify_tools()
     case ${1##*/} in
         *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending' ;;
         *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
-            --no-newline --timefmt -o --outfile -0 --print0' ;;
+            --no-newline --timefmt -o --outfile --debounce --max-delay --batch-marker -0 --print0' ;;
     esac
     COMPREPLY=()
 
@@ -39,7 +39,7 @@ _inotify_tools()
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
         option=-${BASH_REMATCH[2]}
-    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready) ]]; then
+    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready|debounce|max-delay) ]]; then
         option=$prev
     elif [[ $cur == --*=* ]]; then
         option=${cur%%=*} head=$option= cur=${cur#*=}

@@ -54,13 +54,21 @@ pub struct Formatter {
 #[derive(Default)]
 struct Names(Vec<(Mask, u8, Vec<u8>)>);
 
+/// The most masks that are kept.
+const MANY: usize = 64;
+
 impl Names {
     fn of(&mut self, mask: Mask, separator: u8) -> &[u8] {
         let known = self.0.iter().position(|known| (known.0, known.1) == (mask, separator));
         let at = known.unwrap_or_else(|| {
             let named = PRINTED.iter().filter(|(bits, _)| mask & bits != 0);
             let names: Vec<&[u8]> = named.map(|(_, name)| name.as_bytes()).collect();
-            self.0.push((mask, separator, names.join(&separator)));
+            let names = names.join(&separator);
+            // Batches bring many more.
+            if self.0.len() == MANY {
+                self.0.clear();
+            }
+            self.0.push((mask, separator, names));
             self.0.len() - 1
         });
         &self.0[at].2
@@ -158,6 +166,15 @@ impl Formatter {
                 drop(write!(out, "{:x}", event.cookie));
             }
         }
+    }
+
+    /// Appends the record that follows a batch of `count` records: nothing but the end, or in JSON their number.
+    pub fn append_marker(&self, count: usize, out: &mut Vec<u8>) {
+        if let Form::Json = self.form {
+            // Writing to memory cannot fail.
+            drop(write!(out, "{{\"batch\":{count}}}"));
+        }
+        out.extend(self.end);
     }
 
     /// The keys are documented in inotifywait(1): others may follow them, none may change.

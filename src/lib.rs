@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! kernel -> sys::inotify  -> queue -> watcher (tree) \
-//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> format (json) -> sink
+//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> (batch) -> format (json) -> sink
 //!           sys::fanotify -> fanotify::filesystem    /                   \> stats
 //! ```
 
@@ -27,6 +27,7 @@ pub mod fanotify;
 pub mod ere;
 pub mod filter;
 
+pub mod batch;
 pub mod format;
 pub mod json;
 pub mod sink;

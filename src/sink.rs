@@ -84,6 +84,11 @@ impl Sink {
         self.length == 0
     }
 
+    /// What is kept, in bytes.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
     /// Whether nothing more should be added until something was written.
     pub fn is_full(&self) -> bool {
         self.length >= LIMIT

@@ -98,8 +98,10 @@ impl Clock {
 
     /// Shows another moment.
     pub fn set(&mut self, moment: SystemTime) {
-        self.moment = moment;
-        self.utc.clear();
+        if self.moment != moment {
+            self.moment = moment;
+            self.utc.clear();
+        }
     }
 
     /// Appends what `%T` stands for: nothing without a form for it.

@@ -9,6 +9,7 @@ use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
+use crate::batch::Batch;
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::error::{Error, ExitStatus, failing};
 use crate::escape::escape_names;
@@ -20,6 +21,7 @@ use crate::sink::Sink;
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::sys::output::{FileId, Output};
 use crate::sys::process::{self, Background, Signals};
+use crate::sys::unread::unread;
 use crate::timefmt::TimeFormat;
 
 /// After a read of as much as this, in bytes, more is likely to come at once. To be woken for every few events
@@ -92,9 +94,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         set_up.watch(&mut *source, operand, || Ok(None))?;
     }
     source.establish();
-    let mut signals = None;
+    let signals = signals(options.daemon, options.settle.is_some())?;
     if let Some(background) = background {
-        signals = Some(Signals::take(&[Signal::SIGHUP]).map_err(failing("Couldn't take", b"SIGHUP"))?);
         background.ready().map_err(failing("Couldn't start", b"a daemon"))?;
         messages.leave_stderr();
     }
@@ -108,15 +109,20 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
     let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
     let (monitor, timeout) = (options.monitor, options.timeout);
+    let batch = options.settle.map(Batch::new);
     Wait {
         source,
         sink,
+        batch,
+        marker: options.batch_marker,
         formatter,
         signals,
+        ending: None,
         outfile,
         base,
         own_path: Vec::new(),
         shown,
+        daemon: options.daemon,
         monitor,
         quiet,
         timeout,
@@ -125,6 +131,18 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         losing: false,
     }
     .run(messages)
+}
+
+/// Those that are answered to: a daemon's SIGHUP, and those that end the program but have a batch printed before.
+fn signals(daemon: bool, batches: bool) -> Result<Option<Signals>, Error> {
+    const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    let ends = |signal: &Signal| batches && !process::is_ignored(*signal);
+    let reopens = |signal: &Signal| daemon && *signal == Signal::SIGHUP;
+    let answered: Vec<Signal> = ENDS.into_iter().filter(|signal| ends(signal) || reopens(signal)).collect();
+    if answered.is_empty() {
+        return Ok(None);
+    }
+    Signals::take(&answered).map(Some).map_err(failing("Couldn't take", b"signals"))
 }
 
 fn open_outfile(path: &[u8]) -> Result<Output, Error> {
@@ -136,15 +154,22 @@ struct Wait {
     source: Box<dyn Source>,
     /// Where events go; nowhere with -qq.
     sink: Option<Sink>,
+    /// Where they gather before, with `--debounce`.
+    batch: Option<Batch>,
+    /// An empty record follows each batch.
+    marker: bool,
     formatter: Formatter,
-    /// Those that a daemon answers to.
+    /// Those that are answered to.
     signals: Option<Signals>,
+    /// The one that ends the program, once all is printed.
+    ending: Option<Signal>,
     outfile: Option<Vec<u8>>,
     base: Vec<u8>,
     /// Where our own writing was last seen.
     own_path: Vec<u8>,
     /// The path of an event with control characters escaped, for a terminal.
     shown: Option<Vec<u8>>,
+    daemon: bool,
     monitor: bool,
     quiet: bool,
     timeout: Option<Duration>,
@@ -167,25 +192,73 @@ impl Wait {
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 self.flooded = FLOOD.contains(&length);
                 if let Some(status) = self.report(messages) {
-                    self.write_rest()?;
+                    self.write_rest(messages)?;
                     return Ok(status);
                 }
             }
+            if let Some(status) = self.settle() {
+                self.write_rest(messages)?;
+                return Ok(status);
+            }
+            if let Some(signal) = self.ending {
+                self.write_rest(messages)?;
+                process::die_of(signal);
+            }
             self.flush()?;
             if process::has_passed(self.deadline) {
-                self.write_rest()?;
+                self.write_rest(messages)?;
                 return Ok(ExitStatus::Timeout);
             }
             self.sleep()?;
-            while let Some(Signal::SIGHUP) = self.signals.as_ref().and_then(Signals::next) {
-                self.reopen(messages);
-            }
+            self.ending = self.answer(messages);
         }
+    }
+
+    /// Answers to the signals that have arrived, up to one that ends the program, which is returned.
+    fn answer(&mut self, messages: &Messages) -> Option<Signal> {
+        while let Some(signal) = self.signals.as_ref().and_then(Signals::next) {
+            if !self.daemon || signal != Signal::SIGHUP {
+                return Some(signal);
+            }
+            self.reopen(messages);
+        }
+        None
+    }
+
+    /// Prints the batch if it is complete; the exit status, if that ends the program.
+    fn settle(&mut self) -> Option<ExitStatus> {
+        let batch = self.batch.as_mut().filter(|batch| !batch.is_empty())?;
+        let kept = self.sink.as_ref().map_or(0, Sink::len);
+        let is_busy = || {
+            let unread = self.sink.as_ref().map(|sink| unread(sink.as_fd()));
+            self.monitor && (kept > 0 || matches!(unread, Some(Ok(1..))))
+        };
+        let is_forced = self.ending.is_some() || batch.is_full(kept);
+        if !is_forced && !batch.is_due(Instant::now(), is_busy) {
+            return None;
+        }
+        let count = batch.len();
+        let formatter = &mut self.formatter;
+        match &mut self.sink {
+            Some(sink) => {
+                batch.take(|event, moment| {
+                    formatter.set_moment(moment);
+                    sink.add(|record| formatter.append(event, record));
+                });
+                if self.marker {
+                    sink.add(|record| formatter.append_marker(count, record));
+                }
+            }
+            None => batch.take(|_, _| {}),
+        }
+        self.deadline = process::deadline(self.timeout);
+        (!self.monitor && self.ending.is_none()).then_some(ExitStatus::Event)
     }
 
     /// Formats the events that were read; the exit status, if one of them ends the program.
     fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
         self.formatter.set_time();
+        let now = self.batch.as_ref().map(|_| Instant::now());
         while let Some(item) = self.source.next() {
             let mut event = match item {
                 Item::Event(event) => event,
@@ -196,7 +269,7 @@ impl Wait {
                 Item::Retired { .. } => continue,
             };
             if event.ends_wait {
-                match self.monitor {
+                match self.monitor || self.batch.as_ref().is_some_and(|batch| !batch.is_empty()) {
                     true => continue,
                     false => return Some(ExitStatus::Other),
                 }
@@ -216,7 +289,15 @@ impl Wait {
                 if let Some(shown) = &mut self.shown {
                     escape_names(&mut event, shown);
                 }
-                sink.add(|record| self.formatter.append(&event, record));
+                if self.batch.is_none() {
+                    sink.add(|record| self.formatter.append(&event, record));
+                }
+            }
+            if let (Some(batch), Some(now)) = (&mut self.batch, now) {
+                batch.add(&event, self.formatter.moment(), now);
+                // --timeout is for the first event of a batch.
+                self.deadline = None;
+                continue;
             }
             if !self.monitor {
                 return Some(ExitStatus::Event);
@@ -237,12 +318,16 @@ impl Wait {
     }
 
     /// Writes all that is left, however long the reader takes.
-    fn write_rest(&mut self) -> Result<(), Error> {
+    fn write_rest(&mut self, messages: &Messages) -> Result<(), Error> {
         loop {
             self.flush()?;
             let Some(sink) = self.sink.as_ref().filter(|sink| !sink.is_empty()) else { return Ok(()) };
-            let mut fds = [PollFd::new(sink.as_fd(), PollFlags::POLLOUT)];
+            let mut fds = vec![PollFd::new(sink.as_fd(), PollFlags::POLLOUT)];
+            fds.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             wait_for(&mut fds, None)?;
+            if let Some(signal) = self.answer(messages) {
+                process::die_of(signal);
+            }
         }
     }
 
@@ -257,7 +342,8 @@ impl Wait {
                 fds.push(PollFd::new(sink.as_fd(), interest));
             }
         }
-        let mut until = self.deadline;
+        let wake = self.batch.as_ref().and_then(Batch::wake);
+        let mut until = wake.or(self.deadline);
         let pause = if self.is_full() {
             self.losing.then_some(RESPITE)
         } else if self.source.has_more() {

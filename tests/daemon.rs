@@ -97,6 +97,22 @@ fn its_return_means_that_it_watches() {
 }
 
 #[test]
+fn a_batch_that_is_open_when_the_file_is_reopened_goes_to_the_new_one() {
+    let place = Place::new();
+    let settle = ["--debounce", "3600", "--batch-marker"];
+    let arguments = ["-d", "-o", "out", "-e", "create", "d"];
+    let daemon = place.daemon(&[&settle[..], &arguments].concat());
+    create_files(&place.path().join("d"), "f", 0..1);
+    fs::rename(place.path().join("out"), place.path().join("old")).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    assert!(wait_until(|| place.path().join("out").exists()), "the new file");
+    create_files(&place.path().join("d"), "f", 1..2);
+    place.expect_end(daemon, Signal::SIGTERM);
+    place.expect_file("out", "d/ CREATE f0\nd/ CREATE f1\n\n");
+    place.expect_file("old", "");
+}
+
+#[test]
 fn it_lets_go_of_where_it_was_started() {
     let place = Place::new();
     let daemon = place.daemon(&["-d", "-o", "out", "d"]);

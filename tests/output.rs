@@ -13,17 +13,11 @@ use std::path::Path;
 
 use common::{
     Collected, Running, as_nobody, create_files, deep_directory, fast_tempdir, inotifywait, inotifywatch,
-    need_root, tempdir, terminal, wrapped,
+    need_root, pipe, tempdir, terminal, wrapped,
 };
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-
-/// A pipe; the reading end first.
-fn pipe() -> (File, OwnedFd) {
-    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
-    (File::from(reader), writer)
-}
 
 fn make_d(dir: &Path) {
     fs::create_dir(dir.join("d")).unwrap();

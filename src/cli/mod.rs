@@ -217,6 +217,9 @@ fn argument(option: &'static Opt) -> Arg {
             let text = OsStringValueParser::new();
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
+                "debounce" | "max-delay" => {
+                    argument.value_parser(text.try_map(|v| values::seconds(v.as_bytes())))
+                }
                 "ready" => argument.value_parser(text.try_map(|v| values::ready(v.as_bytes()))),
                 "event" => argument.value_parser(text.try_map(|v| values::events(v.as_bytes()))),
                 "ascending" | "descending" => {

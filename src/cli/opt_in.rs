@@ -7,13 +7,22 @@ use super::options::{Opt, Tool, options};
 pub(super) enum Rule {
     /// The two cannot both be specified.
     Not(&'static str, &'static str),
+    /// The first cannot be specified without the second.
+    Needs(&'static str, &'static str),
 }
 
-use Rule::Not;
+use Rule::{Needs, Not};
 
 /// The rules of inotifywait, in the order in which they are checked.
-pub(super) const WAIT: &[Rule] =
-    &[Not("print0", "no-newline"), Not("csv", "json"), Not("json", "format"), Not("daemon", "ready")];
+pub(super) const WAIT: &[Rule] = &[
+    Needs("max-delay", "debounce"),
+    Needs("batch-marker", "debounce"),
+    Not("batch-marker", "no-newline"),
+    Not("print0", "no-newline"),
+    Not("csv", "json"),
+    Not("json", "format"),
+    Not("daemon", "ready"),
+];
 
 /// The message about the first rule that a command line breaks.
 pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
@@ -21,6 +30,9 @@ pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
     rules.iter().find_map(|rule| match rule {
         Not(one, other) if line.is_given(one) && line.is_given(other) => {
             Some(format!("{} and {} cannot both be specified.\n", shown(tool, one), shown(tool, other)))
+        }
+        Needs(one, other) if line.is_given(one) && !line.is_given(other) => {
+            Some(format!("{} cannot be specified without {}.\n", shown(tool, one), shown(tool, other)))
         }
         _ => None,
     })

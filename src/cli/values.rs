@@ -78,6 +78,16 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
     Ok(Some(timeout).filter(|timeout| !timeout.is_zero()))
 }
 
+/// A number of seconds as for [`timeout`], but positive.
+///
+/// # Errors
+///
+/// A message that says so.
+pub fn seconds(text: &[u8]) -> Result<Duration, Exit> {
+    let invalid = || Exit::usage(Message::new(&[b"'", text, b"' is not a valid number of seconds."]));
+    timeout(text).ok().flatten().ok_or_else(invalid)
+}
+
 /// `--ready`: the number of a descriptor, or `systemd`.
 ///
 /// # Errors

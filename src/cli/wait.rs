@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::options::Tool;
 use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
+use crate::batch::Settle;
 use crate::format;
 use crate::messages::Message;
 use crate::ready::Receiver;
@@ -32,6 +33,10 @@ pub struct WaitOptions {
     pub syslog: bool,
     /// Where events go instead of stdout. May be empty, which no file's name is.
     pub outfile: Option<Vec<u8>>,
+    /// Gather events into batches.
+    pub settle: Option<Settle>,
+    /// Print an empty record after each batch.
+    pub batch_marker: bool,
     /// What is to hear that the watches are established.
     pub ready: Option<Receiver>,
     /// How an event is printed.
@@ -103,6 +108,8 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
             (false, true) => Some(0),
             (false, false) => Some(b'\n'),
         },
+        settle: line.last("debounce").map(|quiet| Settle { quiet, most: line.last("max-delay") }),
+        batch_marker: line.flag("batch-marker"),
         ready: line.last("ready"),
         warnings,
     })

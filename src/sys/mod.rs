@@ -14,6 +14,7 @@ pub mod regex;
 pub mod status;
 pub mod syslog;
 pub mod time;
+pub mod unread;
 pub mod words;
 
 /// What a system call that returns -1 on failure came to.

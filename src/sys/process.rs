@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
@@ -32,6 +33,14 @@ pub fn die_of_sigpipe() -> ! {
     process::exit(128 + Signal::SIGPIPE as i32)
 }
 
+/// Ends the process as a signal that [`Signals`] took would have.
+pub fn die_of(signal: Signal) -> ! {
+    let _ = signal::raise(signal);
+    let _ = SigSet::from(signal).thread_unblock();
+    // Reached only where the signal was ignored.
+    process::exit(128 + signal as i32)
+}
+
 /// Gives free memory back to the kernel: glibc keeps what lies below a block that is still in use.
 pub fn return_memory() {
     #[cfg(target_env = "gnu")]
@@ -59,6 +68,15 @@ impl Signals {
         let arrived = self.0.read_signal().ok().flatten()?;
         Signal::try_from(i32::try_from(arrived.ssi_signo).ok()?).ok()
     }
+}
+
+/// Whether a signal is ignored.
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is changed, and `action` has room for the answer.
+    let known = unsafe { libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) } == 0;
+    // SAFETY: zeroed, it is a valid value, whether or not the call has filled it in.
+    known && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 impl AsFd for Signals {

@@ -606,6 +606,12 @@ pub fn deep_directory(top: &Path, depth: usize) -> (Vec<u8>, std::os::fd::OwnedF
     (path, at)
 }
 
+/// A pipe that no other process inherits; the reading end first.
+pub fn pipe() -> (fs::File, OwnedFd) {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    (fs::File::from(reader), writer)
+}
+
 /// A new terminal: the end that reads what a program prints there, and the one that the program is given.
 pub fn terminal() -> (PtyMaster, OwnedFd) {
     // Not openpty(3), whose descriptors are inherited, also by what another test starts.

@@ -7,6 +7,7 @@ mod common;
 
 mod ready;
 mod records;
+mod settle;
 
 use std::path::Path;
 
@@ -26,6 +27,20 @@ fn refuses(tool: &str, line: &str, message: &str) {
 #[test]
 fn options_that_contradict_each_other_are_refused() {
     for (line, message) in [
+        ("--max-delay 1 p", "--max-delay cannot be specified without --debounce.\n"),
+        ("--batch-marker p", "--batch-marker cannot be specified without --debounce.\n"),
+        (
+            "--debounce 1 --batch-marker --no-newline --format %w p",
+            "--batch-marker and --no-newline cannot both be specified.\n",
+        ),
+        (
+            "--batch-marker --max-delay 1 -0 --json -c p",
+            "--max-delay cannot be specified without --debounce.\n",
+        ),
+        ("--debounce 0 p", "'0' is not a valid number of seconds.\n"),
+        ("--debounce -1 p", "'-1' is not a valid number of seconds.\n"),
+        ("--debounce 1,5 p", "'1,5' is not a valid number of seconds.\n"),
+        ("--debounce 1 --max-delay= p", "'' is not a valid number of seconds.\n"),
         ("-0 --no-newline --format %w p", "-0 and --no-newline cannot both be specified.\n"),
         ("--json -c p", "-c and --json cannot both be specified.\n"),
         ("--json --format %w p", "--json and --format cannot both be specified.\n"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{BOUND, Running, command, inotifywait, tempdir, wrapped};
+use crate::common::{BOUND, Running, command, inotifywait, pipe, tempdir, wrapped};
 
 const TOOLS: [&str; 2] = ["inotifywait", "inotifywatch"];
 
@@ -71,7 +71,7 @@ fn a_reader_that_is_gone_is_a_message() {
     let dir = tempdir();
     let script = "exec \"$@\" --ready 3 -t 0.01 . 3>&0";
     let mut command = wrapped(dir.path(), script, "inotifywait", [""; 0]);
-    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let (reader, writer) = pipe();
     drop(reader);
     command.stdin(writer);
     let end = Running::start(command).finish();

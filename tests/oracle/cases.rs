@@ -496,6 +496,12 @@ fn usage() -> Vec<Case> {
             .ours_status("exit 0")
             .ours_stdout_has(r#","path":"d/a","watched":"d/","name":"a","events":["MODIFY"],"#)
             .ours_stderr(ESTABLISHED),
+        once("new-debounce", "--debounce 0.01 --max-delay 1 --batch-marker -e modify d")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout("d/ MODIFY a\n\n")
+            .ours_stderr(ESTABLISHED),
         once("new-ready", "--ready 1 -e modify d")
             .ends(End::Exit)
             .ours_ends(End::Retry(append("d/a", "x")))
