@@ -44,7 +44,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	deb try-deb rpm static dist arch alpine tag-check
 
 RUNS = 100
-FUZZ_TARGETS = decode fanotify format ere fromfile
+FUZZ_TARGETS = decode fanotify format ere fromfile limits
 SECONDS = 60
 
 all:

@@ -15,7 +15,7 @@ _inotify_tools()
         -S --filesystem -M --mount -P --no-dereference
         --fromfile --exclude --excludei --include --includei --json --ready -V --version'
     case ${1##*/} in
-        *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending' ;;
+        *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending --limits' ;;
         *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
             --no-newline --timefmt -o --outfile --debounce --max-delay --batch-marker -0 --print0' ;;
     esac

@@ -170,9 +170,13 @@ impl WatchLimit {
             "Please increase the amount of {interface} {things} allowed per user via `{path}'.\n\
              This requires {needed} {things}. To raise the limit, run as root: sysctl -w fs.{interface}.{name}={enough}"
         );
-        Message::new(&[b"Failed to watch ", operand, reached.as_bytes()]).and(advice)
+        let message = Message::new(&[b"Failed to watch ", operand, reached.as_bytes()]).and(advice);
+        if *interface == "inotify" { message.and(WHO) } else { message }
     }
 }
+
+/// Where inotify's limits are the cause.
+const WHO: &str = "To see which processes use them, run: inotifywatch --limits";
 
 /// `ACTION PATH: the system's words`.
 pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Message {
@@ -182,7 +186,8 @@ pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Message {
 fn no_inotify(cause: &io::Error) -> String {
     let mut message = format!("Couldn't initialize inotify: {}", words::of(cause));
     if cause.raw_os_error() == Some(libc::EMFILE) {
-        message += "\nTry increasing the value of /proc/sys/fs/inotify/max_user_instances";
+        message += "\nTry increasing the value of /proc/sys/fs/inotify/max_user_instances\n";
+        message += WHO;
     }
     message
 }

@@ -37,6 +37,7 @@ pub mod stats;
 
 pub mod error;
 pub mod escape;
+pub mod limits;
 pub mod messages;
 pub mod ready;
 pub mod setup;

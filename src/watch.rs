@@ -10,9 +10,10 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
-use crate::cli::{self, WatchOptions};
+use crate::cli::{self, Watch, WatchOptions};
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
+use crate::limits;
 use crate::messages::{self, Message, Messages};
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
@@ -24,7 +25,8 @@ use crate::sys::process::{self, Signals};
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     process::restore_sigpipe();
     let options = match cli::watch(arguments) {
-        Ok(options) => options,
+        Ok(Watch::Count(options)) => *options,
+        Ok(Watch::Limits { json }) => return limits::main(json),
         Err(exit) => return ExitCode::from(exit.print()),
     };
     options.warnings.print();

@@ -14,6 +14,9 @@ use common::{Running, command, skip, tempdir};
 /// Starts the rest of its arguments with `max_inotify_WHAT` at NUMBER: WHAT and NUMBER are `$1` and `$2`.
 const LIMITED: &str = r#"echo "$2" > "/proc/sys/user/max_inotify_$1"; shift 2; exec "$@""#;
 
+/// The last line of the messages about a limit.
+const WHO: &str = "To see which processes use them, run: inotifywatch --limits\n";
+
 /// Whether the limits can be lowered here.
 fn need_namespace() -> bool {
     let mut probe = Command::new("unshare");
@@ -57,6 +60,7 @@ fn too_few_watches(tool: &str, arguments: &[&str], limit: usize, operand: &str, 
     end.check(&failed, said.contains(&failed));
     end.check("the name of the limit", said.contains("/proc/sys/fs/inotify/max_user_watches"));
     end.check("once", said.matches("upper limit").count() == 1);
+    end.check(WHO, said.ends_with(WHO));
     let advice = advice(&said);
     end.check(&format!("{wanted} watches needed"), advice.is_some_and(|(needed, _)| needed == wanted));
     // Others of the same user need theirs, too.
@@ -161,6 +165,7 @@ fn the_limit_on_instances() {
                 end.check(message, said.lines().next() == Some(message));
                 let limit = "/proc/sys/fs/inotify/max_user_instances";
                 end.check("the limit's name", said.lines().any(|line| line.contains(limit)));
+                end.check(WHO, said.ends_with(WHO));
             }
         }
     }

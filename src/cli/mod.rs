@@ -34,7 +34,7 @@ use targets::Targets;
 use values::all_if_none;
 pub use values::{Sort, SortKey};
 pub use wait::{Output, WaitOptions, wait};
-pub use watch::{WatchOptions, watch};
+pub use watch::{Watch, WatchOptions, watch};
 
 /// The program ends here, before it watched anything: help, version or a usage error.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -142,6 +142,10 @@ impl Line {
 
     fn is_given(&self, id: &str) -> bool {
         self.matches.value_source(id) == Some(ValueSource::CommandLine)
+    }
+
+    fn has_operands(&self) -> bool {
+        self.all::<OsString>("path").any(|path| !path.is_empty())
     }
 
     fn times(&self, id: &str) -> usize {
@@ -330,7 +334,14 @@ mod tests {
     }
 
     fn watch_for(words: &[&str]) -> Result<WatchOptions, Exit> {
-        watch(std::iter::once("NAME").chain(words.iter().copied()).map(OsString::from))
+        watch(std::iter::once("NAME").chain(words.iter().copied()).map(OsString::from)).map(counting)
+    }
+
+    fn counting(options: Watch) -> WatchOptions {
+        match options {
+            Watch::Count(options) => *options,
+            Watch::Limits { .. } => panic!("it is to count"),
+        }
     }
 
     #[track_caller]
@@ -494,7 +505,7 @@ mod tests {
                 let words = [program.name(), line, "p"].map(OsString::from).into_iter();
                 let settings = match program.tool {
                     Tool::Wait => wait(words).unwrap().settings,
-                    Tool::Watch => watch(words).unwrap().settings,
+                    Tool::Watch => counting(watch(words).unwrap()).settings,
                 };
                 let default = if program.fanotify { PATHS } else { Interface::Inotify };
                 assert_eq!(settings.interface, interface.unwrap_or(default), "{} {line}", program.name());

@@ -38,6 +38,19 @@ pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
     })
 }
 
+/// What is wrong with a command line that has `--limits`: that and `--json` is all that it may have.
+pub(super) fn limits_conflict(line: &Line) -> Option<String> {
+    if !line.is_given("limits") {
+        return None;
+    }
+    let tool = line.program.tool;
+    let alone = |option: &&Opt| !matches!(option.id, "limits" | "json") && line.is_given(option.id);
+    if let Some(option) = options(tool).find(alone) {
+        return Some(format!("{} and --limits cannot both be specified.\n", shown(tool, option.id)));
+    }
+    line.has_operands().then(|| "--limits takes no paths.\n".to_owned())
+}
+
 /// How a message names an option: by its letter, if it has one.
 fn shown(tool: Tool, id: &str) -> String {
     match options(tool).find(|option| option.long == id) {

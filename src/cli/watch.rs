@@ -1,16 +1,29 @@
 //! The options of inotifywatch.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::time::Duration;
 
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
-use super::{Exit, Line, filter_conflict, interface_conflict, settings};
+use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
 use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Settings;
 
 /// What inotifywatch is to do.
+#[derive(Debug)]
+pub enum Watch {
+    /// Count events.
+    Count(Box<WatchOptions>),
+    /// `--limits`: show what is used of inotify's limits.
+    Limits {
+        /// As JSON.
+        json: bool,
+    },
+}
+
+/// What it is to count, and how.
 #[derive(Debug)]
 pub struct WatchOptions {
     /// To be written to stderr before anything else.
@@ -39,7 +52,7 @@ pub struct WatchOptions {
 /// # Errors
 ///
 /// What to print and the status to end with: help, version, the first usage error.
-pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit> {
+pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
     let line = Line::parse(Tool::Watch, argv)?;
     let events = all_if_none(line.all("event"));
     let sort = sort(&line);
@@ -49,12 +62,16 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit>
         }
         _ => filter_conflict(&line).or_else(|| interface_conflict(&line)),
     };
-    line.judge(conflict, &Message::default())?;
+    let conflict = conflict.map(Cow::Borrowed).or_else(|| opt_in::limits_conflict(&line).map(Cow::Owned));
+    line.judge(conflict.as_deref(), &Message::default())?;
+    if line.flag("limits") {
+        return Ok(Watch::Limits { json: line.flag("json") });
+    }
 
     let mut warnings = Message::default();
     let (paths, settings) = settings(&line, &mut warnings)?;
 
-    Ok(WatchOptions {
+    let options = WatchOptions {
         paths,
         settings,
         timeout: line.last("timeout").flatten(),
@@ -64,7 +81,8 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<WatchOptions, Exit>
         json: line.flag("json"),
         ready: line.last("ready"),
         warnings,
-    })
+    };
+    Ok(Watch::Count(Box::new(options)))
 }
 
 /// An `-a` is always the last of `-a` and `-d`: nothing may follow it.

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod fanotify;
 pub mod inotify;
 pub mod output;
+pub mod proc;
 pub mod process;
 pub mod ready;
 pub mod regex;

@@ -3,15 +3,15 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::SFlag;
 
 use super::check;
+use super::status::Status;
 
 /// The number of bytes that wait in a pipe, or in a stream socket, for the process at its other end; 0 for anything
 /// else. For a socket the kernel also counts what it needs to keep them.
 pub fn unread(output: BorrowedFd) -> io::Result<usize> {
-    let kind = SFlag::from_bits_truncate(fstat(output)?.st_mode) & SFlag::S_IFMT;
-    let request = match kind {
+    let request = match Status::of(output)?.kind() {
         SFlag::S_IFIFO => libc::FIONREAD,
         // SIOCOUTQ of <linux/sockios.h>, which has the number of this.
         SFlag::S_IFSOCK => libc::TIOCOUTQ,

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod limits;
 mod ready;
 mod records;
 mod settle;

@@ -1944,6 +1944,10 @@ fn table_usage() -> Vec<Case> {
         helps(count_once("help-table", "-h")),
         helps(count_once("help-table-long", "--help")),
         count_once("table-unreadable", "d").nobody().also([chmod("d", 0)]),
+        count_once("new-table-limits", "--limits")
+            .ours_status("exit 0")
+            .ours_stdout_has("max_user_watches ")
+            .ours_stderr(""),
         count_once("new-table-json", "--json -t 0.05 d")
             .ours_status("exit 0")
             .ours_stderr_has("No events occurred.\n"),

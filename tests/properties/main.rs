@@ -7,6 +7,7 @@ mod decode;
 mod fanotify;
 mod format;
 mod fromfile;
+mod limits;
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -108,6 +109,18 @@ proptest! {
         cookie: u32,
     ) {
         format::holds(&format, &watched, &file, earlier, mask, cookie);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn any_file_of_proc_is_read_and_shown(
+        text in prop_oneof![
+            text(b"inotify wd:Ud\t 0123\n\x1b()"),
+            Just(b"inotify wd:1 ino:2 sdev:3\ninotify wd:2\nother inotify wd:\n".to_vec()),
+        ],
+        numbers in vec(any::<u32>(), 0..6),
+    ) {
+        limits::holds(&text, &numbers);
     }
 
     #[test]
