@@ -154,6 +154,13 @@ pub fn watched(directories: usize) -> String {
     format!("{directories} directories are watched so far")
 }
 
+/// The disk that holds the outfile of a daemon is full.
+pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
+    let advice =
+        format!("Up to {} MiB of events are kept and written when there is room again.", LIMIT >> 20);
+    failed("Couldn't write to", outfile, cause).line(&[advice.as_bytes()])
+}
+
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.
 fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
     match problem {

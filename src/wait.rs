@@ -1,6 +1,7 @@
 //! inotifywait: wait for events and print them.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -33,6 +34,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// How long a queue without a limit may grow between two looks at it, while nothing can be read.
 const RESPITE: Duration = Duration::from_millis(50);
 
+/// Between two attempts to write to an outfile of which poll(2) cannot tell when it takes something again.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     process::restore_sigpipe();
@@ -61,7 +65,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let output = match &options.outfile {
         Some(path) => Some(open_outfile(path)?),
         None if options.quiet > 1 => None,
-        None => Some(Output::stdout().map_err(failing("Couldn't write to", b"stdout"))?),
+        None => Some(Output::stdout().map_err(failing(WRITE, b"stdout"))?),
     };
     if options.syslog {
         *messages = Messages::syslog(c"inotifywait", options.daemon);
@@ -126,6 +130,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         monitor,
         quiet,
         timeout,
+        blocked: None,
         deadline: None,
         flooded: false,
         losing: false,
@@ -144,6 +149,9 @@ fn signals(daemon: bool, batches: bool) -> Result<Option<Signals>, Error> {
     }
     Signals::take(&answered).map(Some).map_err(failing("Couldn't take", b"signals"))
 }
+
+/// What failed where the lines do not go out.
+const WRITE: &str = "Couldn't write to";
 
 fn open_outfile(path: &[u8]) -> Result<Output, Error> {
     Output::append(path).map_err(|cause| Error::Outfile { path: path.to_vec(), cause })
@@ -173,6 +181,8 @@ struct Wait {
     monitor: bool,
     quiet: bool,
     timeout: Option<Duration>,
+    /// Why the outfile takes nothing, where poll(2) cannot tell when it will.
+    blocked: Option<io::Error>,
     /// When to give up; a time too far away to be told is never.
     deadline: Option<Instant>,
     /// The last read was part of a flood.
@@ -204,7 +214,7 @@ impl Wait {
                 self.write_rest(messages)?;
                 process::die_of(signal);
             }
-            self.flush()?;
+            self.flush(messages)?;
             if process::has_passed(self.deadline) {
                 self.write_rest(messages)?;
                 return Ok(ExitStatus::Timeout);
@@ -311,24 +321,63 @@ impl Wait {
         self.sink.as_ref().is_some_and(Sink::is_full)
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
+    /// Writes what the output takes. A daemon outlives a full disk, and nobody need read a FIFO yet: what is not
+    /// taken is kept as for a slow reader.
+    fn flush(&mut self, messages: &Messages) -> Result<(), Error> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
         let name = self.outfile.as_deref().unwrap_or(b"stdout");
-        sink.flush().map_err(failing("Couldn't write to", name))
+        let cause = match sink.flush() {
+            Ok(()) => {
+                self.blocked = None;
+                return Ok(());
+            }
+            Err(cause) => cause,
+        };
+        match cause.raw_os_error() {
+            Some(libc::ENXIO) if self.outfile.is_some() => {}
+            Some(libc::ENOSPC | libc::EDQUOT) if self.daemon => {
+                if self.blocked.is_none() {
+                    messages.error(messages::no_room(name, &cause));
+                }
+            }
+            _ => return Err(failing(WRITE, name)(cause)),
+        }
+        self.blocked = Some(cause);
+        Ok(())
     }
 
-    /// Writes all that is left, however long the reader takes.
+    /// Writes all that is left, however long the reader takes. One that never came, or room on a disk, is not waited
+    /// for any longer than until `--timeout` or the signal that ends the program.
     fn write_rest(&mut self, messages: &Messages) -> Result<(), Error> {
         loop {
-            self.flush()?;
+            self.flush(messages)?;
             let Some(sink) = self.sink.as_ref().filter(|sink| !sink.is_empty()) else { return Ok(()) };
-            let mut fds = vec![PollFd::new(sink.as_fd(), PollFlags::POLLOUT)];
+            let mut fds = Vec::with_capacity(2);
+            let mut until = None;
+            if self.blocked.is_none() {
+                fds.push(PollFd::new(sink.as_fd(), PollFlags::POLLOUT));
+            } else if self.ending.is_some() || process::has_passed(self.deadline) {
+                return self.give_up(messages);
+            } else {
+                until = earlier(self.deadline, RETRY);
+            }
             fds.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
-            wait_for(&mut fds, None)?;
+            wait_for(&mut fds, until)?;
             if let Some(signal) = self.answer(messages) {
                 process::die_of(signal);
             }
         }
+    }
+
+    /// Ends the program although lines are left.
+    fn give_up(&mut self, messages: &Messages) -> Result<(), Error> {
+        let Some(cause) = self.blocked.take() else { return Ok(()) };
+        let error = failing(WRITE, self.outfile.as_deref().unwrap_or_default())(cause);
+        if let Some(signal) = self.ending {
+            messages.error(error.message());
+            process::die_of(signal);
+        }
+        Err(error)
     }
 
     /// Waits until there is something to do, or the time is up.
@@ -337,13 +386,17 @@ impl Wait {
         let mut ends_with_reader = false;
         if let Some(sink) = &self.sink {
             ends_with_reader = sink.output().has_final_hangup();
-            let interest = if sink.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
-            if ends_with_reader || !sink.is_empty() {
+            let takes = !sink.is_empty() && self.blocked.is_none();
+            let interest = if takes { PollFlags::POLLOUT } else { PollFlags::empty() };
+            if ends_with_reader || takes {
                 fds.push(PollFd::new(sink.as_fd(), interest));
             }
         }
         let wake = self.batch.as_ref().and_then(Batch::wake);
         let mut until = wake.or(self.deadline);
+        if self.blocked.is_some() {
+            until = earlier(until, RETRY);
+        }
         let pause = if self.is_full() {
             self.losing.then_some(RESPITE)
         } else if self.source.has_more() {
@@ -355,8 +408,7 @@ impl Wait {
             None
         };
         if let Some(pause) = pause {
-            let end = Instant::now() + pause;
-            until = Some(until.map_or(end, |until| until.min(end)));
+            until = earlier(until, pause);
         }
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
@@ -376,6 +428,7 @@ impl Wait {
         let reopened = open_outfile(path).map(|new| {
             let files = [new.file(), sink.output().file()];
             sink.redirect(new);
+            self.blocked = None;
             files
         });
         let is_own = |mask, path: &[u8]| {
@@ -389,6 +442,12 @@ impl Wait {
             messages.error(error.message());
         }
     }
+}
+
+/// The earlier of a deadline and the end of a pause that begins now.
+fn earlier(deadline: Option<Instant>, pause: Duration) -> Option<Instant> {
+    let end = Instant::now() + pause;
+    Some(deadline.map_or(end, |deadline| deadline.min(end)))
 }
 
 fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<(), Error> {

@@ -5,14 +5,18 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Running, command, create_files, inotifywait, skip, tempdir, wait_until, wrapped};
+use common::{Running, command, create_files, inotifywait, skip, tempdir, terminal, wait_until, wrapped};
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 
 /// The daemons of one test are known by this variable in their environment.
 const MARKER: &str = "INOTIFY_TOOLS_TEST";
@@ -275,9 +279,122 @@ fn it_ends_by_timeout_and_by_write_error() {
     let place = Place::new();
     place.daemon(&["-d", "-t", "0.5", "-o", "out", "d"]);
     assert!(wait_until(|| place.daemons().is_empty()), "-t is forgotten");
-    place.daemon(&["-d", "-o", "/dev/full", "d"]);
+    // EIO: the terminal's other end is closed.
+    let (master, slave) = terminal();
+    let terminal = fs::read_link(format!("/proc/self/fd/{}", slave.as_raw_fd())).unwrap();
+    place.daemon(&["-d", "-o", terminal.to_str().unwrap(), "d"]);
+    drop(master);
     create_files(&place.path().join("d"), "f", 0..1);
     assert!(wait_until(|| place.daemons().is_empty()), "the write error is forgotten");
+}
+
+#[test]
+fn a_full_disk_delays_the_lines_of_a_daemon() {
+    const FILES: usize = 500;
+    let place = Place::new();
+    let Some(_own_mounts) = common::Own::new() else { return };
+    let Some(log) = Log::new(&place) else { return };
+    let disk = place.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
+    let (out, filler) = (disk.join("out"), disk.join("filler"));
+    let arguments = ["-d", "-o", out.to_str().unwrap(), "-e", "create", "d"];
+    Running::start(log.inotifywait(&place, &arguments)).finish().code(0).said("");
+    let daemon = place.daemons()[0];
+    // All but one page: the disk is full in the middle of a line.
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write(&[0; 4096]).is_ok() {}
+    file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+    for start in (0..FILES).step_by(100) {
+        create_files(&place.path().join("d"), "file-", start..start + 100);
+        assert!(wait_until(|| common::sleep_of(daemon).is_some()));
+    }
+    assert_eq!(log.next().1, "Setting up watches.");
+    assert_eq!(log.next().1, "Watches established.");
+    let cause = format!("Couldn't write to {}: No space left on device", out.display());
+    assert_eq!(log.next().1, cause);
+    assert!(log.next().1.starts_with("Up to 256 MiB"));
+    assert_eq!(fs::metadata(&out).unwrap().len(), 4096);
+    fs::remove_file(filler).unwrap();
+    drop(file);
+    let lines: String = (0..FILES).map(|number| format!("d/ CREATE file-{number}\n")).collect();
+    assert!(
+        wait_until(|| fs::read_to_string(&out).unwrap() == lines),
+        "{}",
+        fs::read_to_string(&out).unwrap()
+    );
+    place.expect_end(daemon, Signal::SIGTERM);
+    assert!(log.is_silent(), "one message");
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_goes_to_the_next_outfile() {
+    let place = Place::new();
+    let out = place.path().join("out");
+    symlink("/dev/full", &out).unwrap();
+    let daemon = place.daemon(&["-d", "-o", "out", "-e", "create", "--format", "%f", "d"]);
+    create_files(&place.path().join("d"), "f", 0..3);
+    assert!(wait_until(|| common::sleep_of(daemon).is_some()), "it ended");
+    fs::remove_file(out).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    place.expect_file("out", "f0\nf1\nf2\n");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn a_full_disk_does_not_stop_a_daemons_clock() {
+    let place = Place::new();
+    place.daemon(&["-d", "-t", "0.5", "-o", "/dev/full", "-e", "create", "d"]);
+    create_files(&place.path().join("d"), "f", 0..1);
+    assert!(wait_until(|| place.daemons().is_empty()), "-t is forgotten");
+}
+
+#[test]
+fn an_outfile_that_becomes_a_fifo_is_read_when_its_reader_comes() {
+    let place = Place::new();
+    let (d, out) = (place.path().join("d"), place.path().join("out"));
+    let daemon = place.daemon(&["-d", "-o", "out", "-e", "create", "--format", "%f", "d"]);
+    create_files(&d, "before", 0..1);
+    place.expect_file("out", "before0\n");
+    fs::rename(&out, place.path().join("out.1")).unwrap();
+    mkfifo(&out, Mode::S_IRWXU).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    // Its events are read in the meantime.
+    for number in 0..10 {
+        create_files(&d, "f", number..number + 1);
+        assert!(wait_until(|| common::sleep_of(daemon).is_some()));
+    }
+    let reader = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&out).unwrap();
+    let read = common::Collected::from(reader);
+    let lines = || read.lines();
+    assert!(wait_until(|| lines().len() == 10), "{:?}", lines());
+    assert!(lines().iter().enumerate().all(|(number, line)| *line == format!("f{number}")));
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+#[test]
+fn it_closes_the_descriptors_that_it_inherited() {
+    let place = Place::new();
+    let script = r#"exec 3>lock 7<d 8<>fifo 9>&3; exec "$@""#;
+    mkfifo(&place.path().join("fifo"), Mode::S_IRWXU).unwrap();
+    // Also where the outfile and an operand are named by them.
+    for arguments in [&["-d", "-o", "out", "d"][..], &["-d", "-o", "/dev/fd/8", "/dev/fd/7", "d"]] {
+        let mut command = wrapped(place.path(), script, "inotifywait", arguments);
+        // Not the end of the caller's own use of d.
+        command.args(["-e", "create"]);
+        Running::start(place.marked(command)).finish().code(0).printed("");
+        let daemon = place.daemons()[0];
+        let descriptors = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().flatten();
+        let mut open: Vec<PathBuf> = descriptors
+            .filter(|entry| entry.file_name().to_str().unwrap().parse::<i32>().unwrap() > 2)
+            .map(|entry| fs::read_link(entry.path()).unwrap())
+            .collect();
+        open.sort();
+        let outfile = place.path().join(if arguments[2] == "out" { "out" } else { "fifo" });
+        let own = [outfile.to_str().unwrap(), "anon_inode:[signalfd]", "anon_inode:inotify"];
+        assert_eq!(open, own.map(PathBuf::from), "{arguments:?}");
+        place.expect_end(daemon, Signal::SIGTERM);
+    }
 }
 
 /// The rest of the arguments in a mount namespace in which `$1` is /dev: seen by that process alone.

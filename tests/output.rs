@@ -228,19 +228,21 @@ fn it_ends_with_its_terminal() {
     run.finish().killed_by(Signal::SIGPIPE);
 }
 
+/// Makes `fifo` in a directory; returns what opens it for reading, without waiting for a writer.
+fn fifo(dir: &Path) -> impl Fn() -> File + use<> {
+    let path = dir.join("fifo");
+    nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+    move || File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap()
+}
+
 #[test]
 fn the_reader_of_a_named_pipe_may_come_back() {
     let dir = tempdir();
     make_d(dir.path());
-    let fifo = dir.path().join("fifo");
-    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    let open_reader = || {
-        let mut options = File::options();
-        options.read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap()
-    };
+    let open_reader = fifo(dir.path());
     let mut reader = open_reader();
     let mut command = inotifywait(dir.path(), ["-m", "-e", "create", "d"]);
-    command.stdout(File::options().write(true).open(&fifo).unwrap());
+    command.stdout(File::options().write(true).open(dir.path().join("fifo")).unwrap());
     let mut run = Running::ready(command);
     for round in 0..5 {
         let name = format!("f{round}-");
@@ -260,6 +262,68 @@ fn the_reader_of_a_named_pipe_may_come_back() {
         reader = open_reader();
     }
     run.stop().killed_by(Signal::SIGTERM);
+}
+
+#[test]
+fn an_outfile_without_a_reader_does_not_stop_the_clock() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let _open_reader = fifo(dir.path());
+    let run = Running::ready(inotifywait(dir.path(), ["-t", "0.5", "-o", "fifo", "d"]));
+    run.finish().code(2).printed("");
+    // Where lines are lost that is an error.
+    for arguments in [&["-m", "-t", "0.5"][..], &["-t", "2"]] {
+        let mut command = inotifywait(dir.path(), arguments);
+        command.args(["-q", "-o", "fifo", "-e", "create", "d"]);
+        let mut run = Running::start(command);
+        run.wait_asleep();
+        create_files(&dir.path().join("d"), arguments[0], 0..1);
+        run.finish().code(1).said("Couldn't write to fifo: No such device or address\n");
+    }
+}
+
+#[test]
+fn an_outfile_without_a_reader_keeps_its_lines() {
+    const LINES: usize = 10_000;
+    let dir = fast_tempdir();
+    make_d(dir.path());
+    let open_reader = fifo(dir.path());
+    let mut run = Running::ready(inotifywait(dir.path(), ["-m", "-o", "fifo", "-e", "create", "d"]));
+    create_files(&dir.path().join("d"), "f", 0..LINES);
+    run.wait_asleep();
+    let read = Collected::from(open_reader());
+    run.wait("all lines", |_| read.lines().len() == LINES);
+    assert!(read.lines().iter().enumerate().all(|(number, line)| *line == format!("d/ CREATE f{number}")));
+    run.stop().killed_by(Signal::SIGTERM);
+    // A one-shot waits until its line was taken.
+    let mut run = Running::ready(inotifywait(dir.path(), ["-o", "fifo", "-e", "create", "d"]));
+    create_files(&dir.path().join("d"), "one", 0..1);
+    run.wait_asleep();
+    let read = Collected::from(open_reader());
+    run.finish().code(0);
+    assert!(common::wait_until(|| read.lines() == ["d/ CREATE one0"]), "{:?}", read.lines());
+}
+
+#[test]
+fn the_reader_of_an_outfile_that_leaves_is_the_end() {
+    let dir = tempdir();
+    make_d(dir.path());
+    let open_reader = fifo(dir.path());
+    let mut run = Running::ready(inotifywait(dir.path(), ["-m", "-o", "fifo", "-e", "create", "d"]));
+    // A writer waits for it: its open(2) returns at once.
+    let path = dir.path().join("fifo");
+    let reader = std::thread::spawn(move || {
+        let mut line = String::new();
+        BufReader::new(File::open(path).unwrap()).read_line(&mut line).unwrap();
+        line
+    });
+    run.wait_asleep();
+    create_files(&dir.path().join("d"), "f", 0..1);
+    run.wait("the line", |_| reader.is_finished());
+    assert_eq!(reader.join().unwrap(), "d/ CREATE f0\n");
+    create_files(&dir.path().join("d"), "g", 0..1);
+    run.finish().killed_by(Signal::SIGPIPE);
+    drop(open_reader);
 }
 
 #[test]

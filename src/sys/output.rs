@@ -38,6 +38,8 @@ enum Manner {
     /// The open file is shared with others, so its flags are not ours to change: ask first, and write no
     /// more than a pipe that says yes has room for.
     Ask,
+    /// A FIFO that no process has opened for reading yet: a write would be the end by SIGPIPE.
+    Unread,
 }
 
 impl Output {
@@ -68,17 +70,15 @@ impl Output {
         }
     }
 
-    /// A file to append to, created with mode 0600.
+    /// A file to append to, created with mode 0600. Never blocks for a FIFO's reader: until it has come,
+    /// [`write`](Self::write) fails with ENXIO.
     pub fn append(path: &[u8]) -> io::Result<Output> {
-        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_CLOEXEC;
-        // Beyond 2 GiB, also where off_t has 32 bits.
-        let flags = flags | OFlag::O_LARGEFILE;
-        let fd = open(OsStr::from_bytes(path), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        let status = Status::of(&fd)?;
-        let manner = match status.kind() {
-            SFlag::S_IFREG => Manner::Plain,
-            _ => Manner::Ask,
+        let path = OsStr::from_bytes(path);
+        let (fd, manner) = match open_to_append(path) {
+            Err(Errno::ENXIO) => (open_unread(path)?, Manner::Unread),
+            opened => (opened?, Manner::Plain),
         };
+        let status = Status::of(&fd)?;
         Ok(Output::new(fd, manner, false, &status))
     }
 
@@ -87,10 +87,15 @@ impl Output {
         Output { fd, manner, final_hangup, file }
     }
 
-    /// Writes what can be written at once; returns the number of bytes. `WouldBlock` where that is none.
-    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes what can be written at once; returns the number of bytes. `WouldBlock` where that is none, ENXIO
+    /// where a FIFO was never open for reading.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
+            if self.manner == Manner::Unread && self.has_reader() {
+                self.manner = Manner::Plain;
+            }
             let written = match self.manner {
+                Manner::Unread => Err(Errno::ENXIO),
                 Manner::Plain => nix::unistd::write(&self.fd, bytes),
                 Manner::Socket => send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT),
                 Manner::Ask => {
@@ -109,6 +114,13 @@ impl Output {
         }
     }
 
+    /// Whether a process has the pipe open for reading.
+    fn has_reader(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
+        // POLLERR is reported unasked.
+        poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+    }
+
     /// Whether poll(2) can tell that the reader has closed for good. It does so by POLLERR or POLLHUP.
     pub fn has_final_hangup(&self) -> bool {
         self.final_hangup
@@ -123,6 +135,23 @@ impl Output {
     pub fn file(&self) -> Option<FileId> {
         self.file
     }
+}
+
+/// Without waiting for anything, and without taking a terminal for the process's own.
+fn open_to_append(path: &OsStr) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_CLOEXEC;
+    // Beyond 2 GiB, also where off_t has 32 bits.
+    let flags = flags | OFlag::O_LARGEFILE;
+    open(path, flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// Opens a FIFO that no process reads. That succeeds while it is open for reading here; then a reader's own open(2)
+/// need not wait for a writer.
+fn open_unread(path: &OsStr) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    // A socket and a device that is not there fail here as before.
+    let _reader = open(path, flags, Mode::empty())?;
+    open_to_append(path)
 }
 
 /// A file, whatever its name.

@@ -1,9 +1,10 @@
 //! What a process has and waits for: signals, descriptors, its directory, its parent.
 
 use std::borrow::Cow;
+use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
 use std::time::{Duration, Instant};
@@ -85,6 +86,9 @@ impl AsFd for Signals {
     }
 }
 
+/// How many descriptors are tried where there is no list of those that are open: as many as a process usually may have.
+const UNLISTED: RawFd = 1024;
+
 /// The child's half of going into the background.
 #[derive(Debug)]
 pub struct Background {
@@ -115,11 +119,32 @@ impl Background {
     pub fn ready(self) -> io::Result<()> {
         let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
         chdir("/")?;
+        close_inherited();
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
         nix::unistd::write(&self.ready, b"1")?;
         Ok(())
+    }
+}
+
+/// Closes the descriptors above 2 that were open when the program started: a lock, a pipe or a mount of the caller's
+/// would stay in use as long as the daemon runs. To be called when nothing is opened through them any more.
+fn close_inherited() {
+    // Whatever the program opens is closed on exec, and nothing inherited can be. Without /proc the numbers are tried.
+    let numbers: Vec<RawFd> = match fs::read_dir("/proc/self/fd") {
+        Ok(entries) => {
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+        }
+        Err(_) => (0..UNLISTED).collect(),
+    };
+    for number in numbers.into_iter().filter(|number| *number > libc::STDERR_FILENO) {
+        // SAFETY: the descriptor, if it is open, stays open during the call.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags != -1 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: no object of the program owns it.
+            unsafe { libc::close(number) };
+        }
     }
 }
 
