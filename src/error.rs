@@ -122,8 +122,8 @@ impl Error {
                 b": ",
                 words::of(cause).as_bytes(),
             ]),
-            Error::NoQueue { interface: Interface::Inotify, cause } => no_inotify(cause).into(),
-            Error::NoQueue { interface: Interface::Fanotify(_), cause } => no_fanotify(cause).into(),
+            Error::NoQueue { interface: Interface::Inotify, cause } => no_inotify(cause),
+            Error::NoQueue { interface: Interface::Fanotify(_), cause } => no_fanotify(cause),
             Error::Operand { operand, limit: Some(limit), .. } => limit.message(operand),
             Error::Operand { action, operand, cause, limit: None } => {
                 let message = failed(action, operand, cause);
@@ -166,11 +166,11 @@ impl WatchLimit {
         let path = self.limit.path();
         let enough = (present.unwrap_or(0) + needed).next_power_of_two();
         let reached = format!("; upper limit on {interface} {things} reached!");
-        let advice = format!(
-            "Please increase the amount of {interface} {things} allowed per user via `{path}'.\n\
-             This requires {needed} {things}. To raise the limit, run as root: sysctl -w fs.{interface}.{name}={enough}"
-        );
-        let message = Message::new(&[b"Failed to watch ", operand, reached.as_bytes()]).and(advice);
+        let message = Message::new(&[b"Failed to watch ", operand, reached.as_bytes()])
+            .and(format!("Please increase the amount of {interface} {things} allowed per user via `{path}'."))
+            .and(format!(
+                "This requires {needed} {things}. To raise the limit, run as root: sysctl -w fs.{interface}.{name}={enough}"
+            ));
         if *interface == "inotify" { message.and(WHO) } else { message }
     }
 }
@@ -183,25 +183,24 @@ pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Message {
     Message::new(&[action.as_bytes(), b" ", path, b": ", words::of(cause).as_bytes()])
 }
 
-fn no_inotify(cause: &io::Error) -> String {
-    let mut message = format!("Couldn't initialize inotify: {}", words::of(cause));
-    if cause.raw_os_error() == Some(libc::EMFILE) {
-        message += "\nTry increasing the value of /proc/sys/fs/inotify/max_user_instances\n";
-        message += WHO;
+fn no_inotify(cause: &io::Error) -> Message {
+    let message = Message::from(format!("Couldn't initialize inotify: {}", words::of(cause)));
+    match cause.raw_os_error() {
+        Some(libc::EMFILE) => {
+            message.and("Try increasing the value of /proc/sys/fs/inotify/max_user_instances").and(WHO)
+        }
+        _ => message,
     }
-    message
 }
 
-fn no_fanotify(cause: &io::Error) -> String {
+fn no_fanotify(cause: &io::Error) -> Message {
+    let failed = Message::from(format!("Couldn't initialize fanotify: {}", words::of(cause)));
     match cause.raw_os_error() {
         Some(libc::EPERM) => NEEDS_PRIVILEGES.into(),
         Some(libc::EINVAL) => {
             "fanotify support for reporting the events with file names was added in kernel v5.9.".into()
         }
-        Some(libc::EMFILE) => format!(
-            "Couldn't initialize fanotify: {}\nTry increasing the value of /proc/sys/fs/fanotify/max_user_groups",
-            words::of(cause)
-        ),
-        _ => format!("Couldn't initialize fanotify: {}", words::of(cause)),
+        Some(libc::EMFILE) => failed.and("Try increasing the value of /proc/sys/fs/fanotify/max_user_groups"),
+        _ => failed,
     }
 }

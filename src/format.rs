@@ -218,7 +218,7 @@ pub fn unknown_name(format: &[u8]) -> Option<String> {
                 _ => format!("known are {} and {last}", known.join(", ")),
             };
             let name = String::from_utf8_lossy(name);
-            return Some(format!("%{{{name}}} in --format string is unknown; {known}.\n"));
+            return Some(format!("%{{{name}}} in --format string is unknown; {known}."));
         }
         rest = &rest[used..];
     }

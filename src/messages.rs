@@ -77,15 +77,16 @@ impl Message {
 }
 
 /// The program's own words, perhaps several lines.
-impl From<&str> for Message {
-    fn from(text: &str) -> Message {
+impl From<&'static str> for Message {
+    fn from(text: &'static str) -> Message {
         text.lines().fold(Message::default(), |message, line| message.line(&[line.as_bytes()]))
     }
 }
 
+/// A single line: the text may hold a name.
 impl From<String> for Message {
     fn from(text: String) -> Message {
-        text.as_str().into()
+        Message::new(&[text.as_bytes()])
     }
 }
 

@@ -92,6 +92,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
             _ if recursive => messages::SETTING_UP_RECURSIVELY,
             _ => messages::SETTING_UP,
         });
+        messages.inform(options.notes);
     }
     let mut set_up = SetUp::new(messages, &options.paths, quiet, interface, "Couldn't watch");
     for operand in &options.paths {

@@ -50,6 +50,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
     let signals = signals.map_err(failing("Couldn't take", b"signals"))?;
     messages.inform(messages::ESTABLISHING);
+    messages.inform(options.notes);
     let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
     let mut interrupted = false;
     for operand in &options.paths {

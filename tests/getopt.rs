@@ -102,7 +102,7 @@ fn ours(table: &[&'static Opt], (posixly_correct, words): &Line, answer: &[u8]) 
     }
     text.push(b'.');
     if let Some(error) = lexed.error {
-        text.extend_from_slice(&[b"NAME: ", &error[..], b"\n"].concat());
+        text.extend_from_slice(&[b"NAME: ", &error.message[..], b"\n"].concat());
     }
     text
 }
@@ -157,7 +157,7 @@ fn abbreviations_of_the_interfaces_are_the_references() {
         let table: Vec<_> = options(tool).collect();
         let lexed = lex(&words, &table, false);
         let found = match &lexed.error {
-            Some(error) => Err(String::from_utf8(error.clone()).unwrap()),
+            Some(error) => Err(String::from_utf8(error.message.clone()).unwrap()),
             None => Ok(lexed.options[0].0.long),
         };
         let expected =

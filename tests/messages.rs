@@ -38,12 +38,21 @@ fn a_message_is_one_line_whatever_is_in_a_name() {
 #[test]
 fn a_usage_error_is_one_line_whatever_was_typed() {
     let dir = tempdir();
+    let [list, pattern, glob, hidden] =
+        ["open,x\x1b\x07", "(N", "*x\n\x1b", "@N"].map(|text| text.replace('N', NAME));
     for (arguments, line) in [
         (&["-e", NAME, "."][..], format!("'{SHOWN}' is not a valid event!")),
         (&["-t", NAME, "."], format!("'{SHOWN}' is not a valid timeout value.")),
         (&["--\n\x1b", "."], r"unrecognized option '--\n\033'".to_owned()),
         (&["-\x1b", "."], r"invalid option -- '\033'".to_owned()),
         (&["--fromfile", NAME], format!("Couldn't open {SHOWN}: No such file or directory")),
+        (&["-e", &list, "."], r"The invalid name is 'x\033\a'.".to_owned()),
+        (&["--exclude", &pattern, "."], format!("'({SHOWN}': Unmatched ")),
+        (
+            &["--exclude", &glob, "."],
+            r"'*x\n\033' is read as a regular expression, not as a glob.".to_owned(),
+        ),
+        (&[&hidden], format!("'@{SHOWN}' only excludes a path.")),
         (&["-o", "no\n/x", "."], r"Failed to open output file no\n/x".to_owned()),
     ] {
         let end = Running::start(inotifywait(dir.path(), arguments)).finish();
@@ -158,7 +167,8 @@ fn said(stderr: &[u8]) -> String {
     String::from_utf8(stderr.to_vec()).unwrap()
 }
 
-/// No control characters but the newlines that end lines.
+/// No control characters but the newlines that end lines, and no line of the name's.
 fn is_plain(stderr: &[u8]) -> bool {
-    !said(stderr).replace('\n', "").chars().any(char::is_control)
+    let said = said(stderr);
+    !said.lines().any(|line| line.starts_with("root") || line.contains(char::is_control))
 }

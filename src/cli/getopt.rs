@@ -14,9 +14,26 @@ pub struct Lexed<'a> {
     pub options: Vec<(&'static Opt, Option<&'a [u8]>)>,
     /// Everything else, in order. Incomplete if there is an error.
     pub operands: Vec<&'a [u8]>,
-    /// The first error, in getopt_long's words, without the program's name in front. Nothing
-    /// behind it was looked at.
-    pub error: Option<Vec<u8>>,
+    /// The first error. Nothing after it was looked at.
+    pub error: Option<Mistake<'a>>,
+}
+
+/// An error of getopt_long(3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake<'a> {
+    /// Its words, without the program's name in front.
+    pub message: Vec<u8>,
+    /// The option that does not exist, where that is the error.
+    pub unknown: Option<Unknown<'a>>,
+}
+
+/// An option that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown<'a> {
+    /// The word, from its `--` on.
+    Long(&'a [u8]),
+    /// The letter.
+    Short(u8),
 }
 
 /// Sorts out `words` (without the program's name). With `posixly_correct` the first operand ends
@@ -27,7 +44,7 @@ pub fn lex<'a>(words: &'a [Vec<u8>], options: &[&'static Opt], posixly_correct: 
     while let Some(word) = words.next() {
         let met = match word {
             b"--" => break,
-            [b'-', b'-', long @ ..] => lexed.long(long, &mut words, options),
+            [b'-', b'-', ..] => lexed.long(word, &mut words, options),
             [b'-', cluster @ ..] if !cluster.is_empty() => lexed.cluster(cluster, &mut words, options),
             operand => {
                 lexed.operands.push(operand);
@@ -47,24 +64,26 @@ pub fn lex<'a>(words: &'a [Vec<u8>], options: &[&'static Opt], posixly_correct: 
 }
 
 impl<'a> Lexed<'a> {
-    /// `word` is what follows `--`.
+    /// `whole` begins with `--`.
     fn long(
         &mut self,
-        word: &'a [u8],
+        whole: &'a [u8],
         rest: &mut impl Iterator<Item = &'a [u8]>,
         options: &[&'static Opt],
-    ) -> Result<(), Vec<u8>> {
+    ) -> Result<(), Mistake<'a>> {
+        let word = &whole[2..];
         let (name, attached) = match word.iter().position(|&b| b == b'=') {
             Some(at) => (&word[..at], Some(&word[at + 1..])),
             None => (word, None),
         };
         let option = find(name, options).map_err(|possibilities| {
             if possibilities.is_empty() {
-                return message(&[b"unrecognized option '--", word, b"'"]);
+                let unknown = Some(Unknown::Long(whole));
+                return Mistake { unknown, ..Mistake::new(&[b"unrecognized option '", whole, b"'"]) };
             }
-            let mut error = message(&[b"option '--", word, b"' is ambiguous; possibilities:"]);
+            let mut error = Mistake::new(&[b"option '", whole, b"' is ambiguous; possibilities:"]);
             for option in possibilities {
-                error.extend_from_slice(&message(&[b" '--", option.long.as_bytes(), b"'"]));
+                error.message.extend_from_slice(&[b" '--", option.long.as_bytes(), b"'"].concat());
             }
             error
         })?;
@@ -72,12 +91,12 @@ impl<'a> Lexed<'a> {
             (Kind::Value(_), Some(value)) => Some(value),
             (Kind::Value(_), None) => Some(rest.next().ok_or_else(|| {
                 let name = option.long.as_bytes();
-                message(&[b"option '--", name, b"' requires an argument"])
+                Mistake::new(&[b"option '--", name, b"' requires an argument"])
             })?),
             (_, None) => None,
             (_, Some(_)) => {
                 let name = option.long.as_bytes();
-                return Err(message(&[b"option '--", name, b"' doesn't allow an argument"]));
+                return Err(Mistake::new(&[b"option '--", name, b"' doesn't allow an argument"]));
             }
         };
         self.options.push((option, value));
@@ -90,16 +109,17 @@ impl<'a> Lexed<'a> {
         cluster: &'a [u8],
         rest: &mut impl Iterator<Item = &'a [u8]>,
         options: &[&'static Opt],
-    ) -> Result<(), Vec<u8>> {
+    ) -> Result<(), Mistake<'a>> {
         for (at, &letter) in cluster.iter().enumerate() {
             let Some(&option) = options.iter().find(|o| o.short == Some(letter)) else {
-                return Err(message(&[b"invalid option -- '", &[letter], b"'"]));
+                let unknown = Some(Unknown::Short(letter));
+                return Err(Mistake { unknown, ..Mistake::new(&[b"invalid option -- '", &[letter], b"'"]) });
             };
             if let Kind::Value(_) = option.kind {
                 let attached = Some(&cluster[at + 1..]).filter(|value| !value.is_empty());
                 let value = attached
                     .or_else(|| rest.next())
-                    .ok_or_else(|| message(&[b"option requires an argument -- '", &[letter], b"'"]))?;
+                    .ok_or_else(|| Mistake::new(&[b"option requires an argument -- '", &[letter], b"'"]))?;
                 self.options.push((option, Some(value)));
                 return Ok(());
             }
@@ -122,8 +142,10 @@ fn find(name: &[u8], options: &[&'static Opt]) -> Result<&'static Opt, Vec<&'sta
     }
 }
 
-fn message(parts: &[&[u8]]) -> Vec<u8> {
-    parts.concat()
+impl Mistake<'_> {
+    fn new(parts: &[&[u8]]) -> Self {
+        Mistake { message: parts.concat(), unknown: None }
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +158,7 @@ mod tests {
         let words = [word.as_bytes().to_vec()];
         let lexed = lex(&words, &table, false);
         match lexed.error {
-            Some(error) => Err(String::from_utf8(error).unwrap()),
+            Some(error) => Err(String::from_utf8(error.message).unwrap()),
             None => Ok(lexed.options.iter().map(|(option, _)| option.long).collect()),
         }
     }

@@ -7,8 +7,10 @@
 
 pub mod getopt;
 mod help;
+mod hints;
 mod opt_in;
 pub mod options;
+mod patterns;
 pub mod targets;
 pub mod values;
 mod wait;
@@ -28,6 +30,7 @@ use crate::ere::Ere;
 use crate::filter::{Filter, Sense};
 use crate::messages::Message;
 use crate::source::{Interface, Scope, Settings};
+use getopt::Unknown;
 use options::{Kind, Opt, Program, Tool};
 
 use targets::Targets;
@@ -51,6 +54,14 @@ impl Exit {
     /// A usage error.
     fn usage(message: impl Into<Message>) -> Exit {
         Exit { status: 1, stdout: Vec::new(), stderr: message.into() }
+    }
+
+    /// With more on stderr.
+    fn hint(mut self, hint: Option<impl Into<Message>>) -> Exit {
+        if let Some(hint) = hint {
+            self.stderr = self.stderr.and(hint);
+        }
+        self
     }
 
     /// Prints it; returns the exit status.
@@ -99,23 +110,34 @@ impl Line {
         if let Some((at, _)) = refusal {
             lexed.options.truncate(at);
         }
-        let matches =
-            command(tool).try_get_matches_from(canonical(&lexed)).map_err(|error| exit(program, &error))?;
+        let single_dash = || hints::single_dash(&words, &table);
+        let matches = command(tool)
+            .try_get_matches_from(canonical(&lexed))
+            .map_err(|error| exit(program, &error, single_dash))?;
         if let Some((_, message)) = refusal {
-            return Err(Exit::usage(message));
+            return Err(Exit::usage(message).hint(single_dash()));
         }
-        let broken_off = lexed.error.map(|error| Message::new(&[&argv0, b": ", &error]));
+        let broken_off = lexed.error.map(|error| {
+            let message = Message::new(&[&argv0, b": ", &error.message]);
+            let hint = match error.unknown {
+                Some(Unknown::Long(word)) => hints::long_option(word, &table),
+                Some(Unknown::Short(letter)) => single_dash().or_else(|| hints::short_option(letter, &table)),
+                None => None,
+            };
+            Exit::usage(message).hint(hint).stderr
+        });
         Ok(Line { program, matches, broken_off })
     }
 
     /// Judges the options together: `conflict` ends the program, `warnings` do not; but after a
     /// complaint of getopt's, which comes first, both do.
-    fn judge(&self, conflict: Option<&str>, warnings: &Message) -> Result<(), Exit> {
-        let verdict = conflict.map_or_else(|| warnings.clone(), Message::from);
-        match &self.broken_off {
-            Some(error) => Err(Exit::usage(error.clone().and(verdict))),
-            None if conflict.is_some() => Err(Exit::usage(verdict)),
-            None => Ok(()),
+    fn judge(&self, conflict: Option<Message>, warnings: &Message) -> Result<(), Exit> {
+        match (&self.broken_off, conflict) {
+            (Some(error), conflict) => {
+                Err(Exit::usage(error.clone().and(conflict.unwrap_or_else(|| warnings.clone()))))
+            }
+            (None, Some(conflict)) => Err(Exit::usage(conflict)),
+            (None, None) => Ok(()),
         }
     }
 
@@ -236,13 +258,13 @@ fn argument(option: &'static Opt) -> Arg {
 }
 
 /// What clap stopped for, in our words.
-fn exit(program: Program, error: &clap::Error) -> Exit {
+fn exit(program: Program, error: &clap::Error, hint: impl Fn() -> Option<String>) -> Exit {
     use std::error::Error;
     match error.kind() {
         ErrorKind::DisplayHelp => Exit::text(1, help::help(program)),
         ErrorKind::DisplayVersion => Exit::text(0, help::version(program)),
         _ => match error.source().and_then(|e| e.downcast_ref::<Exit>()) {
-            Some(exit) => exit.clone(),
+            Some(exit) => exit.clone().hint(hint()),
             // Not reached: the canonical words leave clap nothing else to complain about.
             None => Exit::usage(format!("{}: {}\n", program.name(), error.kind())),
         },
@@ -287,12 +309,13 @@ fn interface(line: &Line) -> Interface {
 }
 
 /// What is to be watched, and how. The filter is the last given of its kind; at most one of the four options is
-/// there: see [`filter_conflict`]. A warning is added for a `--fromfile` that cannot be opened.
+/// there: see [`filter_conflict`]. The message is what may surprise in them. A warning is added for a `--fromfile` that
+/// cannot be opened.
 ///
 /// # Errors
 ///
 /// After the warnings, the message about a pattern that is no regular expression, or that there is nothing to watch.
-fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settings), Exit> {
+fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settings, Message), Exit> {
     const FILTERS: [(&str, Sense, bool); 4] = [
         ("exclude", Sense::Exclude, false),
         ("excludei", Sense::Exclude, true),
@@ -300,15 +323,18 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         ("includei", Sense::Include, true),
     ];
     let mut pattern = None;
+    let mut notes = values::emptied(line.matches.get_raw("event").unwrap_or_default());
     for (id, sense, ignore_case) in FILTERS {
         if let Some(text) = line.bytes(id) {
-            let ere = Ere::new(&text, ignore_case).map_err(|_| {
-                Exit::usage(warnings.clone().and(match sense {
+            let ere = Ere::new(&text, ignore_case).map_err(|error| {
+                let message = warnings.clone().and(match sense {
                     Sense::Exclude => "Error in `exclude' regular expression.",
                     Sense::Include => "Error in `include' regular expression.",
-                }))
+                });
+                Exit::usage(message).hint(Some(patterns::invalid(&text, sense, &error)))
             })?;
             pattern = Some((ere, sense));
+            notes = patterns::suspicious(&text).into_iter().fold(notes, Message::and);
         }
     }
     let targets = Targets::gather(line, warnings)?;
@@ -320,7 +346,7 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         base: Vec::new(),
         filter: Filter::new(pattern, targets.excluded, &targets.paths),
     };
-    Ok((targets.paths, settings))
+    Ok((targets.paths, settings, notes))
 }
 
 #[cfg(test)]
@@ -346,7 +372,8 @@ mod tests {
 
     #[track_caller]
     fn fails(words: &[&str], stderr: &str) {
-        assert_eq!(wait_for(words).unwrap_err(), Exit::usage(stderr), "{words:?}");
+        let said = wait_for(words).unwrap_err().stderr.to_bytes();
+        assert_eq!(String::from_utf8_lossy(&said), stderr, "{words:?}");
     }
 
     #[test]
@@ -426,7 +453,10 @@ mod tests {
         fails(&["--exclude=a", "--exclude=b", "--zzz"], &format!("{zzz}{last}"));
         fails(&["--exclude=a", "--exclude=b", "-d", "--zzz"], &format!("{zzz}{d}"));
         fails(&["--exclude=(", "--zzz"], zzz);
-        fails(&["--exclude=(", "--exclude=("], &format!("{last}Error in `exclude' regular expression.\n"));
+        fails(
+            &["--exclude=(", "--exclude=("],
+            &format!("{last}Error in `exclude' regular expression.\n'(': Unmatched ( or \\(\n"),
+        );
         fails(
             &["--excludei=(", "--excludei=a"],
             &format!(

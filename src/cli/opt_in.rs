@@ -29,10 +29,10 @@ pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
     let tool = line.program.tool;
     rules.iter().find_map(|rule| match rule {
         Not(one, other) if line.is_given(one) && line.is_given(other) => {
-            Some(format!("{} and {} cannot both be specified.\n", shown(tool, one), shown(tool, other)))
+            Some(format!("{} and {} cannot both be specified.", shown(tool, one), shown(tool, other)))
         }
         Needs(one, other) if line.is_given(one) && !line.is_given(other) => {
-            Some(format!("{} cannot be specified without {}.\n", shown(tool, one), shown(tool, other)))
+            Some(format!("{} cannot be specified without {}.", shown(tool, one), shown(tool, other)))
         }
         _ => None,
     })
@@ -46,9 +46,9 @@ pub(super) fn limits_conflict(line: &Line) -> Option<String> {
     let tool = line.program.tool;
     let alone = |option: &&Opt| !matches!(option.id, "limits" | "json") && line.is_given(option.id);
     if let Some(option) = options(tool).find(alone) {
-        return Some(format!("{} and --limits cannot both be specified.\n", shown(tool, option.id)));
+        return Some(format!("{} and --limits cannot both be specified.", shown(tool, option.id)));
     }
-    line.has_operands().then(|| "--limits takes no paths.\n".to_owned())
+    line.has_operands().then(|| "--limits takes no paths.".to_owned())
 }
 
 /// How a message names an option: by its letter, if it has one.

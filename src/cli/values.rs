@@ -1,11 +1,13 @@
 //! The values of options: text -> type. Their errors are the reference's.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
 
-use super::Exit;
-use crate::event::{EVENTS, LSDIR, Mask};
+use super::{Exit, hints};
+use crate::event::{EVENTS, EventName, LSDIR, Mask};
 use crate::messages::Message;
 use crate::ready::Receiver;
 
@@ -41,7 +43,7 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
     const HINT: &str = "Please specify a long int value.";
     if text.is_empty() {
         let message = Message::from("The provided value is not a valid timeout value.");
-        return Err(Exit::usage(message.and(HINT)));
+        return Err(Exit::usage(message.and(HINT)).hint(Some(hints::timeout(text))));
     }
     let is_space = |b: &u8| matches!(b, b' ' | b'\t'..=b'\r');
     let start = text.iter().position(|b| !is_space(b)).unwrap_or(text.len());
@@ -64,7 +66,7 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
     };
     if !rest.is_empty() || whole.len() + fraction.len() == 0 {
         let message = Message::new(&[b"'", text, b"' is not a valid timeout value."]);
-        return Err(Exit::usage(message.and(HINT)));
+        return Err(Exit::usage(message.and(HINT)).hint(Some(hints::timeout(text))));
     }
     if negative {
         return Ok(None);
@@ -117,22 +119,37 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 ///
 /// The reference's message about an unknown name, which shows the whole list.
 pub fn events(list: &[u8]) -> Result<Mask, Exit> {
-    lookup(list).ok_or_else(|| {
-        let hint = b"Run with the '--help' option to see a list of events.";
-        Exit::usage(Message::new(&[b"'", list, b"' is not a valid event!  ", hint]))
+    lookup(list).map_err(|name| {
+        let help = b"Run with the '--help' option to see a list of events.";
+        let message = Message::new(&[b"'", list, b"' is not a valid event!  ", help]);
+        Exit::usage(message).hint(hints::events(list, name))
     })
 }
 
-fn lookup(list: &[u8]) -> Option<Mask> {
+/// What to say of lists of events that an empty name made meaningless.
+pub(super) fn emptied<'a>(lists: impl Iterator<Item = &'a OsStr>) -> Message {
+    lists
+        .map(OsStr::as_bytes)
+        .filter(|list| list.iter().any(|byte| *byte != b',') && lookup(list) == Ok(0))
+        .fold(Message::default(), |message, list| {
+            message.line(&[b"'", list, b"' is ignored as a whole: one of its names is empty."])
+        })
+}
+
+/// The events of a list, or the first name that is none.
+fn lookup(list: &[u8]) -> Result<Mask, &[u8]> {
     let mut mask = 0;
     for name in list.split(|&b| b == b',') {
         if name.is_empty() {
-            return Some(0);
+            return Ok(0);
         }
-        let event = EVENTS.iter().find(|event| event.name.as_bytes().eq_ignore_ascii_case(name))?;
-        mask |= event.bits;
+        mask |= event(name).ok_or(name)?.bits;
     }
-    Some(mask)
+    Ok(mask)
+}
+
+fn event(name: &[u8]) -> Option<&'static EventName> {
+    EVENTS.iter().find(|event| event.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// What several lists of events mean together: their union, or all events if that is empty.
@@ -153,8 +170,7 @@ pub fn sort_key(key: &[u8]) -> Result<SortKey, Exit> {
     if key.eq_ignore_ascii_case(b"total") {
         return Ok(SortKey::Total);
     }
-    let event = EVENTS.iter().find(|event| event.name.as_bytes().eq_ignore_ascii_case(key));
-    match event.map(|event| event.bits) {
+    match event(key).map(|event| event.bits) {
         Some(IN_CLOSE) => {
             Err(Exit::usage("Cannot sort by `close' event; please use `close_write' or `close_nowrite'.\n"))
         }
@@ -170,7 +186,7 @@ pub fn sort_key(key: &[u8]) -> Result<SortKey, Exit> {
 }
 
 fn invalid_key(key: &[u8]) -> Exit {
-    Exit::usage(Message::new(&[b"'", key, b"' is not a valid key for sorting!"]))
+    Exit::usage(Message::new(&[b"'", key, b"' is not a valid key for sorting!"])).hint(hints::sort_key(key))
 }
 
 #[cfg(test)]
@@ -222,14 +238,17 @@ mod tests {
             " ", "x", "5x", "5 ", "0x10", "1e3", "--1", "+-1", "- 5", "+", "-", ".", "-.", "1.2.3", "1,5",
             "5. ",
         ] {
-            assert_eq!(
-                message(timeout(text.as_bytes())),
-                Some(format!("'{text}' is not a valid timeout value.\nPlease specify a long int value.\n"))
+            let wanted = format!(
+                "'{text}' is not a valid timeout value.\nPlease specify a long int value.\n\
+                 The timeout is a number of seconds, such as 5 or 0.5."
             );
+            let message = message(timeout(text.as_bytes())).unwrap();
+            assert!(message.starts_with(&wanted), "{message}");
         }
         assert_eq!(
             message(timeout(b"")).unwrap(),
-            "The provided value is not a valid timeout value.\nPlease specify a long int value.\n"
+            "The provided value is not a valid timeout value.\nPlease specify a long int value.\n\
+             The timeout is a number of seconds, such as 5 or 0.5.\n"
         );
         for text in [
             "9223372036854775808",
@@ -250,6 +269,12 @@ mod tests {
         for list in ["", ",", "create,", ",create", "create,,bogus", ",bogus"] {
             assert_eq!(events(list.as_bytes()), Ok(0), "{list:?}");
         }
+        let lists = ["", ",", "create", "create,", ",open", "open,create"].map(OsStr::new);
+        assert_eq!(
+            emptied(lists.into_iter()).to_bytes(),
+            b"'create,' is ignored as a whole: one of its names is empty.\n\
+              ',open' is ignored as a whole: one of its names is empty.\n"
+        );
         assert_eq!(all_if_none([0, 0].into_iter()), IN_ALL_EVENTS);
         assert_eq!(all_if_none([0, IN_OPEN].into_iter()), IN_OPEN);
     }
@@ -257,13 +282,10 @@ mod tests {
     #[test]
     fn an_unknown_event_is_reported_with_its_list() {
         for list in ["bogus", "create,bogus", "bogus,", "create, open", " create", "IN_OPEN"] {
-            assert_eq!(
-                message(events(list.as_bytes())),
-                Some(format!(
-                    "'{list}' is not a valid event!  \
-                     Run with the '--help' option to see a list of events.\n"
-                ))
+            let wanted = format!(
+                "'{list}' is not a valid event!  Run with the '--help' option to see a list of events.\n"
             );
+            assert!(message(events(list.as_bytes())).unwrap().starts_with(&wanted), "{list}");
         }
         let raw = events(b"\xff").unwrap_err().stderr.to_bytes();
         assert!(raw.starts_with(b"'\xff' is not"));
@@ -283,6 +305,8 @@ mod tests {
                 Some(format!("'{key}' is not a valid key for sorting!\n"))
             );
         }
+        assert!(message(sort_key(b"created")).unwrap().ends_with("\nDid you mean 'create'?\n"));
+        assert!(message(sort_key(b"close_writ")).unwrap().ends_with("\nDid you mean 'close_write'?\n"));
     }
 
     proptest! {

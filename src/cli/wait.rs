@@ -1,6 +1,5 @@
 //! The options of inotifywait.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use crate::source::Settings;
 pub struct WaitOptions {
     /// To be written to stderr before anything else, also with `--quiet` and `--syslog`.
     pub warnings: Message,
+    /// To be said while the watches are established: what may surprise in the options.
+    pub notes: Message,
     /// What to watch, in order; never empty, and no path is.
     pub paths: Vec<Vec<u8>>,
     /// How to watch it.
@@ -72,9 +73,9 @@ pub enum Output {
 pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let line = Line::parse(Tool::Wait, argv)?;
     let conflict = filter_conflict(&line).or_else(|| conflict(&line)).or_else(|| interface_conflict(&line));
-    let conflict = conflict.map(Cow::Borrowed);
-    let conflict = conflict.or_else(|| opt_in::conflict(&line, opt_in::WAIT).map(Cow::Owned));
-    let conflict = conflict.or_else(|| format::unknown_name(&line.bytes("format")?).map(Cow::Owned));
+    let conflict = conflict.map(Message::from);
+    let conflict = conflict.or_else(|| opt_in::conflict(&line, opt_in::WAIT).map(Message::from));
+    let conflict = conflict.or_else(|| format::unknown_name(&line.bytes("format")?).map(Message::from));
     let mut warnings = Message::default();
     for id in ["exclude", "excludei"] {
         if line.times(id) > 1 {
@@ -82,9 +83,9 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
             warnings = warnings.and(format!("--{id}: {words}"));
         }
     }
-    line.judge(conflict.as_deref(), &warnings)?;
+    line.judge(conflict, &warnings)?;
 
-    let (paths, settings) = settings(&line, &mut warnings)?;
+    let (paths, settings, notes) = settings(&line, &mut warnings)?;
 
     let daemon = line.flag("daemon");
     let output = match line.bytes("format") {
@@ -95,6 +96,7 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     };
     Ok(WaitOptions {
         paths,
+        notes,
         settings,
         timeout: line.last("timeout").flatten(),
         monitor: daemon || line.flag("monitor"),

@@ -1,6 +1,5 @@
 //! The options of inotifywatch.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -28,6 +27,8 @@ pub enum Watch {
 pub struct WatchOptions {
     /// To be written to stderr before anything else.
     pub warnings: Message,
+    /// To be said while the watches are established: what may surprise in the options.
+    pub notes: Message,
     /// What to watch, in order; never empty, and no path is.
     pub paths: Vec<Vec<u8>>,
     /// How to watch it.
@@ -62,17 +63,19 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
         }
         _ => filter_conflict(&line).or_else(|| interface_conflict(&line)),
     };
-    let conflict = conflict.map(Cow::Borrowed).or_else(|| opt_in::limits_conflict(&line).map(Cow::Owned));
-    line.judge(conflict.as_deref(), &Message::default())?;
+    let conflict = conflict.map(Message::from);
+    let conflict = conflict.or_else(|| opt_in::limits_conflict(&line).map(Message::from));
+    line.judge(conflict, &Message::default())?;
     if line.flag("limits") {
         return Ok(Watch::Limits { json: line.flag("json") });
     }
 
     let mut warnings = Message::default();
-    let (paths, settings) = settings(&line, &mut warnings)?;
+    let (paths, settings, notes) = settings(&line, &mut warnings)?;
 
     let options = WatchOptions {
         paths,
+        notes,
         settings,
         timeout: line.last("timeout").flatten(),
         verbose: line.count("verbose"),

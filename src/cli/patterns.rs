@@ -1,0 +1,198 @@
+//! What was meant by a regular expression that is not valid, or that looks like something else.
+
+use crate::ere::{Ere, Invalid};
+use crate::filter::Sense;
+use crate::messages::Message;
+
+/// What to say after the reference's message that a pattern is not valid.
+pub(super) fn invalid(pattern: &[u8], sense: Sense, error: &Invalid) -> Message {
+    let message = Message::new(&[b"'", pattern, b"': ", error.to_string().as_bytes()]);
+    let hint = std::str::from_utf8(pattern).ok().and_then(|pattern| meant(pattern, sense));
+    hint.into_iter().fold(message, |message, hint| message.and(hint))
+}
+
+/// What to say of a valid pattern that was probably meant as something else.
+pub(super) fn suspicious(pattern: &[u8]) -> Option<String> {
+    let glob = std::str::from_utf8(pattern).ok()?;
+    let is_glob = glob.contains("**") || glob.contains("/*.");
+    from_glob(glob).filter(|_| is_glob).map(|ere| not_a_glob(glob, &ere))
+}
+
+fn not_a_glob(glob: &str, ere: &str) -> String {
+    format!("'{glob}' is read as a regular expression, not as a glob. For the glob, write '{ere}'.")
+}
+
+fn meant(pattern: &str, sense: Sense) -> Option<String> {
+    if let Some(ere) = from_glob(pattern) {
+        return Some(not_a_glob(pattern, &ere));
+    }
+    let (before, group) = pattern.split_once("(?")?;
+    let rule = "POSIX extended regular expressions have no '(?'";
+    let (option, opposite) = match sense {
+        Sense::Exclude => ("exclude", "include"),
+        Sense::Include => ("include", "exclude"),
+    };
+    let rest = |kind: &str| group.strip_prefix(kind);
+    if let Some(rest) = rest(":") {
+        return Some(replaced(rule, &format!("{before}({rest}"), None));
+    }
+    if let Some(rest) = rest("i)") {
+        return Some(replaced(rule, &format!("{before}{rest}"), Some(&format!("--{option}i"))));
+    }
+    // What a path may not match is what the opposite option takes.
+    let negated = rest("!").and_then(inside).map(|inside| inside.trim_start_matches(".*"));
+    if let Some(negated) = negated.filter(|_| matches!(before, "" | "^" | "^.*" | ".*")) {
+        return Some(replaced(rule, negated, Some(&format!("--{opposite}"))));
+    }
+    Some(format!("{rule}. --{opposite} is the opposite of --{option}."))
+}
+
+/// The rule, and the expression to write if that is valid.
+fn replaced(rule: &str, ere: &str, option: Option<&str>) -> String {
+    let option = option.map(|option| format!("{option} ")).unwrap_or_default();
+    match Ere::new(ere.as_bytes(), false) {
+        Ok(_) if !ere.is_empty() => format!("{rule}. Write {option}'{ere}'."),
+        _ => format!("{rule}."),
+    }
+}
+
+/// What stands before the parenthesis that closes a group.
+fn inside(rest: &str) -> Option<&str> {
+    let mut depth = 0;
+    let mut escaped = false;
+    for (at, character) in rest.char_indices() {
+        match character {
+            _ if std::mem::take(&mut escaped) => {}
+            '\\' => escaped = true,
+            '(' => depth += 1,
+            ')' if depth == 0 => return Some(&rest[..at]),
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The expression that matches what a glob matches, anywhere in a tree; none for a text that can be no glob.
+pub(super) fn from_glob(glob: &str) -> Option<String> {
+    let is_glob = glob.contains(['*', '?']) || glob.contains('{') && glob.contains(',');
+    if !is_glob || glob.contains(['\\', '^', '$', '(', ')', '|', '+']) {
+        return None;
+    }
+    // What may come before or after needs no expression.
+    let mut rest = glob.trim_start_matches("./");
+    let mut ere = String::new();
+    match rest.strip_prefix("**/") {
+        Some(after) => (rest, ere) = (after, "(^|/)".into()),
+        None if rest.starts_with('*') => rest = rest.trim_start_matches('*'),
+        None => ere.push_str("(^|/)"),
+    }
+    let end = match rest {
+        _ if rest.ends_with('*') => "",
+        _ if glob.starts_with('*') && ere.is_empty() => "$",
+        _ => "(/|$)",
+    };
+    rest = rest.trim_end_matches('*');
+    let mut braces = 0;
+    while let Some(character) = rest.chars().next() {
+        let mut length = character.len_utf8();
+        match character {
+            '*' if rest.starts_with("**/") => {
+                ere.push_str("(.*/)?");
+                length = 3;
+            }
+            '*' => ere.push_str("[^/]*"),
+            '?' => ere.push_str("[^/]"),
+            '[' => {
+                // As there, but for the sign that negates it.
+                length = rest[2.min(rest.len())..].find(']')? + 3;
+                ere.push_str(&rest.get(..length)?.replacen("[!", "[^", 1));
+            }
+            '{' => {
+                ere.push('(');
+                braces += 1;
+            }
+            '}' if braces > 0 => {
+                ere.push(')');
+                braces -= 1;
+            }
+            ',' if braces > 0 => ere.push('|'),
+            '.' | '}' | ']' => ere.extend(['\\', character]),
+            _ => ere.push(character),
+        }
+        rest = &rest[length..];
+    }
+    ere.push_str(end);
+    Ere::new(ere.as_bytes(), false).is_ok().then_some(ere)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_becomes_an_expression_that_matches_the_same() {
+        let cases: [(&str, &str, &[&str], &[&str]); 9] = [
+            ("*.swp", r"\.swp$", &["./.a.swp", "d/e/a.swp"], &["a.swpx", "d/swp"]),
+            ("*.{js,css}", r"\.(js|css)$", &["./a.js", "d/a.css"], &["a.jsx", "a.html"]),
+            ("**/x", "(^|/)x(/|$)", &["x", "./x", "d/e/x", "x/y"], &["xy", "./yx"]),
+            (
+                "**/node_modules/**",
+                "(^|/)node_modules/",
+                &["./node_modules/a", "node_modules/"],
+                &["node_modulesx/"],
+            ),
+            (
+                "src/*.js",
+                r"(^|/)src/[^/]*\.js(/|$)",
+                &["src/a.js", "./src/a.js"],
+                &["src/d/a.js", "asrc/a.js"],
+            ),
+            ("src/**/*.js", r"(^|/)src/(.*/)?[^/]*\.js(/|$)", &["src/a.js", "src/d/e/a.js"], &["src/a.jsx"]),
+            ("a?c", "(^|/)a[^/]c(/|$)", &["./abc"], &["./ac", "./a/c"]),
+            ("*.[!o]", r"\.[^o]$", &["a.c"], &["a.o"]),
+            ("*~*", "~", &["a~", "a~1"], &["a"]),
+        ];
+        for (glob, ere, matching, others) in cases {
+            assert_eq!(from_glob(glob).as_deref(), Some(ere), "{glob}");
+            let ere = Ere::new(ere.as_bytes(), false).unwrap();
+            for path in matching {
+                assert!(ere.is_match(path.as_bytes()), "{glob} {path}");
+            }
+            for path in others {
+                assert!(!ere.is_match(path.as_bytes()), "{glob} {path}");
+            }
+        }
+        for text in ["abc", r".*\.swp$", "(a|b", "[", "", "a+*"] {
+            assert_eq!(from_glob(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_posix_lacks_is_named_and_replaced() {
+        let rule = "POSIX extended regular expressions have no '(?'";
+        for (pattern, sense, said) in [
+            ("(?:a|b)c", Sense::Exclude, ". Write '(a|b)c'."),
+            ("(?i)a", Sense::Exclude, ". Write --excludei 'a'."),
+            ("(?i)a", Sense::Include, ". Write --includei 'a'."),
+            (r"^(?!.*\.js$)", Sense::Exclude, r". Write --include '\.js$'."),
+            (r"^(?!.*\.(js|ts)$).*$", Sense::Exclude, r". Write --include '\.(js|ts)$'."),
+            ("(?!build)", Sense::Include, ". Write --exclude 'build'."),
+            ("a(?=b)", Sense::Exclude, ". --include is the opposite of --exclude."),
+        ] {
+            let wanted = format!("{rule}{said}");
+            assert_eq!(meant(pattern, sense).as_deref(), Some(wanted.as_str()), "{pattern}");
+        }
+        assert_eq!(meant("(", Sense::Exclude), None);
+    }
+
+    #[test]
+    fn a_valid_expression_is_suspicious_only_where_it_is_a_glob() {
+        for glob in ["src/**/x", "a**", "src/*.js"] {
+            assert!(suspicious(glob.as_bytes()).is_some(), "{glob}");
+        }
+        for ere in [r"/\.git/", ".*", "a*b", "node_modules/*", r"(/*\.o|x)$", "", "\\*\\*"] {
+            assert_eq!(suspicious(ere.as_bytes()), None, "{ere}");
+        }
+    }
+}
