@@ -70,8 +70,10 @@ pub(super) fn sort_key(key: &[u8]) -> Option<String> {
 pub(super) fn long_option(word: &[u8], options: &[&'static Opt]) -> Option<String> {
     let name = word.strip_prefix(b"--")?.split(|byte| *byte == b'=').next()?;
     let name = String::from_utf8_lossy(name).to_ascii_lowercase().replace('_', "-");
-    let candidates = options.iter().filter(|option| !option.hidden).map(|option| option.long);
-    let option = nearest(&name, candidates.map(|long| (long.to_owned(), long)))?;
+    let known = || options.iter().filter(|option| !option.hidden).map(|option| option.long);
+    // Options that may not be abbreviated are found all the same.
+    let begun = known().find(|long| name.len() > 1 && long.starts_with(&name));
+    let option = begun.or_else(|| nearest(&name, known().map(|long| (long.to_owned(), long))))?;
     Some(format!("Did you mean '--{option}'?"))
 }
 
@@ -238,6 +240,8 @@ mod tests {
             ("--Monitor", Some("monitor")),
             ("--out-file", Some("outfile")),
             ("--events", Some("event")),
+            ("--moun", Some("mount")),
+            ("--versi", Some("version")),
             ("--foo", None),
             ("--", None),
         ] {

@@ -62,8 +62,12 @@ fn options_that_contradict_each_other_are_refused() {
 
 #[test]
 fn no_new_option_is_an_abbreviation() {
-    for (tool, line) in [("inotifywait", "--prin"), ("inotifywait", "--js"), ("inotifywatch", "--rea")] {
-        let message = format!("{}: unrecognized option '{line}'\n", common::binary(tool));
+    for (tool, line, hint) in [
+        ("inotifywait", "--prin", "Did you mean '--print0'?\n"),
+        ("inotifywait", "--js", "Did you mean '--json'?\n"),
+        ("inotifywatch", "--rea", "Did you mean '--ready'?\n"),
+    ] {
+        let message = format!("{}: unrecognized option '{line}'\n{hint}", common::binary(tool));
         refuses(tool, line, &message);
     }
 }
