@@ -4,6 +4,7 @@
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make fuzz      each target in fuzz/ for SECONDS=60
 # make miri      the decoders of the kernel's bytes, in Miri
+# make cross     builds for other machines, and with the oldest Rust; the one for 32-bit x86 against the original
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
 # make deb       a package that takes the place of Debian's inotify-tools, into target/debian
@@ -40,7 +41,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq
 
-.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri install uninstall \
+.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri cross install uninstall \
 	deb try-deb rpm static dist arch alpine tag-check
 
 RUNS = 100
@@ -91,6 +92,10 @@ miri:
 	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
 		echo "make miri needs rustup and: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
 	$(CARGO) +nightly miri test --locked --test properties
+
+cross: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
+cross: test-needs
+	.ci/cross
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \
