@@ -30,6 +30,7 @@ pub mod filter;
 pub mod batch;
 pub mod format;
 pub mod json;
+pub mod own;
 pub mod sink;
 pub mod timefmt;
 

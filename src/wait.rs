@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
@@ -16,11 +15,12 @@ use crate::error::{Error, ExitStatus, failing};
 use crate::escape::escape_names;
 use crate::format::Formatter;
 use crate::messages::{self, Messages};
+use crate::own::Own;
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
 use crate::source::{Interface, Item, Scope, Settings, Source};
-use crate::sys::output::{FileId, Output};
+use crate::sys::output::Output;
 use crate::sys::process::{self, Background, Signals};
 use crate::sys::unread::unread;
 use crate::timefmt::TimeFormat;
@@ -81,7 +81,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
             Formatter::new(&format, options.end, timefmt.map(TimeFormat::new))
         }
     };
-    let Settings { interface, recursive, .. } = options.settings;
+    let Settings { interface, recursive, events, .. } = options.settings;
     let settings = Settings { base: base.clone(), ..options.settings };
     let mut source = setup::source(settings, &options.paths)?;
     let quiet = options.quiet > 0;
@@ -115,6 +115,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
     let (monitor, timeout) = (options.monitor, options.timeout);
     let batch = options.settle.map(Batch::new);
+    let own = Own::new(base, events, &options.paths, sink.as_ref().map(Sink::output));
     Wait {
         source,
         sink,
@@ -124,8 +125,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         signals,
         ending: None,
         outfile,
-        base,
-        own_path: Vec::new(),
+        own,
         shown,
         daemon: options.daemon,
         monitor,
@@ -173,9 +173,8 @@ struct Wait {
     /// The one that ends the program, once all is printed.
     ending: Option<Signal>,
     outfile: Option<Vec<u8>>,
-    base: Vec<u8>,
-    /// Where our own writing was last seen.
-    own_path: Vec<u8>,
+    /// The events of its own writing.
+    own: Own,
     /// The path of an event with control characters escaped, for a terminal.
     shown: Option<Vec<u8>>,
     daemon: bool,
@@ -206,6 +205,7 @@ impl Wait {
                     self.write_rest(messages)?;
                     return Ok(status);
                 }
+                self.own.forget(!self.source.has_more());
             }
             if let Some(status) = self.settle() {
                 self.write_rest(messages)?;
@@ -286,16 +286,8 @@ impl Wait {
                 }
             }
             if let Some(sink) = &mut self.sink {
-                // What is written here would be reported for ever if it were watched.
-                if let Some(file) = sink.output().file().filter(|_| event.mask & IN_MODIFY != 0) {
-                    let here = file.is_at(&process::absolute(&self.base, event.path));
-                    if here == Some(true) {
-                        event.path.clone_into(&mut self.own_path);
-                    }
-                    // Where nothing is, it was renamed after the event.
-                    if here == Some(true) || here.is_none() && event.path == self.own_path {
-                        continue;
-                    }
+                if self.own.caused(&event, sink.output()) {
+                    continue;
                 }
                 if let Some(shown) = &mut self.shown {
                     escape_names(&mut event, shown);
@@ -325,14 +317,14 @@ impl Wait {
     /// Writes what the output takes. A daemon outlives a full disk, and nobody need read a FIFO yet: what is not
     /// taken is kept as for a slow reader.
     fn flush(&mut self, messages: &Messages) -> Result<(), Error> {
-        let Some(sink) = &mut self.sink else { return Ok(()) };
+        let Some(sink) = self.sink.as_mut().filter(|sink| !sink.is_empty()) else { return Ok(()) };
         let name = self.outfile.as_deref().unwrap_or(b"stdout");
-        let cause = match sink.flush() {
-            Ok(()) => {
-                self.blocked = None;
-                return Ok(());
-            }
-            Err(cause) => cause,
+        self.own.note(sink.output());
+        let flushed = sink.flush();
+        self.own.note(sink.output());
+        let Err(cause) = flushed else {
+            self.blocked = None;
+            return Ok(());
         };
         match cause.raw_os_error() {
             Some(libc::ENXIO) if self.outfile.is_some() => {}
@@ -426,22 +418,14 @@ impl Wait {
     fn reopen(&mut self, messages: &Messages) {
         let (Some(path), Some(sink)) = (&self.outfile, &mut self.sink) else { return };
         let begun = self.source.begin_own();
-        let reopened = open_outfile(path).map(|new| {
-            let files = [new.file(), sink.output().file()];
-            sink.redirect(new);
-            self.blocked = None;
-            files
-        });
-        let is_own = |mask, path: &[u8]| {
-            let path = process::absolute(&self.base, path);
-            let is_at = |file: &FileId| file.is_at(&path) == Some(true);
-            mask & (IN_CREATE | IN_OPEN | IN_CLOSE_WRITE) != 0
-                && reopened.as_ref().is_ok_and(|files| files.iter().flatten().any(is_at))
+        let new = match open_outfile(path) {
+            Ok(new) => new,
+            Err(error) => return messages.error(error.message()),
         };
-        self.source.drop_own(begun, &is_own);
-        if let Err(error) = reopened {
-            messages.error(error.message());
-        }
+        let reopened = self.own.reopen(sink.output(), &new, path);
+        sink.redirect(new);
+        self.blocked = None;
+        self.source.drop_own(begun, &|mask, path| self.own.caused_reopening(&reopened, mask, path));
     }
 }
 

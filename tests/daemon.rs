@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
@@ -271,6 +271,77 @@ fn rotation_inside_the_watched_tree_reports_what_others_did_alone() {
     // What it did itself: made one, wrote to both, closed the other.
     let text = read();
     assert!(!text.contains(" out"), "{text}");
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
+/// Rotates an outfile in the watched directory again and again while files are made there, and has each followed by
+/// `rotated`; returns all the lines.
+fn rotations(events: &str, rotated: impl Fn(&Path)) -> Vec<String> {
+    const ROUNDS: usize = 100;
+    let place = Place::at(common::fast_tempdir());
+    let d = place.path().join("d");
+    let daemon = place.daemon(&["-d", "-o", "d/out", "-e", events, "d"]);
+    let out = d.join("out");
+    for round in 0..ROUNDS {
+        // Its lines of these, and the events of writing them, come while the file is renamed.
+        create_files(&d, &format!("f{round}-"), 0..20);
+        let _ = fs::rename(&out, d.join(format!("out.{round}")));
+        rotated(&out);
+        kill(daemon, Signal::SIGHUP).unwrap();
+        create_files(&d, &format!("g{round}-"), 0..20);
+    }
+    create_files(&d, "last", 0..1);
+    let text = || {
+        let entries = fs::read_dir(&d).unwrap().flatten().map(|entry| entry.path());
+        let outfiles = entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("out"));
+        outfiles.map(|path| fs::read_to_string(path).unwrap()).collect::<String>()
+    };
+    assert!(wait_until(|| text().contains("CREATE last0\n")), "{}", text());
+    place.expect_end(daemon, Signal::SIGTERM);
+    let lines: Vec<String> = text().lines().map(str::to_owned).collect();
+    assert_eq!(lines.iter().filter(|line| !line.contains(" out")).count(), ROUNDS * 40 + 1);
+    lines
+}
+
+#[test]
+fn its_own_writing_is_no_event_while_the_outfile_is_renamed() {
+    let lines = rotations("create,modify", |_| ());
+    let own: Vec<&String> = lines.iter().filter(|line| line.contains(" out")).collect();
+    assert!(own.is_empty(), "{} of {} lines, such as {:?}", own.len(), lines.len(), &own[..own.len().min(5)]);
+    // Another process has made the next one before.
+    let create = |out: &Path| drop(fs::File::options().append(true).create(true).open(out).unwrap());
+    let lines = rotations("create,modify", create);
+    let own: Vec<&String> = lines.iter().filter(|line| line.contains("MODIFY out")).collect();
+    assert!(own.is_empty(), "{} of {} lines, such as {:?}", own.len(), lines.len(), &own[..own.len().min(5)]);
+}
+
+#[test]
+fn what_others_write_to_a_file_of_the_outfiles_former_name_is_an_event() {
+    let place = Place::new();
+    let (d, out) = (place.path().join("d"), place.path().join("d/out"));
+    let daemon = place.daemon(&["-d", "-o", "d/out", "-e", "modify", "d"]);
+    fs::write(d.join("f"), "x").unwrap();
+    place.expect_file("d/out", "d/ MODIFY f\n");
+    fs::rename(&out, d.join("out.1")).unwrap();
+    fs::write(&out, "x").unwrap();
+    place.expect_file("d/out.1", "d/ MODIFY f\nd/ MODIFY out\n");
+    // It goes on in the renamed one, and no more comes of that.
+    fs::write(d.join("g"), "x").unwrap();
+    place.expect_file("d/out.1", "d/ MODIFY f\nd/ MODIFY out\nd/ MODIFY g\n");
+    // Also if that one has no name any more, and another file has.
+    let mut open = fs::File::open(d.join("out.1")).unwrap();
+    fs::remove_file(d.join("out.1")).unwrap();
+    fs::File::create(d.join("out.1")).unwrap();
+    let mut text = String::new();
+    for name in ["h", "i"] {
+        fs::write(d.join(name), "x").unwrap();
+        let read =
+            || open.read_to_string(&mut text).map(|_| text.contains(&format!("MODIFY {name}"))).unwrap();
+        assert!(wait_until(read), "{text}");
+    }
+    assert!(wait_until(|| common::sleep_of(daemon).is_some()));
+    open.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "d/ MODIFY f\nd/ MODIFY out\nd/ MODIFY g\nd/ MODIFY h\nd/ MODIFY i\n");
     place.expect_end(daemon, Signal::SIGTERM);
 }
 

@@ -570,6 +570,26 @@ fn what_it_writes_itself_is_no_event() {
 }
 
 #[test]
+fn what_it_writes_itself_is_no_event_without_proc() {
+    if !need_root() {
+        return;
+    }
+    let dir = tempdir();
+    make_d(dir.path());
+    let arguments = ["-m", "-o", "d/out", "-e", "modify", "d"];
+    let script = r#"exec unshare -m sh -ec 'mount -t tmpfs none /proc; exec "$@"' sh "$@""#;
+    let mut run = Running::ready(wrapped(dir.path(), script, "inotifywait", arguments));
+    let out = dir.path().join("d/out");
+    for name in ["f", "g"] {
+        fs::write(dir.path().join("d").join(name), "x").unwrap();
+        run.wait("the line", |_| fs::read_to_string(&out).unwrap().contains(&format!("MODIFY {name}")));
+    }
+    run.wait_asleep();
+    run.stop();
+    assert_eq!(fs::read_to_string(&out).unwrap(), "d/ MODIFY f\nd/ MODIFY g\n");
+}
+
+#[test]
 fn long_lines_arrive_whole() {
     let dir = tempdir();
     let (path, innermost) = deep_directory(dir.path(), 20);

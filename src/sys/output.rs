@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, readlink};
@@ -114,6 +114,21 @@ impl Output {
         }
     }
 
+    /// Where the open file is; `known` is where it was. `None` if it is not a regular file, or /proc cannot tell.
+    pub fn location(&self, known: Option<Location>) -> Option<Location> {
+        let file = self.file?;
+        let link = readlink(format!("/proc/self/fd/{}", self.fd.as_raw_fd()).as_str()).ok()?.into_vec();
+        if known.as_ref().is_some_and(|known| known.link == link) {
+            return known;
+        }
+        let path = match link.strip_suffix(b" (deleted)") {
+            Some(path) if !file.is_at(&link) => path,
+            _ => &link,
+        };
+        let location = Location::by_path(path)?;
+        Some(Location { link, ..location })
+    }
+
     /// Whether a process has the pipe open for reading.
     fn has_reader(&self) -> bool {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
@@ -159,10 +174,42 @@ fn open_unread(path: &OsStr) -> nix::Result<OwnedFd> {
 pub struct FileId((u64, u64));
 
 impl FileId {
-    /// Whether it is at `path`; `None` where nothing is.
-    pub fn is_at(self, path: &[u8]) -> Option<bool> {
+    /// The one at `path`.
+    pub fn at(path: &[u8]) -> Option<FileId> {
         let status = directory::with_path(path, |path| Status::at(path, true)).ok()?;
-        Some(FileId(status.id()) == self)
+        Some(FileId(status.id()))
+    }
+
+    /// Whether it is at `path`.
+    pub fn is_at(self, path: &[u8]) -> bool {
+        FileId::at(path) == Some(self)
+    }
+}
+
+/// The place of an open file as its events name it: the directory and the entry, wherever they are, and also where the
+/// entry was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// As /proc shows it.
+    link: Vec<u8>,
+    /// The directory.
+    pub directory: FileId,
+    /// The entry's name.
+    pub name: Vec<u8>,
+}
+
+impl Location {
+    /// Where this path leads, unless to a link.
+    pub fn by_path(path: &[u8]) -> Option<Location> {
+        let name_at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let (directory, name) = path.split_at(name_at);
+        let directory = FileId::at(if directory.is_empty() { b"." } else { directory })?;
+        Some(Location { link: path.to_vec(), directory, name: name.to_vec() })
+    }
+
+    /// Whether it is this entry of this directory.
+    pub fn is_at(&self, directory: FileId, name: &[u8]) -> bool {
+        self.directory == directory && self.name == name
     }
 }
 
