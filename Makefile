@@ -39,7 +39,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	e2fsprogs:/usr/sbin/mkfs.ext4 xfsprogs:/usr/sbin/mkfs.xfs btrfs-progs:/usr/sbin/mkfs.btrfs mount:mount \
 	systemd:systemd-analyze rsync:rsync openssh-server:/usr/sbin/sshd openssh-client:ssh shellcheck:shellcheck \
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
-	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq
+	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux
 
 .PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri cross install uninstall \
 	deb try-deb rpm static dist arch alpine tag-check

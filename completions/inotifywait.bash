@@ -15,7 +15,7 @@ _inotify_tools()
         -S --filesystem -M --mount -P --no-dereference
         --fromfile --exclude --excludei --include --includei --json --ready -V --version'
     case ${1##*/} in
-        *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending --limits' ;;
+        *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending --interval --top --limits' ;;
         *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
             --no-newline --timefmt -o --outfile --debounce --max-delay --batch-marker -0 --print0' ;;
     esac
@@ -39,7 +39,7 @@ _inotify_tools()
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
         option=-${BASH_REMATCH[2]}
-    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready|debounce|max-delay) ]]; then
+    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready|debounce|max-delay|interval|top) ]]; then
         option=$prev
     elif [[ $cur == --*=* ]]; then
         option=${cur%%=*} head=$option= cur=${cur#*=}

@@ -34,6 +34,8 @@ pub mod own;
 pub mod sink;
 pub mod timefmt;
 
+pub mod interval;
+pub mod screen;
 pub mod stats;
 
 pub mod error;

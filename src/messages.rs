@@ -163,7 +163,7 @@ pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
 }
 
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.
-fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
+pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
     match problem {
         Problem::Directory { path, error, new: true } => {
             let limit = Limit::of(error).map(|limit| format!(" (limit: {})", limit.path()));

@@ -59,6 +59,10 @@ pub struct Table {
     pub zero: bool,
     /// The order of the rows.
     pub sort: Sort,
+    /// At most so many rows.
+    pub top: Option<usize>,
+    /// Columns that are there whether or not they counted anything.
+    pub kept: Mask,
     /// JSON instead of columns.
     pub json: bool,
     /// For a terminal: control characters in paths are escaped.
@@ -94,26 +98,48 @@ impl Stats {
         &mut self.rows[at]
     }
 
-    /// The table, or `None` if nothing was counted. `paths` are the present watches, `time` is how long was counted.
-    pub fn table(&self, paths: &HashMap<i32, Vec<u8>>, table: &Table, time: Duration) -> Option<Vec<u8>> {
-        let rows = self.rows(paths, table)?;
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.counted() == 0
+    }
+
+    /// The events that were counted at least once.
+    pub fn counted(&self) -> Mask {
+        let bits =
+            |row: &Row| COLUMNS.iter().zip(row.counts).filter(|(_, count)| *count > 0).map(|(bit, _)| bit);
+        self.rows.iter().flat_map(bits).fold(0, |all, bit| all | bit)
+    }
+
+    /// The sum of all counts, and the number of rows that have any.
+    pub fn total(&self) -> (u64, usize) {
+        let totals = self.rows.iter().map(|row| total(&row.counts)).filter(|total| *total > 0);
+        totals.fold((0, 0), |(sum, rows), total| (sum + total, rows + 1))
+    }
+
+    /// Puts rows that were made by their first events into the order of watching.
+    pub fn sort_by_watch(&mut self) {
+        self.rows.sort_by_key(|row| row.watch);
+        self.by_watch.clear();
+    }
+
+    /// The table. `paths` are the present watches, `time` is how long was counted.
+    pub fn table(&self, paths: &HashMap<i32, Vec<u8>>, table: &Table, time: Duration) -> Vec<u8> {
+        let rows = self.rows(paths, table);
         if table.json {
-            return Some(render_json(&rows, table, time));
+            return render_json(&rows, table, time);
         }
         let events = kernel_bits(table.events);
         let columns: Vec<usize> = (0..COLUMNS.len())
             .filter(|at| events & COLUMNS[*at] != 0)
-            .filter(|at| table.zero || rows.iter().any(|(_, counts)| counts[*at] > 0))
+            .filter(|at| {
+                table.zero || table.kept & COLUMNS[*at] != 0 || rows.iter().any(|(_, counts)| counts[*at] > 0)
+            })
             .collect();
-        Some(render(&rows, &columns, table.escaped))
+        render(&rows, &columns, table.escaped)
     }
 
-    /// The rows in their order, or `None` if nothing was counted.
-    fn rows<'a>(
-        &'a self,
-        paths: &'a HashMap<i32, Vec<u8>>,
-        table: &Table,
-    ) -> Option<Vec<(&'a [u8], Counts)>> {
+    /// The rows in their order.
+    fn rows<'a>(&'a self, paths: &'a HashMap<i32, Vec<u8>>, table: &Table) -> Vec<(&'a [u8], Counts)> {
         let mut rows: Vec<(&[u8], Counts)> = Vec::new();
         let mut by_path: HashMap<&[u8], usize> = HashMap::new();
         for row in &self.rows {
@@ -124,9 +150,6 @@ impl Stats {
                 rows.len() - 1
             });
             rows[at].1.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
-        }
-        if rows.iter().all(|(_, counts)| total(counts) == 0) {
-            return None;
         }
         rows.retain(|(_, counts)| table.zero || total(counts) > 0);
         let key = |counts: &Counts| match table.sort.key {
@@ -140,7 +163,8 @@ impl Stats {
             true => rows.sort_by_key(|(_, counts)| key(counts)),
             false => rows.sort_by_key(|(_, counts)| std::cmp::Reverse(key(counts))),
         }
-        Some(rows)
+        rows.truncate(table.top.unwrap_or(usize::MAX));
+        rows
     }
 }
 

@@ -13,13 +13,18 @@ use nix::sys::signal::Signal;
 use crate::cli::{self, Watch, WatchOptions};
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
+use crate::interval::Intervals;
 use crate::limits;
 use crate::messages::{self, Message, Messages};
 use crate::ready::Ready;
+use crate::screen::Screen;
 use crate::setup::{self, SetUp};
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
+
+/// What failed where the table does not go out.
+const WRITE: &str = "Couldn't write to";
 
 /// The whole program; `arguments` begins with the program's own name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -46,9 +51,10 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let verbose = options.verbose > 0;
     let Settings { interface, recursive, events, .. } = options.settings;
     let mut source = setup::source(options.settings, &options.paths)?;
-    let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-    let signals = Signals::take(&[&ends[..], &[Signal::SIGUSR1]].concat());
-    let signals = signals.map_err(failing("Couldn't take", b"signals"))?;
+    let escaped = io::stdout().is_terminal();
+    let WatchOptions { zero, sort, top, json, .. } = options;
+    let table = Table { events, zero, sort, top, kept: 0, json, escaped };
+    let mut signals = take(&SIGNALS)?;
     messages.inform(messages::ESTABLISHING);
     messages.inform(options.notes);
     let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
@@ -87,61 +93,149 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     }
     let begin = Instant::now();
     let deadline = process::deadline(options.timeout);
-    let escaped = io::stdout().is_terminal();
-    let table = Table { events, zero: options.zero, sort: options.sort, json: options.json, escaped };
-    let counted = kernel_bits(events);
-    let (mut over, mut wanted) = (false, false);
-    loop {
-        source.read().map_err(failing("Couldn't read", b"events"))?;
-        while let Some(item) = source.next() {
+    let intervals = options.interval.map(|period| Intervals::new(period, table.clone()));
+    if intervals.is_some() {
+        // On a terminal, these find it in use.
+        let more =
+            [Signal::SIGTSTP, Signal::SIGQUIT].into_iter().filter(|signal| !process::is_ignored(*signal));
+        signals = take(&SIGNALS.into_iter().chain([Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
+    }
+    let mut count = Count { source, stats, table, begin, intervals, messages, signals, wanted: false };
+    count.until(deadline)?;
+    // A terminal is as before when the last table is printed there.
+    count.intervals = None;
+    count.print(false)
+}
+
+/// Those that end the counting, and the one that asks for the table.
+const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
+
+fn take(signals: &[Signal]) -> Result<Signals, Error> {
+    Signals::take(signals).map_err(failing("Couldn't take", b"signals"))
+}
+
+/// The state after set-up.
+struct Count<'a> {
+    source: Box<dyn Source>,
+    stats: Stats,
+    table: Table,
+    begin: Instant,
+    intervals: Option<Intervals>,
+    messages: &'a Messages,
+    signals: Signals,
+    /// The table is to be printed now.
+    wanted: bool,
+}
+
+impl Count<'_> {
+    /// Counts until a signal or the deadline.
+    fn until(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
+        let mut over = false;
+        loop {
+            // What happened before a signal or the deadline is in the kernel's queue, and counts.
+            self.source.read().map_err(failing("Couldn't read", b"events"))?;
+            self.count().map_err(failing(WRITE, b"stdout"))?;
+            if let Some(intervals) = &mut self.intervals {
+                intervals.tick(Instant::now(), &*self.source).map_err(failing(WRITE, b"stdout"))?;
+            }
+            if std::mem::take(&mut self.wanted) {
+                self.print(true)?;
+            }
+            if over {
+                return Ok(());
+            }
+            self.sleep(deadline)?;
+            over = process::has_passed(deadline) | self.answer()?;
+        }
+    }
+
+    /// Counts the events that were read.
+    fn count(&mut self) -> io::Result<()> {
+        let counted = kernel_bits(self.table.events);
+        while let Some(item) = self.source.next() {
             match item {
                 Item::Event(event) if event.ends_wait => {}
-                Item::Event(event) => stats.count(event.watch, event.mask & counted),
-                Item::Retired { watch, path } => stats.retire(watch, path),
-                Item::Problem(problem) => messages.problem(&problem, false),
+                Item::Event(event) => {
+                    let mask = event.mask & counted;
+                    self.stats.count(event.watch, mask);
+                    if let Some(intervals) = &mut self.intervals {
+                        intervals.stats().count(event.watch, mask);
+                    }
+                }
+                Item::Retired { watch, path } => {
+                    self.stats.retire(watch, path);
+                    if let Some(intervals) = &mut self.intervals {
+                        intervals.stats().retire(watch, path);
+                    }
+                }
+                Item::Problem(problem) => {
+                    let message = match (messages::problem(&problem, false), &mut self.intervals) {
+                        (Some(message), Some(intervals)) => intervals.say(message)?,
+                        (message, _) => message,
+                    };
+                    message.into_iter().for_each(|message| self.messages.error(message));
+                }
             }
         }
-        if std::mem::take(&mut wanted) {
-            print(&mut stats, &*source, &table, begin, true, messages)?;
-        }
-        if over {
-            return print(&mut stats, &*source, &table, begin, false, messages);
-        }
+        Ok(())
+    }
+
+    fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {
         let mut fds =
-            [PollFd::new(source.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        let until = if source.has_more() { Some(Instant::now()) } else { deadline };
-        process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))?;
-        over = process::has_passed(deadline);
-        while let Some(signal) = signals.next() {
-            // What happened before the signal is in the kernel's queue, and counts.
+            [self.source.as_fd(), self.signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let next = self.intervals.as_ref().and_then(Intervals::next);
+        let until = match self.source.has_more() {
+            true => Some(Instant::now()),
+            false => deadline.into_iter().chain(next).min(),
+        };
+        process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))
+    }
+
+    /// Answers to the signals that have arrived; whether one of them ends the counting.
+    fn answer(&mut self) -> Result<bool, Error> {
+        let mut over = false;
+        while let Some(signal) = self.signals.next() {
+            let screen = self.intervals.as_mut().and_then(Intervals::screen);
             match signal {
-                Signal::SIGUSR1 => wanted = true,
+                Signal::SIGUSR1 => self.wanted = true,
+                Signal::SIGWINCH => {
+                    screen.map_or(Ok(()), Screen::draw).map_err(failing(WRITE, b"stdout"))?;
+                }
+                Signal::SIGTSTP => {
+                    screen.map_or(Ok(()), Screen::leave).map_err(failing(WRITE, b"stdout"))?;
+                    process::stop();
+                    let screen = self.intervals.as_mut().and_then(Intervals::screen);
+                    screen.map_or(Ok(()), Screen::draw).map_err(failing(WRITE, b"stdout"))?;
+                }
+                Signal::SIGQUIT => {
+                    self.intervals = None;
+                    process::die_of(signal);
+                }
                 _ => over = true,
             }
         }
+        Ok(over)
     }
-}
 
-fn print(
-    stats: &mut Stats,
-    source: &dyn Source,
-    table: &Table,
-    begin: Instant,
-    goes_on: bool,
-    messages: &Messages,
-) -> Result<(), Error> {
-    let paths = source.paths();
-    // Directories that appeared have a row, too, also where nothing happened in them.
-    paths.iter().for_each(|(watch, _)| stats.add(*watch));
-    let paths: HashMap<i32, Vec<u8>> = paths.into_iter().collect();
-    let mut text = stats.table(&paths, table, begin.elapsed()).unwrap_or_else(|| {
-        messages.inform(messages::NO_EVENTS);
-        Vec::new()
-    });
-    // Every line of JSON is an object.
-    if goes_on && !table.json {
-        text.push(b'\n');
+    fn print(&mut self, goes_on: bool) -> Result<(), Error> {
+        if let Some(screen) = self.intervals.as_mut().and_then(Intervals::screen) {
+            screen.leave().map_err(failing(WRITE, b"stdout"))?;
+        }
+        let paths = self.source.paths();
+        // Directories that appeared have a row, too, also where nothing happened in them.
+        paths.iter().for_each(|(watch, _)| self.stats.add(*watch));
+        let paths: HashMap<i32, Vec<u8>> = paths.into_iter().collect();
+        let mut text = Vec::new();
+        if self.stats.is_empty() {
+            self.messages.inform(messages::NO_EVENTS);
+        } else {
+            text = self.stats.table(&paths, &self.table, self.begin.elapsed());
+        }
+        // Every line of JSON is an object.
+        if goes_on && !self.table.json {
+            text.push(b'\n');
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(&text).and_then(|()| out.flush()).map_err(failing(WRITE, b"stdout"))
     }
-    let mut out = io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).map_err(failing("Couldn't write to", b"stdout"))
 }

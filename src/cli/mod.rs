@@ -243,7 +243,8 @@ fn argument(option: &'static Opt) -> Arg {
             let text = OsStringValueParser::new();
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
-                "debounce" | "max-delay" => {
+                "top" => argument.value_parser(text.try_map(|v| values::rows(v.as_bytes()))),
+                "debounce" | "max-delay" | "interval" => {
                     argument.value_parser(text.try_map(|v| values::seconds(v.as_bytes())))
                 }
                 "ready" => argument.value_parser(text.try_map(|v| values::ready(v.as_bytes()))),

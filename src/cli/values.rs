@@ -90,6 +90,18 @@ pub fn seconds(text: &[u8]) -> Result<Duration, Exit> {
     timeout(text).ok().flatten().ok_or_else(invalid)
 }
 
+/// `--top`: a positive number.
+///
+/// # Errors
+///
+/// A message that says so.
+pub fn rows(text: &[u8]) -> Result<usize, Exit> {
+    let (number, rest) = digits(text);
+    let number = decimal(number).filter(|number| rest.is_empty() && *number > 0);
+    let invalid = || Exit::usage(Message::new(&[b"'", text, b"' is not a valid number of rows."]));
+    number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)).ok_or_else(invalid)
+}
+
 /// `--ready`: the number of a descriptor, or `systemd`.
 ///
 /// # Errors

@@ -43,6 +43,10 @@ pub struct WatchOptions {
     pub sort: Sort,
     /// Print JSON.
     pub json: bool,
+    /// Print a table each time this has passed.
+    pub interval: Option<Duration>,
+    /// Print at most so many rows.
+    pub top: Option<usize>,
     /// What is to hear that the watches are established.
     pub ready: Option<Receiver>,
 }
@@ -82,6 +86,8 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
         zero: line.flag("zero"),
         sort,
         json: line.flag("json"),
+        interval: line.last("interval"),
+        top: line.last("top"),
         ready: line.last("ready"),
         warnings,
     };

@@ -14,6 +14,7 @@ pub mod ready;
 pub mod regex;
 pub mod status;
 pub mod syslog;
+pub mod terminal;
 pub mod time;
 pub mod unread;
 pub mod words;

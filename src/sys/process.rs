@@ -42,6 +42,11 @@ pub fn die_of(signal: Signal) -> ! {
     process::exit(128 + signal as i32)
 }
 
+/// Stops the process, as SIGTSTP would have, until it is continued.
+pub fn stop() {
+    let _ = signal::raise(Signal::SIGSTOP);
+}
+
 /// Gives free memory back to the kernel: glibc keeps what lies below a block that is still in use.
 pub fn return_memory() {
     #[cfg(target_env = "gnu")]

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod intervals;
 mod limits;
 mod ready;
 mod records;
@@ -57,6 +58,14 @@ fn options_that_contradict_each_other_are_refused() {
     ] {
         refuses("inotifywait", line, message);
     }
+    for text in ["0", "-1", "x", "1.5", "", " 1", "+1"] {
+        let message = format!("'{text}' is not a valid number of rows.\n");
+        let end =
+            Running::start(command(Path::new("/"), common::binary("inotifywatch"), ["--top", text, "p"]));
+        end.finish().code(1).printed("").said(message);
+    }
+    refuses("inotifywatch", "--interval 0 p", "'0' is not a valid number of seconds.\n");
+    refuses("inotifywatch", "--top 1 --limits", "--top and --limits cannot both be specified.\n");
     refuses("inotifywatch", "--ready 7 p", "Descriptor 7 is not open for writing.\n");
 }
 

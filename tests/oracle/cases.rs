@@ -1943,6 +1943,9 @@ fn table_usage() -> Vec<Case> {
             .ours_status("exit 0")
             .ours_stdout_has("max_user_watches ")
             .ours_stderr(""),
+        count_once("new-table-interval", "--interval 60 --top 1 -t 0.05 d")
+            .ours_status("exit 0")
+            .ours_stderr_has("No events occurred.\n"),
         count_once("new-table-json", "--json -t 0.05 d")
             .ours_status("exit 0")
             .ours_stderr_has("No events occurred.\n"),
