@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 
+use crate::advice;
 use crate::messages::Message;
 use crate::source::Interface;
 use crate::sys::words;
@@ -61,7 +62,9 @@ pub enum Error {
         /// The system's error.
         cause: io::Error,
         /// The limit on watches, where that is the cause.
-        limit: Option<WatchLimit>,
+        limit: Option<Box<WatchLimit>>,
+        /// What may have been meant.
+        advice: Message,
     },
     /// The descriptor that `--ready` names is not open for writing.
     NotWritable(i32),
@@ -108,9 +111,10 @@ impl Error {
         cause: io::Error,
         needed: impl FnOnce() -> usize,
     ) -> Error {
-        let limit =
-            Limit::of(&cause).map(|limit| WatchLimit { limit, present: limit.value(), needed: needed() });
-        Error::Operand { action, operand: operand.to_vec(), cause, limit }
+        let limit = Limit::of(&cause)
+            .map(|limit| Box::new(WatchLimit { limit, present: limit.value(), needed: needed() }));
+        let advice = advice::unwatchable(operand, &cause);
+        Error::Operand { action, operand: operand.to_vec(), cause, limit, advice }
     }
 
     /// What to print. Scripts match on the reference's words, which are kept to the letter.
@@ -125,8 +129,8 @@ impl Error {
             Error::NoQueue { interface: Interface::Inotify, cause } => no_inotify(cause),
             Error::NoQueue { interface: Interface::Fanotify(_), cause } => no_fanotify(cause),
             Error::Operand { operand, limit: Some(limit), .. } => limit.message(operand),
-            Error::Operand { action, operand, cause, limit: None } => {
-                let message = failed(action, operand, cause);
+            Error::Operand { action, operand, cause, limit: None, advice } => {
+                let message = failed(action, operand, cause).and(advice.clone());
                 // inotify_add_watch(2) never fails with it.
                 match cause.raw_os_error() {
                     Some(libc::EPERM) => message.and(NEEDS_PRIVILEGES),

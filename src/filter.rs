@@ -42,6 +42,16 @@ impl Filter {
         matching && (directory || !self.hides(path))
     }
 
+    /// What a match of the expression means, if there is one.
+    pub fn sense(&self) -> Option<Sense> {
+        self.pattern.as_ref().map(|(_, sense)| *sense)
+    }
+
+    /// Whether an `--exclude` matches every path there can be: it matches an empty text, wherever that stands.
+    pub fn excludes_all(&self) -> bool {
+        matches!(&self.pattern, Some((ere, Sense::Exclude)) if ere.is_match(b"") && ere.covers_below(b"/"))
+    }
+
     /// Whether `path` was given as `@path`.
     fn hides(&self, path: &[u8]) -> bool {
         !self.hidden.is_empty() && self.hidden.contains(bare(path))

@@ -38,6 +38,7 @@ pub mod interval;
 pub mod screen;
 pub mod stats;
 
+pub mod advice;
 pub mod error;
 pub mod escape;
 pub mod limits;

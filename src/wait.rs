@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
+use crate::advice::surprises;
 use crate::batch::Batch;
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::error::{Error, ExitStatus, failing};
 use crate::escape::escape_names;
 use crate::format::Formatter;
-use crate::messages::{self, Messages};
+use crate::messages::{self, Message, Messages};
 use crate::own::Own;
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
@@ -83,8 +84,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     };
     let Settings { interface, recursive, events, .. } = options.settings;
     let settings = Settings { base: base.clone(), ..options.settings };
-    let mut source = setup::source(settings, &options.paths)?;
     let quiet = options.quiet > 0;
+    let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
+    let mut source = setup::source(settings, &options.paths)?;
     if !quiet {
         messages.inform(match interface {
             Interface::Fanotify(Scope::Filesystem) => messages::SETTING_UP_FILESYSTEMS,
@@ -92,7 +94,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
             _ if recursive => messages::SETTING_UP_RECURSIVELY,
             _ => messages::SETTING_UP,
         });
-        messages.inform(options.notes);
+        messages.inform(options.notes.and(notes));
     }
     let mut set_up = SetUp::new(messages, &options.paths, quiet, interface, "Couldn't watch");
     for operand in &options.paths {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
+use crate::advice::surprises;
 use crate::cli::{self, Watch, WatchOptions};
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
@@ -50,13 +51,14 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let ready = options.ready.map(Ready::new).transpose()?;
     let verbose = options.verbose > 0;
     let Settings { interface, recursive, events, .. } = options.settings;
+    let notes = surprises(&options.settings, &options.paths);
     let mut source = setup::source(options.settings, &options.paths)?;
     let escaped = io::stdout().is_terminal();
     let WatchOptions { zero, sort, top, json, .. } = options;
     let table = Table { events, zero, sort, top, kept: 0, json, escaped };
     let mut signals = take(&SIGNALS)?;
     messages.inform(messages::ESTABLISHING);
-    messages.inform(options.notes);
+    messages.inform(options.notes.and(notes));
     let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
     let mut interrupted = false;
     for operand in &options.paths {

@@ -33,8 +33,10 @@ use crate::source::{Interface, Scope, Settings};
 use getopt::Unknown;
 use options::{Kind, Opt, Program, Tool};
 
+pub use patterns::from_glob as glob_as_regex;
 use targets::Targets;
 use values::all_if_none;
+pub use values::named_events as event_list;
 pub use values::{Sort, SortKey};
 pub use wait::{Output, WaitOptions, wait};
 pub use watch::{Watch, WatchOptions, watch};
@@ -323,7 +325,7 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         ("include", Sense::Include, false),
         ("includei", Sense::Include, true),
     ];
-    let mut pattern = None;
+    let (mut pattern, mut given) = (None, Vec::new());
     let mut notes = values::emptied(line.matches.get_raw("event").unwrap_or_default());
     for (id, sense, ignore_case) in FILTERS {
         if let Some(text) = line.bytes(id) {
@@ -336,12 +338,17 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
             })?;
             pattern = Some((ere, sense));
             notes = patterns::suspicious(&text).into_iter().fold(notes, Message::and);
+            given = text;
         }
     }
     let targets = Targets::gather(line, warnings)?;
+    let interface = interface(line);
+    if interface == Interface::Inotify {
+        notes = patterns::unreachable(&given, &targets.paths).into_iter().fold(notes, Message::and);
+    }
     let settings = Settings {
         events: all_if_none(line.all("event")),
-        interface: interface(line),
+        interface,
         recursive: line.flag("recursive"),
         follow: !line.flag("no-dereference"),
         base: Vec::new(),

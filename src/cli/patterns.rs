@@ -18,6 +18,51 @@ pub(super) fn suspicious(pattern: &[u8]) -> Option<String> {
     from_glob(glob).filter(|_| is_glob).map(|ere| not_a_glob(glob, &ere))
 }
 
+/// What to say of an expression that is anchored where none of the paths begins.
+pub(super) fn unreachable(pattern: &[u8], operands: &[Vec<u8>]) -> Option<Message> {
+    let start = literal_start(pattern).to_ascii_lowercase();
+    let may_begin = |operand: &Vec<u8>| {
+        let operand = operand.to_ascii_lowercase();
+        operand.starts_with(&start) || start.starts_with(&operand)
+    };
+    let first = operands.first().filter(|_| !operands.iter().any(may_begin))?;
+    let slash: &[u8] = if first.ends_with(b"/") { b"" } else { b"/" };
+    Some(Message::new(&[
+        b"'",
+        pattern,
+        b"' matches no path: each begins as its operand does, with '",
+        first,
+        slash,
+        b"'.",
+    ]))
+}
+
+/// The text with which all that matches begins; empty where that is not plain to see.
+fn literal_start(pattern: &[u8]) -> Vec<u8> {
+    let mut literal = Vec::new();
+    let Some(mut rest) = pattern.strip_prefix(b"^").filter(|_| !pattern.contains(&b'|')) else {
+        return literal;
+    };
+    loop {
+        rest = match rest {
+            // The last byte may be missing, or not be the only one.
+            [b'*' | b'?' | b'+' | b'{', ..] => {
+                literal.pop();
+                return literal;
+            }
+            [b'\\', byte, rest @ ..] if byte.is_ascii_punctuation() && !b"<>`'".contains(byte) => {
+                literal.push(*byte);
+                rest
+            }
+            [byte, rest @ ..] if !b".[]()^$\\".contains(byte) => {
+                literal.push(*byte);
+                rest
+            }
+            _ => return literal,
+        }
+    }
+}
+
 fn not_a_glob(glob: &str, ere: &str) -> String {
     format!("'{glob}' is read as a regular expression, not as a glob. For the glob, write '{ere}'.")
 }
@@ -74,7 +119,7 @@ fn inside(rest: &str) -> Option<&str> {
 }
 
 /// The expression that matches what a glob matches, anywhere in a tree; none for a text that can be no glob.
-pub(super) fn from_glob(glob: &str) -> Option<String> {
+pub fn from_glob(glob: &str) -> Option<String> {
     let is_glob = glob.contains(['*', '?']) || glob.contains('{') && glob.contains(',');
     if !is_glob || glob.contains(['\\', '^', '$', '(', ')', '|', '+']) {
         return None;
@@ -184,6 +229,31 @@ mod tests {
             assert_eq!(meant(pattern, sense).as_deref(), Some(wanted.as_str()), "{pattern}");
         }
         assert_eq!(meant("(", Sense::Exclude), None);
+    }
+
+    #[test]
+    fn an_anchor_where_no_path_begins_is_found() {
+        let operands = [b".".to_vec(), b"d/e".to_vec()];
+        for (pattern, found) in [
+            ("^main", true),
+            (r"^\.git", false),
+            ("^./x", false),
+            ("^d/e/f", false),
+            ("^d", false),
+            ("^D/E", false),
+            ("^dx", true),
+            ("^dx?", false),
+            ("^(main)", false),
+            ("^main|x", false),
+            ("main", false),
+            ("^", false),
+            ("^/d", true),
+            ("^[m]", false),
+        ] {
+            assert_eq!(unreachable(pattern.as_bytes(), &operands).is_some(), found, "{pattern}");
+        }
+        let said = unreachable(b"^main", &operands).unwrap().to_bytes();
+        assert_eq!(said, b"'^main' matches no path: each begins as its operand does, with './'.\n");
     }
 
     #[test]

@@ -138,6 +138,11 @@ pub fn events(list: &[u8]) -> Result<Mask, Exit> {
     })
 }
 
+/// The events of a list of names, if it is one.
+pub fn named_events(list: &[u8]) -> Option<Mask> {
+    lookup(list).ok().filter(|events| *events != 0)
+}
+
 /// What to say of lists of events that an empty name made meaningless.
 pub(super) fn emptied<'a>(lists: impl Iterator<Item = &'a OsStr>) -> Message {
     lists

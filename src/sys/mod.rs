@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub mod directory;
 pub mod fanotify;
+pub mod filesystem;
 pub mod inotify;
 pub mod output;
 pub mod proc;

@@ -1,0 +1,181 @@
+//! What the programs say where a user would otherwise be left alone: after an error that concerns an operand, and while
+//! the watches are established. All of it is in further lines, and what is no error is left out with `-q`.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use common::{Running, command, tempdir};
+
+/// The lines on stderr but those of the reference's.
+fn further(stderr: &[u8]) -> Vec<String> {
+    const REFERENCE: [&str; 6] = [
+        "Setting up ",
+        "Watches established.",
+        "Establishing watches...",
+        "Finished establishing",
+        "Couldn't watch ",
+        "Failed to watch ",
+    ];
+    let said = String::from_utf8(stderr.to_vec()).unwrap();
+    let ours = said.lines().filter(|line| !REFERENCE.iter().any(|start| line.starts_with(start)));
+    ours.filter(|line| *line != "No events occurred.").map(str::to_owned).collect()
+}
+
+/// Runs both programs; what they say besides is `lines`, or nothing with -q where it is no error.
+#[track_caller]
+fn says(dir: &Path, arguments: &[&str], code: i32, lines: &[&str]) {
+    for (tool, code) in [("inotifywait", code), ("inotifywatch", if code == 2 { 0 } else { code })] {
+        let end = Running::start(command(dir, common::binary(tool), arguments)).finish();
+        let said = further(&end.stderr);
+        end.code(code).check(&format!("{lines:?}, not {said:?}"), said == lines);
+    }
+    let quiet = [&["-q"], arguments].concat();
+    let end = Running::start(command(dir, common::binary("inotifywait"), quiet)).finish();
+    let wanted = if code == 1 { lines } else { &[] };
+    end.code(code).check("errors alone with -q", further(&end.stderr) == wanted);
+}
+
+#[test]
+fn an_operand_that_does_not_exist_is_explained() {
+    let dir = tempdir();
+    symlink("nowhere", dir.path().join("dangling")).unwrap();
+    symlink("loop", dir.path().join("loop")).unwrap();
+    fs::write(dir.path().join("list"), "d\r\ne\r\n").unwrap();
+    let dos = r"The name ends with a carriage return. If the list of paths has DOS line ends, remove them with tr -d '\r'.";
+    for (arguments, line) in [
+        (
+            &["dangling"][..],
+            "'dangling' is a symbolic link to 'nowhere', which leads nowhere. To watch the link itself, use -P.",
+        ),
+        (
+            &["loop"],
+            "'loop' is a symbolic link to 'loop', which leads nowhere. To watch the link itself, use -P.",
+        ),
+        (&["-"], "To read paths from standard input, use --fromfile -."),
+        (&["--fromfile", "list"], dos),
+        (
+            &["create", "d"],
+            "'create' is an event. A list of events has commas and no blanks: -e modify,create",
+        ),
+        (
+            &["d/*.js"],
+            r"'d/*.js' is not expanded. For files that match now or later: --include '(^|/)d/[^/]*\.js(/|$)' d/",
+        ),
+        (&["~/x"], "'~/x': the shell replaces '~' only where it is not quoted. Use \"$HOME\" instead."),
+    ] {
+        says(dir.path(), arguments, 1, &[line]);
+    }
+    for arguments in [&["nowhere"][..], &["list/x"]] {
+        says(dir.path(), arguments, 1, &[]);
+    }
+}
+
+#[test]
+fn a_list_that_a_blank_splits_is_explained() {
+    let dir = tempdir();
+    for tool in ["inotifywait", "inotifywatch"] {
+        let arguments = ["-e", "modify,", "create", "."];
+        let end = Running::start(command(dir.path(), common::binary(tool), arguments)).finish();
+        let lines = [
+            "'modify,' is ignored as a whole: one of its names is empty.",
+            "'create' is an event. A list of events has commas and no blanks: -e modify,create",
+        ];
+        end.code(1).check(&format!("{lines:?}"), further(&end.stderr) == lines);
+    }
+}
+
+#[test]
+fn an_expression_that_leaves_nothing_is_noticed() {
+    let dir = tempdir();
+    fs::create_dir_all(dir.path().join(".config/build/src")).unwrap();
+    fs::write(dir.path().join("f"), "").unwrap();
+    symlink(".config", dir.path().join("link")).unwrap();
+    let all = "No event will be reported: the --exclude expression matches every path, as it does if it is empty or ends with '|'.";
+    let excluded = |operand: &str| {
+        format!(
+            "No event will be reported for {operand}: the --exclude expression is compared with whole paths, and matches that one."
+        )
+    };
+    let not_included = "No event will be reported for 'f': the --include expression is compared with whole paths, and does not match that one.";
+    for (arguments, line) in [
+        (&["--exclude", "/\\.", "./.config"][..], excluded("'./.config'")),
+        (&["--exclude", "^\\.", "."], excluded("'.'")),
+        (&["--exclude", "build", ".config/build/src"], excluded("'.config/build/src'")),
+        (&["--excludei", "BUILD", "-r", ".config/build/src/"], excluded("'.config/build/src/'")),
+        (&["--exclude", "f", "f", "."], excluded("'f'")),
+        (
+            &["--exclude", "^\\.", ".", "./f", "link", ".config", "./.config", "./link"],
+            excluded("'.', './f', '.config' and 2 more"),
+        ),
+        (&["--exclude", "a|b|", "."], all.to_owned()),
+        (&["--exclude", "", "."], all.to_owned()),
+        (&["--exclude", "x*", "."], all.to_owned()),
+        (&["--include", "\\.js$", "f"], not_included.to_owned()),
+        (
+            &["--include", "^main", "."],
+            "'^main' matches no path: each begins as its operand does, with './'.".to_owned(),
+        ),
+        (
+            &["--exclude", "src/**", "."],
+            "'src/**' is read as a regular expression, not as a glob. For the glob, write '(^|/)src/'."
+                .to_owned(),
+        ),
+    ] {
+        says(dir.path(), &[&["-t", "0.01"], arguments].concat(), 2, &[&line]);
+    }
+    for arguments in [
+        &["--exclude", "/\\.git/", "."][..],
+        &["--exclude", "^\\./x", "."],
+        &["--exclude", "^$", "."],
+        &["--exclude", "x$", "."],
+        &["--include", "\\.js$", "."],
+        &["--include", "", "f"],
+        &["--exclude", "g", "f"],
+        // Its own events have another path than what is excluded.
+        &["-P", "--exclude", "link/", "link"],
+    ] {
+        says(dir.path(), &[&["-t", "0.01"], arguments].concat(), 2, &[]);
+    }
+}
+
+#[test]
+fn a_file_system_that_changes_unseen_is_named() {
+    let dir = tempdir();
+    let proc = "On proc ('/proc/sys/kernel'), changes by the kernel are not reported.";
+    says(dir.path(), &["-t", "0.01", "/proc/sys/kernel"], 2, &[proc]);
+    let both = [
+        "On proc ('/proc/sys', '/proc/self/cmdline'), changes by the kernel are not reported.",
+        "On sysfs ('/sys'), changes by the kernel are not reported.",
+    ];
+    let arguments = ["-t", "0.01", "-e", "unmount", "/proc/sys", "/proc/self/cmdline", ".", "/sys"];
+    says(dir.path(), &arguments, 2, &both);
+}
+
+/// Also where it is mounted below.
+#[test]
+fn a_file_system_below_that_changes_unseen_is_named() {
+    let Some(own) = common::Own::new() else { return };
+    for name in ["d/proc", "d/mnt/proc", "d/plain"] {
+        fs::create_dir_all(own.path().join(name)).unwrap();
+    }
+    for name in ["d/proc", "d/mnt/proc"] {
+        let flags = nix::mount::MsFlags::MS_BIND;
+        nix::mount::mount(Some("/proc/fs"), &own.path().join(name), None::<&str>, flags, None::<&str>)
+            .unwrap();
+    }
+    common::mount_tmpfs(&own.path().join("d/plain")).unwrap();
+    let said = |paths: &str| format!("On proc ({paths}), changes by the kernel are not reported.");
+    let arguments = ["-t", "0.01", "-e", "unmount", "d"];
+    says(own.path(), &arguments, 2, &[]);
+    says(own.path(), &[&["-r"], &arguments[..]].concat(), 2, &[&said("'d/mnt/proc', 'd/proc'")]);
+    says(own.path(), &[&["-r", "--exclude", "/mnt/"], &arguments[..]].concat(), 2, &[&said("'d/proc'")]);
+    says(own.path(), &[&["-r", "--exclude", "/proc/"], &arguments[..]].concat(), 2, &[]);
+    for name in ["d/proc", "d/mnt/proc", "d/plain"] {
+        nix::mount::umount2(&own.path().join(name), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
