@@ -13,7 +13,7 @@ _inotify_tools()
         move_self create delete delete_self unmount'
     local options='-h --help -e --event -t --timeout -r --recursive -I --inotify -F --fanotify
         -S --filesystem -M --mount -P --no-dereference
-        --fromfile --exclude --excludei --include --includei --json --ready -V --version'
+        --fromfile --exclude --excludei --include --includei --type --json --ready -V --version'
     case ${1##*/} in
         *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending --interval --top --limits' ;;
         *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
@@ -39,7 +39,7 @@ _inotify_tools()
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
         option=-${BASH_REMATCH[2]}
-    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready|debounce|max-delay|interval|top) ]]; then
+    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready|debounce|max-delay|interval|top|type) ]]; then
         option=$prev
     elif [[ $cur == --*=* ]]; then
         option=${cur%%=*} head=$option= cur=${cur#*=}
@@ -73,6 +73,8 @@ _inotify_tools()
             ;;
         options) COMPREPLY=($(compgen -W "$options" -- "$cur")) ;;
         -e | --event) COMPREPLY=($(compgen -P "$head" -W "$events" -- "$cur")) ;;
+        --ready) COMPREPLY=($(compgen -P "$head" -W systemd -- "$cur")) ;;
+        --type) COMPREPLY=($(compgen -P "$head" -W 'file dir' -- "$cur")) ;;
         -[ad] | --*cending) COMPREPLY=($(compgen -P "$head" -W "$keys" -- "$cur")) ;;
     esac
     # What is not a file is not completed as if it were one.

@@ -1,8 +1,11 @@
-//! Which paths count: `--exclude`, `--include` and their case-insensitive forms, and `@path`.
+//! Which paths count: `--exclude`, `--include` and their case-insensitive forms, `@path`, and `--type`.
 
 use std::collections::HashSet;
 
+use libc::IN_ISDIR;
+
 use crate::ere::Ere;
+use crate::source::Event;
 
 /// What the user does not want to hear of.
 #[derive(Debug, Default)]
@@ -80,6 +83,33 @@ impl Filter {
     pub fn leaves_out(&self, directory: &[u8]) -> bool {
         self.hides(directory)
             || matches!(&self.pattern, Some((ere, Sense::Exclude)) if ere.covers_below(directory))
+    }
+}
+
+/// `--type`: which events are reported, by the type of the file that they are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileType {
+    /// All but directories.
+    File,
+    /// Directories.
+    Directory,
+}
+
+impl FileType {
+    /// The value of `--type`.
+    pub fn parse(text: &[u8]) -> Option<FileType> {
+        match text {
+            b"file" | b"f" => Some(FileType::File),
+            b"dir" | b"d" => Some(FileType::Directory),
+            _ => None,
+        }
+    }
+
+    /// Whether an event is reported. An overflow, which is about no file, always is.
+    pub fn reports(self, event: &Event) -> bool {
+        // The kernel omits IN_ISDIR where a watched directory itself is renamed or deleted.
+        let directory = event.mask & IN_ISDIR != 0 || event.path.last() == Some(&b'/');
+        event.path.is_empty() || directory == (self == FileType::Directory)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::batch::Batch;
 use crate::cli::{self, Output as Form, WaitOptions};
 use crate::error::{Error, ExitStatus, failing};
 use crate::escape::escape_names;
+use crate::filter::FileType;
 use crate::format::Formatter;
 use crate::messages::{self, Message, Messages};
 use crate::own::Own;
@@ -129,6 +130,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         outfile,
         own,
         shown,
+        file_type: options.file_type,
         daemon: options.daemon,
         monitor,
         quiet,
@@ -179,6 +181,8 @@ struct Wait {
     own: Own,
     /// The path of an event with control characters escaped, for a terminal.
     shown: Option<Vec<u8>>,
+    /// Only events on files of this type.
+    file_type: Option<FileType>,
     daemon: bool,
     monitor: bool,
     quiet: bool,
@@ -286,6 +290,9 @@ impl Wait {
                     true => continue,
                     false => return Some(ExitStatus::Other),
                 }
+            }
+            if self.file_type.is_some_and(|kind| !kind.reports(&event)) {
+                continue;
             }
             if let Some(sink) = &mut self.sink {
                 if self.own.caused(&event, sink.output()) {

@@ -14,6 +14,7 @@ use crate::advice::surprises;
 use crate::cli::{self, Watch, WatchOptions};
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
+use crate::filter::FileType;
 use crate::interval::Intervals;
 use crate::limits;
 use crate::messages::{self, Message, Messages};
@@ -102,7 +103,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
             [Signal::SIGTSTP, Signal::SIGQUIT].into_iter().filter(|signal| !process::is_ignored(*signal));
         signals = take(&SIGNALS.into_iter().chain([Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
     }
-    let mut count = Count { source, stats, table, begin, intervals, messages, signals, wanted: false };
+    let file_type = options.file_type;
+    let mut count =
+        Count { file_type, source, stats, table, begin, intervals, messages, signals, wanted: false };
     count.until(deadline)?;
     // A terminal is as before when the last table is printed there.
     count.intervals = None;
@@ -123,6 +126,8 @@ struct Count<'a> {
     table: Table,
     begin: Instant,
     intervals: Option<Intervals>,
+    /// Only events on files of this type.
+    file_type: Option<FileType>,
     messages: &'a Messages,
     signals: Signals,
     /// The table is to be printed now.
@@ -157,6 +162,7 @@ impl Count<'_> {
         while let Some(item) = self.source.next() {
             match item {
                 Item::Event(event) if event.ends_wait => {}
+                Item::Event(event) if self.file_type.is_some_and(|kind| !kind.reports(&event)) => {}
                 Item::Event(event) => {
                     let mask = event.mask & counted;
                     self.stats.count(event.watch, mask);

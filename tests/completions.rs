@@ -137,7 +137,7 @@ fn zsh(place: &Path, setup: &str, lines: &[String]) -> String {
 /// Holds what a shell offers to the tables.
 fn holds_to_the_tables(ask: Ask) {
     // What is typed, what of it is not repeated in an answer, and what is expected.
-    let mut cases: Vec<(String, &str, BTreeSet<String>)> = Vec::new();
+    let mut cases: Vec<(String, String, BTreeSet<String>)> = Vec::new();
     let starting = |names: &BTreeSet<String>, stem: &str| {
         names.iter().filter(|name| name.starts_with(stem)).cloned().collect::<BTreeSet<_>>()
     };
@@ -159,24 +159,32 @@ fn holds_to_the_tables(ask: Ask) {
             ("-e create -e ", "", "d"),
         ] {
             let line = format!("{name} {before}{stem}");
-            cases.push((line, head, starting(&listed(), stem)));
+            cases.push((line, head.to_owned(), starting(&listed(), stem)));
         }
-        cases.push((format!("{name} -"), "", option_names(tool)));
-        cases.push((format!("{name} --"), "", starting(&option_names(tool), "--")));
+        cases.push((format!("{name} -"), String::new(), option_names(tool)));
+        cases.push((format!("{name} --"), String::new(), starting(&option_names(tool), "--")));
         for option in options(tool) {
             let Kind::Value(value) = option.kind else { continue };
+            // One of several words, or of words and numbers.
+            let words: BTreeSet<String> = match value {
+                "file|dir" => ["file", "dir"].map(str::to_owned).into(),
+                "N|systemd" => ["systemd".to_owned()].into(),
+                _ => BTreeSet::new(),
+            };
             if !matches!(value, "file") && !value.contains("event") {
-                cases.push((format!("{name} --{} ", option.long), "", BTreeSet::new()));
+                cases.push((format!("{name} --{} ", option.long), String::new(), words.clone()));
+                let head = format!("--{}=", option.long);
+                cases.push((format!("{name} {head}"), head, words));
             }
         }
     }
     for name in ["inotifywatch", "fsnotifywatch"] {
         for before in ["-a ", "-d ", "-rd ", "--ascending ", "--ascending=", "--descending="] {
             let head = if before.ends_with('=') { before } else { "" };
-            cases.push((format!("{name} {before}"), head, keys()));
-            cases.push((format!("{name} {before}mov"), head, starting(&keys(), "mov")));
+            cases.push((format!("{name} {before}"), head.to_owned(), keys()));
+            cases.push((format!("{name} {before}mov"), head.to_owned(), starting(&keys(), "mov")));
             // A key is one event.
-            cases.push((format!("{name} {before}create,m"), head, BTreeSet::new()));
+            cases.push((format!("{name} {before}create,m"), head.to_owned(), BTreeSet::new()));
         }
     }
     let lines: Vec<String> = cases.iter().map(|(line, ..)| line.clone()).collect();
@@ -184,10 +192,10 @@ fn holds_to_the_tables(ask: Ask) {
     assert_eq!(answers.len(), cases.len() + 1, "{text}");
     for ((line, head, expected), answer) in cases.iter().zip(answers) {
         // bash replaces only what is behind the `=`.
-        let tails = [*head, head.rsplit_once('=').map_or("", |(_, tail)| tail)];
+        let tails = [&**head, head.rsplit_once('=').map_or("", |(_, tail)| tail)];
         let answer: BTreeSet<String> = answer
             .iter()
-            .map(|name| tails.iter().find_map(|tail| name.strip_prefix(*tail)).unwrap_or(name).to_owned())
+            .map(|name| tails.iter().find_map(|tail| name.strip_prefix(tail)).unwrap_or(name).to_owned())
             .collect();
         assert_eq!(&answer, expected, "{line:?}\n{text}");
     }

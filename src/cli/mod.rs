@@ -245,6 +245,7 @@ fn argument(option: &'static Opt) -> Arg {
             let text = OsStringValueParser::new();
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
+                "type" => argument.value_parser(text.try_map(|v| values::file_type(v.as_bytes()))),
                 "top" => argument.value_parser(text.try_map(|v| values::rows(v.as_bytes()))),
                 "debounce" | "max-delay" | "interval" => {
                     argument.value_parser(text.try_map(|v| values::seconds(v.as_bytes())))

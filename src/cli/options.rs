@@ -167,6 +167,7 @@ pub const OPTIONS: &[Opt] = &[
     whole(option(WAIT, "", "debounce", Value("seconds"), "gather events until none came for this long")),
     whole(option(WAIT, "", "max-delay", Value("seconds"), "print a batch after this long at the latest")),
     whole(option(WAIT, "", "batch-marker", Flag, "print an empty record after each batch")),
+    whole(option(BOTH, "", "type", Value("file|dir"), "only events on files, or on directories")),
     whole(option(WAIT, "0", "print0", Flag, "end each record with NUL instead of newline")),
     whole(option(BOTH, "", "json", Flag, "print JSON, one object per line")),
     whole(option(BOTH, "", "ready", Value("N|systemd"), "signal that all watches are established")),

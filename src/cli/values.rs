@@ -8,6 +8,7 @@ use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
 
 use super::{Exit, hints};
 use crate::event::{EVENTS, EventName, LSDIR, Mask};
+use crate::filter::FileType;
 use crate::messages::Message;
 use crate::ready::Receiver;
 
@@ -100,6 +101,17 @@ pub fn rows(text: &[u8]) -> Result<usize, Exit> {
     let number = decimal(number).filter(|number| rest.is_empty() && *number > 0);
     let invalid = || Exit::usage(Message::new(&[b"'", text, b"' is not a valid number of rows."]));
     number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)).ok_or_else(invalid)
+}
+
+/// `--type`: `file` or `dir`, or its first letter.
+///
+/// # Errors
+///
+/// A message that says so.
+pub fn file_type(text: &[u8]) -> Result<FileType, Exit> {
+    FileType::parse(text).ok_or_else(|| {
+        Exit::usage(Message::new(&[b"'", text, b"' is not a valid type!  Use 'file' or 'dir'."]))
+    })
 }
 
 /// `--ready`: the number of a descriptor, or `systemd`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::options::Tool;
 use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
 use crate::batch::Settle;
+use crate::filter::FileType;
 use crate::format;
 use crate::messages::Message;
 use crate::ready::Receiver;
@@ -38,6 +39,8 @@ pub struct WaitOptions {
     pub settle: Option<Settle>,
     /// Print an empty record after each batch.
     pub batch_marker: bool,
+    /// Only events on files of this type.
+    pub file_type: Option<FileType>,
     /// What is to hear that the watches are established.
     pub ready: Option<Receiver>,
     /// How an event is printed.
@@ -112,6 +115,7 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         },
         settle: line.last("debounce").map(|quiet| Settle { quiet, most: line.last("max-delay") }),
         batch_marker: line.flag("batch-marker"),
+        file_type: line.last("type"),
         ready: line.last("ready"),
         warnings,
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::options::Tool;
 use super::values::{Sort, SortKey, all_if_none};
 use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
+use crate::filter::FileType;
 use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Settings;
@@ -47,6 +48,8 @@ pub struct WatchOptions {
     pub interval: Option<Duration>,
     /// Print at most so many rows.
     pub top: Option<usize>,
+    /// Only events on files of this type.
+    pub file_type: Option<FileType>,
     /// What is to hear that the watches are established.
     pub ready: Option<Receiver>,
 }
@@ -88,6 +91,7 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
         json: line.flag("json"),
         interval: line.last("interval"),
         top: line.last("top"),
+        file_type: line.last("type"),
         ready: line.last("ready"),
         warnings,
     };

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod file_type;
 mod intervals;
 mod limits;
 mod ready;
@@ -43,6 +44,8 @@ fn options_that_contradict_each_other_are_refused() {
         ("--debounce -1 p", "'-1' is not a valid number of seconds.\n"),
         ("--debounce 1,5 p", "'1,5' is not a valid number of seconds.\n"),
         ("--debounce 1 --max-delay= p", "'' is not a valid number of seconds.\n"),
+        ("--type x p", "'x' is not a valid type!  Use 'file' or 'dir'.\n"),
+        ("--type DIR p", "'DIR' is not a valid type!  Use 'file' or 'dir'.\n"),
         ("-0 --no-newline --format %w p", "-0 and --no-newline cannot both be specified.\n"),
         ("--json -c p", "-c and --json cannot both be specified.\n"),
         ("--json --format %w p", "--json and --format cannot both be specified.\n"),
