@@ -114,7 +114,7 @@ impl FileType {
 }
 
 /// A path without the slashes at its end; `/` itself stays.
-fn bare(path: &[u8]) -> &[u8] {
+pub fn bare(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|byte| *byte != b'/') {
         Some(last) => &path[..=last],
         None => &path[..path.len().min(1)],

@@ -39,6 +39,7 @@ pub mod screen;
 pub mod stats;
 
 pub mod advice;
+pub mod endings;
 pub mod error;
 pub mod escape;
 pub mod limits;

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use crate::advice::surprises;
 use crate::batch::Batch;
 use crate::cli::{self, Output as Form, WaitOptions};
+use crate::endings::Endings;
 use crate::error::{Error, ExitStatus, failing};
 use crate::escape::escape_names;
 use crate::filter::FileType;
@@ -87,6 +88,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let settings = Settings { base: base.clone(), ..options.settings };
     let quiet = options.quiet > 0;
     let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
+    let endings = (!quiet).then(|| Endings::new(&settings, &options.paths));
     let mut source = setup::source(settings, &options.paths)?;
     if !quiet {
         messages.inform(match interface {
@@ -121,6 +123,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let own = Own::new(base, events, &options.paths, sink.as_ref().map(Sink::output));
     Wait {
         source,
+        endings,
         sink,
         batch,
         marker: options.batch_marker,
@@ -165,6 +168,8 @@ fn open_outfile(path: &[u8]) -> Result<Output, Error> {
 /// The state after set-up.
 struct Wait {
     source: Box<dyn Source>,
+    /// Not with -q.
+    endings: Option<Endings>,
     /// Where events go; nowhere with -qq.
     sink: Option<Sink>,
     /// Where they gather before, with `--debounce`.
@@ -285,6 +290,10 @@ impl Wait {
                 }
                 Item::Retired { .. } => continue,
             };
+            let goes_on = self.monitor;
+            if let Some(message) = self.endings.as_mut().and_then(|endings| endings.of(&event, goes_on)) {
+                messages.inform(message);
+            }
             if event.ends_wait {
                 match self.monitor || self.batch.as_ref().is_some_and(|batch| !batch.is_empty()) {
                     true => continue,
@@ -315,6 +324,9 @@ impl Wait {
                 return Some(ExitStatus::Event);
             }
             self.deadline = process::deadline(self.timeout);
+        }
+        if let Some(message) = self.endings.as_mut().and_then(|endings| endings.nothing_left(&*self.source)) {
+            messages.inform(message);
         }
         None
     }

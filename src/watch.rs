@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::advice::surprises;
 use crate::cli::{self, Watch, WatchOptions};
+use crate::endings::Endings;
 use crate::error::{Error, failing};
 use crate::event::kernel_bits;
 use crate::filter::FileType;
@@ -53,6 +54,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let verbose = options.verbose > 0;
     let Settings { interface, recursive, events, .. } = options.settings;
     let notes = surprises(&options.settings, &options.paths);
+    let endings = Endings::new(&options.settings, &options.paths);
     let mut source = setup::source(options.settings, &options.paths)?;
     let escaped = io::stdout().is_terminal();
     let WatchOptions { zero, sort, top, json, .. } = options;
@@ -104,8 +106,9 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
         signals = take(&SIGNALS.into_iter().chain([Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
     }
     let file_type = options.file_type;
+    let wanted = false;
     let mut count =
-        Count { file_type, source, stats, table, begin, intervals, messages, signals, wanted: false };
+        Count { file_type, source, endings, stats, table, begin, intervals, messages, signals, wanted };
     count.until(deadline)?;
     // A terminal is as before when the last table is printed there.
     count.intervals = None;
@@ -119,9 +122,19 @@ fn take(signals: &[Signal]) -> Result<Signals, Error> {
     Signals::take(signals).map_err(failing("Couldn't take", b"signals"))
 }
 
+fn say(message: Option<Message>, intervals: &mut Option<Intervals>, messages: &Messages) -> io::Result<()> {
+    let message = match (message, intervals) {
+        (Some(message), Some(intervals)) => intervals.say(message)?,
+        (message, _) => message,
+    };
+    message.into_iter().for_each(|message| messages.error(message));
+    Ok(())
+}
+
 /// The state after set-up.
 struct Count<'a> {
     source: Box<dyn Source>,
+    endings: Endings,
     stats: Stats,
     table: Table,
     begin: Instant,
@@ -160,32 +173,30 @@ impl Count<'_> {
     fn count(&mut self) -> io::Result<()> {
         let counted = kernel_bits(self.table.events);
         while let Some(item) = self.source.next() {
-            match item {
-                Item::Event(event) if event.ends_wait => {}
-                Item::Event(event) if self.file_type.is_some_and(|kind| !kind.reports(&event)) => {}
+            let message = match item {
                 Item::Event(event) => {
                     let mask = event.mask & counted;
-                    self.stats.count(event.watch, mask);
-                    if let Some(intervals) = &mut self.intervals {
-                        intervals.stats().count(event.watch, mask);
+                    if !event.ends_wait && self.file_type.is_none_or(|kind| kind.reports(&event)) {
+                        self.stats.count(event.watch, mask);
+                        if let Some(intervals) = &mut self.intervals {
+                            intervals.stats().count(event.watch, mask);
+                        }
                     }
+                    self.endings.of(&event, true)
                 }
                 Item::Retired { watch, path } => {
                     self.stats.retire(watch, path);
                     if let Some(intervals) = &mut self.intervals {
                         intervals.stats().retire(watch, path);
                     }
+                    None
                 }
-                Item::Problem(problem) => {
-                    let message = match (messages::problem(&problem, false), &mut self.intervals) {
-                        (Some(message), Some(intervals)) => intervals.say(message)?,
-                        (message, _) => message,
-                    };
-                    message.into_iter().for_each(|message| self.messages.error(message));
-                }
-            }
+                Item::Problem(problem) => messages::problem(&problem, false),
+            };
+            say(message, &mut self.intervals, self.messages)?;
         }
-        Ok(())
+        let message = self.endings.nothing_left(&*self.source).map(Message::from);
+        say(message, &mut self.intervals, self.messages)
     }
 
     fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {

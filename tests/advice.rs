@@ -179,3 +179,121 @@ fn a_file_system_below_that_changes_unseen_is_named() {
         nix::mount::umount2(&own.path().join(name), nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
 }
+
+const REPLACED: &str =
+    "'f' is no longer watched: it was replaced. To see what replaces it, watch its directory, '.'.";
+const DELETED: &str =
+    "'d' is no longer watched: it was deleted. To see it come back, watch its directory, '.'.";
+const NOTHING: &str = "No watch is left: no more events will be reported.";
+
+/// f is replaced as by sed -i.
+fn replace(dir: &Path) {
+    fs::write(dir.join("new"), "").unwrap();
+    fs::rename(dir.join("new"), dir.join("f")).unwrap();
+}
+
+#[test]
+fn the_end_of_a_wait_is_explained() {
+    let dir = tempdir();
+    let prepare = || {
+        fs::create_dir_all(dir.path().join("d/s")).unwrap();
+        fs::write(dir.path().join("f"), "").unwrap();
+    };
+    let change = || {
+        replace(dir.path());
+        fs::remove_dir(dir.path().join("d/s")).unwrap();
+        fs::remove_dir(dir.path().join("d")).unwrap();
+    };
+    let below = "'d/s' was deleted. To go on after that, use -m.";
+    for (arguments, line) in [
+        (&["-e", "close_write", "f"][..], Some(REPLACED)),
+        (&["-e", "close_write", "d"], Some(DELETED)),
+        (&["-e", "close_write", "d/"], Some(DELETED)),
+        (&["-r", "-e", "close_write", "d"], Some(below)),
+        // What was asked for needs no word.
+        (&["-e", "delete_self", "f"], None),
+        (&["-e", "ignored", "f"], None),
+    ] {
+        for quiet in [false, true] {
+            prepare();
+            let mut command = common::inotifywait(dir.path(), arguments);
+            let run = match quiet {
+                false => Running::ready(command),
+                true => {
+                    let mut run = Running::start({
+                        command.arg("-q");
+                        command
+                    });
+                    run.wait_asleep();
+                    run
+                }
+            };
+            change();
+            let end = run.finish();
+            let wanted: Vec<&str> = line.into_iter().filter(|_| !quiet).collect();
+            let said = further(&end.stderr);
+            end.code(i32::from(line.is_some())).check(&format!("{wanted:?}"), said == wanted);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_last_watch_is_told_while_the_program_goes_on() {
+    for (tool, arguments) in [
+        ("inotifywait", &["-m", "-e", "close_write,delete_self"][..]),
+        ("inotifywait", &["-m", "-r", "-e", "modify"]),
+        ("inotifywait", &["-m", "-e", "ignored"]),
+        ("inotifywait", &["-m", "-q", "-e", "ignored"]),
+        ("inotifywatch", &["-r"]),
+    ] {
+        let dir = tempdir();
+        fs::create_dir_all(dir.path().join("d/s")).unwrap();
+        fs::write(dir.path().join("f"), "").unwrap();
+        let mut command = command(dir.path(), common::binary(tool), arguments);
+        command.args(["d", "f"]);
+        let mut run = Running::start(command);
+        run.wait_asleep();
+        replace(dir.path());
+        run.wait_asleep();
+        fs::remove_dir_all(dir.path().join("d")).unwrap();
+        run.wait_asleep();
+        let end = run.stop();
+        let wanted: &[&str] = if arguments.contains(&"-q") { &[] } else { &[REPLACED, DELETED, NOTHING] };
+        end.check(&format!("{wanted:?}"), further(&end.stderr) == wanted);
+    }
+}
+
+#[test]
+fn a_watch_that_ends_after_one_event_needs_no_word() {
+    let dir = tempdir();
+    fs::write(dir.path().join("f"), "").unwrap();
+    let mut run = Running::ready(common::inotifywait(dir.path(), ["-m", "-e", "open,oneshot", "f"]));
+    fs::File::open(dir.path().join("f")).unwrap();
+    run.wait_asleep();
+    let end = run.stop();
+    end.printed("f OPEN \n").check("only that nothing is left", further(&end.stderr) == [NOTHING]);
+}
+
+#[test]
+fn an_unmount_is_told() {
+    let Some(own) = common::Own::new() else { return };
+    let mounted = own.path().join("d");
+    let line = "'d' is no longer watched: its file system was unmounted.";
+    for (arguments, lines) in
+        [(&["d"][..], &[line][..]), (&["-m", "d"], &[line, NOTHING]), (&["-m", "d", "."], &[line])]
+    {
+        fs::create_dir_all(&mounted).unwrap();
+        common::mount_tmpfs(&mounted).unwrap();
+        let mut command = common::inotifywait(own.path(), ["-e", "modify"]);
+        command.args(arguments);
+        let mut run = Running::ready(command);
+        nix::mount::umount(&mounted).unwrap();
+        let end = if arguments.len() > 1 {
+            run.wait_asleep();
+            run.stop()
+        } else {
+            run.finish()
+        };
+        end.check(&format!("{lines:?}"), further(&end.stderr) == lines);
+    }
+}

@@ -27,7 +27,7 @@ pub fn cases(inotify: &[Case]) -> Vec<Case> {
 /// Left out is what does not go through fanotify, what needs a name space of its own, and what shows by chance: how
 /// events were merged, and whether the reference still finds the path of a directory that is being removed.
 fn makes_sense(case: &Case) -> bool {
-    let elsewhere = ["help-", "fanotify-", "new-", "outfile-", "format-", "time-", "regex-"];
+    let elsewhere = ["help-", "proc", "fanotify-", "new-", "outfile-", "format-", "time-", "regex-"];
     let merged = ["event-default-csv", "event-default-format", "csv-own"];
     let removed = ["monitor-r-root-removed", "monitor-r-root-removed-last", "monitor-r-root-removed-create"];
     // A line of which nobody knows whether it is of one event or of several.

@@ -1,0 +1,101 @@
+//! Operands whose watches end: what became of them, and what to do. The reference says nothing, and with `-m` waits on
+//! for events that cannot come.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use libc::{IN_DELETE_SELF, IN_IGNORED, IN_ONESHOT, IN_UNMOUNT};
+
+use crate::fanotify::absolute_path;
+use crate::filter::bare;
+use crate::messages::Message;
+use crate::source::{Event, Interface, Scope, Settings, Source};
+use crate::sys::process::absolute;
+
+/// The operands that are still watched.
+#[derive(Debug)]
+pub struct Endings {
+    /// As events name them, without a slash at the end.
+    operands: HashSet<Vec<u8>>,
+    /// Whole file systems are watched, which do not end with an operand.
+    is_whole: bool,
+    /// A watch ends after its first event.
+    oneshot: bool,
+    /// Symbolic links were followed.
+    follow: bool,
+    base: Vec<u8>,
+    /// A watch has ended since [`Endings::nothing_left`] was asked.
+    ended: bool,
+}
+
+impl Endings {
+    /// Of these operands, which are there.
+    pub fn new(settings: &Settings, operands: &[Vec<u8>]) -> Endings {
+        let Settings { events, follow, ref base, .. } = *settings;
+        let named = |operand: &Vec<u8>| match settings.interface {
+            Interface::Inotify => Some(operand.clone()),
+            Interface::Fanotify(Scope::Paths) => absolute_path(base, operand, follow).ok(),
+            Interface::Fanotify(_) => None,
+        };
+        let operands = operands.iter().filter_map(named).map(|path| bare(&path).to_vec()).collect();
+        let is_whole = matches!(settings.interface, Interface::Fanotify(Scope::Filesystem | Scope::Mount));
+        Endings {
+            operands,
+            is_whole,
+            oneshot: events & IN_ONESHOT != 0,
+            follow,
+            base: base.clone(),
+            ended: false,
+        }
+    }
+
+    /// What to say of an event if it is the end of a watch. `goes_on`: not every end is the end of the program.
+    pub fn of(&mut self, event: &Event, goes_on: bool) -> Option<Message> {
+        if event.mask & (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF) == 0 || !goes_on && !event.ends_wait {
+            return None;
+        }
+        self.ended = true;
+        let path = bare(event.path);
+        let is_operand = self.operands.remove(path);
+        if self.oneshot || !is_operand && goes_on {
+            return None;
+        }
+        let is_there = |path: &[u8]| {
+            let path = absolute(&self.base, path);
+            let path = OsStr::from_bytes(&path);
+            if self.follow { fs::metadata(path).is_ok() } else { fs::symlink_metadata(path).is_ok() }
+        };
+        let (what, then): (&[u8], &[u8]) = match event.mask & IN_UNMOUNT != 0 {
+            true => (b"' is no longer watched: its file system was unmounted.", b""),
+            false if !is_operand => (b"' was deleted. To go on after that, use -m.", b""),
+            false if is_there(path) => (
+                b"' is no longer watched: it was replaced. To see what replaces it, watch its directory, '",
+                b"'.",
+            ),
+            false => (
+                b"' is no longer watched: it was deleted. To see it come back, watch its directory, '",
+                b"'.",
+            ),
+        };
+        let directory = if then.is_empty() { b"" } else { directory_of(path) };
+        Some(Message::new(&[b"'", path, what, directory, then]))
+    }
+
+    /// What to say if watches have ended and none is left.
+    pub fn nothing_left(&mut self, source: &dyn Source) -> Option<&'static str> {
+        let ended = std::mem::take(&mut self.ended);
+        let is_over = || source.watches() == 0 || self.operands.is_empty() && !self.is_whole;
+        (ended && is_over()).then_some("No watch is left: no more events will be reported.")
+    }
+}
+
+/// The directory that a path's last name is in.
+fn directory_of(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => b".",
+        Some(0) => b"/",
+        Some(slash) => &path[..slash],
+    }
+}
