@@ -1,6 +1,6 @@
 //! Which paths count: `--exclude`, `--include` and their case-insensitive forms, `@path`, and `--type`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use libc::IN_ISDIR;
 
@@ -67,6 +67,34 @@ impl Filter {
             && (top()..end).any(|at| path[at] == b'/' && self.hidden.contains(bare(&path[..at])))
     }
 
+    /// Finds operands and paths given as `@path` in each other, however they are spelt: what is both is watched, and
+    /// what is below an operand is hidden under the name that events will have, the operand and the way down from it.
+    /// `absolute` gives the one form in which they can be compared.
+    pub fn locate_hidden(&mut self, operands: &[Vec<u8>], absolute: impl Fn(&[u8]) -> Vec<u8>) {
+        if self.hidden.is_empty() {
+            return;
+        }
+        let mut tops: HashMap<Vec<u8>, Vec<&[u8]>> = HashMap::new();
+        for operand in operands {
+            tops.entry(absolute(operand)).or_default().push(operand);
+        }
+        let mut named = Vec::new();
+        self.hidden.retain(|path| {
+            let path = absolute(path);
+            if tops.contains_key(&path) {
+                return false;
+            }
+            for slash in (0..path.len()).filter(|at| path[*at] == b'/') {
+                for operand in tops.get(&path[..slash.max(1)]).into_iter().flatten() {
+                    let top = operand.strip_suffix(b"/").unwrap_or(operand);
+                    named.push([top, &path[slash..]].concat());
+                }
+            }
+            true
+        });
+        self.hidden.extend(named);
+    }
+
     /// Makes the paths given as `@path` what `resolve` makes of them.
     pub fn resolve_hidden(&mut self, resolve: impl Fn(&[u8]) -> Vec<u8>) {
         self.hidden = self.hidden.iter().map(|path| resolve(path)).collect();
@@ -118,5 +146,47 @@ pub fn bare(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|byte| *byte != b'/') {
         Some(last) => &path[..=last],
         None => &path[..path.len().min(1)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_at_path_is_hidden_under_the_names_of_operands() {
+        let paths = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>();
+        let absolute = |path: &[u8]| match path {
+            b"." => b"/home".to_vec(),
+            b"link" => b"/home/d".to_vec(),
+            b"/" => b"/".to_vec(),
+            [b'/', ..] => bare(path).to_vec(),
+            _ => [b"/home/", bare(path.strip_prefix(b"./").unwrap_or(path))].concat(),
+        };
+        for (operands, hidden, names) in [
+            (&["."][..], &["d/s"][..], &["./d/s"][..]),
+            (&["./d/", "link"], &["/home/d/s/t"], &["./d/s/t", "link/s/t"]),
+            (&[".", "d"], &["d/s"], &["./d/s", "d/s"]),
+            (&["/"], &["d/s"], &["/home/d/s"]),
+            (&["/home"], &["./d/s/"], &["/home/d/s"]),
+            (&["d"], &["e", "dx", "."], &[]),
+            // Given, too.
+            (&["d", "./d/s"], &["d/s"], &[]),
+            (&["d"], &["/home/d"], &[]),
+        ] {
+            let mut filter = Filter::new(None, paths(hidden), &paths(operands));
+            let literal = filter.hidden.clone();
+            filter.locate_hidden(&paths(operands), absolute);
+            for name in names {
+                assert!(!filter.reports(name.as_bytes(), false), "{operands:?} {hidden:?} {name}");
+                assert!(filter.leaves_out(format!("{name}/").as_bytes()), "{name}");
+            }
+            let named = filter.hidden.iter().filter(|name| !literal.contains(*name)).count();
+            let new = names.iter().filter(|name| !literal.contains(name.as_bytes())).count();
+            assert_eq!(named, new, "{operands:?} {hidden:?}");
+            if names.is_empty() {
+                assert!(filter.reports(b"d/s", false) && filter.reports(b"./d/s", false), "{operands:?}");
+            }
+        }
     }
 }

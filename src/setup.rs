@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::fanotify::absolute_hidden;
 use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
 use crate::source::{Interface, Scope, Settings, Source};
@@ -21,6 +22,8 @@ const ERASE: &str = "\r\x1b[K";
 /// The source that the settings ask for.
 pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn Source>, Error> {
     let interface = settings.interface;
+    let base = settings.base.clone();
+    settings.filter.locate_hidden(operands, |path| absolute_hidden(&base, path));
     let no_queue = |cause| Error::NoQueue { interface, cause };
     if let Interface::Fanotify(scope) = interface {
         match Filesystems::new(scope, settings, operands).map_err(no_queue)? {

@@ -1036,11 +1036,8 @@ fn excluded_paths() -> Vec<Case> {
         ("at-same-spelling", "-m -r -e create @d/s d"),
         ("at-slash", "-m -r -e create @d/s/ d"),
         ("at-root-slash", "-m -r -e create @d/s d/"),
-        ("at-other-spelling", "-m -r -e create @d/s ./d"),
-        ("at-other-spelling-2", "-m -r -e create @./d/s d"),
         ("at-dot", "-m -r -e create @./d/s ./d"),
         ("at-absolute", "-m -r -e create @{DIR}/d/s {DIR}/d"),
-        ("at-absolute-for-relative", "-m -r -e create @{DIR}/d/s d"),
         ("at-after", "-m -r -e create d @d/s"),
         ("at-two", "-m -r -e create @d/s @d/t d"),
         ("at-nowhere", "-m -r -e create @/nowhere @d/nowhere d"),
@@ -1051,11 +1048,29 @@ fn excluded_paths() -> Vec<Case> {
         ("at-prefix-of-name", "-m -r -e create @d/ d"),
         ("at-not-recursive", "-m -e create @d/s d"),
     ];
+    let other_spellings = [
+        ("at-other-spelling", "-m -r -e create @d/s ./d", "./d/"),
+        ("at-other-spelling-2", "-m -r -e create @./d/s d", "d/"),
+        ("at-other-spelling-3", "-m -r -e create @d/../d//s/. d/", "d/"),
+        ("at-other-spelling-4", "-m -r -e create d @link/s", "d/"),
+        ("at-other-spelling-5", "-m -r -e create link @d/s", "link/"),
+        ("at-absolute-for-relative", "-m -r -e create @{DIR}/d/s d", "d/"),
+        ("at-given-too-other-spelling", "-m -r -e create @./d/s d/s d", ""),
+    ];
     let mut cases: Vec<Case> =
         lines.map(|(name, line)| monitor(name, line).also([mkdir("d/t")]).does(n())).into();
+    cases.extend(other_spellings.map(|(name, line, top)| {
+        let case = monitor(name, line).also([mkdir("d/t"), ln_s("d", "link")]).does(n());
+        match top {
+            "" => case,
+            _ => case.ours_stdout(format!("{top} CREATE n\n{top}t/ CREATE n\n")),
+        }
+    }));
     cases.extend([
         monitor("at-under-dot", "-m -r -e create @./d/s .").does([touch("d/s/n"), touch("d/n")]),
-        monitor("at-under-dot-without", "-m -r -e create @d/s .").does([touch("d/s/n"), touch("d/n")]),
+        monitor("at-under-dot-without", "-m -r -e create @d/s .")
+            .does([touch("d/s/n"), touch("d/n")])
+            .ours_stdout("./d/ CREATE n\n"),
         monitor("at-hides-file", "-m -e modify @d/a d")
             .also([touch("d/b")])
             .does([append("d/a", "y"), append("d/b", "y")])
