@@ -4,6 +4,7 @@
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make fuzz      each target in fuzz/ for SECONDS=60
 # make miri      the decoders of the kernel's bytes, in Miri
+# make reference-4  inotify-tools 4.x, as Debian 13 has it, into target; make oracle-4 compares with it
 # make cross     builds for other machines, and with the oldest Rust; the one for 32-bit x86 against the original
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
@@ -41,7 +42,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux
 
-.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri cross install uninstall \
+.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri cross reference-4 oracle-4 install uninstall \
 	deb try-deb rpm static dist arch alpine tag-check
 
 RUNS = 100
@@ -96,6 +97,16 @@ miri:
 cross: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 cross: test-needs
 	.ci/cross
+
+REFERENCE_4 = $(TARGET)/reference-4
+reference-4:
+	.ci/reference-4 $(REFERENCE_4)
+
+# Every user has to reach it.
+oracle-4: reference-4
+	reachable=$$(mktemp -d) && trap 'rm -r "$$reachable"' EXIT && chmod 755 "$$reachable" && \
+	cp -a $(REFERENCE_4)/. "$$reachable" && \
+	ORACLE_REFERENCE_DIR=$$reachable/bin $(CARGO) test --locked --test oracle
 
 test-needs:
 	@missing=; for need in $(TEST_NEEDS); do \

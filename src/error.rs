@@ -68,6 +68,8 @@ pub enum Error {
     },
     /// The descriptor that `--ready` names is not open for writing.
     NotWritable(i32),
+    /// `--timeout` is negative, which fanotify does not accept.
+    NegativeTimeout,
     /// A second signal arrived before all watches were established.
     Interrupted,
 }
@@ -138,6 +140,7 @@ impl Error {
                 }
             }
             Error::NotWritable(number) => format!("Descriptor {number} is not open for writing.").into(),
+            Error::NegativeTimeout => "Negative timeout specified - abort!".into(),
             Error::Interrupted => "Interrupted before all watches were established.".into(),
         }
     }

@@ -112,13 +112,14 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     if !quiet {
         messages.inform(messages::ESTABLISHED);
     }
+    let timeout = options.timeout.over(interface)?;
     if let Some(ready) = ready {
         ready.give(messages);
     }
     // With -qq an outfile is made and stays empty.
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
     let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
-    let (monitor, timeout) = (options.monitor, options.timeout);
+    let monitor = options.monitor;
     let batch = options.settle.map(Batch::new);
     let own = Own::new(base, events, &options.paths, sink.as_ref().map(Sink::output));
     Wait {

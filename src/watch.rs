@@ -90,14 +90,15 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
         messages.inform(format!("Total of {} watches.", source.watches()));
     }
     messages.inform(messages::COLLECTING);
-    if let Some(timeout) = options.timeout.filter(|_| verbose) {
+    let timeout = options.timeout.over(interface)?;
+    if let Some(timeout) = timeout.filter(|_| verbose) {
         messages.inform(format!("Will listen for events for {} seconds.", timeout.as_secs_f64()));
     }
     if let Some(ready) = ready {
         ready.give(messages);
     }
     let begin = Instant::now();
-    let deadline = process::deadline(options.timeout);
+    let deadline = process::deadline(timeout);
     let intervals = options.interval.map(|period| Intervals::new(period, table.clone()));
     if intervals.is_some() {
         // On a terminal, these find it in use.

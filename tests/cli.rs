@@ -72,8 +72,9 @@ fn the_name_is_what_stands_behind_the_path() {
         ("/usr/local/bin/fsnotifywait", "inotifywait", "fsnotifywait "),
         ("./fsnotifywatch", "inotifywatch", "fsnotifywatch "),
         ("fsnotifywait/inotifywait", "inotifywait", "inotifywait "),
-        ("fsnotifywaiting", "inotifywait", "inotifywait "),
-        ("fsnotifywait", "inotifywatch", "inotifywatch "),
+        ("fsnotifywait.distrib", "inotifywait", "fsnotifywait "),
+        ("fsnotifywait", "inotifywatch", "fsnotifywatch "),
+        ("xfsnotifywait", "inotifywait", "inotifywait "),
         ("", "inotifywait", "inotifywait "),
     ] {
         called(of, argv0).arg("-V").assert().code(0).stdout(starts_with(first)).stderr("");
@@ -103,4 +104,31 @@ fn a_usage_error_is_never_taken_for_a_timeout() {
     ] {
         tool(name).args(arguments).assert().code(1).stdout("").stderr(contains(words));
     }
+}
+
+#[test]
+fn a_negative_timeout_with_fanotify_is_an_error_after_setup() {
+    const ABORT: &str = "Negative timeout specified - abort!\n";
+    // -S and -M need root.
+    let options: &[&str] = if nix::unistd::geteuid().is_root() { &["-F", "-S", "-M"] } else { &["-F"] };
+    let directory = tempfile::tempdir().unwrap();
+    let mut lines: Vec<(&str, &str)> = options.iter().map(|option| ("", *option)).collect();
+    lines.extend([("fsnotify", "-r"), ("/opt/fsnotifywait.distrib", "-m")]);
+    for (argv0, option) in lines {
+        for (of, established) in [
+            ("inotifywait", "Watches established.\n"),
+            ("inotifywatch", "Finished establishing watches, now collecting statistics.\n"),
+        ] {
+            if (of, option) == ("inotifywatch", "-m") {
+                continue;
+            }
+            let argv0 = if argv0.is_empty() { of } else { argv0 };
+            let mut command = called(of, argv0);
+            let end = format!("{established}{ABORT}");
+            command.args(["-t", "-0.5", option]).arg(directory.path());
+            command.assert().code(1).stdout("").stderr(predicates::str::ends_with(end));
+        }
+    }
+    let mut quiet = called("inotifywait", "fsnotifywait");
+    quiet.args(["-qt-1", "."]).assert().code(1).stdout("").stderr(ABORT);
 }

@@ -411,7 +411,7 @@ mod tests {
         .unwrap();
         assert_eq!(options.paths, [&b"p"[..], b"-x", b"--"]);
         assert_eq!(options.settings.events, IN_OPEN | IN_CREATE);
-        assert_eq!(options.timeout, Some(Duration::from_secs(2)));
+        assert_eq!(options.timeout, values::Timeout::After(Duration::from_secs(2)));
         assert_eq!(options.quiet, 2);
         assert!(options.settings.recursive && !options.settings.follow);
         assert!(!options.monitor && !options.syslog && !options.daemon);

@@ -41,13 +41,13 @@ impl Program {
         Program { tool: Tool::Watch, fanotify: true },
     ];
 
-    /// What `tool` is when it was started as `argv0`: neither a path in front of the name counts nor the `-` that
-    /// login(1) puts there, and a name that is not its own makes it what it is by itself.
+    /// What `tool` is when it was started as `argv0`: fanotify is the default if the name begins with `fsnotify`, so that a
+    /// renamed `fsnotifywait.distrib` is still what it was. Neither a path before the name counts nor the `-` that login(1)
+    /// puts there.
     pub fn of(tool: Tool, argv0: &[u8]) -> Program {
         let base = argv0.rsplit(|&b| b == b'/').next().unwrap_or(argv0);
         let base = base.strip_prefix(b"-").unwrap_or(base);
-        let fanotify = Program { tool, fanotify: true };
-        Program { fanotify: base == fanotify.name().as_bytes(), ..fanotify }
+        Program { tool, fanotify: base.starts_with(b"fsnotify") }
     }
 
     /// The name.
@@ -220,21 +220,16 @@ mod tests {
                 assert_eq!(Program::of(program.tool, argv0.as_bytes()), program, "{argv0}");
             }
             // What it is not called is nothing to it.
-            for other in [
-                "",
-                "NAME",
-                "fsnotify",
-                "fsnotifywait2",
-                "xfsnotifywatch",
-                "fsnotifywait/",
-                "--fsnotifywatch",
-            ] {
+            for other in ["", "NAME", "fsnotif", "xfsnotifywatch", "fsnotifywait/", "--fsnotifywatch"] {
                 let plain = Program { fanotify: false, ..program };
                 assert_eq!(Program::of(program.tool, other.as_bytes()), plain, "{other}");
             }
         }
-        assert!(!Program::of(Tool::Wait, b"fsnotifywatch").fanotify);
-        assert!(!Program::of(Tool::Watch, b"fsnotifywait").fanotify);
+        for name in ["fsnotify", "fsnotifywait.distrib", "/usr/bin/fsnotifywait2", "-fsnotifywatch-4"] {
+            for tool in [Tool::Wait, Tool::Watch] {
+                assert_eq!(Program::of(tool, name.as_bytes()), Program { tool, fanotify: true }, "{name}");
+            }
+        }
     }
 
     #[test]

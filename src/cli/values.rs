@@ -7,10 +7,12 @@ use std::time::Duration;
 use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
 
 use super::{Exit, hints};
+use crate::error::Error;
 use crate::event::{EVENTS, EventName, LSDIR, Mask};
 use crate::filter::FileType;
 use crate::messages::Message;
 use crate::ready::Receiver;
+use crate::source::Interface;
 
 /// How inotifywatch orders its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +32,50 @@ pub enum SortKey {
     Event(Mask),
 }
 
-/// `--timeout`: seconds, `None` for ever.
+/// How long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// 0: forever.
+    Never,
+    /// A negative number: forever with inotify. With fanotify an error, once all watches are established, as in
+    /// inotify-tools 4.x: programs use it to find out whether fanotify works.
+    Negative,
+    /// This long.
+    After(Duration),
+}
+
+impl Timeout {
+    /// The time to wait for events of an interface, if it is limited.
+    ///
+    /// # Errors
+    ///
+    /// It is negative, and the interface fanotify.
+    pub fn over(self, interface: Interface) -> Result<Option<Duration>, Error> {
+        match (self, interface) {
+            (Timeout::Negative, Interface::Fanotify(_)) => Err(Error::NegativeTimeout),
+            _ => Ok(self.limit()),
+        }
+    }
+
+    fn limit(self) -> Option<Duration> {
+        match self {
+            Timeout::After(time) => Some(time),
+            Timeout::Never | Timeout::Negative => None,
+        }
+    }
+}
+
+/// `--timeout`, in seconds.
 ///
 /// A decimal number as strtol(3) takes it (white space and a sign before it, nothing after it),
 /// and unlike there with a fraction, if one wants: digits with one decimal point among, before
-/// or after them. No exponents, no hexadecimal. 0 and all negative numbers mean for ever. What
+/// or after them. No exponents, no hexadecimal. What
 /// is below a nanosecond is dropped, but makes a positive number at least one nanosecond.
 ///
 /// # Errors
 ///
 /// The reference's messages.
-pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
+pub fn timeout(text: &[u8]) -> Result<Timeout, Exit> {
     const HINT: &str = "Please specify a long int value.";
     if text.is_empty() {
         let message = Message::from("The provided value is not a valid timeout value.");
@@ -70,15 +105,19 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
         return Err(Exit::usage(message.and(HINT)).hint(Some(hints::timeout(text))));
     }
     if negative {
-        return Ok(None);
+        return Ok(if seconds == 0 && is_zero(fraction) { Timeout::Never } else { Timeout::Negative });
     }
     let nanoseconds =
         (0..9).fold(0, |n, place| n * 10 + fraction.get(place).map_or(0, |digit| u32::from(digit - b'0')));
     let mut timeout = Duration::new(seconds, nanoseconds);
-    if timeout.is_zero() && fraction.iter().any(|&digit| digit != b'0') {
+    if timeout.is_zero() && !is_zero(fraction) {
         timeout = Duration::from_nanos(1);
     }
-    Ok(Some(timeout).filter(|timeout| !timeout.is_zero()))
+    Ok(if timeout.is_zero() { Timeout::Never } else { Timeout::After(timeout) })
+}
+
+fn is_zero(digits: &[u8]) -> bool {
+    digits.iter().all(|&digit| digit == b'0')
 }
 
 /// A number of seconds as for [`timeout`], but positive.
@@ -88,7 +127,7 @@ pub fn timeout(text: &[u8]) -> Result<Option<Duration>, Exit> {
 /// A message that says so.
 pub fn seconds(text: &[u8]) -> Result<Duration, Exit> {
     let invalid = || Exit::usage(Message::new(&[b"'", text, b"' is not a valid number of seconds."]));
-    timeout(text).ok().flatten().ok_or_else(invalid)
+    timeout(text).ok().and_then(Timeout::limit).ok_or_else(invalid)
 }
 
 /// `--top`: a positive number.
@@ -229,7 +268,7 @@ mod tests {
     }
 
     fn seconds(text: &str) -> Option<Duration> {
-        timeout(text.as_bytes()).unwrap()
+        timeout(text.as_bytes()).unwrap().limit()
     }
 
     #[test]
@@ -256,8 +295,11 @@ mod tests {
 
     #[test]
     fn zero_and_negative_timeouts_are_none() {
-        for text in ["0", "-0", "0.0", "-1", "-0.5", "-9223372036854775808"] {
-            assert_eq!(seconds(text), None, "{text:?}");
+        for text in ["0", "-0", "0.0", "-0.0"] {
+            assert_eq!(timeout(text.as_bytes()).unwrap(), Timeout::Never, "{text:?}");
+        }
+        for text in ["-1", "-0.5", "-9223372036854775808"] {
+            assert_eq!(timeout(text.as_bytes()).unwrap(), Timeout::Negative, "{text:?}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! The options of inotifywait.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use super::options::Tool;
+use super::values::Timeout;
 use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
 use crate::batch::Settle;
 use crate::filter::FileType;
@@ -23,8 +23,8 @@ pub struct WaitOptions {
     pub paths: Vec<Vec<u8>>,
     /// How to watch it.
     pub settings: Settings,
-    /// How long to wait without an event; never zero. May be too long to be added to a clock.
-    pub timeout: Option<Duration>,
+    /// How long to wait without an event. May be too long to be added to a clock.
+    pub timeout: Timeout,
     /// Go on after the first event. Set with `daemon`, too.
     pub monitor: bool,
     /// Go into the background; `outfile` is given then.
@@ -101,7 +101,7 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         paths,
         notes,
         settings,
-        timeout: line.last("timeout").flatten(),
+        timeout: line.last("timeout").unwrap_or(Timeout::Never),
         monitor: daemon || line.flag("monitor"),
         daemon,
         quiet: line.count("quiet"),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::options::Tool;
-use super::values::{Sort, SortKey, all_if_none};
+use super::values::{Sort, SortKey, Timeout, all_if_none};
 use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
 use crate::filter::FileType;
 use crate::messages::Message;
@@ -34,8 +34,8 @@ pub struct WatchOptions {
     pub paths: Vec<Vec<u8>>,
     /// How to watch it.
     pub settings: Settings,
-    /// How long to count; never zero. May be too long to be added to a clock.
-    pub timeout: Option<Duration>,
+    /// How long to count. May be too long to be added to a clock.
+    pub timeout: Timeout,
     /// How often `--verbose` was given.
     pub verbose: u8,
     /// Print rows and columns of zeros, too.
@@ -84,7 +84,7 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
         paths,
         notes,
         settings,
-        timeout: line.last("timeout").flatten(),
+        timeout: line.last("timeout").unwrap_or(Timeout::Never),
         verbose: line.count("verbose"),
         zero: line.flag("zero"),
         sort,

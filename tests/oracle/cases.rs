@@ -588,6 +588,12 @@ fn accepted() -> Vec<Case> {
             .given([mkdir(" a b "), mkdir("x"), write("list", " a b \n\nx")])
             .does([touch(" a b /f"), touch("x/g")])
             .sentinel("x/.end"),
+        // More than 4.x has room for.
+        monitor("fromfile-many", "-m -e create --fromfile list")
+            .given((0..1100).map(|i| mkdir(format!("m{i}"))))
+            .also([write("list", (0..1100).map(|i| format!("m{i}\n")).collect::<String>())])
+            .does([touch("m0/f"), touch("m1099/f")])
+            .sentinel("m1/.end"),
         monitor("fromfile-before-operands", "-m -e create --fromfile list ./d")
             .also([write("list", "d\n")])
             .does([touch("d/n")]),

@@ -2,10 +2,26 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// `(case or prefix*, reason)` from the rows under the heading `## Differences`: a row is
-/// "| `case` | reason |", several cases with commas between.
-pub fn read() -> Vec<(String, String)> {
-    rows("Differences")
+/// The version of inotify-tools that ours is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 3.22.6. If ours differs, the case says how.
+    V3,
+    /// 4.x. That ours differs is listed; what ours does is held to by the comparison with 3.22.6.
+    V4,
+}
+
+/// `(case or prefix*, reason)` from the rows under the headings for a version: a row is
+/// "| `case` | reason |", several cases with commas between. What differs from 3.22.6 differs from 4.x, too, unless the
+/// rows for 4.x say otherwise.
+pub fn read(version: Version) -> Vec<(String, String)> {
+    let headings: &[&str] = match version {
+        Version::V3 => &["Differences\n"],
+        Version::V4 => &["If you come from 4.x\n", "Differences\n"],
+    };
+    headings
+        .iter()
+        .flat_map(|heading| rows(heading))
         .flat_map(|row| {
             let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
             let reason = cells.get(1).copied().unwrap_or_default().to_owned();
@@ -81,6 +97,9 @@ pub fn is_match(entry: &str, case: &str) -> bool {
     }
 }
 
+/// Whether a case is said to differ: its first row counts.
 pub fn has(list: &[(String, String)], case: &str) -> bool {
-    list.iter().any(|(entry, _)| is_match(entry, case))
+    list.iter()
+        .find(|(entry, _)| is_match(entry, case))
+        .is_some_and(|(_, reason)| !reason.starts_with("As here."))
 }

@@ -190,6 +190,8 @@ impl<'a> Run<'a> {
             .env_remove("TZ")
             .env("LC_ALL", "C")
             .env(MARKER, dir)
+            // For a reference that is a script, which does not learn the name that it was started under.
+            .env("ORACLE_ARGV0", case.argv0)
             .envs(case.env.iter().copied())
             .stdin(if case.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
