@@ -24,7 +24,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// The memory that a record takes besides its path, in bytes: itself, its place in the index, the allocation.
-const OVERHEAD: usize = 160;
+const OVERHEAD: usize = 200;
 
 /// When a batch is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,10 @@ struct Record {
     mask: Mask,
     /// That of the last rename.
     cookie: u32,
-    /// The time of the last event.
+    /// The time of the last event, its process and that one's name.
     moment: SystemTime,
+    pid: Option<i32>,
+    comm: Option<Box<[u8]>>,
 }
 
 /// The batch that is being gathered.
@@ -73,14 +75,16 @@ impl Batch {
         Batch { settle, records: Vec::new(), by_path: HashMap::new(), size: 0, span: None, look: None }
     }
 
-    /// Adds an event that was read at `moment`, which is `now`.
-    pub fn add(&mut self, event: &Event, moment: SystemTime, now: Instant) {
+    /// Adds an event that was read at `moment`, which is `now`; `comm` is the name of its process.
+    pub fn add(&mut self, event: &Event, comm: Option<&[u8]>, moment: SystemTime, now: Instant) {
         self.span = Some(self.span.map_or((now, now), |(first, _)| (first, now)));
         let renamed = event.mask & (IN_MOVED_FROM | IN_MOVED_TO) != 0;
         if let Some(at) = self.by_path.get(event.path) {
             let record = &mut self.records[*at];
             record.mask = (record.mask & !IN_ISDIR) | event.mask;
             record.moment = moment;
+            record.pid = event.pid;
+            record.comm = comm.map(Box::from);
             if renamed {
                 record.cookie = event.cookie;
             }
@@ -89,8 +93,9 @@ impl Batch {
         let path: Rc<[u8]> = event.path.into();
         self.by_path.insert(Rc::clone(&path), self.records.len());
         self.size += path.len() + OVERHEAD;
-        let Event { watch, watched, mask, cookie, .. } = *event;
-        self.records.push(Record { watch, path, watched, mask, cookie, moment });
+        let Event { watch, watched, mask, cookie, pid, .. } = *event;
+        let comm = comm.map(Box::from);
+        self.records.push(Record { watch, path, watched, mask, cookie, moment, pid, comm });
     }
 
     /// Whether no event has come since the last batch.
@@ -130,10 +135,12 @@ impl Batch {
         complete.max(complete.and(self.look.map(|(next, _)| next)))
     }
 
-    /// Empties it: hands out a record for each path, as an event and the time of its last one.
-    pub fn take(&mut self, mut each: impl FnMut(&Event, SystemTime)) {
-        for Record { watch, path, watched, mask, cookie, moment } in self.records.drain(..) {
-            each(&Event { watch, path: &path, watched, mask, cookie, ends_wait: false }, moment);
+    /// Empties it: hands out a record for each path, as an event, the name of the process of the last one, and the time
+    /// of that.
+    pub fn take(&mut self, mut each: impl FnMut(&Event, Option<&[u8]>, SystemTime)) {
+        for Record { watch, path, watched, mask, cookie, moment, pid, comm } in self.records.drain(..) {
+            let event = Event { watch, path: &path, watched, mask, cookie, pid, ends_wait: false };
+            each(&event, comm.as_deref(), moment);
         }
         *self = Batch::new(self.settle);
     }
@@ -160,16 +167,21 @@ mod tests {
 
     fn add(batch: &mut Batch, begin: Instant, event: &Happened) {
         let Happened { at, path, watched, mask, cookie } = *event;
-        let event = Event { watch: 1, path: path.as_bytes(), watched, mask, cookie, ends_wait: false };
-        batch.add(&event, SystemTime::UNIX_EPOCH + at, begin + at);
+        let pid = Some(i32::try_from(at.as_millis()).unwrap());
+        let event = Event { watch: 1, path: path.as_bytes(), watched, mask, cookie, pid, ends_wait: false };
+        let comm = format!("{at:?}");
+        batch.add(&event, Some(comm.as_bytes()), SystemTime::UNIX_EPOCH + at, begin + at);
     }
 
     fn take(batch: &mut Batch) -> Vec<Printed> {
         let mut printed = Vec::new();
         let count = batch.len();
-        batch.take(|event, moment| {
+        batch.take(|event, comm, moment| {
             let path = String::from_utf8(event.path.to_vec()).unwrap();
             let time = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            // All three are the last event's.
+            assert_eq!(event.pid, Some(i32::try_from(time.as_millis()).unwrap()));
+            assert_eq!(comm, Some(format!("{time:?}").as_bytes()));
             printed.push((path, event.watched, event.mask, event.cookie, time));
         });
         assert!(batch.is_empty() && batch.size == 0 && batch.wake().is_none());

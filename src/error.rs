@@ -70,6 +70,8 @@ pub enum Error {
     NotWritable(i32),
     /// `--timeout` is negative, which fanotify does not accept.
     NegativeTimeout,
+    /// The process that causes an event, which this part of a format shows, is reported to root only.
+    NoProcess(&'static str),
     /// A second signal arrived before all watches were established.
     Interrupted,
 }
@@ -141,6 +143,7 @@ impl Error {
             }
             Error::NotWritable(number) => format!("Descriptor {number} is not open for writing.").into(),
             Error::NegativeTimeout => "Negative timeout specified - abort!".into(),
+            Error::NoProcess(name) => format!("{name} requires admin privileges").into(),
             Error::Interrupted => "Interrupted before all watches were established.".into(),
         }
     }

@@ -30,6 +30,10 @@ enum Field {
     Time,
     /// `%{time}`
     Utc,
+    /// `%{pid}`
+    Pid,
+    /// `%{comm}`
+    Comm,
     /// `%c`
     Cookie,
     /// At the end of the record.
@@ -37,7 +41,7 @@ enum Field {
 }
 
 /// The names that `%{...}` takes.
-const NAMED: [(&str, Field); 1] = [("time", Field::Utc)];
+const NAMED: [(&str, Field); 3] = [("comm", Field::Comm), ("pid", Field::Pid), ("time", Field::Utc)];
 
 /// Turns events into records.
 pub struct Formatter {
@@ -45,6 +49,8 @@ pub struct Formatter {
     /// Ends each record.
     end: Option<u8>,
     clock: Clock,
+    /// The name of the process of the records to come, if it is known.
+    comm: Option<Vec<u8>>,
     /// Some field shows the time.
     is_timed: bool,
     names: Names,
@@ -114,7 +120,7 @@ impl Formatter {
             Form::Csv => false,
             Form::Json => true,
         };
-        Formatter { form, end, clock: Clock::new(time), is_timed, names: Names::default() }
+        Formatter { form, end, clock: Clock::new(time), comm: None, is_timed, names: Names::default() }
     }
 
     /// Takes the time for the records to come: the events that were read together happened just now.
@@ -132,6 +138,23 @@ impl Formatter {
     /// Gives the records to come the time at which their events were read.
     pub fn set_moment(&mut self, moment: SystemTime) {
         self.clock.set(moment);
+    }
+
+    /// Whether a record shows the name of a process, if that can be had.
+    pub fn shows_comm(&self) -> bool {
+        match &self.form {
+            Form::Parts(parts) => parts.iter().any(|part| part.field == Field::Comm),
+            Form::Csv => false,
+            Form::Json => true,
+        }
+    }
+
+    /// Gives the records to come the name of the process that caused their events.
+    pub fn set_comm(&mut self, comm: Option<&[u8]>) {
+        match (&mut self.comm, comm) {
+            (Some(known), Some(comm)) => comm.clone_into(known),
+            (known, comm) => *known = comm.map(<[u8]>::to_vec),
+        }
     }
 
     /// Appends the record of an event.
@@ -161,6 +184,11 @@ impl Formatter {
                 self.clock.append_local(out);
             } else if *field == Field::Utc {
                 self.clock.append_utc(out);
+            } else if *field == Field::Pid {
+                // Writing to memory cannot fail.
+                drop(write!(out, "{}", event.pid.unwrap_or(0)));
+            } else if *field == Field::Comm {
+                out.extend_from_slice(self.comm.as_deref().unwrap_or(b"-"));
             } else if *field == Field::Cookie {
                 // Writing to memory cannot fail.
                 drop(write!(out, "{:x}", event.cookie));
@@ -196,7 +224,25 @@ impl Formatter {
             out.push(b'"');
         }
         // Writing to memory cannot fail.
-        drop(write!(out, "],\"isdir\":{},\"cookie\":{}}}", event.mask & IN_ISDIR != 0, event.cookie));
+        drop(write!(out, "],\"isdir\":{},\"cookie\":{}", event.mask & IN_ISDIR != 0, event.cookie));
+        if let Some(pid) = event.pid {
+            append_process(pid, self.comm.as_deref(), out);
+        }
+        out.push(b'}');
+    }
+}
+
+/// The members of a JSON object about a process, null where it is not known.
+fn append_process(pid: i32, comm: Option<&[u8]>, out: &mut Vec<u8>) {
+    match pid {
+        0 => out.extend_from_slice(b",\"pid\":null"),
+        // Writing to memory cannot fail.
+        _ => drop(write!(out, ",\"pid\":{pid}")),
+    }
+    out.extend_from_slice(b",\"comm\":");
+    match comm {
+        Some(comm) => json::append_string(comm, out),
+        None => out.extend_from_slice(b"null"),
     }
 }
 
@@ -207,22 +253,32 @@ pub fn needs_time(format: &[u8]) -> bool {
 
 /// The first `%{...}` of a `--format` that has the form of a name, but is none: a message about it.
 pub fn unknown_name(format: &[u8]) -> Option<String> {
-    let mut rest = format;
-    while !rest.is_empty() {
-        let (token, used) = token(rest);
-        if let Token::Unknown(name) = token {
-            let mut known: Vec<String> = NAMED.iter().map(|(name, _)| format!("%{{{name}}}")).collect();
-            let last = known.pop().unwrap_or_default();
-            let known = match known[..] {
-                [] => format!("known is {last}"),
-                _ => format!("known are {} and {last}", known.join(", ")),
-            };
-            let name = String::from_utf8_lossy(name);
-            return Some(format!("%{{{name}}} in --format string is unknown; {known}."));
-        }
-        rest = &rest[used..];
-    }
-    None
+    let name = tokens(format).find_map(|token| match token {
+        Token::Unknown(name) => Some(String::from_utf8_lossy(name)),
+        _ => None,
+    })?;
+    let mut known: Vec<String> = NAMED.iter().map(|(name, _)| format!("%{{{name}}}")).collect();
+    let last = known.pop().unwrap_or_default();
+    let known = known.join(", ");
+    Some(format!("%{{{name}}} in --format string is unknown; known are {known} and {last}."))
+}
+
+/// The first `%{...}` of a `--format` that is about a process.
+pub fn process_name(format: &[u8]) -> Option<&'static str> {
+    tokens(format).find_map(|token| match token {
+        Token::Field(Field::Pid) => Some("%{pid}"),
+        Token::Field(Field::Comm) => Some("%{comm}"),
+        _ => None,
+    })
+}
+
+/// The tokens of a `--format`.
+fn tokens(mut format: &[u8]) -> impl Iterator<Item = Token<'_>> {
+    std::iter::from_fn(move || {
+        let (token, used) = (!format.is_empty()).then(|| token(format))?;
+        format = &format[used..];
+        Some(token)
+    })
 }
 
 /// What a `--format` begins with.

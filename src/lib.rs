@@ -33,6 +33,7 @@ pub mod json;
 pub mod own;
 pub mod sink;
 pub mod timefmt;
+pub mod who;
 
 pub mod interval;
 pub mod screen;

@@ -14,6 +14,7 @@ use crate::escape::escape;
 use crate::json;
 use crate::messages::Message;
 use crate::sys::proc;
+use crate::who;
 
 /// What the files of proc(5) say, as numbers. Pure, and safe on any input.
 pub mod parse {
@@ -273,8 +274,7 @@ fn process(pid: i32) -> io::Result<Option<Process>> {
     if instances.is_empty() {
         return Ok(None);
     }
-    let mut command = proc::file_of(pid, "comm")?;
-    command.truncate(command.strip_suffix(b"\n").map_or(command.len(), <[u8]>::len));
+    let command = who::of_proc(pid).ok_or(io::ErrorKind::NotFound)?;
     Ok(parse::user(&proc::file_of(pid, "status")?).map(|user| Process {
         pid,
         user,

@@ -10,7 +10,7 @@ use libc::{
 
 use crate::backlog::Backlog;
 use crate::event::Mask;
-use crate::sys::inotify::{HEADER, RawEvent};
+use crate::sys::inotify::{self, HEADER, RawEvent};
 
 /// The place of a watched directory ends.
 pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
@@ -34,6 +34,7 @@ pub struct Taken {
     /// The number that the two halves of a rename share.
     pub cookie: u32,
     name: Range<usize>,
+    end: usize,
 }
 
 /// Events in the order in which they happened, in the kernel's form.
@@ -53,13 +54,19 @@ impl Events {
         }
         let (RawEvent { wd, mask, cookie, name }, size) = RawEvent::decode(self.0.rest())?;
         let length = name.len();
-        let name_at = self.0.take(size).start + HEADER;
-        Some(Taken { wd, mask, cookie, name: name_at..name_at + length })
+        let whole = self.0.take(size);
+        let name_at = whole.start + HEADER;
+        Some(Taken { wd, mask, cookie, name: name_at..name_at + length, end: whole.end })
     }
 
     /// The entry's name of the event taken last.
     pub fn name(&self, taken: &Taken) -> &[u8] {
         &self.0.bytes()[taken.name.clone()]
+    }
+
+    /// The process that caused the event taken last, if that was queued with it; else 0.
+    pub fn cause(&self, taken: &Taken) -> i32 {
+        inotify::cause(&self.0.bytes()[taken.name.end..taken.end])
     }
 
     /// Whether nothing is left to take.

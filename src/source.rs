@@ -74,6 +74,9 @@ pub struct Event<'a> {
     pub mask: Mask,
     /// The number that the two halves of a rename share, else 0.
     pub cookie: u32,
+    /// The process that caused it, 0 if that cannot be seen from here or there is none; `None` where the kernel does not
+    /// tell: with inotify, and without privileges.
+    pub pid: Option<i32>,
     /// Not asked for, but the watch ended: a one-shot wait is over with status 1.
     pub ends_wait: bool,
 }
@@ -139,6 +142,11 @@ pub trait Source: AsFd {
 
     /// The next thing to report; `None` when the turn is over.
     fn next(&mut self) -> Option<Item<'_>>;
+
+    /// Whether the kernel tells which process caused an event.
+    fn tells_processes(&self) -> bool {
+        false
+    }
 
     /// For a time when so much waits for the program's reader that nothing more is read here: a queue without
     /// a limit would grow in the kernel for ever, so what is in it is thrown away, and an overflow told in its

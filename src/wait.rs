@@ -16,7 +16,7 @@ use crate::endings::Endings;
 use crate::error::{Error, ExitStatus, failing};
 use crate::escape::escape_names;
 use crate::filter::FileType;
-use crate::format::Formatter;
+use crate::format::{self, Formatter};
 use crate::messages::{self, Message, Messages};
 use crate::own::Own;
 use crate::ready::Ready;
@@ -27,6 +27,7 @@ use crate::sys::output::Output;
 use crate::sys::process::{self, Background, Signals};
 use crate::sys::unread::unread;
 use crate::timefmt::TimeFormat;
+use crate::who::{self, Lookup, Names};
 
 /// After a read of as much as this, in bytes, more is likely to come at once. To be woken for every few events
 /// of a flood costs several times what the events cost, here and in whoever causes them.
@@ -76,6 +77,10 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
     // Names are escaped in JSON, as JSON has it.
     let is_json = options.output == Form::Json;
+    let process_name = match &options.output {
+        Form::Format { format, .. } => format::process_name(format),
+        _ => None,
+    };
     let formatter = match options.output {
         Form::Default => Formatter::standard(options.end),
         Form::Csv => Formatter::csv(options.end),
@@ -90,6 +95,9 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
     let endings = (!quiet).then(|| Endings::new(&settings, &options.paths));
     let mut source = setup::source(settings, &options.paths)?;
+    if let Some(name) = process_name.filter(|_| !source.tells_processes()) {
+        return Err(Error::NoProcess(name));
+    }
     if !quiet {
         messages.inform(match interface {
             Interface::Fanotify(Scope::Filesystem) => messages::SETTING_UP_FILESYSTEMS,
@@ -121,6 +129,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
     let monitor = options.monitor;
     let batch = options.settle.map(Batch::new);
+    let names = (formatter.shows_comm() && source.tells_processes())
+        .then(|| Names::new(who::of_proc as Lookup, Instant::now()));
     let own = Own::new(base, events, &options.paths, sink.as_ref().map(Sink::output));
     Wait {
         source,
@@ -129,6 +139,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         batch,
         marker: options.batch_marker,
         formatter,
+        names,
         signals,
         ending: None,
         outfile,
@@ -178,6 +189,8 @@ struct Wait {
     /// An empty record follows each batch.
     marker: bool,
     formatter: Formatter,
+    /// Those of the processes that cause events, if they are printed.
+    names: Option<Names<Lookup>>,
     /// Those that are answered to.
     signals: Option<Signals>,
     /// The one that ends the program, once all is printed.
@@ -212,7 +225,8 @@ impl Wait {
                 self.losing = self.source.lose();
             } else {
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
-                self.flooded = FLOOD.contains(&length);
+                // A process that is gone when its events are read has no name.
+                self.flooded = self.names.is_none() && FLOOD.contains(&length);
                 if let Some(status) = self.report(messages) {
                     self.write_rest(messages)?;
                     return Ok(status);
@@ -264,15 +278,16 @@ impl Wait {
         let formatter = &mut self.formatter;
         match &mut self.sink {
             Some(sink) => {
-                batch.take(|event, moment| {
+                batch.take(|event, comm, moment| {
                     formatter.set_moment(moment);
+                    formatter.set_comm(comm);
                     sink.add(|record| formatter.append(event, record));
                 });
                 if self.marker {
                     sink.add(|record| formatter.append_marker(count, record));
                 }
             }
-            None => batch.take(|_, _| {}),
+            None => batch.take(|_, _, _| {}),
         }
         self.deadline = process::deadline(self.timeout);
         (!self.monitor && self.ending.is_none()).then_some(ExitStatus::Event)
@@ -281,7 +296,10 @@ impl Wait {
     /// Formats the events that were read; the exit status, if one of them ends the program.
     fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
         self.formatter.set_time();
-        let now = self.batch.as_ref().map(|_| Instant::now());
+        let now = (self.batch.is_some() || self.names.is_some()).then(Instant::now);
+        if let (Some(names), Some(now)) = (&mut self.names, now) {
+            names.begin(now);
+        }
         while let Some(item) = self.source.next() {
             let mut event = match item {
                 Item::Event(event) => event,
@@ -304,6 +322,11 @@ impl Wait {
             if self.file_type.is_some_and(|kind| !kind.reports(&event)) {
                 continue;
             }
+            let mut comm = None;
+            if let Some(names) = &mut self.names {
+                comm = names.of(event.pid.unwrap_or(0));
+                self.formatter.set_comm(comm);
+            }
             if let Some(sink) = &mut self.sink {
                 if self.own.caused(&event, sink.output()) {
                     continue;
@@ -316,7 +339,7 @@ impl Wait {
                 }
             }
             if let (Some(batch), Some(now)) = (&mut self.batch, now) {
-                batch.add(&event, self.formatter.moment(), now);
+                batch.add(&event, comm, self.formatter.moment(), now);
                 // --timeout is for the first event of a batch.
                 self.deadline = None;
                 continue;

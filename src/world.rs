@@ -80,6 +80,11 @@ pub trait World {
         Some("/proc/sys/fs/inotify/max_queued_events")
     }
 
+    /// [`Source::tells_processes`](crate::source::Source::tells_processes).
+    fn tells_processes(&self) -> bool {
+        false
+    }
+
     /// [`Source::lose`](crate::source::Source::lose).
     fn lose(&mut self) -> bool {
         false
@@ -229,6 +234,11 @@ impl World for MarksWorld {
 
     fn queue_limit(&self) -> Option<&'static str> {
         self.marks.queue_length()
+    }
+
+    fn tells_processes(&self) -> bool {
+        // A group without privileges has a limit.
+        self.marks.queue_length().is_none()
     }
 
     fn lose(&mut self) -> bool {

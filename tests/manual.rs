@@ -189,7 +189,8 @@ fn a_page_has_the_events_of_the_table_and_no_other() {
 fn the_page_has_the_letters_of_format() {
     let format = section(Tool::Wait, "FORMAT").replace("\\&", "");
     let items = format.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
-    let expected = ["%w", "%f", "%e", "% Ns Ar X Ns Cm e", "%T", "%c", "%{time}", "%0", "%n", "%%"];
+    let expected =
+        ["%w", "%f", "%e", "% Ns Ar X Ns Cm e", "%T", "%c", "%{pid}", "%{comm}", "%{time}", "%0", "%n", "%%"];
     assert_eq!(unique::<&str>(items), BTreeSet::from(expected));
 }
 

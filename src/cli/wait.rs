@@ -4,13 +4,13 @@ use std::ffi::OsString;
 
 use super::options::Tool;
 use super::values::Timeout;
-use super::{Exit, Line, filter_conflict, interface_conflict, opt_in, settings};
+use super::{Exit, Line, filter_conflict, interface, interface_conflict, opt_in, settings};
 use crate::batch::Settle;
 use crate::filter::FileType;
 use crate::format;
 use crate::messages::Message;
 use crate::ready::Receiver;
-use crate::source::Settings;
+use crate::source::{Interface, Settings};
 
 /// What inotifywait is to do.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let conflict = filter_conflict(&line).or_else(|| conflict(&line)).or_else(|| interface_conflict(&line));
     let conflict = conflict.map(Message::from);
     let conflict = conflict.or_else(|| opt_in::conflict(&line, opt_in::WAIT).map(Message::from));
-    let conflict = conflict.or_else(|| format::unknown_name(&line.bytes("format")?).map(Message::from));
+    let conflict = conflict.or_else(|| name_conflict(&line).map(Message::from));
     let mut warnings = Message::default();
     for id in ["exclude", "excludei"] {
         if line.times(id) > 1 {
@@ -119,6 +119,16 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         ready: line.last("ready"),
         warnings,
     })
+}
+
+/// What is wrong with a name in braces in `--format`, if anything.
+fn name_conflict(line: &Line) -> Option<String> {
+    let format = line.bytes("format")?;
+    let process = |name| {
+        let words = "is in --format string, but none of -F, -S and -M was specified.";
+        (interface(line) == Interface::Inotify).then(|| format!("{name} {words}"))
+    };
+    format::unknown_name(&format).or_else(|| format::process_name(&format).and_then(process))
 }
 
 /// What is wrong with the options that go together, if anything.

@@ -97,6 +97,8 @@ struct State {
     look_again: Option<Duration>,
     /// Events were thrown away since the last read.
     lost: bool,
+    /// The process that caused the event that is being handled, else 0.
+    cause: i32,
     /// What was found out without being read.
     found: Vec<u8>,
     /// Objects of which a rename was told whose MOVE_SELF has perhaps not been read.

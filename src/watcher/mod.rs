@@ -239,6 +239,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
         !self.queue.events().is_empty()
     }
 
+    fn tells_processes(&self) -> bool {
+        self.world.tells_processes()
+    }
+
     fn lose(&mut self) -> bool {
         self.world.lose()
     }
@@ -312,8 +316,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
                 if !W::REPORTS_OWN_ACTIONS {
                     mask = event::without_unasked(self.settings.events, mask);
                 }
+                let cause = || if made_up { 0 } else { self.queue.events().cause(&taken) };
+                let pid = self.world.tells_processes().then(cause);
                 let path = &self.path;
-                return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, ends_wait }));
+                return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, pid, ends_wait }));
             }
         }
     }

@@ -11,6 +11,7 @@ mod limits;
 mod ready;
 mod records;
 mod settle;
+mod who;
 
 use std::path::Path;
 
@@ -57,7 +58,10 @@ fn options_that_contradict_each_other_are_refused() {
         ("--ready= p", "'' is not a valid descriptor!  Use a number or 'systemd'.\n"),
         ("--ready=99999999999 p", "'99999999999' is not a valid descriptor!  Use a number or 'systemd'.\n"),
         ("--ready 7 p", "Descriptor 7 is not open for writing.\n"),
-        ("--format %{tiem} p", "%{tiem} in --format string is unknown; known is %{time}.\n"),
+        (
+            "--format %{tiem} p",
+            "%{tiem} in --format string is unknown; known are %{comm}, %{pid} and %{time}.\n",
+        ),
     ] {
         refuses("inotifywait", line, message);
     }

@@ -788,12 +788,18 @@ fn formats() -> Vec<Case> {
         once("format-braces", "-e create --format %{e|%{E}|%%{pid}|%{}|%{9}|%{tIME}|%{ti-me}|%{pid d")
             .does([mkdir("d/n")]),
         once("format-name-time", "-e create --format %{time} d").does([mkdir("d/n")]).ours_stdout_has("Z\n"),
+        once("format-name-pid", "-e create --format %f%{pid} d")
+            .does([mkdir("d/n")])
+            .ours_ends(End::Exit)
+            .ours_status("exit 1")
+            .ours_stdout("")
+            .ours_stderr("%{pid} is in --format string, but none of -F, -S and -M was specified.\n"),
         once("format-name-unknown", "-e create --format %{tiem} d")
             .does([mkdir("d/n")])
             .ours_ends(End::Exit)
             .ours_status("exit 1")
             .ours_stdout("")
-            .ours_stderr("%{tiem} in --format string is unknown; known is %{time}.\n"),
+            .ours_stderr("%{tiem} in --format string is unknown; known are %{comm}, %{pid} and %{time}.\n"),
         once("format-long-line", "-e create --format")
             .arg("%f".repeat(40))
             .arg("d")

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 static CONVERSION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s-u)%(?:([wfeTc0n%])|(.)e|\{([a-z][a-z_]*)\})").expect("valid"));
 
+/// The names in braces.
+const NAMED: [&[u8]; 3] = [b"comm", b"pid", b"time"];
+
 /// The time of the event.
 const MOMENT: Duration = Duration::from_nanos(1_795_363_435_123_456_789);
 const MOMENT_TEXT: &str = "2026-11-22T16:03:55.123456Z";
@@ -25,46 +28,54 @@ const TIME: &[u8] = b"now";
 /// `earlier`.
 pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: Mask, mask: Mask, cookie: u32) {
     let path = [watched, file].concat();
-    let event = Event { watch: 1, path: &path, watched: watched.len(), mask, cookie, ends_wait: false };
+    let pid = Some((cookie >> 8) as i32).filter(|pid| pid % 2 == 0);
+    let event = Event { watch: 1, path: &path, watched: watched.len(), mask, cookie, pid, ends_wait: false };
+    // As hard to print as any name.
+    let comm = pid.filter(|pid| *pid != 0).map(|_| file);
     let record = |mut formatter: Formatter| {
         formatter.set_moment(SystemTime::UNIX_EPOCH);
+        formatter.set_comm(Some(b"before"));
         appended(&mut formatter, &Event { mask: earlier, ..event });
         formatter.set_moment(SystemTime::UNIX_EPOCH + MOMENT);
+        formatter.set_comm(comm);
         let record = appended(&mut formatter, &event);
         assert_eq!(appended(&mut formatter, &event), record);
         record
     };
 
     for time in [None, Some(TIME)] {
-        let expected = expand(format, &event, time);
+        let expected = expand(format, &event, comm, time);
         let formatter =
             |end| Formatter::new(format, end, time.map(|format| TimeFormat::new(format.to_vec())));
         assert_eq!(record(formatter(None)), expected);
         assert_eq!(record(formatter(Some(b'\n'))), [&expected[..], b"\n"].concat());
     }
-    let names_of = |conversion: Captures| conversion.get(3).is_some_and(|name| name.as_bytes() != b"time");
+    let names_of =
+        |conversion: Captures| conversion.get(3).is_some_and(|name| !NAMED.contains(&name.as_bytes()));
     assert_eq!(unknown_name(format).is_some(), CONVERSION.captures_iter(format).any(names_of));
 
     // Without a time is accepted what prints none.
-    assert!(needs_time(format) || expand(format, &event, None) == expand(format, &event, Some(TIME)));
+    assert!(
+        needs_time(format) || expand(format, &event, comm, None) == expand(format, &event, comm, Some(TIME))
+    );
 
     let names = names(mask, b',');
     assert_eq!(record(Formatter::standard(Some(0))), [watched, b" ", &names, b" ", file, b"\0"].concat());
     let line = record(Formatter::csv(Some(b'\n')));
     assert_eq!(fields(&line), [watched.to_vec(), names, file.to_vec()], "{}", line.escape_ascii());
     let line = record(Formatter::json(Some(b'\n')));
-    is_json_of(&event, &line);
+    is_json_of(&event, comm, &line);
 }
 
 /// One line, without a control character, that a parser reads back.
-fn is_json_of(event: &Event, line: &[u8]) {
+fn is_json_of(event: &Event, comm: Option<&[u8]>, line: &[u8]) {
     let shown = line.escape_ascii();
     let (end, object) = line.split_last().expect("not empty");
     assert!(*end == b'\n' && !object.iter().any(u8::is_ascii_control), "{shown}");
     let (watched, name) = event.path.split_at(event.watched);
     let names = names(event.mask & !libc::IN_ISDIR, b',');
     let names = std::str::from_utf8(&names).expect("ASCII").split(',').filter(|name| !name.is_empty());
-    let expected = json!({
+    let mut expected = json!({
         "time": MOMENT_TEXT,
         "path": string(event.path),
         "watched": string(watched),
@@ -73,6 +84,10 @@ fn is_json_of(event: &Event, line: &[u8]) {
         "isdir": event.mask & libc::IN_ISDIR != 0,
         "cookie": event.cookie,
     });
+    if let Some(pid) = event.pid {
+        expected["pid"] = if pid == 0 { Value::Null } else { pid.into() };
+        expected["comm"] = comm.map_or(Value::Null, string);
+    }
     assert_eq!(serde_json::from_slice::<Value>(object).expect("JSON"), expected, "{shown}");
 }
 
@@ -100,11 +115,13 @@ fn appended(formatter: &mut Formatter, event: &Event) -> Vec<u8> {
 }
 
 /// `format` with its conversions replaced.
-fn expand(format: &[u8], event: &Event, time: Option<&[u8]>) -> Vec<u8> {
+fn expand(format: &[u8], event: &Event, comm: Option<&[u8]>, time: Option<&[u8]>) -> Vec<u8> {
     let (watched, file) = event.path.split_at(event.watched);
     let value = |conversion: &Captures| match (conversion.get(1), conversion.get(2)) {
         (None, None) => match &conversion[3] {
             b"time" => MOMENT_TEXT.as_bytes().to_vec(),
+            b"pid" => event.pid.unwrap_or(0).to_string().into_bytes(),
+            b"comm" => comm.unwrap_or(b"-").to_vec(),
             _ => conversion[0].to_vec(),
         },
         (Some(letter), _) => match letter.as_bytes() {

@@ -58,6 +58,8 @@ pub struct Filesystems {
     scope: Scope,
     /// Ours: what this process does is not reported.
     pid: i32,
+    /// The process that caused the event that is being handled, else 0.
+    cause: i32,
     marked: Vec<Marked>,
     /// The directories known to be within what was asked for. Its roots are operands, and mounts below them; a root's
     /// name is its absolute path. A node that is `unscanned` has to be looked up again before it is trusted.
@@ -133,6 +135,8 @@ struct Ready {
     mask: Mask,
     cookie: u32,
     name: Range<usize>,
+    /// The process that caused it.
+    cause: i32,
 }
 
 impl Filesystems {
@@ -158,6 +162,7 @@ impl Filesystems {
             settings,
             scope,
             pid: std::process::id() as i32,
+            cause: 0,
             marked: Vec::new(),
             tree: Tree::default(),
             watches: HashMap::new(),
@@ -283,7 +288,8 @@ impl Filesystems {
     fn tell(&mut self, watch: i32, mask: Mask, cookie: u32, name: &[u8]) {
         let start = self.names.len();
         self.names.extend_from_slice(name);
-        self.ready.push_back(Ready { watch, mask, cookie, name: start..self.names.len() });
+        let (name, cause) = (start..self.names.len(), self.cause);
+        self.ready.push_back(Ready { watch, mask, cookie, name, cause });
     }
 
     /// Takes the oldest event of the queue, and makes ready what it tells; `false` if the turn is over.
@@ -293,6 +299,7 @@ impl Filesystems {
         }
         let bytes = std::mem::take(&mut self.event);
         if let Some((mut event, _)) = RawEvent::decode(&bytes) {
+            self.cause = event.pid;
             if event.pid == self.pid {
                 // Whoever lets go of a deleted directory last ends it, and that can be a look at it.
                 event.mask &= FAN_DELETE_SELF | FAN_ONDIR;
@@ -302,6 +309,7 @@ impl Filesystems {
             }
         }
         self.event = bytes;
+        self.cause = 0;
         true
     }
 
@@ -421,21 +429,17 @@ impl Source for Filesystems {
             }
             if let Some((ready, path, watched, ends_wait)) = self.settled.pop_front() {
                 (self.path, self.path_of) = (path, None);
-                let Ready { watch, mask, cookie, .. } = ready;
-                return Some(Item::Event(Event {
-                    watch,
-                    path: &self.path,
-                    watched,
-                    mask,
-                    cookie,
-                    ends_wait,
-                }));
+                let Ready { watch, mask, cookie, cause, .. } = ready;
+                let pid = self.group.unlimited.then_some(cause);
+                let path = &self.path;
+                return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
             }
             if let Some(ready) = self.ready.pop_front() {
                 if let Some((watched, mask, ends_wait)) = self.report(&ready) {
-                    let Ready { watch, cookie, .. } = ready;
+                    let Ready { watch, cookie, cause, .. } = ready;
+                    let pid = self.group.unlimited.then_some(cause);
                     let path = &self.path;
-                    return Some(Item::Event(Event { watch, path, watched, mask, cookie, ends_wait }));
+                    return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
                 }
                 continue;
             }
@@ -470,6 +474,10 @@ impl Source for Filesystems {
             }
             self.survey();
         }
+    }
+
+    fn tells_processes(&self) -> bool {
+        self.group.unlimited
     }
 
     fn lose(&mut self) -> bool {

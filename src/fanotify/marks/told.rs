@@ -37,6 +37,7 @@ impl State {
         }
         for (number, event) in decoded(bytes).enumerate() {
             self.read += 1;
+            self.cause = event.pid;
             if event.mask & FAN_Q_OVERFLOW != 0 {
                 self.tell_overflow(out);
             } else if event.pid == own {
@@ -47,6 +48,7 @@ impl State {
                 self.other(number, &event, &mut batch, out);
             }
         }
+        self.cause = 0;
         for handle in std::mem::take(&mut batch.gone) {
             self.tell_end(handle, out);
         }
@@ -377,7 +379,7 @@ impl State {
             if event.name.is_empty() {
                 mask |= directory;
             }
-            RawEvent { mask, ..event }.encode(out);
+            RawEvent { mask, ..event }.encode_caused(self.cause, out);
             if asked & IN_ONESHOT != 0 {
                 self.end(event.wd, out);
             }
