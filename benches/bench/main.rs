@@ -30,7 +30,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 type Measure = fn(&Programs, &mut Report) -> Result<()>;
 
 /// The groups, in the order of the table.
-const GROUPS: [(&str, Measure); 8] = [
+const GROUPS: [(&str, Measure); 9] = [
     ("flood", rows::flood),
     ("bursts", rows::bursts),
     ("timefmt", rows::timefmt),
@@ -39,6 +39,7 @@ const GROUPS: [(&str, Measure); 8] = [
     ("start", rows::start),
     ("latency", rows::latency),
     ("interfaces", rows::interfaces),
+    ("options", rows::options),
 ];
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");

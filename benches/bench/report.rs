@@ -157,7 +157,7 @@ fn ratio(samples: &Samples<f64>) -> (f64, String) {
     }
 }
 
-fn median(samples: &[f64]) -> f64 {
+pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -11,7 +11,7 @@ use nix::unistd::Uid;
 
 use crate::Result;
 use crate::measure::{Programs, Samples, Side, Watcher, own_cpu};
-use crate::report::{Growth, Report, bytes, grouped, time};
+use crate::report::{Growth, Report, bytes, grouped, median, time};
 use crate::storm::{EVENTS_PER_FILE, Storm, tree};
 
 const BOTH: [Side; 2] = [Side::Reference, Side::Here];
@@ -219,6 +219,37 @@ pub fn interfaces(programs: &Programs, report: &mut Report) -> Result<()> {
     report.interfaces("CPU for a rename there", &samples.map(|tree| nanoseconds(tree.rename)), time);
     fs::remove_dir_all(top)?;
     report.interfaces("latency of a lone event", &lone_events(programs, "latency", &SIDES)?, time);
+    Ok(())
+}
+
+/// What the options cost that the original does not have, in notes: there is nothing to compare them with.
+pub fn options(programs: &Programs, report: &mut Report) -> Result<()> {
+    let top = programs.dir.path().join("flood");
+    let storm = Storm::new(&top)?;
+    let files = EVENTS / EVENTS_PER_FILE;
+    let who = ["--format", "%w%f %{pid} %{comm}"];
+    for (what, side, more) in [
+        ("as ever", Side::Here, &[][..]),
+        ("`--json`", Side::Here, &["--json"]),
+        ("`--debounce 0.05`", Side::Here, &["--debounce", "0.05"]),
+        ("fanotify, for root", Side::Filesystem, &[]),
+        ("fanotify, `%{comm}`, for root", Side::Filesystem, &who),
+    ] {
+        if side == Side::Filesystem && !Uid::effective().is_root() {
+            continue;
+        }
+        let arguments = [&MONITOR[..], more].concat();
+        let samples = programs.alternate(what, programs.rounds, &[side], |side| {
+            let mut watcher = programs.watch(side, &top, &arguments, &[])?;
+            watcher.settle()?;
+            let before = watcher.cpu()?;
+            storm.files(files)?;
+            watcher.settle()?;
+            Ok(nanoseconds(watcher.cpu()? - before) / files as f64)
+        })?;
+        let figure = time(median(samples.of(side)));
+        report.note(format!("CPU for a file made, written and deleted (five events), {what}: {figure}"));
+    }
     Ok(())
 }
 
