@@ -1,6 +1,5 @@
 //! `--interval`: a table of what has happened since the last one, again and again.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -23,11 +22,11 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// From now on, each `period`.
-    pub fn new(period: Duration, table: Table) -> Intervals {
+    /// From now on, each `period`. `stats` holds nothing yet.
+    pub fn new(period: Duration, table: Table, stats: Stats) -> Intervals {
         let begin = Instant::now();
         let screen = Screen::of_stdout().filter(|_| !table.json);
-        Intervals { period, stats: Stats::default(), begin, next: begin.checked_add(period), table, screen }
+        Intervals { period, stats, begin, next: begin.checked_add(period), table, screen }
     }
 
     /// When the next table is due.
@@ -64,17 +63,11 @@ impl Intervals {
         }
         let time = now.duration_since(self.begin);
         self.begin = now;
-        let mut stats = std::mem::take(&mut self.stats);
-        let paths = source.paths();
-        if self.table.zero {
-            paths.iter().for_each(|(watch, _)| stats.add(*watch));
-        }
-        stats.sort_by_watch();
-        let paths: HashMap<i32, Vec<u8>> = paths.into_iter().collect();
+        let mut stats = self.stats.take();
         if self.screen.is_some() {
             self.table.kept |= stats.counted();
         }
-        let mut text = stats.table(&paths, &self.table, time);
+        let mut text = stats.table(source, &self.table, time);
         match &mut self.screen {
             Some(screen) => screen.show([head(&stats, time), text].concat()),
             None => {

@@ -45,6 +45,7 @@ pub mod error;
 pub mod escape;
 pub mod limits;
 pub mod messages;
+pub mod pace;
 pub mod ready;
 pub mod setup;
 pub mod wait;

@@ -127,8 +127,11 @@ pub trait Source: AsFd {
     /// The number of watches.
     fn watches(&self) -> usize;
 
-    /// Every watch and its present path, in the order in which the reference would have set them up.
-    fn paths(&self) -> Vec<(i32, Vec<u8>)>;
+    /// Every watch, in the order in which the reference would have set them up.
+    fn in_order(&self) -> Vec<i32>;
+
+    /// The present path of a watch.
+    fn path(&self, watch: i32) -> Option<Vec<u8>>;
 
     /// The next of the problems met so far, without handling events; for the time of the set-up.
     fn problem(&mut self) -> Option<Problem>;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use libc::{
@@ -13,6 +14,7 @@ use crate::cli::{Sort, SortKey};
 use crate::escape::escape;
 use crate::event::{EVENTS, Mask, kernel_bits};
 use crate::json;
+use crate::source::Source;
 use crate::timefmt;
 
 /// The columns, in the reference's order.
@@ -35,19 +37,46 @@ const COLUMNS: [Mask; 13] = [
 /// How often each event of [`COLUMNS`] happened.
 type Counts = [u64; COLUMNS.len()];
 
-/// The counts of every watch.
-#[derive(Debug, Default)]
+/// The counts of every watch for which there are any.
+#[derive(Debug, Clone, Default)]
 pub struct Stats {
-    /// In the order of watching; a watch that is gone keeps its path here.
-    rows: Vec<Row>,
+    /// A watch without counts has a row, too, if it is gone: the source knows it no more.
+    zero: bool,
+    /// The watches of the set-up, sorted, and the position of each in the order of watching.
+    order: Rc<[(i32, u32)]>,
+    /// The rows of present watches, and where each is.
+    present: Vec<(i32, Row)>,
     by_watch: HashMap<i32, usize>,
+    /// The rows of watches that are gone, by their last path. A directory that is made again has the same row.
+    by_path: HashMap<Vec<u8>, Row>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Row {
-    watch: i32,
-    path: Option<Vec<u8>>,
+    /// Ties keep the order of watching.
+    position: usize,
     counts: Counts,
+}
+
+impl Row {
+    fn add(&mut self, other: &Row) {
+        self.position = self.position.min(other.position);
+        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// What the rows are sorted by.
+    fn key(&self, key: SortKey) -> u64 {
+        match key {
+            SortKey::Total => self.total(),
+            SortKey::Event(event) => {
+                COLUMNS.iter().position(|column| *column == event).map_or(0, |column| self.counts[column])
+            }
+        }
+    }
 }
 
 /// How the table is to look.
@@ -70,14 +99,23 @@ pub struct Table {
 }
 
 impl Stats {
-    /// Makes a row for a watch that has none, in the order of the calls.
-    pub fn add(&mut self, watch: i32) {
-        self.row(watch);
+    /// Of the watches of the set-up, in the order of watching. `zero`: for a table of all watches.
+    pub fn new(watches: &[i32], zero: bool) -> Stats {
+        let mut order: Vec<(i32, u32)> = watches.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        Stats { zero, order: order.into(), ..Stats::default() }
     }
 
-    /// Counts an event.
+    /// Counts an event, if it has a column.
     pub fn count(&mut self, watch: i32, mask: Mask) {
-        let row = self.row(watch);
+        if COLUMNS.iter().all(|bit| mask & bit == 0) {
+            return;
+        }
+        let at = match self.by_watch.get(&watch) {
+            Some(at) => *at,
+            None => self.add(watch),
+        };
+        let row = &mut self.present[at].1;
         for (count, bit) in row.counts.iter_mut().zip(COLUMNS) {
             *count += u64::from(mask & bit != 0);
         }
@@ -85,17 +123,32 @@ impl Stats {
 
     /// A watch is gone; its row keeps the last path.
     pub fn retire(&mut self, watch: i32, path: &[u8]) {
-        if let Some(at) = self.by_watch.remove(&watch) {
-            self.rows[at].path = Some(path.to_vec());
+        let at = match self.by_watch.get(&watch) {
+            Some(at) => *at,
+            None if self.zero => self.add(watch),
+            None => return,
+        };
+        self.by_watch.remove(&watch);
+        let (_, row) = self.present.swap_remove(at);
+        if let Some((moved, _)) = self.present.get(at) {
+            self.by_watch.insert(*moved, at);
+        }
+        match self.by_path.get_mut(path) {
+            Some(same) => same.add(&row),
+            None => drop(self.by_path.insert(path.to_vec(), row)),
         }
     }
 
-    fn row(&mut self, watch: i32) -> &mut Row {
-        let at = *self.by_watch.entry(watch).or_insert_with(|| {
-            self.rows.push(Row { watch, ..Row::default() });
-            self.rows.len() - 1
-        });
-        &mut self.rows[at]
+    /// Makes a row for a watch that has none; returns where it is.
+    fn add(&mut self, watch: i32) -> usize {
+        let position = match self.order.binary_search_by_key(&watch, |(watch, _)| *watch) {
+            Ok(at) => self.order[at].1 as usize,
+            // The numbers rise.
+            Err(_) => self.order.len() + watch.unsigned_abs() as usize,
+        };
+        self.present.push((watch, Row { position, ..Row::default() }));
+        self.by_watch.insert(watch, self.present.len() - 1);
+        self.present.len() - 1
     }
 
     /// Whether nothing was counted.
@@ -105,109 +158,136 @@ impl Stats {
 
     /// The events that were counted at least once.
     pub fn counted(&self) -> Mask {
-        let bits =
-            |row: &Row| COLUMNS.iter().zip(row.counts).filter(|(_, count)| *count > 0).map(|(bit, _)| bit);
-        self.rows.iter().flat_map(bits).fold(0, |all, bit| all | bit)
+        let sums = sums(self.all());
+        COLUMNS.iter().zip(sums.counts).filter(|(_, count)| *count > 0).fold(0, |all, (bit, _)| all | bit)
     }
 
     /// The sum of all counts, and the number of rows that have any.
     pub fn total(&self) -> (u64, usize) {
-        let totals = self.rows.iter().map(|row| total(&row.counts)).filter(|total| *total > 0);
-        totals.fold((0, 0), |(sum, rows), total| (sum + total, rows + 1))
+        (sums(self.all()).total(), self.all().filter(|row| row.total() > 0).count())
     }
 
-    /// Puts rows that were made by their first events into the order of watching.
-    pub fn sort_by_watch(&mut self) {
-        self.rows.sort_by_key(|row| row.watch);
-        self.by_watch.clear();
+    fn all(&self) -> impl Iterator<Item = &Row> {
+        self.present.iter().map(|(_, row)| row).chain(self.by_path.values())
     }
 
-    /// The table. `paths` are the present watches, `time` is how long was counted.
-    pub fn table(&self, paths: &HashMap<i32, Vec<u8>>, table: &Table, time: Duration) -> Vec<u8> {
-        let rows = self.rows(paths, table);
+    /// Takes what was counted so far.
+    pub fn take(&mut self) -> Stats {
+        let next = Stats { zero: self.zero, order: Rc::clone(&self.order), ..Stats::default() };
+        std::mem::replace(self, next)
+    }
+
+    /// The table. `time` is how long was counted.
+    pub fn table(&mut self, source: &dyn Source, table: &Table, time: Duration) -> Vec<u8> {
+        let rows = self.rows(source);
+        let mut sorted = sorted(&rows, table.sort);
+        sorted.truncate(table.top.unwrap_or(usize::MAX));
         if table.json {
-            return render_json(&rows, table, time);
+            return render_json(&sorted, table, time);
         }
+        let counted = sums(sorted.iter().map(|(_, row)| row));
         let events = kernel_bits(table.events);
         let columns: Vec<usize> = (0..COLUMNS.len())
             .filter(|at| events & COLUMNS[*at] != 0)
-            .filter(|at| {
-                table.zero || table.kept & COLUMNS[*at] != 0 || rows.iter().any(|(_, counts)| counts[*at] > 0)
-            })
+            .filter(|at| table.zero || table.kept & COLUMNS[*at] != 0 || counted.counts[*at] > 0)
             .collect();
-        render(&rows, &columns, table.escaped)
+        render(&sorted, &columns, table.escaped)
     }
 
-    /// The rows in their order.
-    fn rows<'a>(&'a self, paths: &'a HashMap<i32, Vec<u8>>, table: &Table) -> Vec<(&'a [u8], Counts)> {
-        let mut rows: Vec<(&[u8], Counts)> = Vec::new();
-        let mut by_path: HashMap<&[u8], usize> = HashMap::new();
-        for row in &self.rows {
-            let Some(path) = row.path.as_ref().or_else(|| paths.get(&row.watch)) else { continue };
-            // A directory that was deleted and made again is one row.
-            let at = *by_path.entry(path).or_insert_with(|| {
-                rows.push((path, Counts::default()));
-                rows.len() - 1
-            });
-            rows[at].1.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
-        }
-        rows.retain(|(_, counts)| table.zero || total(counts) > 0);
-        let key = |counts: &Counts| match table.sort.key {
-            SortKey::Total => total(counts),
-            SortKey::Event(event) => {
-                COLUMNS.iter().position(|column| *column == event).map_or(0, |column| counts[column])
+    /// All paths and their rows.
+    fn rows(&mut self, source: &dyn Source) -> Vec<(Vec<u8>, Row)> {
+        if self.zero {
+            for watch in source.in_order() {
+                if !self.by_watch.contains_key(&watch) {
+                    self.add(watch);
+                }
             }
-        };
-        // Stable: ties keep the order of watching.
-        match table.sort.ascending {
-            true => rows.sort_by_key(|(_, counts)| key(counts)),
-            false => rows.sort_by_key(|(_, counts)| std::cmp::Reverse(key(counts))),
         }
-        rows.truncate(table.top.unwrap_or(usize::MAX));
+        let mut gone: HashMap<&[u8], &Row> =
+            self.by_path.iter().map(|(path, row)| (&path[..], row)).collect();
+        let mut rows = Vec::with_capacity(self.present.len() + gone.len());
+        for (watch, row) in &self.present {
+            let Some(path) = source.path(*watch) else { continue };
+            let mut row = row.clone();
+            if let Some(same) = gone.remove(&path[..]) {
+                row.add(same);
+            }
+            rows.push((path, row));
+        }
+        rows.extend(gone.into_iter().map(|(path, row)| (path.to_vec(), row.clone())));
         rows
     }
 }
 
-fn total(counts: &Counts) -> u64 {
-    counts.iter().sum()
+fn sums<'a>(rows: impl Iterator<Item = &'a Row>) -> Row {
+    rows.fold(Row::default(), |mut sums, row| {
+        sums.add(row);
+        sums
+    })
+}
+
+/// The rows in the order that was asked for.
+fn sorted(rows: &[(Vec<u8>, Row)], sort: Sort) -> Vec<&(Vec<u8>, Row)> {
+    let key = |row: &Row| if sort.ascending { row.key(sort.key) } else { !row.key(sort.key) };
+    let mut keys: Vec<_> = rows.iter().zip(0..).map(|((_, row), at)| (key(row), row.position, at)).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, _, at): (u64, usize, usize)| &rows[at]).collect()
 }
 
 /// Each column is as wide as its header, then come two blanks; a longer number pushes the rest of its row on,
 /// as in the reference. The path comes last.
-fn render(rows: &[(&[u8], Counts)], columns: &[usize], escaped: bool) -> Vec<u8> {
+fn render(rows: &[&(Vec<u8>, Row)], columns: &[usize], escaped: bool) -> Vec<u8> {
     let headers: Vec<&str> =
         std::iter::once("total").chain(columns.iter().map(|at| name(COLUMNS[*at]))).collect();
-    let mut out = Vec::new();
+    let line: usize = headers.iter().map(|header| header.len() + 2).sum();
+    let mut out = Vec::with_capacity(rows.iter().map(|(path, _)| line + path.len() + 1).sum());
     for header in &headers {
         out.extend_from_slice(format!("{header}  ").as_bytes());
     }
     out.extend_from_slice(b"filename\n");
-    for (path, counts) in rows {
-        let numbers = std::iter::once(total(counts)).chain(columns.iter().map(|at| counts[*at]));
+    for (path, row) in rows {
+        let numbers = std::iter::once(row.total()).chain(columns.iter().map(|at| row.counts[*at]));
         for (number, header) in numbers.zip(&headers) {
-            let width = header.len();
-            out.extend_from_slice(format!("{number:<width$}  ").as_bytes());
+            append_number(number, header.len(), &mut out);
+            out.extend_from_slice(b"  ");
         }
-        out.extend_from_slice(&if escaped { escape(path) } else { Cow::Borrowed(*path) });
+        out.extend_from_slice(&if escaped { escape(path) } else { Cow::Borrowed(&path[..]) });
         out.push(b'\n');
     }
     out
 }
 
+/// Appends a number and as many blanks as `width` asks for. A table has a million numbers: format! would take most of its
+/// time.
+fn append_number(number: u64, width: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut rest = number;
+    loop {
+        out.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out[start..].reverse();
+    let end = out.len().max(start + width);
+    out.resize(end, b' ');
+}
+
 /// An object for each row, with the columns that counted something.
-fn render_json(rows: &[(&[u8], Counts)], table: &Table, time: Duration) -> Vec<u8> {
+fn render_json(rows: &[&(Vec<u8>, Row)], table: &Table, time: Duration) -> Vec<u8> {
     let mut head = b"{\"time\":\"".to_vec();
     timefmt::append_utc(SystemTime::now(), &mut head);
     head.extend_from_slice(format!("\",\"seconds\":{:.6},\"path\":", time.as_secs_f64()).as_bytes());
     let events = kernel_bits(table.events);
     let mut out = Vec::new();
-    for (path, counts) in rows {
+    for (path, row) in rows {
         out.extend_from_slice(&head);
         json::append_string(path, &mut out);
-        let columns = COLUMNS.iter().zip(counts).filter(|(bit, _)| events & *bit != 0);
-        let counted = columns.filter(|(_, count)| table.zero || **count > 0);
+        let columns = COLUMNS.iter().zip(row.counts).filter(|(bit, _)| events & *bit != 0);
+        let counted = columns.filter(|(_, count)| table.zero || *count > 0);
         let counted: Vec<_> = counted.map(|(bit, count)| format!("\"{}\":{count}", name(*bit))).collect();
-        let rest = format!(",\"total\":{},\"events\":{{{}}}}}\n", total(counts), counted.join(","));
+        let rest = format!(",\"total\":{},\"events\":{{{}}}}}\n", row.total(), counted.join(","));
         out.extend_from_slice(rest.as_bytes());
     }
     out

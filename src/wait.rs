@@ -19,6 +19,7 @@ use crate::filter::FileType;
 use crate::format::{self, Formatter};
 use crate::messages::{self, Message, Messages};
 use crate::own::Own;
+use crate::pace::pause_after;
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
@@ -28,12 +29,6 @@ use crate::sys::process::{self, Background, Signals};
 use crate::sys::unread::unread;
 use crate::timefmt::TimeFormat;
 use crate::who::{self, Lookup, Names};
-
-/// After a read of as much as this, in bytes, more is likely to come at once. To be woken for every few events
-/// of a flood costs several times what the events cost, here and in whoever causes them.
-const FLOOD: std::ops::Range<usize> = 256..128 * 1024;
-/// So the next read waits for this long. What the kernel queues in it is a small part of what it can.
-const PAUSE: Duration = Duration::from_millis(2);
 
 /// How long a queue without a limit may grow between two looks at it, while nothing can be read.
 const RESPITE: Duration = Duration::from_millis(50);
@@ -152,7 +147,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         timeout,
         blocked: None,
         deadline: None,
-        flooded: false,
+        pause: None,
         losing: false,
     }
     .run(messages)
@@ -210,8 +205,8 @@ struct Wait {
     blocked: Option<io::Error>,
     /// When to give up; a time too far away to be told is never.
     deadline: Option<Instant>,
-    /// The last read was part of a flood.
-    flooded: bool,
+    /// How long events gather before the next read.
+    pause: Option<Duration>,
     /// Nothing is read, but has to be thrown away.
     losing: bool,
 }
@@ -226,7 +221,7 @@ impl Wait {
             } else {
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 // A process that is gone when its events are read has no name.
-                self.flooded = self.names.is_none() && FLOOD.contains(&length);
+                self.pause = pause_after(length).filter(|_| self.names.is_none());
                 if let Some(status) = self.report(messages) {
                     self.write_rest(messages)?;
                     return Ok(status);
@@ -397,7 +392,7 @@ impl Wait {
             } else if self.ending.is_some() || process::has_passed(self.deadline) {
                 return self.give_up(messages);
             } else {
-                until = earlier(self.deadline, RETRY);
+                until = process::earlier(self.deadline, RETRY);
             }
             fds.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             wait_for(&mut fds, until)?;
@@ -433,20 +428,20 @@ impl Wait {
         let wake = self.batch.as_ref().and_then(Batch::wake);
         let mut until = wake.or(self.deadline);
         if self.blocked.is_some() {
-            until = earlier(until, RETRY);
+            until = process::earlier(until, RETRY);
         }
         let pause = if self.is_full() {
             self.losing.then_some(RESPITE)
         } else if self.source.has_more() {
             Some(Duration::ZERO)
-        } else if self.flooded {
-            Some(PAUSE)
         } else {
-            fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
-            None
+            if self.pause.is_none() {
+                fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
+            }
+            self.pause
         };
         if let Some(pause) = pause {
-            until = earlier(until, pause);
+            until = process::earlier(until, pause);
         }
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
@@ -472,12 +467,6 @@ impl Wait {
         self.blocked = None;
         self.source.drop_own(begun, &|mask, path| self.own.caused_reopening(&reopened, mask, path));
     }
-}
-
-/// The earlier of a deadline and the end of a pause that begins now.
-fn earlier(deadline: Option<Instant>, pause: Duration) -> Option<Instant> {
-    let end = Instant::now() + pause;
-    Some(deadline.map_or(end, |deadline| deadline.min(end)))
 }
 
 fn wait_for(fds: &mut [PollFd], deadline: Option<Instant>) -> Result<(), Error> {

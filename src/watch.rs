@@ -1,11 +1,10 @@
 //! inotifywatch: count events and print a table.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
@@ -19,6 +18,7 @@ use crate::filter::FileType;
 use crate::interval::Intervals;
 use crate::limits;
 use crate::messages::{self, Message, Messages};
+use crate::pace::Pace;
 use crate::ready::Ready;
 use crate::screen::Screen;
 use crate::setup::{self, SetUp};
@@ -82,10 +82,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
         }
     }
     source.establish();
-    let mut stats = Stats::default();
-    for (watch, _) in source.paths() {
-        stats.add(watch);
-    }
+    let stats = Stats::new(&source.in_order(), zero);
     if verbose {
         messages.inform(format!("Total of {} watches.", source.watches()));
     }
@@ -99,7 +96,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     }
     let begin = Instant::now();
     let deadline = process::deadline(timeout);
-    let intervals = options.interval.map(|period| Intervals::new(period, table.clone()));
+    let intervals = options.interval.map(|period| Intervals::new(period, table.clone(), stats.clone()));
     if intervals.is_some() {
         // On a terminal, these find it in use.
         let more =
@@ -107,9 +104,20 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
         signals = take(&SIGNALS.into_iter().chain([Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
     }
     let file_type = options.file_type;
-    let wanted = false;
-    let mut count =
-        Count { file_type, source, endings, stats, table, begin, intervals, messages, signals, wanted };
+    let mut count = Count {
+        source,
+        endings,
+        stats,
+        table,
+        begin,
+        intervals,
+        file_type,
+        messages,
+        signals,
+        pace: Pace::default(),
+        pause: None,
+        wanted: false,
+    };
     count.until(deadline)?;
     // A terminal is as before when the last table is printed there.
     count.intervals = None;
@@ -144,6 +152,9 @@ struct Count<'a> {
     file_type: Option<FileType>,
     messages: &'a Messages,
     signals: Signals,
+    pace: Pace,
+    /// How long events gather before the next read.
+    pause: Option<Duration>,
     /// The table is to be printed now.
     wanted: bool,
 }
@@ -154,8 +165,9 @@ impl Count<'_> {
         let mut over = false;
         loop {
             // What happened before a signal or the deadline is in the kernel's queue, and counts.
-            self.source.read().map_err(failing("Couldn't read", b"events"))?;
+            let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
             self.count().map_err(failing(WRITE, b"stdout"))?;
+            self.pause = self.pace.pause_after(length);
             if let Some(intervals) = &mut self.intervals {
                 intervals.tick(Instant::now(), &*self.source).map_err(failing(WRITE, b"stdout"))?;
             }
@@ -176,6 +188,7 @@ impl Count<'_> {
         while let Some(item) = self.source.next() {
             let message = match item {
                 Item::Event(event) => {
+                    self.pace.see(&event);
                     let mask = event.mask & counted;
                     if !event.ends_wait && self.file_type.is_none_or(|kind| kind.reports(&event)) {
                         self.stats.count(event.watch, mask);
@@ -201,13 +214,16 @@ impl Count<'_> {
     }
 
     fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        let mut fds =
-            [self.source.as_fd(), self.signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let next = self.intervals.as_ref().and_then(Intervals::next);
-        let until = match self.source.has_more() {
-            true => Some(Instant::now()),
-            false => deadline.into_iter().chain(next).min(),
-        };
+        let mut until = deadline.into_iter().chain(next).min();
+        if self.source.has_more() {
+            until = Some(Instant::now());
+        } else if let Some(pause) = self.pause {
+            until = process::earlier(until, pause);
+        } else {
+            fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
+        }
         process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))
     }
 
@@ -241,15 +257,11 @@ impl Count<'_> {
         if let Some(screen) = self.intervals.as_mut().and_then(Intervals::screen) {
             screen.leave().map_err(failing(WRITE, b"stdout"))?;
         }
-        let paths = self.source.paths();
-        // Directories that appeared have a row, too, also where nothing happened in them.
-        paths.iter().for_each(|(watch, _)| self.stats.add(*watch));
-        let paths: HashMap<i32, Vec<u8>> = paths.into_iter().collect();
         let mut text = Vec::new();
         if self.stats.is_empty() {
             self.messages.inform(messages::NO_EVENTS);
         } else {
-            text = self.stats.table(&paths, &self.table, self.begin.elapsed());
+            text = self.stats.table(&*self.source, &self.table, self.begin.elapsed());
         }
         // Every line of JSON is an object.
         if goes_on && !self.table.json {

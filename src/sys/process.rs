@@ -209,3 +209,9 @@ pub fn deadline(timeout: Option<Duration>) -> Option<Instant> {
 pub fn has_passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
+
+/// The earlier of a deadline and the end of a pause that begins now.
+pub fn earlier(deadline: Option<Instant>, pause: Duration) -> Option<Instant> {
+    let end = Instant::now() + pause;
+    Some(deadline.map_or(end, |deadline| deadline.min(end)))
+}

@@ -210,19 +210,18 @@ impl<W: World + AsFd> Source for Watcher<W> {
         self.tree.len()
     }
 
-    fn paths(&self) -> Vec<(i32, Vec<u8>)> {
+    fn in_order(&self) -> Vec<i32> {
         // The reference watches a directory after all below it; a walk that takes each node before those
         // below it and siblings last to first is that order reversed.
         let mut operands: Vec<NodeId> =
             self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
         operands.sort_by_key(|node| self.tree.wd(*node));
-        let mut paths = Vec::with_capacity(self.tree.len());
-        for operand in operands {
-            for node in self.tree.subtree(operand).into_iter().rev() {
-                paths.push((self.tree.wd(node), self.tree.path(node)));
-            }
-        }
-        paths
+        let nodes = operands.into_iter().flat_map(|operand| self.tree.subtree(operand).into_iter().rev());
+        nodes.map(|node| self.tree.wd(node)).collect()
+    }
+
+    fn path(&self, watch: i32) -> Option<Vec<u8>> {
+        Some(self.tree.path(self.tree.find(watch)?))
     }
 
     fn problem(&mut self) -> Option<Problem> {

@@ -399,10 +399,14 @@ impl Source for Filesystems {
         self.marked.len()
     }
 
-    fn paths(&self) -> Vec<(i32, Vec<u8>)> {
-        let mut nodes: Vec<NodeId> = self.tree.nodes().collect();
-        nodes.sort_by_key(|node| self.tree.wd(*node));
-        nodes.into_iter().map(|node| (self.tree.wd(node), self.tree.path(node))).collect()
+    fn in_order(&self) -> Vec<i32> {
+        let mut watches: Vec<i32> = self.tree.nodes().map(|node| self.tree.wd(node)).collect();
+        watches.sort_unstable();
+        watches
+    }
+
+    fn path(&self, watch: i32) -> Option<Vec<u8>> {
+        Some(self.tree.path(self.tree.find(watch)?))
     }
 
     fn problem(&mut self) -> Option<Problem> {
