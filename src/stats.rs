@@ -44,6 +44,8 @@ pub struct Stats {
     zero: bool,
     /// The watches of the set-up, sorted, and the position of each in the order of watching.
     order: Rc<[(i32, u32)]>,
+    /// How many rows were made for others.
+    others: usize,
     /// The rows of present watches, and where each is.
     present: Vec<(i32, Row)>,
     by_watch: HashMap<i32, usize>,
@@ -143,8 +145,10 @@ impl Stats {
     fn add(&mut self, watch: i32) -> usize {
         let position = match self.order.binary_search_by_key(&watch, |(watch, _)| *watch) {
             Ok(at) => self.order[at].1 as usize,
-            // The numbers rise.
-            Err(_) => self.order.len() + watch.unsigned_abs() as usize,
+            Err(_) => {
+                self.others += 1;
+                self.order.len() + self.others
+            }
         };
         self.present.push((watch, Row { position, ..Row::default() }));
         self.by_watch.insert(watch, self.present.len() - 1);
