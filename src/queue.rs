@@ -1,11 +1,12 @@
 //! Events that were read from the kernel but not yet handled, and what can be told ahead from them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 
 use libc::{
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW,
 };
 
 use crate::backlog::Backlog;
@@ -85,14 +86,32 @@ impl Events {
     }
 }
 
+/// A queued event by which a directory appears at a place or leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// What happens.
+    pub mask: Mask,
+    /// The number that both events of a rename share.
+    pub cookie: u32,
+}
+
+impl Change {
+    /// Whether a directory is there afterwards.
+    pub fn is_arrival(self) -> bool {
+        self.mask & (IN_CREATE | IN_MOVED_TO) != 0
+    }
+}
+
 /// What the kernel has told, and what it tells about directories further on.
 #[derive(Debug, Default)]
 pub struct Queue {
     events: Events,
-    /// Directories that are said to come or go, by their place, and how often.
-    changing: HashMap<Place, u32>,
+    /// The events by which directories appear at their places or leave them, oldest first.
+    changing: HashMap<Place, VecDeque<Change>>,
     /// Watches whose own place is said to end, by a rename or a deletion, and how often.
     moving: HashMap<i32, u32>,
+    /// How many overflows are queued.
+    overflows: u32,
 }
 
 impl Queue {
@@ -103,13 +122,15 @@ impl Queue {
         let mut rest = &self.events.0.bytes()[mark..];
         while let Some((wd, mask, size)) = RawEvent::peek(rest) {
             if is_change(mask) {
-                if let Some((RawEvent { name, .. }, _)) = RawEvent::decode(rest) {
-                    *self.changing.entry(Place { wd, name: name.into() }).or_default() += 1;
+                if let Some((RawEvent { name, cookie, .. }, _)) = RawEvent::decode(rest) {
+                    let place = Place { wd, name: name.into() };
+                    self.changing.entry(place).or_default().push_back(Change { mask, cookie });
                 }
             }
             if mask & ENDS != 0 {
                 *self.moving.entry(wd).or_default() += 1;
             }
+            self.overflows += u32::from(mask & IN_Q_OVERFLOW != 0);
             rest = &rest[size..];
         }
         Ok(length)
@@ -120,11 +141,17 @@ impl Queue {
         let taken = self.events.take()?;
         if is_change(taken.mask) {
             let place = Place { wd: taken.wd, name: self.events.name(&taken).into() };
-            count_down(&mut self.changing, &place);
+            if let Some(changes) = self.changing.get_mut(&place) {
+                changes.pop_front();
+                if changes.is_empty() {
+                    self.changing.remove(&place);
+                }
+            }
         }
         if taken.mask & ENDS != 0 {
             count_down(&mut self.moving, &taken.wd);
         }
+        self.overflows -= u32::from(taken.mask & IN_Q_OVERFLOW != 0);
         Some(taken)
     }
 
@@ -134,9 +161,14 @@ impl Queue {
     }
 
     /// Whether a queued event says that the directory at a place goes, or that another comes there: a rename
-    /// over an empty directory tells of no going.
+    /// over an empty directory tells of no going. After an overflow any may have.
     pub fn changes(&self, place: &Place) -> bool {
-        self.changing.contains_key(place)
+        self.overflows > 0 || self.changing.contains_key(place)
+    }
+
+    /// The queued events by which directories appear at a place or leave it, oldest first.
+    pub fn changes_at(&self, place: &Place) -> impl Iterator<Item = Change> + '_ {
+        self.changing.get(place).into_iter().flatten().copied()
     }
 
     /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.

@@ -1,20 +1,33 @@
-//! The watched tree: which watch stands for which path.
+//! The watched tree: which watch is on which path.
 //!
-//! A node is its parent and its own name; a path is built by walking up. Renaming a directory
-//! re-links one node, whatever hangs below it, and a watch takes some tens of bytes: nodes refer to each other
-//! by 32-bit index, and their names share one buffer.
+//! A node is its parent and its own name; a path is built by walking up. Renaming a directory re-links one node, whatever is
+//! below it. A node needs some tens of bytes: nodes refer to each other by 32-bit index, and their names share one buffer.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, RandomState};
 
-/// A node's place in the tree; may be used again once the node was removed.
+use hashbrown::HashTable;
+
+/// A node. It names that node only: once the node is removed, it names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct NodeId(u32);
+pub struct NodeId {
+    index: u32,
+    /// Differs for each node that ever was.
+    generation: u32,
+}
 
 /// No node, where a link has nowhere to go.
 const NONE: u32 = u32::MAX;
 
-/// What is known of a node besides its place.
+/// The watch descriptor of a node without a watch.
+pub const NO_WATCH: i32 = -1;
+
+/// The state that a user of the tree keeps for each node.
+pub trait State: Copy + Default {
+    /// Whether it is a directory: its path ends in `/`.
+    fn is_directory(&self) -> bool;
+}
+
+/// The state of a node of a tree that fanotify reports on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags {
     /// A directory: its path ends in `/`.
@@ -29,54 +42,87 @@ pub struct Flags {
     pub news: bool,
 }
 
+impl State for Flags {
+    fn is_directory(&self) -> bool {
+        self.directory
+    }
+}
+
 #[derive(Debug, Clone)]
-struct Node {
+struct Node<S> {
     parent: u32,
     first_child: u32,
     next: u32,
     previous: u32,
-    /// The watch descriptor; -1 once the watch is gone, kept while something hangs below.
     wd: i32,
     name_at: u32,
     name_length: u32,
-    flags: Flags,
+    generation: u32,
+    /// It was removed and only keeps its name for what is below it.
+    is_removed: bool,
+    /// It is its parent's entry of that name; else another may be, and this one only keeps its path.
+    is_entry: bool,
+    state: S,
 }
 
-/// All watches and their places.
-#[derive(Debug, Default)]
-pub struct Tree {
-    nodes: Vec<Node>,
+/// All nodes and their places.
+#[derive(Debug)]
+pub struct Tree<S = Flags> {
+    nodes: Vec<Node<S>>,
     free: Vec<u32>,
     /// How many were free when their memory was last looked at.
     free_before: usize,
+    newest_generation: u32,
     names: Vec<u8>,
     /// Bytes of `names` that no node refers to any more.
     unused_names: usize,
-    by_wd: HashMap<i32, u32, BuildHasherDefault<WdHasher>>,
+    by_wd: HashTable<u32>,
+    /// How many nodes have no watch and were not removed.
+    unwatched: usize,
+    /// The nodes that are entries, by parent and name.
+    by_place: HashTable<u32>,
+    hasher: RandomState,
 }
 
-/// Watch descriptors rise by one: spreading them over the high bits is all a hash needs to do.
-#[derive(Debug, Default)]
-struct WdHasher(u64);
-
-impl Hasher for WdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_i32(i32::from(*byte));
+impl<S> Default for Tree<S> {
+    fn default() -> Tree<S> {
+        Tree {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            free_before: 0,
+            newest_generation: 0,
+            names: Vec::new(),
+            unused_names: 0,
+            by_wd: HashTable::new(),
+            unwatched: 0,
+            by_place: HashTable::new(),
+            hasher: RandomState::new(),
         }
     }
-    fn write_i32(&mut self, wd: i32) {
-        self.0 = (self.0 ^ u64::from(wd as u32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
 }
 
-impl Tree {
+/// Watch descriptors rise by one: spreading them over the high bits is all that a hash needs to do.
+fn hash_of_wd(wd: i32) -> u64 {
+    u64::from(wd as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+fn hash_of_place(hasher: &RandomState, parent: u32, name: &[u8]) -> u64 {
+    hasher.hash_one((parent, name))
+}
+
+impl<S: State> Tree<S> {
     /// The node of a watch descriptor.
     pub fn find(&self, wd: i32) -> Option<NodeId> {
-        self.by_wd.get(&wd).copied().map(NodeId)
+        let found = self.by_wd.find(hash_of_wd(wd), |index| self.at(*index).wd == wd)?;
+        Some(self.id(*found))
+    }
+
+    /// The node that is the entry of that name in a directory.
+    pub fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        self.get(parent)?;
+        let is_it = |index: &u32| self.at(*index).parent == parent.index && self.name_at(*index) == name;
+        let found = self.by_place.find(hash_of_place(&self.hasher, parent.index, name), is_it)?;
+        Some(self.id(*found))
     }
 
     /// The number of watches.
@@ -84,97 +130,148 @@ impl Tree {
         self.by_wd.len()
     }
 
+    /// The number of nodes that have no watch.
+    pub fn unwatched(&self) -> usize {
+        self.unwatched
+    }
+
     /// Whether there is no watch.
     pub fn is_empty(&self) -> bool {
         self.by_wd.is_empty()
     }
 
-    /// Adds a node: an operand, named by its path as given, where `parent` is `None`; else an entry of
-    /// `parent`. `wd` must be new.
-    pub fn insert(&mut self, parent: Option<NodeId>, name: &[u8], wd: i32, flags: Flags) -> NodeId {
+    /// Adds a node: an operand, named by its path as given, if `parent` is `None`; else an entry of `parent`. `wd` must be
+    /// new, or [`NO_WATCH`].
+    pub fn insert(&mut self, parent: Option<NodeId>, name: &[u8], wd: i32, state: S) -> NodeId {
         let (name_at, name_length) = self.store(name);
-        let links = Node {
+        self.newest_generation = self.newest_generation.wrapping_add(1);
+        let generation = self.newest_generation;
+        let node = Node {
             parent: NONE,
             first_child: NONE,
             next: NONE,
             previous: NONE,
-            wd,
+            wd: NO_WATCH,
             name_at,
             name_length,
-            flags,
+            generation,
+            is_removed: false,
+            is_entry: false,
+            state,
         };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.nodes[id as usize] = links;
-                id
+        let index = match self.free.pop() {
+            Some(index) => {
+                *self.at_mut(index) = node;
+                index
             }
             None => {
-                self.nodes.push(links);
+                self.nodes.push(node);
                 self.nodes.len() as u32 - 1
             }
         };
-        self.by_wd.insert(wd, id);
-        self.link(id, parent);
-        NodeId(id)
+        let id = NodeId { index, generation };
+        self.unwatched += 1;
+        self.set_wd(id, wd);
+        self.link(index, parent.filter(|parent| self.get(*parent).is_some()));
+        id
+    }
+
+    /// Gives a node a watch, or with [`NO_WATCH`] takes it away.
+    pub fn set_wd(&mut self, id: NodeId, wd: i32) {
+        let Some(old) = self.get(id).filter(|node| !node.is_removed).map(|node| node.wd) else { return };
+        let Tree { nodes, by_wd, .. } = self;
+        if let Ok(entry) = by_wd.find_entry(hash_of_wd(old), |index| *index == id.index) {
+            entry.remove();
+        }
+        nodes[id.index as usize].wd = wd;
+        self.unwatched += usize::from(old != NO_WATCH);
+        self.unwatched -= usize::from(wd != NO_WATCH);
+        if wd != NO_WATCH {
+            by_wd.insert_unique(hash_of_wd(wd), id.index, |index| hash_of_wd(nodes[*index as usize].wd));
+        }
+        if self.by_wd.capacity() > 1024 && self.by_wd.len() < self.by_wd.capacity() / 4 {
+            self.by_wd.shrink_to(self.by_wd.len() * 2, |index| hash_of_wd(self.nodes[*index as usize].wd));
+        }
     }
 
     /// Moves a node, with all below it, to another place; an operand to another path.
     pub fn relink(&mut self, id: NodeId, parent: impl Into<Option<NodeId>>, name: &[u8]) {
-        self.unlink(id.0);
-        self.unused_names += self.node(id).name_length as usize;
+        let Some(length) = self.get(id).map(|node| node.name_length) else { return };
+        self.unlink(id.index);
+        self.unused_names += length as usize;
         let (name_at, name_length) = self.store(name);
-        let node = &mut self.nodes[id.0 as usize];
+        let node = self.at_mut(id.index);
         (node.name_at, node.name_length) = (name_at, name_length);
-        self.link(id.0, parent.into());
+        self.link(id.index, parent.into().filter(|parent| self.get(*parent).is_some()));
         self.tidy();
     }
 
-    /// Takes a node's watch away. The node itself goes as soon as nothing hangs below it, as do
-    /// the nodes above it that were only kept for it.
+    /// A node is no entry of its directory any more; it keeps its path until it is re-linked or removed.
+    pub fn unplace(&mut self, id: NodeId) {
+        if self.get(id).is_some() {
+            self.forget_place(id.index);
+        }
+    }
+
+    /// Removes a node and its watch. Its memory and its name go as soon as nothing is below it, as do those of the removed nodes above
+    /// that were only kept for it.
     pub fn remove(&mut self, id: NodeId) {
-        let wd = std::mem::replace(&mut self.nodes[id.0 as usize].wd, -1);
-        if self.by_wd.remove(&wd).is_none() {
+        if self.get(id).is_none() {
             return;
         }
-        let mut at = id.0;
-        while at != NONE && self.nodes[at as usize].wd == -1 {
-            let Node { parent, first_child, name_length, .. } = self.nodes[at as usize];
-            if first_child != NONE {
-                break;
-            }
+        self.set_wd(id, NO_WATCH);
+        self.forget_place(id.index);
+        self.unwatched -= usize::from(!self.at(id.index).is_removed);
+        self.at_mut(id.index).is_removed = true;
+        let mut at = id.index;
+        while at != NONE && self.at(at).is_removed && self.at(at).first_child == NONE {
+            let Node { parent, name_length, .. } = *self.at(at);
             self.unlink(at);
             self.unused_names += name_length as usize;
-            self.nodes[at as usize].name_length = 0;
+            let node = self.at_mut(at);
+            (node.name_length, node.generation) = (0, 0);
             self.free.push(at);
             at = parent;
         }
         self.tidy();
     }
 
-    /// The watch descriptor; -1 where the watch is gone and only something below is left.
+    /// The watch descriptor, or [`NO_WATCH`].
     pub fn wd(&self, id: NodeId) -> i32 {
-        self.node(id).wd
+        self.get(id).map_or(NO_WATCH, |node| node.wd)
+    }
+
+    /// Whether it was removed.
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        self.get(id).is_none_or(|node| node.is_removed)
+    }
+
+    /// Whether it is its directory's entry of its name.
+    pub fn is_entry(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(|node| node.is_entry)
     }
 
     /// The directory above; `None` for an operand.
     pub fn parent(&self, id: NodeId) -> Option<NodeId> {
-        Some(self.node(id).parent).filter(|parent| *parent != NONE).map(NodeId)
+        let parent = self.get(id)?.parent;
+        (parent != NONE).then(|| self.id(parent))
     }
 
     /// The entry's name in its parent; an operand's path as given.
     pub fn name(&self, id: NodeId) -> &[u8] {
-        let node = self.node(id);
-        &self.names[node.name_at as usize..][..node.name_length as usize]
+        self.get(id).map_or(b"", |_| self.name_at(id.index))
     }
 
-    /// What is known of the node.
-    pub fn flags(&self, id: NodeId) -> Flags {
-        self.node(id).flags
+    /// The state of a node.
+    pub fn state(&self, id: NodeId) -> S {
+        self.get(id).map_or_else(S::default, |node| node.state)
     }
 
-    /// The same, to be changed.
-    pub fn flags_mut(&mut self, id: NodeId) -> &mut Flags {
-        &mut self.nodes[id.0 as usize].flags
+    /// Changes the state of a node.
+    pub fn set_state(&mut self, id: NodeId, state: S) {
+        if self.get(id).is_some() {
+            self.at_mut(id.index).state = state;
+        }
     }
 
     /// The path: the operand as given and the way down, with `/` at the end for a directory.
@@ -189,7 +286,7 @@ impl Tree {
         let way: Vec<NodeId> = self.way_up(id).collect();
         for id in way.into_iter().rev() {
             path.extend_from_slice(self.name(id));
-            if self.flags(id).directory && path.last() != Some(&b'/') {
+            if self.state(id).is_directory() && path.last() != Some(&b'/') {
                 path.push(b'/');
             }
         }
@@ -200,39 +297,68 @@ impl Tree {
         std::iter::successors(Some(id), |id| self.parent(*id))
     }
 
-    /// Whether `id` is `top` or hangs below it.
+    /// Whether `id` is `top` or is below it.
     pub fn is_within(&self, id: NodeId, top: NodeId) -> bool {
         self.way_up(id).any(|above| above == top)
     }
 
-    /// The node and every node below it, each before what hangs below it; of siblings the one linked
-    /// last comes first.
+    /// The nodes right below a node; the one that was linked last comes first.
+    pub fn children(&self, id: NodeId) -> Vec<NodeId> {
+        let first = self.get(id).map_or(NONE, |node| node.first_child);
+        let next = |index: u32| (index != NONE).then_some(index);
+        std::iter::successors(next(first), |index| next(self.at(*index).next))
+            .map(|index| self.id(index))
+            .collect()
+    }
+
+    /// The node and every node below it, each before those below it; of siblings the one that was linked last comes first.
     pub fn subtree(&self, top: NodeId) -> Vec<NodeId> {
         let mut found = Vec::new();
-        let mut at = top.0;
+        if self.get(top).is_none() {
+            return found;
+        }
+        let mut at = top.index;
         loop {
-            found.push(NodeId(at));
-            if self.nodes[at as usize].first_child != NONE {
-                at = self.nodes[at as usize].first_child;
+            found.push(self.id(at));
+            if self.at(at).first_child != NONE {
+                at = self.at(at).first_child;
                 continue;
             }
-            while at != top.0 && self.nodes[at as usize].next == NONE {
-                at = self.nodes[at as usize].parent;
+            while at != top.index && self.at(at).next == NONE {
+                at = self.at(at).parent;
             }
-            if at == top.0 {
+            if at == top.index {
                 return found;
             }
-            at = self.nodes[at as usize].next;
+            at = self.at(at).next;
         }
     }
 
-    /// Every watch's node, in no particular order.
+    /// Every watched node, in no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.by_wd.values().copied().map(NodeId)
+        self.by_wd.iter().map(|index| self.id(*index))
     }
 
-    fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.0 as usize]
+    fn get(&self, id: NodeId) -> Option<&Node<S>> {
+        self.nodes.get(id.index as usize).filter(|node| node.generation == id.generation)
+    }
+
+    fn id(&self, index: u32) -> NodeId {
+        NodeId { index, generation: self.at(index).generation }
+    }
+
+    /// The node of a link inside the tree: those lead to nodes that are there.
+    fn at(&self, index: u32) -> &Node<S> {
+        &self.nodes[index as usize]
+    }
+
+    fn at_mut(&mut self, index: u32) -> &mut Node<S> {
+        &mut self.nodes[index as usize]
+    }
+
+    fn name_at(&self, index: u32) -> &[u8] {
+        let node = self.at(index);
+        &self.names[node.name_at as usize..][..node.name_length as usize]
     }
 
     fn store(&mut self, name: &[u8]) -> (u32, u32) {
@@ -241,31 +367,49 @@ impl Tree {
         (at, name.len() as u32)
     }
 
-    fn link(&mut self, id: u32, parent: Option<NodeId>) {
-        let Some(NodeId(parent)) = parent else { return };
-        let next = std::mem::replace(&mut self.nodes[parent as usize].first_child, id);
+    fn link(&mut self, index: u32, parent: Option<NodeId>) {
+        let Some(NodeId { index: parent, .. }) = parent else { return };
+        let next = std::mem::replace(&mut self.at_mut(parent).first_child, index);
         if next != NONE {
-            self.nodes[next as usize].previous = id;
+            self.at_mut(next).previous = index;
         }
-        let node = &mut self.nodes[id as usize];
-        (node.parent, node.next, node.previous) = (parent, next, NONE);
+        let node = self.at_mut(index);
+        (node.parent, node.next, node.previous, node.is_entry) = (parent, next, NONE, true);
+        let Tree { nodes, names, by_place, hasher, .. } = self;
+        let hash_of = |index: u32| {
+            let Node { parent, name_at, name_length, .. } = &nodes[index as usize];
+            hash_of_place(hasher, *parent, &names[*name_at as usize..][..*name_length as usize])
+        };
+        by_place.insert_unique(hash_of(index), index, |index| hash_of(*index));
     }
 
-    fn unlink(&mut self, id: u32) {
-        let node = &mut self.nodes[id as usize];
+    fn forget_place(&mut self, index: u32) {
+        if !self.at(index).is_entry {
+            return;
+        }
+        let hash = hash_of_place(&self.hasher, self.at(index).parent, self.name_at(index));
+        if let Ok(entry) = self.by_place.find_entry(hash, |found| *found == index) {
+            entry.remove();
+        }
+        self.at_mut(index).is_entry = false;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        self.forget_place(index);
+        let node = self.at_mut(index);
         let (parent, next, previous) = (node.parent, node.next, node.previous);
         (node.parent, node.next, node.previous) = (NONE, NONE, NONE);
         if previous != NONE {
-            self.nodes[previous as usize].next = next;
+            self.at_mut(previous).next = next;
         } else if parent != NONE {
-            self.nodes[parent as usize].first_child = next;
+            self.at_mut(parent).first_child = next;
         }
         if next != NONE {
-            self.nodes[next as usize].previous = previous;
+            self.at_mut(next).previous = previous;
         }
     }
 
-    /// Gives back what removed nodes left behind, once that is more than what is in use.
+    /// Gives back what removed nodes left, once that is more than what is in use.
     fn tidy(&mut self) {
         const WORTH_WHILE: usize = 64 * 1024;
         if self.unused_names > WORTH_WHILE && self.unused_names > self.names.len() / 2 {
@@ -277,24 +421,42 @@ impl Tree {
             }
             (self.names, self.unused_names) = (names, 0);
         }
-        if self.by_wd.capacity() > 1024 && self.by_wd.len() < self.by_wd.capacity() / 4 {
-            self.by_wd.shrink_to(self.by_wd.len() * 2);
-        }
         // Free nodes at the end can go; those between stay and are used again. Looked for each time that twice
         // as many are free.
         self.free_before = self.free_before.min(self.free.len());
         if self.free.len() > 1024 && self.free.len() > self.free_before * 2 {
-            let mut is_free = vec![false; self.nodes.len()];
-            for id in &self.free {
-                is_free[*id as usize] = true;
-            }
-            let used = is_free.iter().rposition(|free| !free).map_or(0, |last| last + 1);
-            self.nodes.truncate(used);
-            self.nodes.shrink_to(used * 2);
-            self.free.retain(|id| (*id as usize) < used);
-            self.free.shrink_to(self.free.len() * 2);
-            self.free_before = self.free.len();
+            self.give_back();
         }
+    }
+
+    fn give_back(&mut self) {
+        let used = self.nodes.iter().rposition(|node| node.generation != 0).map_or(0, |last| last + 1);
+        self.nodes.truncate(used);
+        self.nodes.shrink_to(used * 2);
+        self.free.retain(|index| (*index as usize) < used);
+        self.free.shrink_to(self.free.len() * 2);
+        self.free_before = self.free.len();
+        let Tree { nodes, names, by_place, hasher, .. } = self;
+        if by_place.capacity() > 1024 && by_place.len() < by_place.capacity() / 4 {
+            by_place.shrink_to(by_place.len() * 2, |index| {
+                let Node { parent, name_at, name_length, .. } = &nodes[*index as usize];
+                hash_of_place(hasher, *parent, &names[*name_at as usize..][..*name_length as usize])
+            });
+        }
+    }
+}
+
+impl Tree<Flags> {
+    /// The state of a node.
+    pub fn flags(&self, id: NodeId) -> Flags {
+        self.state(id)
+    }
+
+    /// Changes the state of a node.
+    pub fn change_flags(&mut self, id: NodeId, change: impl FnOnce(&mut Flags)) {
+        let mut flags = self.state(id);
+        change(&mut flags);
+        self.set_state(id, flags);
     }
 }
 
@@ -311,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_relinked_node_takes_all_below_along() {
-        let mut tree = Tree::default();
+        let mut tree: Tree = Tree::default();
         let root = tree.insert(None, b".", 1, DIRECTORY);
         let a = tree.insert(Some(root), b"a", 2, DIRECTORY);
         let b = tree.insert(Some(root), b"b", 3, DIRECTORY);
@@ -324,7 +486,7 @@ mod tests {
 
     #[test]
     fn a_removed_directory_keeps_its_name_for_those_below() {
-        let mut tree = Tree::default();
+        let mut tree: Tree = Tree::default();
         let root = tree.insert(None, b"/", 1, DIRECTORY);
         let a = tree.insert(Some(root), b"a", 2, DIRECTORY);
         let b = tree.insert(Some(a), b"b", 3, DIRECTORY);
@@ -337,7 +499,7 @@ mod tests {
 
     #[test]
     fn renames_leave_nothing_behind() {
-        let mut tree = Tree::default();
+        let mut tree: Tree = Tree::default();
         let root = tree.insert(None, b"r", 0, DIRECTORY);
         let id = tree.insert(Some(root), b"first", 1, DIRECTORY);
         for round in 0..100_000 {
@@ -349,7 +511,7 @@ mod tests {
 
     #[test]
     fn removing_twice_is_removing_once() {
-        let mut tree = Tree::default();
+        let mut tree: Tree = Tree::default();
         let root = tree.insert(None, b"r", 0, DIRECTORY);
         let id = tree.insert(Some(root), b"a", 1, DIRECTORY);
         tree.remove(id);
@@ -361,7 +523,7 @@ mod tests {
 
     #[test]
     fn churn_leaves_nothing_behind() {
-        let mut tree = Tree::default();
+        let mut tree: Tree = Tree::default();
         let root = tree.insert(None, b"r", 0, DIRECTORY);
         for round in 0..100_000 {
             let id = tree.insert(Some(root), b"some-directory", round + 1, DIRECTORY);
@@ -374,11 +536,48 @@ mod tests {
         assert!(tree.nodes.len() < 10 && tree.names.capacity() < 1 << 18, "{tree:?}");
     }
 
+    #[test]
+    fn an_id_does_not_outlive_its_node() {
+        let mut tree: Tree = Tree::default();
+        let root = tree.insert(None, b"r", 0, DIRECTORY);
+        let ids: Vec<NodeId> =
+            (1..5000).map(|wd| tree.insert(Some(root), wd.to_string().as_bytes(), wd, DIRECTORY)).collect();
+        ids.iter().rev().for_each(|id| tree.remove(*id));
+        assert!(tree.nodes.len() < 2500, "{}", tree.nodes.len());
+        (1..5000).for_each(|wd| {
+            tree.insert(Some(root), wd.to_string().as_bytes(), 5000 + wd, DIRECTORY);
+        });
+        for id in ids {
+            tree.remove(id);
+            tree.relink(id, root, b"x");
+            tree.set_wd(id, 7);
+            tree.unplace(id);
+            assert_eq!((tree.wd(id), tree.path(id), tree.parent(id)), (NO_WATCH, Vec::new(), None));
+            assert!(tree.is_removed(id) && tree.subtree(id).is_empty() && tree.child(id, b"x").is_none());
+        }
+        assert_eq!(tree.len(), 5000);
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_place_alone() {
+        let mut tree: Tree = Tree::default();
+        let root = tree.insert(None, b"r", 0, DIRECTORY);
+        let a = tree.insert(Some(root), b"a", 1, DIRECTORY);
+        assert_eq!(tree.child(root, b"a"), Some(a));
+        tree.unplace(a);
+        let other = tree.insert(Some(root), b"a", 2, DIRECTORY);
+        assert_eq!((tree.child(root, b"a"), path(&tree, 1)), (Some(other), "r/a/".into()));
+        tree.relink(a, other, b"b");
+        assert_eq!((tree.child(other, b"b"), path(&tree, 1)), (Some(a), "r/a/b/".into()));
+        tree.remove(other);
+        assert_eq!((tree.child(root, b"a"), tree.child(other, b"b")), (None, Some(a)));
+    }
+
     proptest::proptest! {
         /// Whatever is inserted, moved and removed, paths are those of a plain model.
         #[test]
         fn behaves_like_a_table_of_paths(steps in proptest::collection::vec((0u8..3, 0usize..40, 0usize..40), 1..200)) {
-            let mut tree = Tree::default();
+            let mut tree: Tree = Tree::default();
             let root = tree.insert(None, b"r", 0, DIRECTORY);
             let mut model: Vec<(i32, String)> = vec![(0, "r/".into())];
             for (wd, (what, which, other)) in (1..).zip(steps) {

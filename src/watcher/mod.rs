@@ -1,21 +1,24 @@
-//! From the kernel's events to those that are true of the tree.
+//! Follows a tree by inotify's events, and reports them under the paths that were true when they happened.
 //!
-//! A recursive watch is kept whole here: directories that appear are watched and what was in them
-//! already is announced, renamed ones are re-linked, those that left are let go, and after a queue
-//! overflow the tree is walked again.
+//! The kernel watches directories, not trees. So the watcher keeps one node for every directory that it knows of, and adds
+//! a watch for each directory that appears. Four facts carry it:
 //!
-//! Three rules carry it. Watch first, then read: what a directory held before its watch stood is found by
-//! reading it, what comes later is announced by the kernel. The order of the queue is the
-//! truth: a path is looked up when an event is handled, which is later than it happened, so before
-//! a path is trusted the queue is asked whether it still says something else. And a watched directory's rename
-//! is believed from its own MOVE_SELF, which carries its descriptor; names alone can lie.
+//! * **The queue is the truth about entries.** From the moment that a directory is watched, the kernel queues an event for every
+//!   entry that appears, disappears or is renamed in it. The nodes are what these events say up to the event that is being
+//!   handled ([`follow`]).
+//! * **A look shows the present, the event is in the past.** A directory is watched by its name, and the name may belong to another
+//!   one by now. So a new watch counts only if nothing that is queued concerns the name, and the queue is read to the moment of the
+//!   look (see [`World::sync`]). Otherwise the watch is removed again, and the queued event brings the next chance.
+//! * **First watch, then list.** Entries that are listed and were there before the watch are announced as the kernel would
+//!   have reported them; later ones the kernel reports ([`scan`]).
+//! * **MOVE_SELF ends each rename.** It follows MOVED_FROM and MOVED_TO. If a watched directory has a MOVE_SELF and no MOVED_TO
+//!   came, no watched directory has it any more.
 
-mod arrive;
 mod follow;
-mod walk;
+mod scan;
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -25,63 +28,129 @@ use libc::{
 
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::fanotify::absolute_hidden;
-use crate::queue::{Events, Place, Queue, Taken};
+use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::process;
-use crate::tree::{NodeId, Tree};
+use crate::tree::{self, NodeId, Tree};
 use crate::world::World;
 
-use self::follow::Pending;
-use self::walk::{Stretch, system_path};
+use self::follow::Renames;
+use self::scan::Scan;
+
+/// How completely a directory is watched. A node without [`Coverage::Watched`] has no watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Coverage {
+    /// It has a watch, and everything that was in it before the watch has its node or its line.
+    #[default]
+    Watched,
+    /// It is to be watched. With `announce` nobody knows yet what is in it: that is to be reported.
+    ///
+    /// `mkdir a; rename a b` → CREATE a, MOVED_FROM a, MOVED_TO b: at the CREATE, `a` names nothing any more. The node stays unread,
+    /// MOVED_TO takes it to `b`, and there it can be watched.
+    Unread { announce: bool },
+    /// A watched directory was listed here whose MOVE_SELF is still queued: that rename ends here. With `announce` the directory is
+    /// reported as created if it does not.
+    ///
+    /// `mkdir new; rename old new/old` → CREATE new, MOVED_FROM old, MOVE_SELF of old: `new` is watched too late for the MOVED_TO.
+    Arriving { announce: bool },
+    /// Perhaps there is a directory whose arrival the kernel has merged with that of another, which has left.
+    Hidden,
+    /// Nothing in it can be reported, so it needs no watch.
+    Pruned,
+    /// It appeared while its own path was excluded.
+    Excluded,
+    /// It could not be watched; the user was told so.
+    Unwatchable,
+    /// It was renamed to where nothing is watched: its watches are being removed, and its events are not reported.
+    MovedOut,
+}
+
+/// What the watcher knows of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct State {
+    directory: bool,
+    /// Part of a recursive watch: directories in it are watched, too.
+    recursive: bool,
+    /// Watched since the setup.
+    initial: bool,
+    coverage: Coverage,
+}
+
+impl tree::State for State {
+    fn is_directory(&self) -> bool {
+        self.directory
+    }
+}
+
+/// Something to return from [`Source::next`], in the order in which it happened.
+#[derive(Debug)]
+enum Outgoing {
+    Event {
+        watch: i32,
+        path: Vec<u8>,
+        watched: usize,
+        mask: Mask,
+        cookie: u32,
+        pid: Option<i32>,
+        ends_wait: bool,
+    },
+    Problem(Problem),
+    Retired {
+        watch: i32,
+        path: Vec<u8>,
+    },
+}
+
+/// The name of an entry that an event is reported of.
+enum Name<'a> {
+    /// That of the event taken last.
+    Of(&'a Taken),
+    Is(&'a [u8]),
+}
+
+/// What follows from an event, once that has been reported.
+#[derive(Debug)]
+enum Work {
+    /// Watch a directory that is at its place, as far as the events go that were handled.
+    Attach(NodeId),
+    /// A watch is gone.
+    Retire(NodeId),
+    /// Report the MOVE_SELF of a directory that had no watch.
+    ReportMoved(NodeId),
+    /// A file came from a directory that nobody watched when it was written there.
+    ReportClosed { wd: i32, name: Box<[u8]> },
+    /// Events were lost: the tree is compared with the file system.
+    Rescan,
+}
 
 /// The source of events on inotify, or on fanotify with a mark for each directory or file.
-#[derive(Debug)]
-pub struct Watcher<W> {
+pub struct Watcher<W: World> {
     world: W,
     settings: Settings,
-    tree: Tree,
+    tree: Tree<State>,
     queue: Queue,
-    /// Events that the kernel would have sent had the watch stood earlier; they precede `queue`.
-    announced: Events,
-    problems: VecDeque<Problem>,
-    /// Up to here the events that were queued belong to this turn.
-    turn_until: u64,
-    /// The queue has overflown: the tree is to be walked again.
-    recovering: bool,
-    /// An event that was handled and waits until the problems were reported.
-    held: Option<Taken>,
-    retired: VecDeque<(i32, Vec<u8>)>,
-    /// Directories of the set-up that are watched and yet to be read.
+    outbox: VecDeque<Outgoing>,
+    work: VecDeque<Work>,
+    scan: Scan<W::Dir>,
+    renames: Renames,
+    /// Directories that could not be watched when that was tried: to be tried again at the end of the turn.
     unread: Vec<NodeId>,
-    /// How many have been read.
-    walked: usize,
-    /// The last of them.
-    stretches: [Stretch; 2],
-    /// Directories were renamed during the walk: paths are not to be trusted.
-    careful: bool,
-    /// Watches of directories that could not be read under the path that they seemed to have.
-    late: HashSet<i32>,
-    /// Some path has changed since they were tried last.
-    late_due: bool,
-    /// Watches of the set-up that still lack the events that reading a directory causes.
-    unraised: Vec<i32>,
-    /// Up to here the events that were queued may come from before some directory was watched
-    /// ([`Events::queued`]).
-    new_until: u64,
-    pending: Pending,
-    /// Directories that take no watch, since nothing in them can be reported. Their contents are no news.
-    left_out: HashSet<Place>,
-    /// New directories that are not watched because their own paths are excluded.
-    refused: HashSet<Place>,
-    /// The node whose watch ended with the event that was returned last.
-    ended: Option<NodeId>,
+    /// Directories whose watches are still to be removed.
+    moved_out: VecDeque<NodeId>,
+    /// The limit on watches was reached, and the user was told so.
+    is_at_limit: bool,
+    is_set_up: bool,
+    /// Up to here the events that were queued belong to this turn.
+    turn_end: u64,
+    /// What waits for the end of the turn has been tried.
+    is_turn_over: bool,
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
     path: Vec<u8>,
     path_of: Option<(NodeId, usize)>,
 }
 
 impl<W: World> Watcher<W> {
-    /// Watches nothing so far.
+    /// A watcher of nothing so far.
     pub fn new(world: W, mut settings: Settings) -> Watcher<W> {
         if !W::REPORTS_OWN_ACTIONS {
             let base = settings.base.clone();
@@ -92,50 +161,61 @@ impl<W: World> Watcher<W> {
             settings,
             tree: Tree::default(),
             queue: Queue::default(),
-            announced: Events::default(),
-            problems: VecDeque::new(),
-            turn_until: 0,
-            recovering: false,
-            held: None,
-            retired: VecDeque::new(),
+            outbox: VecDeque::new(),
+            work: VecDeque::new(),
+            scan: Scan::default(),
+            renames: Renames::default(),
             unread: Vec::new(),
-            walked: 0,
-            stretches: Default::default(),
-            careful: false,
-            late: HashSet::new(),
-            late_due: true,
-            unraised: Vec::new(),
-            new_until: 0,
-            pending: Pending::default(),
-            left_out: HashSet::new(),
-            refused: HashSet::new(),
-            ended: None,
+            moved_out: VecDeque::new(),
+            is_at_limit: false,
+            is_set_up: false,
+            turn_end: 0,
+            is_turn_over: true,
             path: Vec::new(),
             path_of: None,
         }
     }
 
-    /// Decides whether the user hears of an event; if so its path is in `self.path`, and the result is the
-    /// length of `%w` and whether it ends a one-shot wait.
-    fn report(&mut self, taken: &Taken, made_up: bool) -> Option<(usize, bool)> {
-        let asked = is_asked(self.settings.events, taken.mask);
-        if !asked && taken.mask & FINAL == 0 {
+    /// Whether an event is reported. If so its path is in `self.path`; the result is the length of `%w` in it, and whether the
+    /// event only ends a one-shot wait.
+    fn reportable(&mut self, wd: i32, mask: Mask, name: Name) -> Option<(usize, bool)> {
+        let is_requested = is_asked(self.settings.events, mask);
+        if !is_requested && mask & FINAL == 0 {
             return None;
         }
-        if taken.mask & IN_Q_OVERFLOW != 0 {
+        if mask & IN_Q_OVERFLOW != 0 {
             self.path.clear();
             self.path_of = None;
-            return Some((0, !asked));
+            return Some((0, !is_requested));
         }
-        let node = self.tree.find(taken.wd)?;
-        let flags = self.tree.flags(node);
-        if !asked && !flags.initial {
+        let node = self.tree.find(wd)?;
+        let State { directory, initial, .. } = self.tree.state(node);
+        if !is_requested && !initial {
             return None;
         }
-        // Of a directory that left, its own rename is the last to be heard.
-        if taken.mask & IN_MOVE_SELF == 0 && self.misses(node) {
+        // Of a directory that was moved out, its own rename is the last event that is reported.
+        if mask & IN_MOVE_SELF == 0 && self.is_moved_out(node) {
             return None;
         }
+        let watched = self.set_path(node);
+        self.path.extend_from_slice(match name {
+            Name::Of(taken) => self.queue.events().name(taken),
+            Name::Is(name) => name,
+        });
+        let is_reported = self.settings.filter.reports(&self.path, mask & IN_ISDIR != 0);
+        let watched = match W::REPORTS_OWN_ACTIONS {
+            // A directory in an operand, where that has no watch of its own.
+            false if self.path.last() == Some(&b'/') => self.path.len(),
+            false if !directory => {
+                self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
+            }
+            _ => watched,
+        };
+        is_reported.then_some((watched, !is_requested))
+    }
+
+    /// Makes `self.path` the path of a node; returns its length.
+    fn set_path(&mut self, node: NodeId) -> usize {
         let watched = match self.path_of {
             Some((known, watched)) if known == node => watched,
             _ => {
@@ -146,46 +226,100 @@ impl<W: World> Watcher<W> {
             }
         };
         self.path.truncate(watched);
-        let events = if made_up { &self.announced } else { self.queue.events() };
-        self.path.extend_from_slice(events.name(taken));
-        let reported = self.settings.filter.reports(&self.path, taken.mask & IN_ISDIR != 0);
-        let watched = match W::REPORTS_OWN_ACTIONS {
-            // A directory below, where it has no watch.
-            false if self.path.last() == Some(&b'/') => self.path.len(),
-            false if !flags.directory => {
-                self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
-            }
-            _ => watched,
-        };
-        reported.then_some((watched, !asked))
+        watched
     }
 
-    /// Forgets a node whose watch is gone.
-    fn retire(&mut self, node: NodeId) {
-        let wd = self.tree.wd(node);
-        self.late.remove(&wd);
-        self.left_out.retain(|place| place.wd != wd);
-        self.refused.retain(|place| place.wd != wd);
-        self.retired.push_back((wd, self.tree.path(node)));
-        self.tree.remove(node);
-        self.path_of = None;
+    /// Reports an event that the kernel did not queue, after everything that was reported before.
+    fn make_up(&mut self, wd: i32, mask: Mask, cookie: u32, name: &[u8]) {
+        if let Some((watched, ends_wait)) = self.reportable(wd, mask, Name::Is(name)) {
+            let (path, pid) = (self.path.clone(), self.world.tells_processes().then_some(0));
+            self.outbox.push_back(Outgoing::Event { watch: wd, path, watched, mask, cookie, pid, ends_wait });
+        }
+    }
+
+    fn is_moved_out(&self, node: NodeId) -> bool {
+        !self.moved_out.is_empty()
+            && self.tree.way_up(node).any(|above| self.coverage(above) == Coverage::MovedOut)
+    }
+
+    fn coverage(&self, node: NodeId) -> Coverage {
+        self.tree.state(node).coverage
+    }
+
+    fn cover(&mut self, node: NodeId, coverage: Coverage) {
+        self.tree.set_state(node, State { coverage, ..self.tree.state(node) });
     }
 
     /// What the kernel is asked for.
     fn kernel_mask(&self) -> Mask {
-        let asked = event::kernel_bits(self.settings.events);
-        if self.settings.recursive { asked | FOLLOW } else { asked }
-    }
-
-    /// [`World::find_out`].
-    fn find_out(&mut self) -> bool {
-        let (tree, base) = (&self.tree, &self.settings.base);
-        self.world.find_out(|wd| Some(system_path(tree, base, tree.find(wd)?)))
+        let requested = event::kernel_bits(self.settings.events);
+        if self.settings.recursive { requested | TRACKING_EVENTS } else { requested }
     }
 
     /// A path as system calls take it.
     fn real<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
         process::absolute(&self.settings.base, path)
+    }
+
+    /// Reads what the kernel has queued. An error shows again, and is handled, at the next ordinary read.
+    fn pull(&mut self) {
+        let _ = self.queue.fill(|buffer| self.world.read(buffer));
+    }
+
+    /// Does one piece of what is left to do between two events; `false` if nothing is.
+    fn step(&mut self) -> bool {
+        if self.scan_on().unwrap_or(true) {
+            return true;
+        }
+        match self.work.pop_front() {
+            Some(Work::Attach(node)) => self.attach(node),
+            Some(Work::Retire(node)) => self.retire(node),
+            Some(Work::ReportMoved(node)) => self.report_moved(node),
+            Some(Work::ReportClosed { wd, name }) => self.report_closed(wd, &name),
+            Some(Work::Rescan) => self.rescan(),
+            None => return false,
+        }
+        true
+    }
+
+    /// At the end of a turn, once: tries again what could not be done; `false` if there is nothing to do.
+    fn end_turn(&mut self) -> bool {
+        if std::mem::replace(&mut self.is_turn_over, true) {
+            return false;
+        }
+        self.remove_moved_out(REMOVALS);
+        self.raise_late();
+        self.check_arriving();
+        let unread = std::mem::take(&mut self.unread);
+        self.work.extend(unread.into_iter().map(Work::Attach));
+        true
+    }
+
+    /// Forgets a node whose watch is gone.
+    fn retire(&mut self, node: NodeId) {
+        let watch = self.tree.wd(node);
+        if watch == tree::NO_WATCH {
+            return;
+        }
+        self.outbox.push_back(Outgoing::Retired { watch, path: self.tree.path(node) });
+        self.path_of = None;
+        for below in self.tree.subtree(node) {
+            if self.tree.wd(below) == tree::NO_WATCH {
+                self.tree.remove(below);
+            }
+        }
+        self.tree.remove(node);
+    }
+
+    fn take(&mut self) -> Option<Taken> {
+        if self.queue.events().taken() >= self.turn_end { None } else { self.queue.take() }
+    }
+
+    /// [`World::find_out`].
+    fn find_out(&mut self) -> bool {
+        let (tree, base) = (&self.tree, &self.settings.base);
+        self.queue.events().is_empty()
+            && self.world.find_out(|wd| Some(scan::system_path(tree, base, tree.find(wd)?)))
     }
 }
 
@@ -195,11 +329,11 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn walk(&mut self) -> io::Result<bool> {
-        self.walk_on()
+        self.scan_on()
     }
 
     fn establish(&mut self) {
-        self.end_set_up();
+        self.is_set_up = true;
     }
 
     fn needed(&mut self, operands: &[Vec<u8>]) -> usize {
@@ -211,13 +345,13 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn in_order(&self) -> Vec<i32> {
-        // The reference watches a directory after all below it; a walk that takes each node before those
-        // below it and siblings last to first is that order reversed.
+        // The reference watches a directory after all below it: the reverse of a list that has each node before those
+        // below it, and siblings last to first.
         let mut operands: Vec<NodeId> =
             self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
         operands.sort_by_key(|node| self.tree.wd(*node));
         let nodes = operands.into_iter().flat_map(|operand| self.tree.subtree(operand).into_iter().rev());
-        nodes.map(|node| self.tree.wd(node)).collect()
+        nodes.map(|node| self.tree.wd(node)).filter(|wd| *wd != tree::NO_WATCH).collect()
     }
 
     fn path(&self, watch: i32) -> Option<Vec<u8>> {
@@ -225,17 +359,21 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn problem(&mut self) -> Option<Problem> {
-        self.problems.pop_front()
+        let at = self.outbox.iter().position(|out| matches!(out, Outgoing::Problem(_)))?;
+        match self.outbox.remove(at) {
+            Some(Outgoing::Problem(problem)) => Some(problem),
+            _ => None,
+        }
     }
 
     fn read(&mut self) -> io::Result<usize> {
         let length = self.queue.fill(|buffer| self.world.read(buffer))?;
-        self.turn_until = self.queue.events().queued();
+        (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
         Ok(length)
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.events().is_empty()
+        !self.queue.events().is_empty() || !self.moved_out.is_empty()
     }
 
     fn tells_processes(&self) -> bool {
@@ -267,68 +405,66 @@ impl<W: World + AsFd> Source for Watcher<W> {
 
     fn next(&mut self) -> Option<Item<'_>> {
         loop {
-            if let Some(problem) = self.problems.pop_front() {
-                return Some(Item::Problem(problem));
+            if let Some(outgoing) = self.outbox.pop_front() {
+                return Some(self.deliver(outgoing));
             }
-            if std::mem::take(&mut self.recovering) {
-                self.pending = Pending::default();
-                self.recover();
+            if self.step() {
+                continue;
             }
-            let (taken, made_up) = if let Some(taken) = self.held.take() {
-                (taken, false)
-            } else {
-                if let Some(node) = self.ended.take() {
-                    self.retire(node);
-                }
-                if let Some((watch, path)) = self.retired.pop_front() {
-                    (self.path, self.path_of) = (path, None);
-                    return Some(Item::Retired { watch, path: &self.path });
-                }
-                if let Some(taken) = self.announced.take() {
-                    (taken, true)
-                } else if self.has_more() && self.queue.events().taken() >= self.turn_until {
-                    self.retry();
-                    return None;
-                } else if let Some(taken) = self.queue.take() {
-                    self.follow(&taken);
-                    if self.announce_before(&taken) {
-                        continue;
-                    }
-                    // What it led to, an overflow above all, is said before the event can end the program.
-                    if !self.problems.is_empty() {
-                        self.held = Some(taken);
-                        continue;
-                    }
-                    (taken, false)
-                } else if self.find_out() {
+            let Some(taken) = self.take() else {
+                if self.find_out() {
                     self.pull();
-                    continue;
-                } else if self.settle() {
-                    continue;
-                } else {
+                    self.turn_end = self.queue.events().queued();
+                } else if !self.end_turn() {
+                    self.scan.rest();
                     return None;
                 }
+                continue;
             };
-            if let Some((watched, ends_wait)) = self.report(&taken, made_up) {
-                let Taken { wd, mut mask, cookie, .. } = taken;
-                // Of events that are told as one some may not have been asked for.
-                if !W::REPORTS_OWN_ACTIONS {
-                    mask = event::without_unasked(self.settings.events, mask);
-                }
-                let cause = || if made_up { 0 } else { self.queue.events().cause(&taken) };
-                let pid = self.world.tells_processes().then(cause);
+            self.track(&taken);
+            let Taken { wd, mut mask, cookie, .. } = taken;
+            let Some((watched, ends_wait)) = self.reportable(wd, mask, Name::Of(&taken)) else { continue };
+            // Of events that are reported as one some may not have been requested.
+            if !W::REPORTS_OWN_ACTIONS {
+                mask = event::without_unasked(self.settings.events, mask);
+            }
+            let pid = self.world.tells_processes().then(|| self.queue.events().cause(&taken));
+            if self.outbox.is_empty() {
                 let path = &self.path;
                 return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, pid, ends_wait }));
+            }
+            // What led to it, an overflow above all, is reported first: the event may end the program.
+            let path = self.path.clone();
+            self.outbox.push_back(Outgoing::Event { watch: wd, path, watched, mask, cookie, pid, ends_wait });
+        }
+    }
+}
+
+impl<W: World> Watcher<W> {
+    fn deliver(&mut self, outgoing: Outgoing) -> Item<'_> {
+        match outgoing {
+            Outgoing::Problem(problem) => Item::Problem(problem),
+            Outgoing::Retired { watch, path } => {
+                (self.path, self.path_of) = (path, None);
+                Item::Retired { watch, path: &self.path }
+            }
+            Outgoing::Event { watch, path, watched, mask, cookie, pid, ends_wait } => {
+                (self.path, self.path_of) = (path, None);
+                Item::Event(Event { watch, path: &self.path, watched, mask, cookie, pid, ends_wait })
             }
         }
     }
 }
 
-impl<W: AsFd> AsFd for Watcher<W> {
+impl<W: World + AsFd> AsFd for Watcher<W> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.world.as_fd()
     }
 }
 
-/// What a recursive watch has to hear of to follow its tree, whatever `-e` says.
-const FOLLOW: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
+/// The events that a recursive watch needs to follow its tree, whatever `-e` says.
+const TRACKING_EVENTS: Mask =
+    IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
+
+/// How many watches are removed before the queue is read again: each leaves an event in it.
+const REMOVALS: usize = 512;

@@ -1483,12 +1483,20 @@ fn recursion() -> Vec<Case> {
             append("d/a", "y"),
         ]),
         monitor("monitor-not-r-new", "-m -e create d").does([mkdir("d/n"), Op::Quiet, touch("d/n/f")]),
-        monitor("walk-new-directory", "-m -r -e open,access,close,create d")
-            .does([mkdir("d/n"), watched("d/n"), Op::Quiet])
-            .ours_stdout("d/ CREATE,ISDIR n\n"),
-        monitor("walk-new-directory-default", "-m -r d")
-            .does([mkdir("d/n"), watched("d/n"), Op::Quiet, chmod("d/n", 0o700)])
-            .ours_stdout("d/ CREATE,ISDIR n\nd/ ATTRIB,ISDIR n\nd/n/ ATTRIB,ISDIR \n"),
+        monitor("walk-new-directory", "-m -r -e open,access,close,create d").does([
+            mkdir("d/n"),
+            watched("d/n"),
+            Op::Quiet,
+        ]),
+        monitor("walk-new-directory-default", "-m -r d").does([
+            mkdir("d/n"),
+            watched("d/n"),
+            Op::Quiet,
+            chmod("d/n", 0o700),
+        ]),
+        monitor("walk-moved-in", "-m -r -e open,access,close,moved_to d")
+            .also([mkdir("o"), mkdir("o/sub")])
+            .does([rename("o", "d/n"), watched("d/n/sub"), Op::Quiet]),
         monitor("walk-second-operand", "-m -r -e open,access,close d d/s").ours_stdout(""),
         monitor("unreadable-subdirectory", "-m -r -e create d")
             .nobody()

@@ -137,7 +137,7 @@ impl Filesystems {
             self.dying.remove(at);
             ended.into_iter().for_each(|watch| self.end(watch));
         } else if let Some(node) = ended.and_then(|watch| self.tree.find(watch)).filter(|_| directory != 0) {
-            self.tree.flags_mut(node).news = true;
+            self.tree.change_flags(node, |flags| flags.news = true);
         } else if let Some((parent, object)) = self.tree.find(watch).zip(object).filter(|_| directory != 0) {
             let at = self.ended.iter().position(|ended| **ended == *object);
             // Whoever is in it puts its end off, which then tells no more where it was.
@@ -173,7 +173,7 @@ impl Filesystems {
             }
             Some(node) if self.tree.parent(node).is_some() && !self.tree.is_within(parent, node) => {
                 self.tree.relink(node, parent, name);
-                self.tree.flags_mut(node).unscanned = false;
+                self.tree.change_flags(node, |flags| flags.unscanned = false);
                 self.path_of = None;
             }
             Some(_) => {}
@@ -379,7 +379,7 @@ impl Filesystems {
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         for node in nodes {
             if self.tree.parent(node).is_some() {
-                self.tree.flags_mut(node).unscanned = true;
+                self.tree.change_flags(node, |flags| flags.unscanned = true);
             } else {
                 self.is_in_place(node);
             }

@@ -39,7 +39,7 @@ impl Filesystems {
     pub(super) fn add_root(&mut self, handle: &Handle, path: &[u8], flags: Flags) {
         let known = if flags.directory { self.locate(handle) } else { self.known(handle) };
         if let Some(node) = known {
-            self.tree.flags_mut(node).initial |= flags.initial;
+            self.tree.change_flags(node, |known| known.initial |= flags.initial);
             return;
         }
         // What was elsewhere may be below it.
@@ -155,7 +155,7 @@ impl Filesystems {
                     if !self.tree.is_within(parent, node) {
                         self.tree.relink(node, parent, &name);
                     }
-                    self.tree.flags_mut(node).unscanned = false;
+                    self.tree.change_flags(node, |flags| flags.unscanned = false);
                     self.path_of = None;
                     known
                 }

@@ -1,0 +1,752 @@
+//! From directories to watches: the setup, directories that appear, and the comparison after an overflow are one scan, with a stack of
+//! directories that are yet to be visited.
+//!
+//! A visit opens a directory by its name in the open directory above, and makes sure that it is the one that is watched. It lists
+//! it, and adds a watch for each directory in it: so no path is looked up that could lead elsewhere by now.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::rc::Rc;
+
+use libc::{
+    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+};
+
+use super::{Coverage, Outgoing, State, Watcher, Work};
+use crate::event::Mask;
+use crate::fanotify::absolute_path;
+use crate::queue::Place;
+use crate::source::Problem;
+use crate::sys::directory::Kind;
+use crate::sys::inotify::RawEvent;
+use crate::sys::process;
+use crate::tree::{self, NO_WATCH, NodeId, Tree};
+use crate::world::{At, World};
+
+/// What reading a directory causes on it and on its parent.
+pub(super) const DIR_READ_EVENTS: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+
+/// How many directories may be kept open on the way down. Deeper ones are opened by their paths.
+const KEPT_OPEN: usize = 24;
+
+/// The directories that are being scanned.
+#[derive(Debug)]
+pub(super) struct Scan<D> {
+    /// The last is the next.
+    stack: Vec<Frame<D>>,
+    /// The directory that was entered last, by its watch.
+    entered: Option<(i32, Rc<D>)>,
+    /// Watched directories that were listed where their last MOVE_SELF before that point of the queue takes them.
+    pub(super) arriving: HashMap<i32, (NodeId, u64)>,
+    /// Directories that were met since the overflow.
+    met: HashSet<NodeId>,
+    /// Watches of the setup that still lack the events that reading a directory causes.
+    lack_read_events: Vec<i32>,
+    /// As many references as there are directories kept open.
+    open: Rc<()>,
+}
+
+impl<D> Default for Scan<D> {
+    fn default() -> Scan<D> {
+        Scan {
+            stack: Vec::new(),
+            entered: None,
+            arriving: HashMap::new(),
+            met: HashSet::new(),
+            lack_read_events: Vec::new(),
+            open: Rc::new(()),
+        }
+    }
+}
+
+impl<D> Scan<D> {
+    /// Keeps nothing open while the program waits: a file system in use cannot be unmounted.
+    pub(super) fn rest(&mut self) {
+        self.entered = None;
+    }
+}
+
+/// Something left to do in a scan.
+#[derive(Debug)]
+enum Frame<D> {
+    /// List a watched directory, and watch the directories in it.
+    Visit { node: NodeId, above: Option<Above<D>>, since: usize, task: Task },
+    /// Ask for all events of a directory: everything below it has been read.
+    Raise { node: NodeId, above: Option<Above<D>> },
+    /// Everything has been visited after an overflow.
+    FinishRescan,
+}
+
+/// The open directory that a directory is in.
+#[derive(Debug)]
+struct Above<D> {
+    dir: Rc<D>,
+    _open: Rc<()>,
+}
+
+impl<D> Clone for Above<D> {
+    fn clone(&self) -> Above<D> {
+        Above { dir: Rc::clone(&self.dir), _open: Rc::clone(&self._open) }
+    }
+}
+
+/// Why a directory is scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Setup,
+    /// It appeared. With `announce` its entries are reported. With `by_event` an event reported it; else it was listed.
+    Arrival {
+        announce: bool,
+        by_event: bool,
+    },
+    Rescan,
+}
+
+impl Task {
+    fn announces(self) -> bool {
+        matches!(self, Task::Arrival { announce: true, .. })
+    }
+
+    /// Why the directories in it are scanned.
+    fn below(self) -> Task {
+        match self {
+            Task::Arrival { announce, .. } => Task::Arrival { announce, by_event: false },
+            other => other,
+        }
+    }
+}
+
+/// The entries of a directory.
+#[derive(Debug, Default)]
+struct Listing {
+    names: Vec<u8>,
+    entries: Vec<(usize, usize, Kind)>,
+}
+
+impl Listing {
+    fn iter(&self) -> impl Iterator<Item = (&[u8], Kind)> {
+        self.entries.iter().map(|&(at, length, kind)| (&self.names[at..at + length], kind))
+    }
+
+    fn push(&mut self, name: &[u8], kind: Kind) {
+        self.entries.push((self.names.len(), name.len(), kind));
+        self.names.extend_from_slice(name);
+    }
+}
+
+impl<W: World> Watcher<W> {
+    /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, the directories below it follow by
+    /// [`scan_on`](Self::scan_on).
+    pub(super) fn watch_operand(&mut self, operand: &[u8]) -> io::Result<()> {
+        let recursive = self.settings.recursive;
+        let path = self.real(operand).into_owned();
+        let mut directory = self.world.is_directory(&path, recursive);
+        let mut name = Cow::Borrowed(operand);
+        let mut mask = self.kernel_mask();
+        if directory && recursive {
+            // With the slash a link is followed whatever -P says, as in the reference.
+            if operand.last() != Some(&b'/') {
+                name.to_mut().push(b'/');
+            }
+            mask = self.scan_mask(Task::Setup);
+        } else if !self.settings.follow {
+            mask |= IN_DONT_FOLLOW;
+        }
+        let mut place = Cow::Borrowed(operand);
+        if !W::REPORTS_OWN_ACTIONS {
+            // Links in it may be changed after the watch, which stays on what it is on.
+            place = absolute_path(&self.settings.base, &name, mask & IN_DONT_FOLLOW == 0)?.into();
+            directory = self.world.is_directory(&place, false);
+        }
+        let path = self.real(&name).into_owned();
+        let wd = self.world.watch(At::Path(&path), mask)?;
+        // The same inode twice is one watch, under its first name.
+        if self.tree.find(wd).is_none() {
+            let recursive = directory && recursive;
+            let state = State { directory, recursive, initial: true, coverage: Coverage::Watched };
+            let node = self.tree.insert(None, &place, wd, state);
+            if recursive {
+                let since = self.queue.mark();
+                self.scan.stack.push(Frame::Visit { node, above: None, since, task: Task::Setup });
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the next piece of a scan; `false` when none is left.
+    ///
+    /// During the setup ENOSPC means the limit max_user_watches; other errors are reported as problems.
+    pub(super) fn scan_on(&mut self) -> io::Result<bool> {
+        match self.scan.stack.pop() {
+            Some(Frame::Visit { node, above, since, task }) => self.visit(node, above, since, task)?,
+            Some(Frame::Raise { node, above }) => self.raise(node, above),
+            Some(Frame::FinishRescan) => self.finish_rescan(),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Watches a directory at its place, unless a queued event says that it is not there any more.
+    pub(super) fn attach(&mut self, node: NodeId) {
+        let announce = match self.coverage(node) {
+            Coverage::Unread { announce } => announce,
+            Coverage::Hidden => true,
+            _ => return,
+        };
+        let Some(parent) = self.tree.parent(node).filter(|_| self.tree.is_entry(node)) else { return };
+        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
+        if self.queue.changes(&place) {
+            return self.unread.push(node);
+        }
+        let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
+        let above = Above { dir, _open: Rc::clone(&self.scan.open) };
+        // Outside the setup no error ends it.
+        let _ = self.attach_all(parent, &above, &[node], Task::Arrival { announce, by_event: true });
+    }
+
+    /// Opens a watched directory; `None` if it is not where the events say that were handled.
+    pub(super) fn enter(&mut self, node: NodeId) -> Option<Rc<W::Dir>> {
+        let wd = self.tree.wd(node);
+        if let Some((entered, dir)) = &self.scan.entered {
+            if *entered == wd {
+                return Some(Rc::clone(dir));
+            }
+        }
+        self.scan.entered = None;
+        let path = self.system_path(node);
+        let dir = self.world.enter(At::Path(&path)).ok()?;
+        if !self.is_watched_as(At::Dir(&dir), wd, self.kernel_mask()) {
+            return None;
+        }
+        let dir = Rc::new(dir);
+        self.scan.entered = Some((wd, Rc::clone(&dir)));
+        Some(dir)
+    }
+
+    /// Adds watches for directories in an open one, and reads the queue to the moment of that. A watch of which the queue says
+    /// that its name may belong to another is removed again.
+    ///
+    /// `mkdir t; rename t a; mkdir t`, the first CREATE is handled → the watch is on the second `t`; MOVED_FROM t is queued.
+    fn attach_all(
+        &mut self,
+        parent: NodeId,
+        above: &Above<W::Dir>,
+        nodes: &[NodeId],
+        task: Task,
+    ) -> io::Result<()> {
+        let mask = self.scan_mask(task) | IN_ONLYDIR | IN_DONT_FOLLOW;
+        let mut watched = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let since = self.queue.mark();
+            let result = self.world.watch(At::Entry(&above.dir, self.tree.name(*node)), mask);
+            if let Err(error) = &result {
+                if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
+                    return result.map(drop);
+                }
+            }
+            watched.push((*node, since, result));
+        }
+        self.world.sync(&above.dir);
+        self.pull();
+        let wd = self.tree.wd(parent);
+        for (node, since, result) in watched.into_iter().rev() {
+            let place = Place { wd, name: self.tree.name(node).into() };
+            let is_doubtful = self.queue.changes(&place);
+            let found = match result {
+                Ok(wd) => self.settle(node, wd, is_doubtful, task),
+                Err(error) => {
+                    self.fail(node, error, is_doubtful, task);
+                    None
+                }
+            };
+            if let Some(node) = found {
+                self.scan.stack.push(Frame::Visit { node, above: Some(above.clone()), since, task });
+            }
+        }
+        Ok(())
+    }
+
+    /// A name in a directory is watched as `wd`: returns the node to visit.
+    fn settle(&mut self, node: NodeId, wd: i32, is_doubtful: bool, task: Task) -> Option<NodeId> {
+        match self.tree.find(wd) {
+            Some(known) => self.meet(node, known, is_doubtful, task),
+            None if is_doubtful => {
+                self.world.unwatch(wd);
+                self.unread.push(node);
+                None
+            }
+            None => {
+                self.tree.set_wd(node, wd);
+                if self.coverage(node) == Coverage::Hidden {
+                    let (above, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
+                    self.make_up(self.tree.wd(above), IN_CREATE | IN_ISDIR, 0, &name);
+                }
+                self.cover(node, Coverage::Watched);
+                self.is_at_limit = false;
+                if task == Task::Rescan {
+                    self.scan.met.insert(node);
+                }
+                if task.announces() {
+                    self.renames.announce_origin_end = self.queue.events().queued();
+                }
+                Some(node)
+            }
+        }
+    }
+
+    /// At the place of a node a directory is found that is watched already, as another node.
+    fn meet(&mut self, node: NodeId, known: NodeId, is_doubtful: bool, task: Task) -> Option<NodeId> {
+        if self.is_moved_out(known) {
+            self.remove_moved_out(usize::MAX);
+            self.work.push_back(Work::Attach(node));
+            return None;
+        }
+        if is_doubtful {
+            self.unread.push(node);
+            return None;
+        }
+        let (parent, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
+        let wd = self.tree.wd(known);
+        if self.tree.is_within(parent, known) {
+            // A bind mount of a directory inside itself.
+            self.tree.remove(node);
+            return None;
+        }
+        if task == Task::Rescan && self.tree.parent(known).is_some() && self.scan.met.insert(known) {
+            self.tree.remove(node);
+            self.tree.relink(known, parent, &name);
+            self.path_of = None;
+            return Some(known);
+        }
+        if self.tree.parent(known).is_none() && self.tree.path(known) == self.tree.path(node) {
+            // An operand that was given before the one that it is in: it is renamed with the rest.
+            self.tree.remove(node);
+            self.tree.relink(known, parent, &name);
+        } else if self.queue.moves(wd) {
+            let announce = task.announces();
+            self.cover(node, Coverage::Arriving { announce });
+            self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
+        } else {
+            // A bind mount, or an operand by another path: the same inode is one watch, under its first name.
+            self.tree.remove(node);
+        }
+        None
+    }
+
+    /// A directory could not be watched.
+    fn fail(&mut self, node: NodeId, error: io::Error, is_doubtful: bool, task: Task) {
+        if is_doubtful {
+            return self.unread.push(node);
+        }
+        if is_gone(&error) {
+            return self.tree.remove(node);
+        }
+        if error.kind() == io::ErrorKind::StorageFull {
+            self.unread.push(node);
+            if std::mem::replace(&mut self.is_at_limit, true) {
+                return;
+            }
+        } else {
+            self.cover(node, Coverage::Unwatchable);
+        }
+        self.report_problem(node, error, task);
+    }
+
+    fn report_problem(&mut self, node: NodeId, error: io::Error, task: Task) {
+        let problem = Problem::Directory { path: self.tree.path(node), error, new: task != Task::Setup };
+        self.outbox.push_back(Outgoing::Problem(problem));
+    }
+
+    /// Lists a watched directory, and watches the directories in it.
+    fn visit(
+        &mut self,
+        node: NodeId,
+        above: Option<Above<W::Dir>>,
+        since: usize,
+        task: Task,
+    ) -> io::Result<()> {
+        let mark = self.queue.mark();
+        let read = self.read_dir(node, above.as_ref(), task);
+        self.pull();
+        self.discard_own_reading(node, mark, task);
+        let (listing, dir) = match read {
+            Ok(read) => read,
+            Err(error) if is_gone(&error) => {
+                self.detach(node, task);
+                return Ok(());
+            }
+            Err(error) => {
+                self.report_problem(node, error, task);
+                return Ok(());
+            }
+        };
+        if task == Task::Setup && self.scan_mask(task) != self.kernel_mask() {
+            self.scan.stack.push(Frame::Raise { node, above });
+        }
+        self.add_entries(node, listing, dir, since, task)
+    }
+
+    /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there are directories in it, it
+    /// is kept open.
+    fn read_dir(
+        &mut self,
+        node: NodeId,
+        above: Option<&Above<W::Dir>>,
+        task: Task,
+    ) -> io::Result<(Listing, Option<Rc<W::Dir>>)> {
+        let opened = match above {
+            Some(above) => self.world.open(At::Entry(&above.dir, self.tree.name(node)))?,
+            None => {
+                let path = self.system_path(node);
+                self.world.open(At::Path(&path))?
+            }
+        };
+        if !self.is_watched_as(At::Dir(&opened), self.tree.wd(node), self.scan_mask(task)) {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        let mut listing = Listing::default();
+        let is_needed = |kind| kind == Kind::Directory || task.announces();
+        self.world.list(&opened, &mut |name, kind| {
+            if is_needed(kind) {
+                listing.push(name, kind);
+            }
+        })?;
+        let has_directories = listing.iter().any(|(_, kind)| kind == Kind::Directory);
+        let dir = if has_directories { Some(Rc::new(self.world.enter(At::Dir(&opened))?)) } else { None };
+        Ok((listing, dir))
+    }
+
+    /// Drops the events of our own reading. That of a new directory is reported once, on its parent, as the reference does.
+    fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task) {
+        if self.scan_mask(task) & DIR_READ_EVENTS == 0 || !W::REPORTS_OWN_ACTIONS {
+            return;
+        }
+        let wd = self.tree.wd(node);
+        let above = self.tree.parent(node).map(|above| self.tree.wd(above));
+        let name = self.tree.name(node).to_vec();
+        self.queue.drop_since(mark, |event| {
+            let is_self = event.wd == wd && event.name.is_empty();
+            let is_ours = is_self || Some(event.wd) == above && event.name == name;
+            is_ours && event.mask & IN_ISDIR != 0 && event.mask & DIR_READ_EVENTS != 0
+        });
+        let is_reported = task.announces() || matches!(task, Task::Arrival { by_event: true, .. });
+        if let (true, Some(above)) = (is_reported, above) {
+            for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
+                self.make_up(above, mask | IN_ISDIR, 0, &name);
+            }
+        }
+    }
+
+    /// A directory is not where it was watched: it is to be watched anew where the next events take it.
+    fn detach(&mut self, node: NodeId, task: Task) {
+        if self.tree.parent(node).is_none() {
+            return;
+        }
+        self.world.unwatch(self.tree.wd(node));
+        self.tree.set_wd(node, NO_WATCH);
+        self.cover(node, Coverage::Unread { announce: task.announces() || task == Task::Rescan });
+        self.unread.push(node);
+    }
+
+    /// Adds nodes and watches for the directories of a listing, and announces what is news.
+    fn add_entries(
+        &mut self,
+        node: NodeId,
+        listing: Listing,
+        dir: Option<Rc<W::Dir>>,
+        since: usize,
+        task: Task,
+    ) -> io::Result<()> {
+        if task == Task::Rescan {
+            // They are entries again when they are met.
+            self.tree.children(node).into_iter().for_each(|below| self.tree.unplace(below));
+        }
+        let (stood, gone) = self.before_watch(node, listing, since, task);
+        let announce = task.announces();
+        let mut nodes = Vec::new();
+        let mut attached = Vec::new();
+        for (name, kind) in stood.iter() {
+            let mut found = None;
+            if kind == Kind::Directory {
+                let below = self.add_unread(node, name, announce);
+                found = Some(below);
+                if matches!(self.coverage(below), Coverage::Unread { .. }) {
+                    attached.push(below);
+                }
+            }
+            nodes.push(found);
+        }
+        if let Some(dir) = dir {
+            let above = Above { dir, _open: Rc::clone(&self.scan.open) };
+            self.attach_all(node, &above, &attached, task.below())?;
+            self.close_deep(&above);
+        }
+        let wd = self.tree.wd(node);
+        if announce {
+            for ((name, kind), node) in stood.iter().zip(nodes) {
+                let is_arriving = |node| matches!(self.coverage(node), Coverage::Arriving { .. });
+                if !node.is_some_and(is_arriving) {
+                    self.announce(wd, name, kind);
+                }
+            }
+        }
+        for (name, kind) in gone.iter() {
+            if announce {
+                self.announce(wd, name, kind);
+            }
+            if kind == Kind::Directory {
+                let below = self.add_unread(node, name, announce);
+                self.unread.push(below);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where many directories are kept open, the visits below this one open theirs by path.
+    fn close_deep(&mut self, above: &Above<W::Dir>) {
+        if Rc::strong_count(&self.scan.open) <= KEPT_OPEN {
+            return;
+        }
+        for frame in self.scan.stack.iter_mut().rev() {
+            match frame {
+                Frame::Visit { above: Some(known), .. } if Rc::ptr_eq(&known.dir, &above.dir) => {}
+                _ => break,
+            }
+            if let Frame::Visit { above, .. } = frame {
+                *above = None;
+            }
+        }
+    }
+
+    /// What was in a directory when its watch was added, by what is in it now and by the events since: what is still there, and
+    /// what has left. The first event of an entry decides: if that reports its arrival, it was not there before.
+    ///
+    /// `create x; watch; create y; unlink x; list` → x is gone, y is listed; CREATE y and DELETE x are queued: x was there.
+    fn before_watch(&self, node: NodeId, listing: Listing, since: usize, task: Task) -> (Listing, Listing) {
+        let wd = self.tree.wd(node);
+        if !task.announces() {
+            // Directories only: the queue has an index of their events.
+            let mut stood = Listing::default();
+            for (name, kind) in listing.iter() {
+                let mut changes = self.queue.changes_at(&Place { wd, name: name.into() });
+                if changes.next().is_none_or(|first| !first.is_arrival()) {
+                    stood.push(name, kind);
+                }
+            }
+            return (stood, Listing::default());
+        }
+        let mut first = self.first_events(wd, since);
+        let (mut stood, mut gone) = (Listing::default(), Listing::default());
+        for (name, kind) in listing.iter() {
+            match first.remove(name) {
+                Some(FirstEvent { is_arrival: false, is_exchange: true, mask }) => {
+                    gone.push(name, kind_of(mask))
+                }
+                Some(FirstEvent { is_arrival: true, .. }) => {}
+                _ => stood.push(name, kind),
+            }
+        }
+        for (name, first) in first.into_iter().filter(|(_, first)| !first.is_arrival) {
+            gone.push(name, kind_of(first.mask));
+        }
+        (stood, gone)
+    }
+
+    /// The first event of each entry of a watched directory.
+    fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], FirstEvent> {
+        let mut first: HashMap<&[u8], FirstEvent> = HashMap::new();
+        let mut arrived: HashMap<&[u8], u32> = HashMap::new();
+        let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
+        for event in self.queue.since(since).filter(is_entry) {
+            match first.get_mut(event.name) {
+                None => {
+                    let is_arrival = event.mask & (IN_CREATE | IN_MOVED_TO) != 0;
+                    if event.mask & IN_MOVED_TO != 0 {
+                        arrived.insert(event.name, event.cookie);
+                    }
+                    first.insert(event.name, FirstEvent { mask: event.mask, is_arrival, is_exchange: false });
+                }
+                // An exchange reports an arrival first, though one was there: that leaves with the next cookie.
+                Some(first)
+                    if arrived
+                        .get(event.name)
+                        .is_some_and(|cookie| event.cookie == cookie.wrapping_add(1)) =>
+                {
+                    *first = FirstEvent { mask: event.mask, is_arrival: false, is_exchange: true };
+                    arrived.remove(event.name);
+                }
+                Some(_) => {}
+            }
+        }
+        first
+    }
+
+    /// Reports what the kernel would have reported of an entry.
+    fn announce(&mut self, wd: i32, name: &[u8], kind: Kind) {
+        let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
+        self.make_up(wd, IN_CREATE | directory, 0, name);
+        if kind == Kind::File {
+            self.make_up(wd, IN_CLOSE_WRITE, 0, name);
+        }
+    }
+
+    /// Asks for all events of a directory of the setup.
+    ///
+    /// Those that reading a directory causes were not asked for while the directories in it were read: the scan would have filled
+    /// the queue with its own.
+    fn raise(&mut self, node: NodeId, above: Option<Above<W::Dir>>) {
+        let (wd, mask) = (self.tree.wd(node), self.kernel_mask());
+        let is_raised = match &above {
+            Some(above) => {
+                let name = self.tree.name(node).to_vec();
+                self.is_watched_as(At::Entry(&above.dir, &name), wd, mask | IN_DONT_FOLLOW)
+            }
+            None => {
+                let path = self.system_path(node);
+                let follow = if self.tree.parent(node).is_some() { IN_DONT_FOLLOW } else { 0 };
+                self.is_watched_as(At::Path(&path), wd, mask | follow)
+            }
+        };
+        if !is_raised {
+            self.scan.lack_read_events.push(wd);
+        }
+    }
+
+    /// The same for those that were renamed meanwhile.
+    pub(super) fn raise_late(&mut self) {
+        for wd in std::mem::take(&mut self.scan.lack_read_events) {
+            if let Some(node) = self.tree.find(wd) {
+                self.raise(node, None);
+            }
+        }
+    }
+
+    /// After an overflow: compares the tree with the file system, from the operands down.
+    pub(super) fn rescan(&mut self) {
+        self.remove_moved_out(usize::MAX);
+        self.renames.clear();
+        self.scan.arriving.clear();
+        self.unread.clear();
+        self.work.retain(|work| !matches!(work, Work::Attach(_)));
+        self.scan.stack.push(Frame::FinishRescan);
+        let since = self.queue.start();
+        let operands: Vec<NodeId> =
+            self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
+        for node in operands {
+            self.scan.met.insert(node);
+            for below in self.tree.subtree(node) {
+                if self.tree.wd(below) == NO_WATCH && !self.tree.is_removed(below) {
+                    self.tree.remove(below);
+                }
+            }
+            if self.tree.state(node).recursive {
+                self.scan.stack.push(Frame::Visit { node, above: None, since, task: Task::Rescan });
+            }
+        }
+    }
+
+    /// What was not met is not in the tree any more.
+    fn finish_rescan(&mut self) {
+        let met = std::mem::take(&mut self.scan.met);
+        let gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
+        for node in gone {
+            self.world.unwatch(self.tree.wd(node));
+            self.retire(node);
+        }
+    }
+
+    /// Directories that were listed where a rename was to take a watched one that did not come: they are others.
+    pub(super) fn check_arriving(&mut self) {
+        let arriving = std::mem::take(&mut self.scan.arriving);
+        for (wd, (node, until)) in arriving {
+            if self.queue.moves(wd) {
+                self.scan.arriving.insert(wd, (node, until));
+            } else if matches!(self.coverage(node), Coverage::Arriving { .. }) {
+                self.report_arriving(node);
+                self.unread.push(node);
+            }
+        }
+    }
+
+    /// The number of watches that the operands need. Reads the whole tree.
+    pub(super) fn count_needed(&mut self, operands: &[Vec<u8>]) -> usize {
+        let mut needed = 0;
+        for operand in operands {
+            needed += 1;
+            let mut pending = vec![operand.clone()];
+            while let Some(mut path) = pending.pop().filter(|_| self.settings.recursive) {
+                if path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
+                let real = self.real(&path).into_owned();
+                let Ok(dir) = self.world.open(At::Path(&real)) else { continue };
+                let (filter, world) = (&self.settings.filter, &mut self.world);
+                // What cannot be listed has been reported.
+                let _ = world.list(&dir, &mut |name, kind| {
+                    let below = [&path, name, b"/"].concat();
+                    if kind == Kind::Directory && !filter.leaves_out(&below) {
+                        needed += 1;
+                        pending.push(below);
+                    }
+                });
+            }
+        }
+        needed
+    }
+
+    /// What a watch asks for while a scan goes on.
+    fn scan_mask(&self, task: Task) -> Mask {
+        match task {
+            Task::Setup if W::REPORTS_OWN_ACTIONS => self.kernel_mask() & !DIR_READ_EVENTS | IN_MASK_ADD,
+            _ => self.kernel_mask(),
+        }
+    }
+
+    /// Whether the directory there is the one watched as `wd`.
+    fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
+        let tree = &self.tree;
+        self.world.is_watched_as(at, mask | IN_ONLYDIR, wd, |found| tree.find(found).is_some())
+    }
+
+    /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand
+    /// is followed; any other's does not, so that a link put in its place is not.
+    fn system_path(&self, node: NodeId) -> Vec<u8> {
+        system_path(&self.tree, &self.settings.base, node)
+    }
+}
+
+/// The first queued event of an entry of a directory.
+#[derive(Debug)]
+struct FirstEvent {
+    mask: Mask,
+    /// It reports that the entry came to be there.
+    is_arrival: bool,
+    /// It is the departure in an exchange, whose arrival is reported first.
+    is_exchange: bool,
+}
+
+/// What the event of an entry that has left says of it. The kernel says of directories only what they are; a file that is renamed
+/// in its first moments is the common case.
+fn kind_of(mask: Mask) -> Kind {
+    match mask {
+        _ if mask & IN_ISDIR != 0 => Kind::Directory,
+        _ if mask & IN_MOVED_FROM != 0 => Kind::File,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether an error says that the directory is not there any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
+}
+
+/// See [`Watcher::system_path`].
+pub(super) fn system_path<S: tree::State>(tree: &Tree<S>, base: &[u8], node: NodeId) -> Vec<u8> {
+    let mut path = tree.path(node);
+    if tree.parent(node).is_some() {
+        path.pop();
+    }
+    process::absolute(base, &path).into_owned()
+}

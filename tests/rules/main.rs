@@ -1,0 +1,144 @@
+//! The rules of the watcher, tried on a simulated system in every interleaving.
+//!
+//! The suite tries all histories of a few operations. `make check-rules` tries more: `RULES_DEPTH` is the number of operations.
+//! `RULES_STORY='SCENE: CALL OPERATION; …'` tells one history, as a failure prints it.
+
+#![allow(clippy::unwrap_used)]
+
+mod operations;
+mod search;
+mod simulated;
+
+use std::time::Instant;
+
+use libc::{IN_ALL_EVENTS, IN_CREATE};
+
+use search::{CHANGES, Scene, Step};
+
+/// A queue that nothing here fills.
+const LONG: usize = 10_000;
+
+/// What is tried, and how many operations deep in the suite.
+const SCENES: &[(Scene, usize)] = &[
+    (Scene { name: "empty", before: &[], events: CHANGES, queue_limit: LONG, late: false, exclude: None }, 3),
+    (Scene { name: "late", before: &[], events: CHANGES, queue_limit: LONG, late: true, exclude: None }, 2),
+    (
+        Scene { name: "some", before: &SOME, events: CHANGES, queue_limit: LONG, late: false, exclude: None },
+        2,
+    ),
+    (
+        Scene {
+            name: "all",
+            before: &["mkdir d/a"],
+            events: IN_ALL_EVENTS,
+            queue_limit: LONG,
+            late: false,
+            exclude: None,
+        },
+        2,
+    ),
+    (
+        Scene {
+            name: "created",
+            before: &["mkdir d/a"],
+            events: IN_CREATE,
+            queue_limit: LONG,
+            late: false,
+            exclude: None,
+        },
+        2,
+    ),
+    (
+        Scene {
+            name: "overflow",
+            before: &["mkdir d/a"],
+            events: CHANGES,
+            queue_limit: 3,
+            late: false,
+            exclude: None,
+        },
+        2,
+    ),
+    (
+        Scene {
+            name: "exclude",
+            before: &["mkdir d/a"],
+            events: CHANGES,
+            queue_limit: LONG,
+            late: false,
+            exclude: Some("/b(/|$)"),
+        },
+        2,
+    ),
+];
+
+const SOME: [&str; 3] = ["mkdir d/a", "mkdir d/a/a", "create d/b"];
+
+fn scene(name: &str) -> &'static (Scene, usize) {
+    SCENES.iter().find(|(scene, _)| scene.name == name).unwrap_or_else(|| panic!("no scene {name}"))
+}
+
+/// Tries all histories of a scene; tells the first that breaks a rule.
+fn try_all(name: &str) {
+    let (scene, depth) = scene(name);
+    let depth = std::env::var("RULES_DEPTH").map_or(*depth, |depth| depth.parse().unwrap());
+    let begin = Instant::now();
+    let mut histories = 0;
+    // The shortest first.
+    for depth in 0..=depth {
+        let (runs, failure) = scene.search(depth);
+        histories += runs;
+        if let Some(failure) = failure {
+            let (story, _) = scene.tell(&failure.plan);
+            let plan: Vec<String> = failure.plan.iter().map(Step::to_string).collect();
+            panic!("{}\nRULES_STORY='{name}: {}'\n{story}", failure.why, plan.join("; "));
+        }
+    }
+    println!("{name}: {histories} histories of up to {depth} operations, in {:.1?}", begin.elapsed());
+}
+
+#[test]
+fn every_interleaving_in_an_empty_tree() {
+    try_all("empty");
+}
+
+#[test]
+fn every_interleaving_with_events_that_are_queued_late() {
+    try_all("late");
+}
+
+#[test]
+fn every_interleaving_in_a_tree() {
+    try_all("some");
+}
+
+#[test]
+fn every_interleaving_if_all_events_are_reported() {
+    try_all("all");
+}
+
+#[test]
+fn every_interleaving_if_creations_are_reported() {
+    try_all("created");
+}
+
+#[test]
+fn every_interleaving_if_the_queue_overflows() {
+    try_all("overflow");
+}
+
+#[test]
+fn every_interleaving_with_excluded_names() {
+    try_all("exclude");
+}
+
+/// Tells one history, for those who want to see it.
+#[test]
+fn a_story_is_told() {
+    let Ok(text) = std::env::var("RULES_STORY") else { return };
+    let (name, plan) = text.split_once(':').unwrap();
+    let steps = plan.split(';').filter(|step| !step.trim().is_empty());
+    let plan: Vec<Step> = steps.map(|step| step.parse().unwrap()).collect();
+    let (story, failure) = scene(name.trim()).0.tell(&plan);
+    println!("{story}\n{}", failure.unwrap_or_else(|| "no rule is broken".into()));
+}

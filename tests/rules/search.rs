@@ -1,0 +1,444 @@
+//! Every interleaving: the watcher is run again and again, each time with another plan of what another process does before
+//! which of its calls.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::str::FromStr;
+
+use inotify_tools::ere::Ere;
+use inotify_tools::event::{LSDIR, Mask};
+use inotify_tools::filter::{Filter, Sense};
+use inotify_tools::source::{Interface, Item, Settings, Source};
+use inotify_tools::watcher::Watcher;
+use libc::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
+};
+
+use crate::operations::Operation;
+use crate::simulated::{OPERAND, Schedule, Simulated, System, names};
+
+/// More calls of the watcher than this for so few operations, and it runs in a circle.
+const CALLS: usize = 2000;
+
+/// The fingerprints of states; they are well mixed already.
+#[derive(Default)]
+pub struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// States that were met.
+pub type Visited = HashSet<u64, BuildHasherDefault<Identity>>;
+
+/// An operation of another process, before the call of that number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub call: usize,
+    pub operation: Operation,
+    /// Its events are queued a moment after it can be seen.
+    pub late: bool,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}{} {}", self.call, if self.late { "+" } else { "" }, self.operation)
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Step, String> {
+        let (call, operation) =
+            text.trim().split_once(' ').ok_or("a call's number and an operation are needed")?;
+        let late = call.ends_with('+');
+        let call = call.trim_end_matches('+').parse().map_err(|error| format!("{call}: {error}"))?;
+        Ok(Step { call, operation: operation.parse()?, late })
+    }
+}
+
+/// How the watcher is set up, and on what tree.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    pub name: &'static str,
+    /// What is there before the watcher starts.
+    pub before: &'static [&'static str],
+    pub events: Mask,
+    pub queue_limit: usize,
+    /// Whether events may be queued a moment after what they report can be seen.
+    pub late: bool,
+    /// `--exclude`.
+    pub exclude: Option<&'static str>,
+}
+
+/// What a run printed.
+#[derive(Debug, Clone)]
+struct Line {
+    mask: Mask,
+    cookie: u32,
+    path: String,
+    wd: i32,
+    /// What was below the path when the line was printed, if that is a directory: whoever reads it can look.
+    below: Option<Vec<(String, bool)>>,
+}
+
+/// A run that broke a rule.
+pub struct Failure {
+    pub why: String,
+    pub plan: Vec<Step>,
+}
+
+/// What came of a run.
+struct Outcome {
+    failure: Option<String>,
+    branches: Vec<(usize, Vec<Operation>)>,
+    story: Vec<String>,
+}
+
+impl Scene {
+    fn system(&self) -> System {
+        let mut system = System::new(self.queue_limit);
+        system.prepare_outside();
+        for text in self.before {
+            assert!(system.act(&text.parse().unwrap(), false), "{text}");
+        }
+        system
+    }
+
+    fn settings(&self) -> Settings {
+        let ere = |text: &str| Ere::new(text.as_bytes(), false).unwrap();
+        let pattern = self.exclude.map(|text| (ere(text), Sense::Exclude));
+        Settings {
+            events: self.events,
+            interface: Interface::Inotify,
+            recursive: true,
+            follow: true,
+            base: Vec::new(),
+            filter: Filter::new(pattern, Vec::new(), &[]),
+        }
+    }
+
+    /// Runs the watcher with a plan, until all is quiet.
+    fn run(&self, plan: &[Step], left: usize, visited: Option<Rc<RefCell<Visited>>>, story: bool) -> Outcome {
+        let mut system = self.system();
+        system.story = story.then(Vec::new);
+        system.schedule =
+            Schedule { plan: plan.iter().cloned().collect(), left, visited, ..Schedule::default() };
+        let world = Simulated::new(system);
+        let shared = Rc::clone(&world.system);
+        let mut lines = Vec::new();
+        let result = catch_unwind(AssertUnwindSafe(|| self.watch(world, plan, &mut lines)));
+        let failure = match result {
+            Ok(result) => result.err(),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                Some(format!("panic: {}", text.unwrap_or_else(|| "without words".into())))
+            }
+        };
+        let mut system = shared.borrow_mut();
+        let branches = std::mem::take(&mut system.schedule.branches);
+        let story = system.story.take().unwrap_or_default();
+        Outcome { failure, branches, story }
+    }
+
+    fn watch(&self, world: Simulated, plan: &[Step], lines: &mut Vec<Line>) -> Result<(), String> {
+        let system = Rc::clone(&world.system);
+        let mut watcher = Watcher::new(world, self.settings());
+        watcher.watch(OPERAND.as_bytes()).map_err(|error| format!("watch: {error}"))?;
+        while watcher.walk().map_err(|error| format!("walk: {error}"))? {}
+        watcher.establish();
+        system.borrow_mut().establish();
+        let is_strict = plan.first().is_none_or(|step| step.call >= system.borrow().established);
+        let mut written = 0;
+        loop {
+            watcher.read().map_err(|error| format!("read: {error}"))?;
+            while let Some(item) = watcher.next() {
+                match item {
+                    Item::Event(event) if !event.ends_wait => {
+                        let path = String::from_utf8(event.path.into()).unwrap();
+                        let mut system = system.borrow_mut();
+                        let below = system.find(&path).filter(|ino| system.is_directory(*ino));
+                        let below = below.map(|ino| system.tree_of(ino));
+                        let line =
+                            Line { mask: event.mask, cookie: event.cookie, path, wd: event.watch, below };
+                        if let Some(story) = &mut system.story {
+                            story.push(format!("            prints {} {}", line.path, names(line.mask)));
+                        }
+                        lines.push(line);
+                    }
+                    Item::Problem(problem) => {
+                        if let Some(story) = &mut system.borrow_mut().story {
+                            story.push(format!("            says {problem:?}"));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            let mut system = system.borrow_mut();
+            // Only now are the lines written.
+            for line in &mut lines[written..] {
+                let found = system.find(&line.path).filter(|ino| system.is_directory(*ino));
+                line.below = found.map(|ino| system.tree_of(ino));
+            }
+            written = lines.len();
+            if system.calls > CALLS {
+                return Err("it never comes to rest".into());
+            }
+            if watcher.has_more() || !system.is_quiet() {
+                if watcher.has_more() {
+                    continue;
+                }
+                system.queue_events();
+                continue;
+            }
+            let calls = system.calls;
+            let acted = system.decide();
+            if acted {
+                continue;
+            }
+            debug_assert_eq!(calls, system.calls);
+            break;
+        }
+        let system = system.borrow();
+        let is_strict = is_strict && !system.overflowed && events_tell_all(self.events);
+        check(&watcher, &system, lines, is_strict, self.exclude.map(|_| "b"))
+    }
+
+    /// Tries all plans of up to `depth` operations. Returns how many runs that took, and the first failure.
+    pub fn search(&self, depth: usize) -> (usize, Option<Failure>) {
+        let visited = Rc::new(RefCell::new(Visited::default()));
+        let mut runs = 0;
+        let mut pending: Vec<Vec<Step>> = vec![Vec::new()];
+        while let Some(plan) = pending.pop() {
+            let outcome = self.run(&plan, depth - plan.len(), Some(Rc::clone(&visited)), false);
+            runs += 1;
+            if let Some(why) = outcome.failure {
+                return (runs, Some(Failure { why, plan }));
+            }
+            for (call, operations) in outcome.branches {
+                for operation in operations {
+                    let step = Step { call, operation, late: false };
+                    if self.late {
+                        pending.push([&plan[..], &[Step { late: true, ..step.clone() }]].concat());
+                    }
+                    pending.push([&plan[..], &[step]].concat());
+                }
+            }
+        }
+        (runs, None)
+    }
+
+    /// The story of a plan, and what was wrong with it.
+    pub fn tell(&self, plan: &[Step]) -> (String, Option<String>) {
+        let outcome = self.run(plan, 0, None, true);
+        (outcome.story.join("\n"), outcome.failure)
+    }
+}
+
+/// The rules that must hold when all is quiet.
+fn check(
+    watcher: &Watcher<Simulated>,
+    system: &System,
+    lines: &[Line],
+    is_strict: bool,
+    excluded: Option<&str>,
+) -> Result<(), String> {
+    // Every directory in the tree has one watch, under its real path, and nothing else has one.
+    let path =
+        |wd: &i32| Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()));
+    let shown: BTreeMap<i32, String> = watcher.in_order().iter().filter_map(path).collect();
+    let watched = system.watched();
+    for (wd, path) in &watched {
+        match (path, shown.get(wd)) {
+            (Some(path), Some(shown)) if path == shown => {}
+            (Some(path), None) => {
+                return Err(format!("{path} is watched as {wd}, which the watcher has forgotten"));
+            }
+            (Some(path), Some(shown)) => return Err(format!("{path} is believed to be {shown}")),
+            (None, _) => return Err(format!("watch {wd} is on a directory outside the tree")),
+        }
+    }
+    if let Some((wd, path)) = shown.iter().find(|(wd, _)| !watched.contains_key(wd)) {
+        return Err(format!("watch {wd} of {path} does not exist"));
+    }
+    let covered: BTreeSet<String> = watched.into_values().flatten().collect();
+    let is_excluded = |path: &&String| excluded.is_some_and(|name| path.split('/').any(|part| part == name));
+    if let Some(missing) = system.directories().difference(&covered).find(|path| !is_excluded(path)) {
+        return Err(format!("{missing} is not watched"));
+    }
+    if let Some(needless) = covered.iter().find(|path| is_excluded(path)) {
+        return Err(format!("{needless} is excluded, and watched"));
+    }
+    for line in lines {
+        check_line(system, line)?;
+    }
+    if is_strict && excluded.is_none() { replay(system, lines) } else { Ok(()) }
+}
+
+/// Whether the lines are enough to know what the tree is.
+fn events_tell_all(events: Mask) -> bool {
+    const ALL: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+    events & ALL == ALL
+}
+
+/// Its path was true when it happened, and it is nothing that the watcher did.
+fn check_line(system: &System, line: &Line) -> Result<(), String> {
+    let shown = || format!("{} {}", line.path, names(line.mask));
+    let is_queued = system
+        .history
+        .iter()
+        .any(|event| (event.wd, event.mask, &event.path) == (line.wd, line.mask, &line.path));
+    if is_queued || line.mask & (IN_Q_OVERFLOW | IN_IGNORED) != 0 {
+        return Ok(());
+    }
+    const MADE_UP: Mask =
+        IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVE_SELF | IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+    let path = line.path.trim_end_matches('/');
+    if line.mask & MADE_UP == 0 || !system.paths.contains(path) {
+        return Err(format!("{} never happened under that path", shown()));
+    }
+    Ok(())
+}
+
+/// What somebody who reads the lines knows.
+#[derive(Default)]
+struct Reader {
+    /// Each path, and what is known of it.
+    tree: BTreeMap<String, Known>,
+    /// What was moved away and has not arrived yet, by cookie.
+    away: BTreeMap<u32, Vec<(String, Known)>>,
+    /// What stood where the first half of an exchange arrived, until the second half takes it.
+    displaced: BTreeMap<String, Vec<(String, Known)>>,
+}
+
+/// What is known of a path.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    is_directory: bool,
+    /// A line said that it came to be; else it was found in a directory that came from elsewhere.
+    is_told: bool,
+    /// A directory from elsewhere: what was in it is not reported, and where it went before somebody looked they look again.
+    is_foreign: bool,
+}
+
+impl Reader {
+    fn take(&mut self, path: &str) -> Vec<(String, Known)> {
+        let below = format!("{path}/");
+        let keys: Vec<String> =
+            self.tree.keys().filter(|key| *key == path || key.starts_with(&below)).cloned().collect();
+        keys.into_iter().map(|key| (key[path.len()..].to_string(), self.tree.remove(&key).unwrap())).collect()
+    }
+
+    fn put(&mut self, path: &str, tree: Vec<(String, Known)>) {
+        self.tree.extend(tree.into_iter().map(|(below, known)| (format!("{path}{below}"), known)));
+    }
+
+    /// A directory that came from elsewhere: what is in it now.
+    fn look(&mut self, line: &Line) {
+        let is_directory = line.mask & IN_ISDIR != 0;
+        let known = Known { is_directory, is_told: true, is_foreign: is_directory };
+        self.tree.insert(line.path.clone(), known);
+        self.look_below(&line.path, line);
+    }
+
+    fn look_below(&mut self, path: &str, line: &Line) {
+        let inside = format!("{path}/");
+        self.tree.retain(|path, known| known.is_told || !path.starts_with(&inside));
+        for (below, is_directory) in line.below.iter().flatten() {
+            let below = format!("{}{below}", line.path);
+            if below.starts_with(&inside) {
+                let known = Known { is_directory: *is_directory, is_told: false, is_foreign: *is_directory };
+                self.tree.entry(below).or_insert(known);
+            }
+        }
+    }
+
+    /// Whether a path is in a directory that came from elsewhere.
+    fn is_in_foreign(&self, path: &str) -> bool {
+        let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_string());
+        std::iter::successors(above(path), |path| above(path))
+            .any(|path| self.tree.get(&path).is_some_and(|known| known.is_foreign))
+    }
+
+    fn replay(&mut self, line: &Line, system: &System) -> Result<(), String> {
+        let Line { path, mask, cookie, .. } = line;
+        if path.ends_with('/') {
+            return Ok(());
+        }
+        if mask & IN_CREATE != 0 {
+            let known = Known { is_directory: mask & IN_ISDIR != 0, is_told: true, is_foreign: false };
+            if self.tree.insert(path.clone(), known).is_some_and(|known| known.is_told) {
+                return Err(format!("the creation of {path} is reported twice"));
+            }
+        } else if mask & IN_DELETE != 0 {
+            if self.take(path).is_empty() && !self.is_in_foreign(path) {
+                return Err(format!("the deletion of {path} is reported, and its creation was not"));
+            }
+        } else if mask & IN_MOVED_FROM != 0 {
+            let taken = self.displaced.remove(path).unwrap_or_else(|| self.take(path));
+            if !taken.is_empty() {
+                self.away.insert(*cookie, taken);
+            } else if !self.is_in_foreign(path) {
+                return Err(format!("{path} is reported to be moved away, and its creation was not"));
+            }
+        } else if mask & IN_MOVED_TO != 0 {
+            let there = self.take(path);
+            if !there.is_empty() && system.is_exchange(*cookie) {
+                self.displaced.insert(path.clone(), there);
+            }
+            match self.away.remove(cookie) {
+                Some(moved) => {
+                    let is_foreign = |(_, known): &&(String, Known)| known.is_foreign;
+                    let foreign: Vec<String> =
+                        moved.iter().filter(is_foreign).map(|(below, _)| format!("{path}{below}")).collect();
+                    self.put(path, moved);
+                    for path in foreign {
+                        self.look_below(&path, line);
+                    }
+                }
+                None => self.look(line),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines, replayed in their order by somebody who looks into directories that come from elsewhere, are the tree.
+fn replay(system: &System, lines: &[Line]) -> Result<(), String> {
+    let mut reader = Reader::default();
+    for (path, is_directory) in &system.before {
+        let known = Known { is_directory: *is_directory, is_told: true, is_foreign: false };
+        reader.tree.insert(path.clone(), known);
+    }
+    for line in lines {
+        reader.replay(line, system)?;
+    }
+    let operand = system.find(OPERAND);
+    let real = operand.map(|ino| system.tree_of(ino)).unwrap_or_default();
+    let real: BTreeMap<String, bool> =
+        real.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect();
+    let told: BTreeMap<&String, bool> =
+        reader.tree.iter().map(|(path, known)| (path, known.is_directory)).collect();
+    if let Some((path, _)) = real.iter().find(|(path, is)| told.get(path) != Some(is)) {
+        return Err(format!("{path} is there, and no line says so"));
+    }
+    if let Some((path, _)) = told.iter().find(|(path, _)| !real.contains_key(**path)) {
+        return Err(format!("by the lines {path} is there, and it is not"));
+    }
+    Ok(())
+}
+
+/// Everything that is asked for by default, without what only the watcher's reading causes.
+pub const CHANGES: Mask = IN_ALL_EVENTS & !(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) & !LSDIR;

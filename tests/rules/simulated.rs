@@ -1,0 +1,775 @@
+//! A simulated operating system for the watcher: a small file system, and inotify(7) over it.
+//!
+//! It has what the rules of the watcher depend on: inodes, directories, watches by inode, the events of each operation in the
+//! kernel's order, cookies, the merging of equal neighbours, a bounded queue with its overflow, and the events of the watcher's
+//! own reading. tests/rules/kernel.rs holds it to the real kernel.
+//!
+//! Before each call of the watcher it asks its [`Schedule`] whether another process does something first.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+
+use inotify_tools::event::Mask;
+use inotify_tools::sys::directory::Kind;
+use inotify_tools::sys::inotify::RawEvent;
+use inotify_tools::world::{At, World};
+use libc::{
+    IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED,
+    IN_ISDIR, IN_MASK_ADD, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW,
+};
+
+use crate::operations::Operation;
+use crate::search::Step;
+
+/// The operand: the watched tree's own directory.
+pub const OPERAND: &str = "d";
+
+type Ino = usize;
+
+/// The directory that holds the operand.
+const TOP: Ino = 0;
+/// A directory that no path leads to: what is moved out of the tree is there.
+pub const OUTSIDE: Ino = 1;
+
+#[derive(Debug, Clone, Default, Hash)]
+struct Inode {
+    is_directory: bool,
+    entries: BTreeMap<String, Ino>,
+    /// Of a directory: where it is, or was last.
+    parent: Ino,
+    name: String,
+    links: usize,
+    /// How many descriptors are open on it.
+    open: usize,
+    watch: Option<i32>,
+}
+
+/// An event of the kernel's queue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Queued {
+    /// The watch descriptor.
+    pub wd: i32,
+    /// What happened.
+    pub mask: Mask,
+    /// The number that both events of a rename share.
+    pub cookie: u32,
+    /// The entry, empty for the watched object itself.
+    pub name: String,
+    /// `%w%f` as it was at the moment of the event.
+    pub path: String,
+}
+
+/// The state of the simulated system.
+#[derive(Default)]
+pub struct System {
+    inodes: Vec<Inode>,
+    watches: BTreeMap<i32, (Ino, Mask)>,
+    newest_wd: i32,
+    queue: VecDeque<Queued>,
+    /// The most events that the queue holds.
+    pub queue_limit: usize,
+    cookie: u32,
+    /// Events of an operation that can be seen already but whose events are not queued yet, and the directories that it
+    /// holds locked.
+    unqueued: Vec<Queued>,
+    locked: Vec<Ino>,
+    /// Another call of the watcher has been made since.
+    is_late: bool,
+    /// Everything that was ever queued or dropped, for the checks.
+    pub history: Vec<Queued>,
+    /// Every path that ever was.
+    pub paths: BTreeSet<String>,
+    /// The first cookies of exchanges.
+    exchanges: BTreeSet<u32>,
+    /// What was in the tree when the watches were established, and the number of the call then.
+    pub before: Vec<(String, bool)>,
+    pub established: usize,
+    /// Some event was dropped.
+    pub overflowed: bool,
+    /// The calls of the watcher.
+    pub calls: usize,
+    /// What the watcher has seen so far: with the state this decides what comes next.
+    seen: DefaultHasher,
+    /// A story of it all, if one is wanted.
+    pub story: Option<Vec<String>>,
+    pub schedule: Schedule,
+}
+
+/// What another process does, and when.
+#[derive(Default)]
+pub struct Schedule {
+    /// The operations that are done, each before the call of that number, and whether its events are queued only after it.
+    pub plan: VecDeque<Step>,
+    /// How many more may be done.
+    pub left: usize,
+    /// The points from which on other plans are to be tried: the number of the call, and what could be done before it.
+    pub branches: Vec<(usize, Vec<Operation>)>,
+    /// States that were met before, in this run or another.
+    pub visited: Option<Rc<RefCell<crate::search::Visited>>>,
+    /// A state was met again: whatever follows was tried already.
+    pub is_pruned: bool,
+}
+
+impl System {
+    /// A system with an empty operand, and a queue of that many events.
+    pub fn new(queue_limit: usize) -> System {
+        let mut system = System { queue_limit, ..System::default() };
+        for _ in [TOP, OUTSIDE] {
+            system.inodes.push(Inode { is_directory: true, ..Inode::default() });
+        }
+        system.make(TOP, OPERAND, true);
+        system
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(line());
+        }
+    }
+
+    fn make(&mut self, parent: Ino, name: &str, is_directory: bool) -> Ino {
+        self.inodes.push(Inode { is_directory, ..Inode::default() });
+        let ino = self.inodes.len() - 1;
+        self.put(parent, name, ino);
+        ino
+    }
+
+    fn put(&mut self, parent: Ino, name: &str, ino: Ino) {
+        self.inodes[parent].entries.insert(name.into(), ino);
+        let inode = &mut self.inodes[ino];
+        (inode.parent, inode.name) = (parent, name.into());
+        inode.links += 1;
+        self.note_paths(ino, parent, name);
+    }
+
+    fn note_paths(&mut self, ino: Ino, parent: Ino, name: &str) {
+        if let Some(above) = self.path(parent) {
+            let path = format!("{above}/{name}");
+            for (below, _) in self.tree_of(ino) {
+                self.paths.insert(format!("{path}{below}"));
+            }
+            self.paths.insert(path);
+        }
+    }
+
+    fn take(&mut self, parent: Ino, name: &str) -> Ino {
+        let ino = self.inodes[parent].entries.remove(name).unwrap();
+        self.inodes[ino].links -= 1;
+        ino
+    }
+
+    /// The path of a directory; none where it is not below [`TOP`] and never was.
+    pub fn path(&self, ino: Ino) -> Option<String> {
+        if ino == TOP || ino == OUTSIDE {
+            return None;
+        }
+        let Inode { parent, name, .. } = &self.inodes[ino];
+        match *parent {
+            TOP => Some(name.clone()),
+            OUTSIDE => Some(format!("outside/{name}")),
+            above => Some(format!("{}/{name}", self.path(above)?)),
+        }
+    }
+
+    /// Whether a directory is in the watched tree.
+    fn is_inside(&self, ino: Ino) -> bool {
+        let mut at = ino;
+        loop {
+            let inode = &self.inodes[at];
+            match at {
+                TOP => return true,
+                OUTSIDE => return false,
+                _ if self.inodes[inode.parent].entries.get(&inode.name) != Some(&at) => return false,
+                _ => at = inode.parent,
+            }
+        }
+    }
+
+    /// The inode at a path, relative to [`TOP`].
+    pub fn find(&self, path: &str) -> Option<Ino> {
+        path.split('/')
+            .filter(|name| !name.is_empty())
+            .try_fold(TOP, |at, name| self.inodes[at].entries.get(name).copied())
+    }
+
+    pub fn is_directory(&self, ino: Ino) -> bool {
+        self.inodes[ino].is_directory
+    }
+
+    pub fn entries(&self, ino: Ino) -> &BTreeMap<String, Ino> {
+        &self.inodes[ino].entries
+    }
+
+    /// Everything below a directory: `/` and the path from there, and whether it is a directory.
+    pub fn tree_of(&self, ino: Ino) -> Vec<(String, bool)> {
+        let mut found = Vec::new();
+        for (name, &below) in &self.inodes[ino].entries {
+            found.push((format!("/{name}"), self.inodes[below].is_directory));
+            found.extend(self.tree_of(below).into_iter().map(|(path, is)| (format!("/{name}{path}"), is)));
+        }
+        found
+    }
+
+    /// The watched inodes, by watch descriptor, with their paths if they are in the tree.
+    pub fn watched(&self) -> BTreeMap<i32, Option<String>> {
+        let path = |ino: Ino| self.is_inside(ino).then(|| self.path(ino)).flatten();
+        self.watches.iter().map(|(wd, (ino, _))| (*wd, path(*ino))).collect()
+    }
+
+    /// The path of every directory in the tree, once for each.
+    pub fn directories(&self) -> BTreeSet<String> {
+        let Some(operand) = self.find(OPERAND) else { return BTreeSet::new() };
+        let below = self.tree_of(operand).into_iter().filter(|(_, is)| *is);
+        below.map(|(path, _)| format!("{OPERAND}{path}")).chain([OPERAND.into()]).collect()
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && self.unqueued.is_empty()
+    }
+
+    // Events.
+
+    /// The event for those who watch this inode: of itself (an empty name), or of an entry of it.
+    fn event(&self, ino: Ino, name: &str, mask: Mask, cookie: u32) -> Option<Queued> {
+        let wd = self.inodes[ino].watch?;
+        let asked = self.watches[&wd].1 | IN_IGNORED;
+        if mask & asked & !IN_ISDIR == 0 {
+            return None;
+        }
+        let above = self.path(ino).unwrap_or_default();
+        let path = if name.is_empty() { format!("{above}/") } else { format!("{above}/{name}") };
+        Some(Queued { wd, mask, cookie, name: name.into(), path })
+    }
+
+    /// An event of the operation that is being done.
+    fn report(&mut self, ino: Ino, name: &str, mask: Mask, cookie: u32) {
+        let event = self.event(ino, name, mask, cookie);
+        self.unqueued.extend(event);
+    }
+
+    /// What happens to an open directory: its parent hears of it first, then itself.
+    fn report_reading(&mut self, ino: Ino, mask: Mask) {
+        let (parent, name) = (self.inodes[ino].parent, self.inodes[ino].name.clone());
+        if self.inodes[parent].entries.get(&name) == Some(&ino) {
+            self.queue_event(self.event(parent, &name, mask | IN_ISDIR, 0));
+        }
+        self.queue_event(self.event(ino, "", mask | IN_ISDIR, 0));
+    }
+
+    /// The operation is over: its events are queued.
+    pub fn queue_events(&mut self) {
+        (self.locked, self.is_late) = (Vec::new(), false);
+        for event in std::mem::take(&mut self.unqueued) {
+            self.queue_event(Some(event));
+        }
+    }
+
+    fn queue_event(&mut self, event: Option<Queued>) {
+        let Some(event) = event else { return };
+        self.tell(|| format!("        event {}", shown(&event)));
+        self.history.push(event.clone());
+        let is_repeated = self.queue.back().is_some_and(|last| {
+            (last.wd, last.mask, &last.name) == (event.wd, event.mask, &event.name)
+                && event.mask & IN_IGNORED == 0
+        });
+        if self.queue.len() >= self.queue_limit {
+            self.overflowed = true;
+            if self.queue.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
+                let (wd, mask) = (-1, IN_Q_OVERFLOW);
+                self.queue.push_back(Queued {
+                    wd,
+                    mask,
+                    cookie: 0,
+                    name: String::new(),
+                    path: String::new(),
+                });
+            }
+        } else if !is_repeated {
+            self.queue.push_back(event);
+        }
+    }
+
+    /// An inode without a name or a descriptor is deleted, and its watch with it: the events of that.
+    fn release(&mut self, ino: Ino) -> Vec<Queued> {
+        let inode = &self.inodes[ino];
+        if inode.links > 0 || inode.open > 0 {
+            return Vec::new();
+        }
+        let events = [IN_DELETE_SELF, IN_IGNORED].map(|mask| self.event(ino, "", mask, 0));
+        if let Some(wd) = self.inodes[ino].watch.take() {
+            self.watches.remove(&wd);
+        }
+        events.into_iter().flatten().collect()
+    }
+
+    // Operations of another process.
+
+    /// Does an operation, if it can be done.
+    pub fn act(&mut self, operation: &Operation, late: bool) -> bool {
+        self.queue_events();
+        let done = self.change(operation).is_some();
+        if !late {
+            self.queue_events();
+        }
+        done
+    }
+
+    /// Splits a path into the directory's inode and the name.
+    fn place<'a>(&self, path: &'a str) -> Option<(Ino, &'a str)> {
+        let (above, name) = path.rsplit_once('/')?;
+        let above = self.find(above).filter(|above| self.inodes[*above].is_directory)?;
+        Some((above, name))
+    }
+
+    fn existing<'a>(&self, path: &'a str) -> Option<(Ino, &'a str, Ino)> {
+        let (above, name) = self.place(path)?;
+        Some((above, name, *self.inodes[above].entries.get(name)?))
+    }
+
+    fn free<'a>(&self, path: &'a str) -> Option<(Ino, &'a str)> {
+        self.place(path).filter(|(above, name)| !self.inodes[*above].entries.contains_key(*name))
+    }
+
+    fn change(&mut self, operation: &Operation) -> Option<()> {
+        match operation {
+            Operation::Mkdir(path) => {
+                let (above, name) = self.free(path)?;
+                self.make(above, name, true);
+                self.report(above, name, IN_CREATE | IN_ISDIR, 0);
+                self.locked = vec![above];
+            }
+            Operation::Create(path) => {
+                let (above, name) = self.free(path)?;
+                self.make(above, name, false);
+                for mask in [IN_CREATE, IN_OPEN, IN_CLOSE_WRITE] {
+                    self.report(above, name, mask, 0);
+                }
+                self.locked = vec![above];
+            }
+            Operation::Link(path, other) => {
+                let (_, _, ino) =
+                    self.existing(path).filter(|(_, _, ino)| !self.inodes[*ino].is_directory)?;
+                let (above, name) = self.free(other)?;
+                self.put(above, name, ino);
+                self.report(above, name, IN_CREATE, 0);
+                self.locked = vec![above];
+            }
+            Operation::Unlink(path) => {
+                let (above, name, _) =
+                    self.existing(path).filter(|(_, _, ino)| !self.inodes[*ino].is_directory)?;
+                self.take(above, name);
+                self.report(above, name, IN_DELETE, 0);
+                self.locked = vec![above];
+            }
+            Operation::Rmdir(path) => {
+                let (above, name, ino) = self.existing(path)?;
+                if !self.inodes[ino].is_directory || !self.inodes[ino].entries.is_empty() {
+                    return None;
+                }
+                self.take(above, name);
+                let end = self.release(ino);
+                self.unqueued.extend(end);
+                self.report(above, name, IN_DELETE | IN_ISDIR, 0);
+                self.locked = vec![above, ino];
+            }
+            Operation::Rename(from, to) => self.rename(from, to)?,
+            Operation::Exchange(one, other) => self.exchange(one, other)?,
+            Operation::MoveIn(path) => {
+                let (above, name) = self.free(path)?;
+                let newest = self.inodes[OUTSIDE].entries.last_key_value().map(|(name, _)| name.clone())?;
+                self.move_to(OUTSIDE, &newest, above, name);
+            }
+            Operation::MoveOut(path) => {
+                let (above, name, _) = self.existing(path)?;
+                let number = self.inodes[OUTSIDE].entries.len();
+                self.move_to(above, name, OUTSIDE, &format!("out{number}"));
+            }
+        }
+        Some(())
+    }
+
+    fn move_to(&mut self, old: Ino, old_name: &str, new: Ino, new_name: &str) {
+        let ino = self.take(old, old_name);
+        let overwritten = self.inodes[new].entries.get(new_name).copied();
+        if overwritten.is_some() {
+            self.take(new, new_name);
+        }
+        self.put(new, new_name, ino);
+        self.report_move((old, old_name), (new, new_name), ino, overwritten);
+        if let Some(overwritten) = overwritten {
+            let end = self.release(overwritten);
+            self.unqueued.extend(end);
+        }
+        self.locked = vec![old, new];
+    }
+
+    fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
+        let directory = if self.inodes[ino].is_directory { IN_ISDIR } else { 0 };
+        self.cookie += 1;
+        self.report(old.0, old.1, IN_MOVED_FROM | directory, self.cookie);
+        self.report(new.0, new.1, IN_MOVED_TO | directory, self.cookie);
+        if let Some(overwritten) = overwritten {
+            self.report(overwritten, "", IN_ATTRIB | IN_ISDIR, 0);
+        }
+        self.report(ino, "", IN_MOVE_SELF, 0);
+    }
+
+    fn is_within(&self, ino: Ino, top: Ino) -> bool {
+        let mut at = ino;
+        while at != top && at != TOP && at != OUTSIDE {
+            at = self.inodes[at].parent;
+        }
+        at == top
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Option<()> {
+        let (old, old_name, ino) = self.existing(from)?;
+        let (new, new_name) = self.place(to)?;
+        let is_directory = self.inodes[ino].is_directory;
+        if is_directory && self.is_within(new, ino) {
+            return None;
+        }
+        if let Some(&there) = self.inodes[new].entries.get(new_name) {
+            let Inode { is_directory: is, entries, .. } = &self.inodes[there];
+            // rename(2) of one link over another of the same inode does nothing.
+            if there == ino || *is != is_directory || !entries.is_empty() {
+                return None;
+            }
+        }
+        self.move_to(old, old_name, new, new_name);
+        Some(())
+    }
+
+    fn exchange(&mut self, one: &str, other: &str) -> Option<()> {
+        let (above_one, name_one, ino_one) = self.existing(one)?;
+        let (above_other, name_other, ino_other) = self.existing(other)?;
+        let nested = |ino: Ino, above: Ino| self.inodes[ino].is_directory && self.is_within(above, ino);
+        if ino_one == ino_other || nested(ino_one, above_other) || nested(ino_other, above_one) {
+            return None;
+        }
+        self.take(above_one, name_one);
+        self.take(above_other, name_other);
+        self.put(above_other, name_other, ino_one);
+        self.put(above_one, name_one, ino_other);
+        self.report_move((above_one, name_one), (above_other, name_other), ino_one, None);
+        self.exchanges.insert(self.cookie);
+        self.report_move((above_other, name_other), (above_one, name_one), ino_other, None);
+        self.locked = vec![above_one, above_other];
+        Some(())
+    }
+
+    /// Makes a directory outside, with `x` and `sub/y`, to be moved in.
+    pub fn prepare_outside(&mut self) {
+        let number = self.inodes[OUTSIDE].entries.len();
+        let ino = self.make(OUTSIDE, &format!("in{number}"), true);
+        self.make(ino, "x", false);
+        let below = self.make(ino, "sub", true);
+        self.make(below, "y", false);
+    }
+
+    // The schedule.
+
+    /// Before a call of the watcher: what another process does first.
+    fn before(&mut self, what: impl FnOnce() -> String) {
+        if self.is_late {
+            self.queue_events();
+        }
+        self.decide();
+        self.calls += 1;
+        self.saw(self.calls);
+        self.tell(|| format!("    {}", what()));
+    }
+
+    /// The other process may do something now.
+    pub fn decide(&mut self) -> bool {
+        let mut has_acted = false;
+        while let Some(step) = self.schedule.plan.front() {
+            if step.call != self.calls {
+                break;
+            }
+            let Some(Step { operation, late, .. }) = self.schedule.plan.pop_front() else { break };
+            self.tell(|| {
+                format!("{operation}{}", if late { "   (its events are queued a moment later)" } else { "" })
+            });
+            self.act(&operation, late);
+            self.is_late = late;
+            has_acted = true;
+        }
+        if self.schedule.left > 0 && self.schedule.plan.is_empty() && !self.schedule.is_pruned {
+            if let Some(visited) = self.schedule.visited.clone() {
+                if visited.borrow_mut().insert(self.fingerprint()) {
+                    self.schedule.branches.push((self.calls, crate::operations::possible(self)));
+                } else {
+                    self.schedule.is_pruned = true;
+                }
+            }
+        }
+        has_acted
+    }
+
+    /// The set-up is over.
+    pub fn establish(&mut self) {
+        let tree = self.find(OPERAND).map(|ino| self.tree_of(ino)).unwrap_or_default();
+        self.before = tree.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect();
+        self.established = self.calls;
+    }
+
+    /// Whether a rename was the first half of an exchange.
+    pub fn is_exchange(&self, cookie: u32) -> bool {
+        self.exchanges.contains(&cookie)
+    }
+
+    /// Of the state, and of all that the watcher has seen: what comes next depends on these alone.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = self.seen.clone();
+        self.inodes.hash(&mut hasher);
+        self.queue.hash(&mut hasher);
+        self.unqueued.hash(&mut hasher);
+        self.watches.hash(&mut hasher);
+        self.schedule.left.hash(&mut hasher);
+        self.is_late.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn saw<T: Hash>(&mut self, what: T) {
+        what.hash(&mut self.seen);
+    }
+
+    fn resolve(&self, at: &At<Dir>) -> io::Result<Ino> {
+        let error = |number| Err(io::Error::from_raw_os_error(number));
+        let entry = |above: Ino, name: &str| match self.inodes[above].entries.get(name) {
+            Some(ino) => Ok(*ino),
+            None => error(libc::ENOENT),
+        };
+        match at {
+            At::Path(path) => {
+                let path = std::str::from_utf8(path).unwrap();
+                path.split('/').filter(|name| !name.is_empty()).try_fold(TOP, |at, name| {
+                    if !self.inodes[at].is_directory { error(libc::ENOTDIR) } else { entry(at, name) }
+                })
+            }
+            At::Dir(dir) => Ok(dir.ino),
+            At::Entry(dir, name) => entry(dir.ino, std::str::from_utf8(name).unwrap()),
+        }
+    }
+
+    fn resolve_directory(&mut self, at: &At<Dir>) -> io::Result<Ino> {
+        let found = self.resolve(at).and_then(|ino| match self.inodes[ino].is_directory {
+            true => Ok(ino),
+            false => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+        });
+        // Which inode it is the watcher cannot see.
+        self.saw(found.as_ref().map(drop).map_err(io::Error::raw_os_error));
+        found
+    }
+}
+
+/// A step of the story, for those who read it.
+fn shown(event: &Queued) -> String {
+    let Queued { wd, mask, cookie, name, path } = event;
+    let cookie = if *cookie == 0 { String::new() } else { format!(" ({cookie})") };
+    format!(
+        "{} of watch {wd}{}{name}{cookie}, at {path}",
+        names(*mask),
+        if name.is_empty() { "" } else { ", entry " }
+    )
+}
+
+/// The names of an event's bits.
+pub fn names(mask: Mask) -> String {
+    let named =
+        inotify_tools::event::PRINTED.iter().filter(|(bits, _)| bits.count_ones() == 1 && mask & bits != 0);
+    named.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
+}
+
+/// The watcher's view of a [`System`].
+#[derive(Clone)]
+pub struct Simulated {
+    pub system: Rc<RefCell<System>>,
+    /// Nothing polls it.
+    file: Rc<File>,
+}
+
+thread_local! {
+    static NULL: Rc<File> = Rc::new(File::open("/dev/null").unwrap());
+}
+
+impl Simulated {
+    pub fn new(system: System) -> Simulated {
+        Simulated { system: Rc::new(RefCell::new(system)), file: NULL.with(Rc::clone) }
+    }
+
+    /// Where something is, if somebody wants to read the story.
+    fn described(&self, at: &At<Dir>) -> String {
+        if self.system.borrow().story.is_some() { described(at) } else { String::new() }
+    }
+
+    fn call<'a>(&'a self, what: impl FnOnce() -> String) -> std::cell::RefMut<'a, System> {
+        let mut system = self.system.borrow_mut();
+        system.before(what);
+        system
+    }
+}
+
+/// An open directory.
+pub struct Dir {
+    ino: Ino,
+    /// It was opened to be read: closing it is reported.
+    is_reported: bool,
+    system: Rc<RefCell<System>>,
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let mut system = self.system.borrow_mut();
+        if self.is_reported {
+            system.report_reading(self.ino, IN_CLOSE_NOWRITE);
+        }
+        system.inodes[self.ino].open -= 1;
+        for event in system.release(self.ino) {
+            system.queue_event(Some(event));
+        }
+    }
+}
+
+fn described(at: &At<Dir>) -> String {
+    match at {
+        At::Path(path) => String::from_utf8_lossy(path).into_owned(),
+        At::Dir(dir) => {
+            format!("the open directory {}", dir.system.borrow().path(dir.ino).unwrap_or_default())
+        }
+        At::Entry(dir, name) => {
+            let above = dir.system.borrow().path(dir.ino).unwrap_or_default();
+            format!("{} in the open directory {above}", String::from_utf8_lossy(name))
+        }
+    }
+}
+
+impl Simulated {
+    fn open_as(&mut self, at: At<Dir>, is_reported: bool) -> io::Result<Dir> {
+        let what = if is_reported { "open" } else { "enter" };
+        let text = self.described(&at);
+        let mut system = self.call(|| format!("{what} {text}"));
+        let ino = system.resolve_directory(&at)?;
+        system.inodes[ino].open += 1;
+        if is_reported {
+            system.report_reading(ino, IN_OPEN);
+        }
+        Ok(Dir { ino, is_reported, system: Rc::clone(&self.system) })
+    }
+}
+
+impl World for Simulated {
+    type Dir = Dir;
+
+    const REPORTS_OWN_ACTIONS: bool = true;
+
+    fn enter(&mut self, at: At<Dir>) -> io::Result<Dir> {
+        self.open_as(at, false)
+    }
+
+    fn open(&mut self, at: At<Dir>) -> io::Result<Dir> {
+        self.open_as(at, true)
+    }
+
+    fn watch(&mut self, at: At<Dir>, mask: Mask) -> io::Result<i32> {
+        let text = self.described(&at);
+        let mut system = self.call(|| format!("watch {text}"));
+        let ino = match mask & IN_ONLYDIR {
+            0 => system.resolve(&at)?,
+            _ => system.resolve_directory(&at)?,
+        };
+        let wd = match system.inodes[ino].watch {
+            Some(wd) => wd,
+            None => {
+                system.newest_wd += 1;
+                system.newest_wd
+            }
+        };
+        let old =
+            if mask & IN_MASK_ADD != 0 { system.watches.get(&wd).map_or(0, |(_, mask)| *mask) } else { 0 };
+        system.inodes[ino].watch = Some(wd);
+        system.watches.insert(wd, (ino, mask | old));
+        system.saw(wd);
+        Ok(wd)
+    }
+
+    fn unwatch(&mut self, wd: i32) {
+        let mut system = self.call(|| format!("unwatch {wd}"));
+        if let Some((ino, _)) = system.watches.get(&wd).copied() {
+            let event = system.event(ino, "", IN_IGNORED, 0);
+            system.queue_event(event);
+            system.inodes[ino].watch = None;
+            system.watches.remove(&wd);
+        }
+    }
+
+    fn list(&mut self, dir: &Dir, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
+        let mut system = self.call(|| "list it".into());
+        // Who lists a directory waits for those who change it.
+        if system.locked.contains(&dir.ino) {
+            system.queue_events();
+        }
+        system.report_reading(dir.ino, IN_ACCESS);
+        let listed: Vec<(String, bool)> = system.inodes[dir.ino]
+            .entries
+            .iter()
+            .map(|(name, ino)| (name.clone(), system.inodes[*ino].is_directory))
+            .collect();
+        system.saw(&listed);
+        drop(system);
+        for (name, is_directory) in &listed {
+            each(name.as_bytes(), if *is_directory { Kind::Directory } else { Kind::File });
+        }
+        let mut system = self.call(|| "list it, to the end".into());
+        if system.locked.contains(&dir.ino) {
+            system.queue_events();
+        }
+        system.report_reading(dir.ino, IN_ACCESS);
+        Ok(())
+    }
+
+    fn kind(&mut self, at: At<Dir>) -> Kind {
+        let text = self.described(&at);
+        let mut system = self.call(|| format!("look at {text}"));
+        let kind = match system.resolve(&at) {
+            Ok(ino) if system.inodes[ino].is_directory => Kind::Directory,
+            Ok(_) => Kind::File,
+            Err(_) => Kind::Other,
+        };
+        system.saw(format!("{kind:?}"));
+        kind
+    }
+
+    fn is_directory(&mut self, path: &[u8], _: bool) -> bool {
+        self.kind(At::Path(path)) == Kind::Directory
+    }
+
+    fn sync(&mut self, dir: &Dir) {
+        let mut system = self.call(|| "wait for changes of it".into());
+        if system.locked.contains(&dir.ino) {
+            system.queue_events();
+        }
+    }
+
+    fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize> {
+        let mut system = self.call(|| "read events".into());
+        let before = queue.len();
+        for Queued { wd, mask, cookie, name, path } in std::mem::take(&mut system.queue) {
+            RawEvent { wd, mask, cookie, name: name.as_bytes() }.encode(queue);
+            system.saw((wd, mask, cookie, name, path));
+        }
+        Ok(queue.len() - before)
+    }
+}
+
+impl AsFd for Simulated {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
