@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 
 use crate::event::Mask;
 use crate::fanotify::marks::Marks;
-use crate::sys::directory::{self, Kind};
+use crate::sys::directory::{self, Kind, WorkingDirectory};
 use crate::sys::inotify::Inotify;
 
 /// Where something is.
@@ -52,11 +52,17 @@ pub trait World {
     /// Whether a directory is at a path; a symbolic link counts as its target if `follow`, or if `/` stands behind it.
     fn is_directory(&mut self, path: &[u8], follow: bool) -> bool;
 
+    /// Whether it is certain that there is no directory in the directory there. Not opened, so no watch reports that.
+    fn is_leaf(&mut self, at: At<Self::Dir>) -> bool;
+
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
     fn sync(&mut self, dir: &Self::Dir);
 
     /// Appends what the kernel has queued, in the form of inotify(7); returns the number of bytes. Never blocks.
     fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize>;
+
+    /// The scan pauses: nothing of the process's is changed any more for its sake.
+    fn rest(&mut self) {}
 
     /// Whether the directory there is the one that is watched as `wd`. `mask` is what that watch asks for.
     fn is_watched_as(
@@ -102,6 +108,7 @@ pub trait World {
 pub struct InotifyWorld {
     inotify: Inotify,
     files: Files,
+    place: WorkingDirectory,
 }
 
 /// The file system, and fanotify(7) with a mark for each directory.
@@ -114,7 +121,11 @@ pub struct MarksWorld {
 impl InotifyWorld {
     /// Opens an inotify instance. EMFILE means the limit on those, or that on descriptors.
     pub fn new() -> io::Result<InotifyWorld> {
-        Ok(InotifyWorld { inotify: Inotify::new()?, files: Files::default() })
+        Ok(InotifyWorld {
+            inotify: Inotify::new()?,
+            files: Files::default(),
+            place: WorkingDirectory::default(),
+        })
     }
 }
 
@@ -125,17 +136,33 @@ impl MarksWorld {
     }
 }
 
+/// A directory opened by one of the worlds.
+#[derive(Debug)]
+pub struct OpenDir {
+    fd: OwnedFd,
+    /// Differs for all that were ever opened, as descriptors do not.
+    number: u64,
+}
+
 /// What both have in common.
 #[derive(Debug, Default)]
 struct Files {
+    /// How many directories were opened.
+    opened: u64,
     reader: directory::Reader,
+    counts: directory::LinkCounts,
 }
 
 impl Files {
+    fn opened(&mut self, fd: io::Result<OwnedFd>) -> io::Result<OpenDir> {
+        self.opened += 1;
+        Ok(OpenDir { fd: fd?, number: self.opened })
+    }
+
     fn list(&mut self, dir: &OwnedFd, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
         self.reader.read(dir, |name, kind| {
             let kind = match kind {
-                Kind::Unknown => directory::kind(&path_of(At::Entry(dir, name))),
+                Kind::Unknown => directory::kind_in(dir, name),
                 known => known,
             };
             each(name, kind);
@@ -144,16 +171,16 @@ impl Files {
 }
 
 /// A path that leads there.
-fn path_of(at: At<OwnedFd>) -> Vec<u8> {
+fn path_of(at: At<OpenDir>) -> Vec<u8> {
     match at {
         At::Path(path) => path.into(),
-        At::Dir(dir) => directory::through(dir).into_bytes(),
-        At::Entry(dir, name) => [directory::through(dir).as_bytes(), b"/", name].concat(),
+        At::Dir(dir) => directory::through(&dir.fd).into_bytes(),
+        At::Entry(dir, name) => [directory::through(&dir.fd).as_bytes(), b"/", name].concat(),
     }
 }
 
 /// [`path_of`] where that is a path already.
-fn with_path<T>(at: At<OwnedFd>, with: impl FnOnce(&[u8]) -> T) -> T {
+fn with_path<T>(at: At<OpenDir>, with: impl FnOnce(&[u8]) -> T) -> T {
     match at {
         At::Path(path) => with(path),
         other => with(&path_of(other)),
@@ -162,31 +189,57 @@ fn with_path<T>(at: At<OwnedFd>, with: impl FnOnce(&[u8]) -> T) -> T {
 
 macro_rules! files {
     () => {
-        type Dir = OwnedFd;
+        type Dir = OpenDir;
 
-        fn enter(&mut self, at: At<OwnedFd>) -> io::Result<OwnedFd> {
-            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-            with_path(at, |path| directory::open_path(path, flags))
+        fn enter(&mut self, at: At<OpenDir>) -> io::Result<OpenDir> {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+            let fd = match at {
+                At::Path(path) => {
+                    self.rest();
+                    directory::open_path(path, flags)
+                }
+                At::Dir(dir) => directory::open_in(&dir.fd, b".", flags),
+                At::Entry(dir, name) => directory::open_in(&dir.fd, name, flags),
+            };
+            self.files.opened(fd)
         }
 
-        fn open(&mut self, at: At<OwnedFd>) -> io::Result<OwnedFd> {
-            with_path(at, directory::open)
+        fn open(&mut self, at: At<OpenDir>) -> io::Result<OpenDir> {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+            let fd = match at {
+                At::Path(path) => {
+                    self.rest();
+                    directory::open(path)
+                }
+                At::Dir(dir) => directory::open_in(&dir.fd, b".", flags),
+                At::Entry(dir, name) => directory::open_in(&dir.fd, name, flags),
+            };
+            self.files.opened(fd)
         }
 
-        fn list(&mut self, dir: &OwnedFd, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
-            self.files.list(dir, each)
+        fn is_leaf(&mut self, at: At<OpenDir>) -> bool {
+            match at {
+                At::Entry(dir, name) => self.files.counts.is_leaf(&dir.fd, name),
+                _ => false,
+            }
         }
 
-        fn kind(&mut self, at: At<OwnedFd>) -> Kind {
+        fn list(&mut self, dir: &OpenDir, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
+            self.files.list(&dir.fd, each)
+        }
+
+        fn kind(&mut self, at: At<OpenDir>) -> Kind {
+            self.rest();
             with_path(at, directory::kind)
         }
 
         fn is_directory(&mut self, path: &[u8], follow: bool) -> bool {
+            self.rest();
             directory::is_directory(path, follow)
         }
 
-        fn sync(&mut self, dir: &OwnedFd) {
-            directory::wait_for_change(dir);
+        fn sync(&mut self, dir: &OpenDir) {
+            directory::wait_for_change(&dir.fd);
         }
     };
 }
@@ -196,8 +249,23 @@ impl World for InotifyWorld {
 
     files!();
 
-    fn watch(&mut self, at: At<OwnedFd>, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<i32> {
+        // inotify_add_watch(2) has no form with a directory's descriptor. A name in the working directory is looked up several times
+        // faster than a path, or than one by way of /proc/self/fd.
+        let name = match at {
+            At::Entry(dir, name) if self.place.is(&dir.fd, dir.number) => Some(name),
+            At::Dir(dir) if self.place.is(&dir.fd, dir.number) => Some(&b"."[..]),
+            _ => None,
+        };
+        if let Some(name) = name {
+            return directory::with_path(name, |name| self.inotify.add_watch(name, mask));
+        }
+        self.place.leave();
         with_path(at, |path| directory::with_path(path, |path| self.inotify.add_watch(path, mask)))
+    }
+
+    fn rest(&mut self) {
+        self.place.leave();
     }
 
     fn unwatch(&mut self, wd: i32) {
@@ -215,7 +283,7 @@ impl World for MarksWorld {
 
     files!();
 
-    fn watch(&mut self, at: At<OwnedFd>, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<i32> {
         with_path(at, |path| directory::with_path(path, |path| self.marks.add_watch(path, mask)))
     }
 
@@ -227,7 +295,7 @@ impl World for MarksWorld {
         self.marks.read(queue)
     }
 
-    fn is_watched_as(&mut self, at: At<OwnedFd>, mask: Mask, wd: i32, _: impl Fn(i32) -> bool) -> bool {
+    fn is_watched_as(&mut self, at: At<OpenDir>, mask: Mask, wd: i32, _: impl Fn(i32) -> bool) -> bool {
         let is_at = |path: &[u8]| directory::with_path(path, |path| Ok(self.marks.is_at(path, mask, wd)));
         with_path(at, is_at).unwrap_or(false)
     }

@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
+use nix::sys::statfs::fstatfs;
+use nix::unistd::fchdir;
 
 use super::status::Status;
 
@@ -61,6 +63,87 @@ pub fn open_path(path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
     with_path(path, |path| Ok(openat(AT_FDCWD, path, flags, Mode::empty())?))
 }
 
+/// Opens the entry of that name in an open directory. No longer path is needed, and none that could lead elsewhere by now.
+pub fn open_in(directory: &OwnedFd, name: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    Ok(openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// The working directory of the process, which is lent to one who needs to name entries of another directory.
+///
+/// The other is not kept in use: whoever borrows the working directory gives it back before the program waits.
+#[derive(Debug, Default)]
+pub struct WorkingDirectory {
+    /// Where the process was started, once that was left; none if it cannot be opened.
+    home: Option<OwnedFd>,
+    /// The number of the directory that the process is in instead.
+    away: Option<u64>,
+}
+
+impl WorkingDirectory {
+    /// Makes an open directory the working directory; `false` where that is not possible. No two directories have one number.
+    pub fn is(&mut self, directory: &OwnedFd, number: u64) -> bool {
+        if self.away == Some(number) {
+            return true;
+        }
+        if self.home.is_none() {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            self.home = openat(AT_FDCWD, c".", flags, Mode::empty()).ok();
+        }
+        if self.home.is_none() || fchdir(directory).is_err() {
+            return false;
+        }
+        self.away = Some(number);
+        true
+    }
+
+    /// Goes back to where the process was started.
+    pub fn leave(&mut self) {
+        if let (Some(home), Some(_)) = (&self.home, self.away.take()) {
+            // It can be left, so it can be entered.
+            let _ = fchdir(home);
+        }
+    }
+}
+
+/// On which file systems the number of a directory's links says how many directories are in it.
+#[derive(Debug, Default)]
+pub struct LinkCounts {
+    /// By device number.
+    known: Vec<(u64, bool)>,
+}
+
+impl LinkCounts {
+    /// Whether it is certain that there is no directory in the directory of that name.
+    ///
+    /// On ext4, xfs and tmpfs a directory has a link for its name, one for its own `.`, and one for the `..` of each directory in it. On
+    /// btrfs it always has one. What overlayfs shows comes from below and may be anything.
+    pub fn is_leaf(&mut self, directory: &OwnedFd, name: &[u8]) -> bool {
+        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else { return false };
+        if status.links() != 2 || status.kind() != SFlag::S_IFDIR {
+            return false;
+        }
+        let (device, _) = status.id();
+        if let Some((_, counts)) = self.known.iter().find(|(known, _)| *known == device) {
+            return *counts;
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let Ok(opened) = open_in(directory, name, flags) else { return false };
+        // It may be another by now.
+        let is_it = Status::of(&opened).is_ok_and(|found| found.id().0 == device);
+        let counts = is_it && counts_links(&opened);
+        if is_it {
+            self.known.push((device, counts));
+        }
+        counts
+    }
+}
+
+fn counts_links(opened: &OwnedFd) -> bool {
+    // The magic numbers of ext4, xfs and tmpfs in statfs(2).
+    const COUNTING: [u32; 3] = [0xEF53, 0x5846_5342, 0x0102_1994];
+    fstatfs(opened).is_ok_and(|status| COUNTING.contains(&(status.filesystem_type().0 as u32)))
+}
+
 /// Opens (O_PATH) a directory whose path is longer than PATH_MAX.
 fn open_deep(path: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -95,7 +178,16 @@ pub fn is_directory(path: &[u8], follow: bool) -> bool {
 
 /// The kind of what is at `path`, by lstat(2); [`Kind::Other`] where nothing is.
 pub fn kind(path: &[u8]) -> Kind {
-    match with_path(path, |path| Status::at(path, false)).map(|status| status.kind()) {
+    kind_of(with_path(path, |path| Status::at(path, false)))
+}
+
+/// The kind of an entry of an open directory; [`Kind::Other`] where nothing is.
+pub fn kind_in(directory: &OwnedFd, name: &[u8]) -> Kind {
+    kind_of(with_path(name, |name| Status::of_entry(directory, name)))
+}
+
+fn kind_of(status: io::Result<Status>) -> Kind {
+    match status.map(|status| status.kind()) {
         Ok(SFlag::S_IFDIR) => Kind::Directory,
         Ok(SFlag::S_IFREG) => Kind::File,
         _ => Kind::Other,

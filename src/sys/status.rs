@@ -25,6 +25,11 @@ impl Status {
         Status::read(open.as_fd().as_raw_fd(), c"", libc::AT_EMPTY_PATH)
     }
 
+    /// Of an entry of an open directory; if that is a symbolic link, of the link.
+    pub fn of_entry(directory: impl AsFd, name: &CStr) -> io::Result<Status> {
+        Status::read(directory.as_fd().as_raw_fd(), name, libc::AT_SYMLINK_NOFOLLOW)
+    }
+
     fn read(at: RawFd, path: &CStr, flags: libc::c_int) -> io::Result<Status> {
         // SAFETY: all its fields may be zero; the kernel writes it whole.
         let mut status: libc::stat64 = unsafe { std::mem::zeroed() };
@@ -38,9 +43,17 @@ impl Status {
         SFlag::from_bits_truncate(self.0.st_mode) & SFlag::S_IFMT
     }
 
+    /// The number of links: of names, and for a directory what the file system makes of that.
+    pub fn links(&self) -> u64 {
+        // On some machines that field is shorter.
+        #[allow(clippy::unnecessary_cast)]
+        let links = self.0.st_nlink as u64;
+        links
+    }
+
     /// Whether the file has no name left.
     pub fn is_deleted(&self) -> bool {
-        self.0.st_nlink == 0
+        self.links() == 0
     }
 
     /// The device and the inode number, which identify the file whatever its name.

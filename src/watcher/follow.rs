@@ -11,6 +11,7 @@ use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Place, Taken};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
+use crate::sys::inotify::RawEvent;
 use crate::tree::{NO_WATCH, NodeId};
 use crate::world::{At, World};
 
@@ -201,6 +202,11 @@ impl<W: World> Watcher<W> {
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
         if let Some(there) = self.tree.child(parent, name) {
+            if self.coverage(there) == Coverage::Hidden {
+                self.tree.remove(there);
+            }
+        }
+        if let Some(there) = self.tree.child(parent, name) {
             self.make_room(parent, name, there, departure.as_ref(), is_directory);
         }
         let is_from_new = departure.is_none() && self.may_be_from_new();
@@ -271,9 +277,7 @@ impl<W: World> Watcher<W> {
             return None;
         }
         let cookie = Some(leaving.cookie);
-        let is_self_move = |wd: i32| {
-            move |event: &crate::sys::inotify::RawEvent| event.mask & IN_MOVE_SELF != 0 && event.wd == wd
-        };
+        let is_self_move = |wd: i32| move |event: &RawEvent| event.mask & IN_MOVE_SELF != 0 && event.wd == wd;
         if self.tree.wd(there) != NO_WATCH {
             return cookie.filter(|_| ahead.any(|event| is_self_move(self.tree.wd(there))(&event)));
         }
@@ -288,7 +292,7 @@ impl<W: World> Watcher<W> {
         }
         let mover = arriving.and_then(|departure| departure.node).map(|node| self.tree.wd(node));
         let moves_on = mover.filter(|mover| *mover != NO_WATCH).is_some_and(|mover| {
-            let is_next = |event: &crate::sys::inotify::RawEvent| event.wd == wd && event.name == name;
+            let is_next = |event: &RawEvent| event.wd == wd && event.name == name;
             ahead
                 .find(|event| is_self_move(mover)(event) || is_next(event))
                 .is_some_and(|event| event.wd == mover)
@@ -299,7 +303,7 @@ impl<W: World> Watcher<W> {
     /// Puts a directory at its new place.
     pub(super) fn relink(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         self.tree.relink(node, parent, name);
-        self.path_of = None;
+        (self.path_of, self.scan.is_raise_due) = (None, true);
         if self.tree.wd(node) == NO_WATCH {
             let was_pruned = self.coverage(node) == Coverage::Pruned;
             self.reconsider(node);
@@ -343,16 +347,14 @@ impl<W: World> Watcher<W> {
         }
         let Some(at) = self.renames.is_leaving(node) else { return };
         let wd = self.tree.wd(node);
-        if let Some((there, until)) = self.scan.arriving.get(&wd).copied() {
-            let is_again =
-                |event: crate::sys::inotify::RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
-            if self.queue.until(until).any(is_again) {
+        if let Some((there, until)) = self.scan.arriving.remove(&wd) {
+            // Only the last of several renames ends where it was listed; where it was between them nobody knows.
+            let is_again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+            if !self.queue.until(until).any(is_again) && self.finish_arrival(at, node, there) {
                 return;
             }
-            self.scan.arriving.remove(&wd);
-            if self.finish_arrival(at, node, there) {
-                return;
-            }
+            self.report_arriving(there);
+            self.work.push_back(Work::Attach(there));
         }
         if let Some(departure) = self.renames.departures.get_mut(at) {
             (departure.node, departure.was_moved_out) = (None, true);

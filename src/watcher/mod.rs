@@ -406,6 +406,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     fn next(&mut self) -> Option<Item<'_>> {
         loop {
             if let Some(outgoing) = self.outbox.pop_front() {
+                self.world.rest();
                 return Some(self.deliver(outgoing));
             }
             if self.step() {
@@ -417,6 +418,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
                     self.turn_end = self.queue.events().queued();
                 } else if !self.end_turn() {
                     self.scan.rest();
+                    self.world.rest();
                     return None;
                 }
                 continue;
@@ -430,6 +432,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
             }
             let pid = self.world.tells_processes().then(|| self.queue.events().cause(&taken));
             if self.outbox.is_empty() {
+                self.world.rest();
                 let path = &self.path;
                 return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, pid, ends_wait }));
             }

@@ -10,14 +10,14 @@ use std::io;
 use std::rc::Rc;
 
 use libc::{
-    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DONT_FOLLOW, IN_ISDIR, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::event::Mask;
 use crate::fanotify::absolute_path;
-use crate::queue::Place;
+use crate::queue::{Change, Place};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
@@ -44,6 +44,8 @@ pub(super) struct Scan<D> {
     met: HashSet<NodeId>,
     /// Watches of the setup that still lack the events that reading a directory causes.
     lack_read_events: Vec<i32>,
+    /// Their paths may have changed since that was tried.
+    pub(super) is_raise_due: bool,
     /// As many references as there are directories kept open.
     open: Rc<()>,
 }
@@ -56,6 +58,7 @@ impl<D> Default for Scan<D> {
             arriving: HashMap::new(),
             met: HashSet::new(),
             lack_read_events: Vec::new(),
+            is_raise_due: true,
             open: Rc::new(()),
         }
     }
@@ -79,18 +82,8 @@ enum Frame<D> {
     FinishRescan,
 }
 
-/// The open directory that a directory is in.
-#[derive(Debug)]
-struct Above<D> {
-    dir: Rc<D>,
-    _open: Rc<()>,
-}
-
-impl<D> Clone for Above<D> {
-    fn clone(&self) -> Above<D> {
-        Above { dir: Rc::clone(&self.dir), _open: Rc::clone(&self._open) }
-    }
-}
+/// The open directory that a directory is in, and with it a reference to [`Scan::open`].
+type Above<D> = Rc<(Rc<D>, Rc<()>)>;
 
 /// Why a directory is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +100,11 @@ enum Task {
 impl Task {
     fn announces(self) -> bool {
         matches!(self, Task::Arrival { announce: true, .. })
+    }
+
+    /// Whether a directory is listed although there is no directory in it.
+    fn lists_all(self) -> bool {
+        self.announces() || matches!(self, Task::Arrival { by_event: true, .. })
     }
 
     /// Why the directories in it are scanned.
@@ -183,7 +181,10 @@ impl<W: World> Watcher<W> {
             Some(Frame::Visit { node, above, since, task }) => self.visit(node, above, since, task)?,
             Some(Frame::Raise { node, above }) => self.raise(node, above),
             Some(Frame::FinishRescan) => self.finish_rescan(),
-            None => return Ok(false),
+            None => {
+                self.world.rest();
+                return Ok(false);
+            }
         }
         Ok(true)
     }
@@ -201,7 +202,7 @@ impl<W: World> Watcher<W> {
             return self.unread.push(node);
         }
         let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
-        let above = Above { dir, _open: Rc::clone(&self.scan.open) };
+        let above = Rc::new((dir, Rc::clone(&self.scan.open)));
         // Outside the setup no error ends it.
         let _ = self.attach_all(parent, &above, &[node], Task::Arrival { announce, by_event: true });
     }
@@ -236,22 +237,26 @@ impl<W: World> Watcher<W> {
         nodes: &[NodeId],
         task: Task,
     ) -> io::Result<()> {
-        let mask = self.scan_mask(task) | IN_ONLYDIR | IN_DONT_FOLLOW;
+        let mask = self.kernel_mask() | IN_ONLYDIR | IN_DONT_FOLLOW;
         let mut watched = Vec::with_capacity(nodes.len());
         for node in nodes {
             let since = self.queue.mark();
-            let result = self.world.watch(At::Entry(&above.dir, self.tree.name(*node)), mask);
+            let name = self.tree.name(*node);
+            let result = self.world.watch(At::Entry(&above.0, name), mask);
+            // The watch was first: the events tell of directories that are made from now on.
+            let is_leaf =
+                result.is_ok() && !task.lists_all() && self.world.is_leaf(At::Entry(&above.0, name));
             if let Err(error) = &result {
                 if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
                     return result.map(drop);
                 }
             }
-            watched.push((*node, since, result));
+            watched.push((*node, since, result, is_leaf));
         }
-        self.world.sync(&above.dir);
+        self.world.sync(&above.0);
         self.pull();
         let wd = self.tree.wd(parent);
-        for (node, since, result) in watched.into_iter().rev() {
+        for (node, since, result, is_leaf) in watched.into_iter().rev() {
             let place = Place { wd, name: self.tree.name(node).into() };
             let is_doubtful = self.queue.changes(&place);
             let found = match result {
@@ -261,7 +266,7 @@ impl<W: World> Watcher<W> {
                     None
                 }
             };
-            if let Some(node) = found {
+            if let Some(node) = found.filter(|_| !is_leaf) {
                 self.scan.stack.push(Frame::Visit { node, above: Some(above.clone()), since, task });
             }
         }
@@ -309,12 +314,12 @@ impl<W: World> Watcher<W> {
         }
         let (parent, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
         let wd = self.tree.wd(known);
-        if self.tree.is_within(parent, known) {
-            // A bind mount of a directory inside itself.
-            self.tree.remove(node);
-            return None;
-        }
-        if task == Task::Rescan && self.tree.parent(known).is_some() && self.scan.met.insert(known) {
+        let is_above = self.tree.is_within(parent, known);
+        if task == Task::Rescan
+            && !is_above
+            && self.tree.parent(known).is_some()
+            && self.scan.met.insert(known)
+        {
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
             self.path_of = None;
@@ -396,14 +401,22 @@ impl<W: World> Watcher<W> {
         above: Option<&Above<W::Dir>>,
         task: Task,
     ) -> io::Result<(Listing, Option<Rc<W::Dir>>)> {
+        let mask = self.scan_mask(task);
+        if mask != self.kernel_mask() && self.tree.parent(node).is_some() {
+            // Its own reading is not to be reported.
+            let is_lowered = self.change_mask(node, above, mask);
+            if !is_lowered {
+                return Err(io::Error::from_raw_os_error(libc::ENOENT));
+            }
+        }
         let opened = match above {
-            Some(above) => self.world.open(At::Entry(&above.dir, self.tree.name(node)))?,
+            Some(above) => self.world.open(At::Entry(&above.0, self.tree.name(node)))?,
             None => {
                 let path = self.system_path(node);
                 self.world.open(At::Path(&path))?
             }
         };
-        if !self.is_watched_as(At::Dir(&opened), self.tree.wd(node), self.scan_mask(task)) {
+        if !self.is_watched_as(At::Dir(&opened), self.tree.wd(node), mask) {
             return Err(io::Error::from_raw_os_error(libc::ENOENT));
         }
         let mut listing = Listing::default();
@@ -479,7 +492,7 @@ impl<W: World> Watcher<W> {
             nodes.push(found);
         }
         if let Some(dir) = dir {
-            let above = Above { dir, _open: Rc::clone(&self.scan.open) };
+            let above = Rc::new((dir, Rc::clone(&self.scan.open)));
             self.attach_all(node, &above, &attached, task.below())?;
             self.close_deep(&above);
         }
@@ -511,7 +524,7 @@ impl<W: World> Watcher<W> {
         }
         for frame in self.scan.stack.iter_mut().rev() {
             match frame {
-                Frame::Visit { above: Some(known), .. } if Rc::ptr_eq(&known.dir, &above.dir) => {}
+                Frame::Visit { above: Some(known), .. } if Rc::ptr_eq(known, above) => {}
                 _ => break,
             }
             if let Frame::Visit { above, .. } = frame {
@@ -531,7 +544,9 @@ impl<W: World> Watcher<W> {
             let mut stood = Listing::default();
             for (name, kind) in listing.iter() {
                 let mut changes = self.queue.changes_at(&Place { wd, name: name.into() });
-                if changes.next().is_none_or(|first| !first.is_arrival()) {
+                let (first, second) = (changes.next(), changes.next());
+                let is_exchange = first.zip(second).is_some_and(|(first, second)| is_exchange(first, second));
+                if is_exchange || first.is_none_or(|first| !first.is_arrival()) {
                     stood.push(name, kind);
                 }
             }
@@ -541,15 +556,13 @@ impl<W: World> Watcher<W> {
         let (mut stood, mut gone) = (Listing::default(), Listing::default());
         for (name, kind) in listing.iter() {
             match first.remove(name) {
-                Some(FirstEvent { is_arrival: false, is_exchange: true, mask }) => {
-                    gone.push(name, kind_of(mask))
-                }
-                Some(FirstEvent { is_arrival: true, .. }) => {}
+                Some(FirstEvent { is_exchange: true, change }) => gone.push(name, kind_of(change.mask)),
+                Some(FirstEvent { change, .. }) if change.is_arrival() => {}
                 _ => stood.push(name, kind),
             }
         }
-        for (name, first) in first.into_iter().filter(|(_, first)| !first.is_arrival) {
-            gone.push(name, kind_of(first.mask));
+        for (name, first) in first.into_iter().filter(|(_, first)| !first.change.is_arrival()) {
+            gone.push(name, kind_of(first.change.mask));
         }
         (stood, gone)
     }
@@ -557,25 +570,13 @@ impl<W: World> Watcher<W> {
     /// The first event of each entry of a watched directory.
     fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], FirstEvent> {
         let mut first: HashMap<&[u8], FirstEvent> = HashMap::new();
-        let mut arrived: HashMap<&[u8], u32> = HashMap::new();
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
         for event in self.queue.since(since).filter(is_entry) {
+            let change = Change { mask: event.mask, cookie: event.cookie };
             match first.get_mut(event.name) {
-                None => {
-                    let is_arrival = event.mask & (IN_CREATE | IN_MOVED_TO) != 0;
-                    if event.mask & IN_MOVED_TO != 0 {
-                        arrived.insert(event.name, event.cookie);
-                    }
-                    first.insert(event.name, FirstEvent { mask: event.mask, is_arrival, is_exchange: false });
-                }
-                // An exchange reports an arrival first, though one was there: that leaves with the next cookie.
-                Some(first)
-                    if arrived
-                        .get(event.name)
-                        .is_some_and(|cookie| event.cookie == cookie.wrapping_add(1)) =>
-                {
-                    *first = FirstEvent { mask: event.mask, is_arrival: false, is_exchange: true };
-                    arrived.remove(event.name);
+                None => drop(first.insert(event.name, FirstEvent { change, is_exchange: false })),
+                Some(first) if is_exchange(first.change, change) => {
+                    *first = FirstEvent { change, is_exchange: true }
                 }
                 Some(_) => {}
             }
@@ -598,24 +599,33 @@ impl<W: World> Watcher<W> {
     /// the queue with its own.
     fn raise(&mut self, node: NodeId, above: Option<Above<W::Dir>>) {
         let (wd, mask) = (self.tree.wd(node), self.kernel_mask());
-        let is_raised = match &above {
+        let is_raised = self.change_mask(node, above.as_ref(), mask);
+        if !is_raised {
+            self.scan.lack_read_events.push(wd);
+        }
+    }
+
+    /// Changes what the watch of a directory asks for; `false` if the directory is not where it is believed to be.
+    fn change_mask(&mut self, node: NodeId, above: Option<&Above<W::Dir>>, mask: Mask) -> bool {
+        let wd = self.tree.wd(node);
+        match above {
             Some(above) => {
                 let name = self.tree.name(node).to_vec();
-                self.is_watched_as(At::Entry(&above.dir, &name), wd, mask | IN_DONT_FOLLOW)
+                self.is_watched_as(At::Entry(&above.0, &name), wd, mask | IN_DONT_FOLLOW)
             }
             None => {
                 let path = self.system_path(node);
                 let follow = if self.tree.parent(node).is_some() { IN_DONT_FOLLOW } else { 0 };
                 self.is_watched_as(At::Path(&path), wd, mask | follow)
             }
-        };
-        if !is_raised {
-            self.scan.lack_read_events.push(wd);
         }
     }
 
-    /// The same for those that were renamed meanwhile.
+    /// The same for those that were renamed meanwhile, once their paths are known.
     pub(super) fn raise_late(&mut self) {
+        if !std::mem::take(&mut self.scan.is_raise_due) {
+            return;
+        }
         for wd in std::mem::take(&mut self.scan.lack_read_events) {
             if let Some(node) = self.tree.find(wd) {
                 self.raise(node, None);
@@ -699,7 +709,7 @@ impl<W: World> Watcher<W> {
     /// What a watch asks for while a scan goes on.
     fn scan_mask(&self, task: Task) -> Mask {
         match task {
-            Task::Setup if W::REPORTS_OWN_ACTIONS => self.kernel_mask() & !DIR_READ_EVENTS | IN_MASK_ADD,
+            Task::Setup if W::REPORTS_OWN_ACTIONS => self.kernel_mask() & !DIR_READ_EVENTS,
             _ => self.kernel_mask(),
         }
     }
@@ -717,13 +727,19 @@ impl<W: World> Watcher<W> {
     }
 }
 
+/// Whether two events of a place are those of an exchange: it reports an arrival first, and what was there leaves with the next
+/// cookie.
+fn is_exchange(first: Change, second: Change) -> bool {
+    first.mask & IN_MOVED_TO != 0
+        && second.mask & IN_MOVED_FROM != 0
+        && second.cookie == first.cookie.wrapping_add(1)
+}
+
 /// The first queued event of an entry of a directory.
 #[derive(Debug)]
 struct FirstEvent {
-    mask: Mask,
-    /// It reports that the entry came to be there.
-    is_arrival: bool,
-    /// It is the departure in an exchange, whose arrival is reported first.
+    change: Change,
+    /// It is the departure in an exchange, whose arrival was reported before.
     is_exchange: bool,
 }
 

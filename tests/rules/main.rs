@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/mod.rs"]
+mod common;
+mod kernel;
 mod operations;
 mod search;
 mod simulated;
@@ -13,7 +16,7 @@ use std::time::Instant;
 
 use libc::{IN_ALL_EVENTS, IN_CREATE};
 
-use search::{CHANGES, Scene, Step};
+use search::{CHANGES, Failure, Scene, Step};
 
 /// A queue that nothing here fills.
 const LONG: usize = 10_000;
@@ -89,12 +92,34 @@ fn try_all(name: &str) {
         let (runs, failure) = scene.search(depth);
         histories += runs;
         if let Some(failure) = failure {
-            let (story, _) = scene.tell(&failure.plan);
-            let plan: Vec<String> = failure.plan.iter().map(Step::to_string).collect();
-            panic!("{}\nRULES_STORY='{name}: {}'\n{story}", failure.why, plan.join("; "));
+            fail(name, scene, &failure);
         }
     }
     println!("{name}: {histories} histories of up to {depth} operations, in {:.1?}", begin.elapsed());
+}
+
+fn fail(name: &str, scene: &Scene, failure: &Failure) -> ! {
+    let (story, _) = scene.tell(&failure.plan);
+    let plan: Vec<String> = failure.plan.iter().map(Step::to_string).collect();
+    panic!("{}\nRULES_STORY='{name}: {}'\n{story}", failure.why, plan.join("; "));
+}
+
+/// Longer histories, by chance.
+#[test]
+fn random_histories() {
+    let each = std::env::var("RULES_RANDOM").map_or(1000, |each| each.parse().unwrap());
+    let begin = Instant::now();
+    let first = std::env::var("RULES_SEED").map_or(0, |seed| seed.parse().unwrap());
+    // The shortest first.
+    for operations in 3..13 {
+        for seed in first..first + each / 10 {
+            for (scene, _) in SCENES {
+                let Some(failure) = scene.try_random(seed, operations) else { continue };
+                fail(scene.name, scene, &failure);
+            }
+        }
+    }
+    println!("{} random histories in {:.1?}", each as usize * SCENES.len(), begin.elapsed());
 }
 
 #[test]

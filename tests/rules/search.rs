@@ -25,6 +25,23 @@ use crate::simulated::{OPERAND, Schedule, Simulated, System, names};
 /// More calls of the watcher than this for so few operations, and it runs in a circle.
 const CALLS: usize = 2000;
 
+/// A small generator of our own, so that a seed means the same run forever (splitmix64).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ mixed >> 31) >> 16) as usize % bound
+    }
+}
+
 /// The fingerprints of states; they are well mixed already.
 #[derive(Default)]
 pub struct Identity(u64);
@@ -105,6 +122,7 @@ struct Outcome {
     failure: Option<String>,
     branches: Vec<(usize, Vec<Operation>)>,
     story: Vec<String>,
+    done: Vec<Step>,
 }
 
 impl Scene {
@@ -132,10 +150,15 @@ impl Scene {
 
     /// Runs the watcher with a plan, until all is quiet.
     fn run(&self, plan: &[Step], left: usize, visited: Option<Rc<RefCell<Visited>>>, story: bool) -> Outcome {
+        let schedule =
+            Schedule { plan: plan.iter().cloned().collect(), left, visited, ..Schedule::default() };
+        self.run_with(schedule, plan, story)
+    }
+
+    fn run_with(&self, schedule: Schedule, plan: &[Step], story: bool) -> Outcome {
         let mut system = self.system();
         system.story = story.then(Vec::new);
-        system.schedule =
-            Schedule { plan: plan.iter().cloned().collect(), left, visited, ..Schedule::default() };
+        system.schedule = schedule;
         let world = Simulated::new(system);
         let shared = Rc::clone(&world.system);
         let mut lines = Vec::new();
@@ -150,7 +173,8 @@ impl Scene {
         let mut system = shared.borrow_mut();
         let branches = std::mem::take(&mut system.schedule.branches);
         let story = system.story.take().unwrap_or_default();
-        Outcome { failure, branches, story }
+        let done = std::mem::take(&mut system.schedule.done);
+        Outcome { failure, branches, story, done }
     }
 
     fn watch(&self, world: Simulated, plan: &[Step], lines: &mut Vec<Line>) -> Result<(), String> {
@@ -160,7 +184,6 @@ impl Scene {
         while watcher.walk().map_err(|error| format!("walk: {error}"))? {}
         watcher.establish();
         system.borrow_mut().establish();
-        let is_strict = plan.first().is_none_or(|step| step.call >= system.borrow().established);
         let mut written = 0;
         loop {
             watcher.read().map_err(|error| format!("read: {error}"))?;
@@ -205,14 +228,17 @@ impl Scene {
             }
             let calls = system.calls;
             let acted = system.decide();
-            if acted {
+            if acted || system.has_more_to_do() {
                 continue;
             }
             debug_assert_eq!(calls, system.calls);
             break;
         }
         let system = system.borrow();
-        let is_strict = is_strict && !system.overflowed && events_tell_all(self.events);
+        let first = plan.first().or(system.schedule.done.first());
+        let is_strict = first.is_none_or(|step| step.call >= system.established)
+            && !system.overflowed
+            && events_tell_all(self.events);
         check(&watcher, &system, lines, is_strict, self.exclude.map(|_| "b"))
     }
 
@@ -238,6 +264,14 @@ impl Scene {
             }
         }
         (runs, None)
+    }
+
+    /// Runs the watcher while as many operations as that are done by chance.
+    pub fn try_random(&self, seed: u64, operations: usize) -> Option<Failure> {
+        let random = Some((Random::new(seed), operations));
+        let schedule = Schedule { random, is_late: self.late, ..Schedule::default() };
+        let outcome = self.run_with(schedule, &[], false);
+        outcome.failure.map(|why| Failure { why, plan: outcome.done })
     }
 
     /// The story of a plan, and what was wrong with it.
@@ -305,8 +339,11 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
     }
     const MADE_UP: Mask =
         IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVE_SELF | IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+    // What is announced of a directory is what is in it now, under the path that it has by the events so far: so the path of the
+    // directory was true, and the entry may have been made after a rename whose event comes next.
     let path = line.path.trim_end_matches('/');
-    if line.mask & MADE_UP == 0 || !system.paths.contains(path) {
+    let above = path.rsplit_once('/').map_or(path, |(above, _)| above);
+    if line.mask & MADE_UP == 0 || above != OPERAND && !system.paths.contains(above) {
         return Err(format!("{} never happened under that path", shown()));
     }
     Ok(())
@@ -350,7 +387,9 @@ impl Reader {
         let is_directory = line.mask & IN_ISDIR != 0;
         let known = Known { is_directory, is_told: true, is_foreign: is_directory };
         self.tree.insert(line.path.clone(), known);
-        self.look_below(&line.path, line);
+        if is_directory {
+            self.look_below(&line.path, line);
+        }
     }
 
     fn look_below(&mut self, path: &str, line: &Line) {
@@ -387,7 +426,16 @@ impl Reader {
                 return Err(format!("the deletion of {path} is reported, and its creation was not"));
             }
         } else if mask & IN_MOVED_FROM != 0 {
-            let taken = self.displaced.remove(path).unwrap_or_else(|| self.take(path));
+            let is_another = self
+                .tree
+                .get(path)
+                .is_some_and(|known| !known.is_told && known.is_directory != (mask & IN_ISDIR != 0));
+            let taken = match self.displaced.remove(path) {
+                Some(displaced) => displaced,
+                // Found in a directory from elsewhere after this one had left.
+                None if is_another => Vec::new(),
+                None => self.take(path),
+            };
             if !taken.is_empty() {
                 self.away.insert(*cookie, taken);
             } else if !self.is_in_foreign(path) {

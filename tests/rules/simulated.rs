@@ -24,7 +24,7 @@ use libc::{
 };
 
 use crate::operations::Operation;
-use crate::search::Step;
+use crate::search::{Random, Step};
 
 /// The operand: the watched tree's own directory.
 pub const OPERAND: &str = "d";
@@ -107,12 +107,18 @@ pub struct Schedule {
     pub plan: VecDeque<Step>,
     /// How many more may be done.
     pub left: usize,
+    /// Events may be queued late.
+    pub is_late: bool,
     /// The points from which on other plans are to be tried: the number of the call, and what could be done before it.
     pub branches: Vec<(usize, Vec<Operation>)>,
     /// States that were met before, in this run or another.
     pub visited: Option<Rc<RefCell<crate::search::Visited>>>,
     /// A state was met again: whatever follows was tried already.
     pub is_pruned: bool,
+    /// Instead of a plan: what is done is chance, and how many operations are left.
+    pub random: Option<(Random, usize)>,
+    /// What was done so by chance.
+    pub done: Vec<Step>,
 }
 
 impl System {
@@ -487,7 +493,7 @@ impl System {
 
     /// The other process may do something now.
     pub fn decide(&mut self) -> bool {
-        let mut has_acted = false;
+        let mut has_acted = self.act_by_chance();
         while let Some(step) = self.schedule.plan.front() {
             if step.call != self.calls {
                 break;
@@ -510,6 +516,29 @@ impl System {
             }
         }
         has_acted
+    }
+
+    fn act_by_chance(&mut self) -> bool {
+        let Some((mut random, left)) = self.schedule.random.take() else { return false };
+        let (mut left, mut has_acted) = (left, false);
+        while left > 0 && random.below(4) == 0 {
+            let operations = crate::operations::possible(self);
+            let operation = operations[random.below(operations.len())].clone();
+            let late = self.schedule.is_late && random.below(4) == 0;
+            left -= 1;
+            self.tell(|| operation.to_string());
+            self.act(&operation, late);
+            self.is_late = late;
+            has_acted = true;
+            self.schedule.done.push(Step { call: self.calls, operation, late });
+        }
+        self.schedule.random = Some((random, left));
+        has_acted
+    }
+
+    /// Whether there is more to be done, though perhaps not before this call.
+    pub fn has_more_to_do(&self) -> bool {
+        !self.schedule.plan.is_empty() || self.schedule.random.as_ref().is_some_and(|(_, left)| *left > 0)
     }
 
     /// The set-up is over.
@@ -744,6 +773,17 @@ impl World for Simulated {
         };
         system.saw(format!("{kind:?}"));
         kind
+    }
+
+    fn is_leaf(&mut self, at: At<Dir>) -> bool {
+        let text = self.described(&at);
+        let mut system = self.call(|| format!("count the links of {text}"));
+        let is_leaf = system.resolve(&at).is_ok_and(|ino| {
+            let inode = &system.inodes[ino];
+            inode.is_directory && !inode.entries.values().any(|below| system.inodes[*below].is_directory)
+        });
+        system.saw(is_leaf);
+        is_leaf
     }
 
     fn is_directory(&mut self, path: &[u8], _: bool) -> bool {
