@@ -10,8 +10,8 @@ use std::io;
 use std::rc::Rc;
 
 use libc::{
-    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DONT_FOLLOW, IN_ISDIR, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
@@ -556,9 +556,11 @@ impl<W: World> Watcher<W> {
         let (mut stood, mut gone) = (Listing::default(), Listing::default());
         for (name, kind) in listing.iter() {
             match first.remove(name) {
-                Some(FirstEvent { is_exchange: true, change }) => gone.push(name, kind_of(change.mask)),
-                Some(FirstEvent { change, .. }) if change.is_arrival() => {}
-                _ => stood.push(name, kind),
+                None => stood.push(name, kind),
+                Some(first) if first.change.is_arrival() => {}
+                // It has left, and another has come in its place.
+                Some(first) if first.is_another(kind) => gone.push(name, kind_of(first.change.mask)),
+                Some(_) => stood.push(name, kind),
             }
         }
         for (name, first) in first.into_iter().filter(|(_, first)| !first.change.is_arrival()) {
@@ -574,10 +576,8 @@ impl<W: World> Watcher<W> {
         for event in self.queue.since(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
             match first.get_mut(event.name) {
-                None => drop(first.insert(event.name, FirstEvent { change, is_exchange: false })),
-                Some(first) if is_exchange(first.change, change) => {
-                    *first = FirstEvent { change, is_exchange: true }
-                }
+                None => drop(first.insert(event.name, FirstEvent { change })),
+                Some(first) if is_exchange(first.change, change) => *first = FirstEvent { change },
                 Some(_) => {}
             }
         }
@@ -739,8 +739,15 @@ fn is_exchange(first: Change, second: Change) -> bool {
 #[derive(Debug)]
 struct FirstEvent {
     change: Change,
-    /// It is the departure in an exchange, whose arrival was reported before.
-    is_exchange: bool,
+}
+
+impl FirstEvent {
+    /// Whether what is listed is not what the event is of.
+    fn is_another(&self, listed: Kind) -> bool {
+        let mask = self.change.mask;
+        let is_directory = mask & IN_ISDIR != 0;
+        mask & (IN_DELETE | IN_MOVED_FROM) != 0 || is_directory != (listed == Kind::Directory)
+    }
 }
 
 /// What the event of an entry that has left says of it. The kernel says of directories only what they are; a file that is renamed
