@@ -1,4 +1,4 @@
-//! inotifywait and inotifywatch, drop-in for those of inotify-tools.
+//! Not a public API: the library of the programs inotifywait and inotifywatch, drop-in for those of inotify-tools.
 //!
 //! The modules stand in the order in which an event travels:
 //!
