@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io::{self, Write};
 
-use crate::error::{Limit, failed};
+use crate::error::{Limit, Setting, failed};
 use crate::escape::escape;
 use crate::sink::LIMIT;
 use crate::source::Problem;
@@ -62,6 +62,11 @@ impl Message {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The lines, without newlines.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
     }
 
     /// The lines, each with a newline.
@@ -166,12 +171,10 @@ pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
 pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
     match problem {
         Problem::Directory { path, error, new: true } => {
-            let limit = Limit::of(error).map(|limit| format!(" (limit: {})", limit.path()));
-            let words = format!(": {}{}", words::of(error), limit.unwrap_or_default());
-            Some(Message::new(&[b"Couldn't watch new directory ", path, words.as_bytes()]))
+            Some(Message::new(&[b"Couldn't watch new directory ", path, b": ", limited(error).as_bytes()]))
         }
         Problem::Directory { path, error, new: false } => {
-            (!quiet).then(|| failed("Couldn't watch", path, error))
+            (!quiet).then(|| Message::new(&[b"Couldn't watch ", path, b": ", limited(error).as_bytes()]))
         }
         Problem::Overflow { limit, recursive } => {
             let mut message = match limit {
@@ -183,7 +186,25 @@ pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
             if *recursive {
                 message += "  The directories are walked again.";
             }
-            Some(message.into())
+            let message = Message::from(message);
+            Some(match limit {
+                // A queue keeps the length with which it was made.
+                Some(limit) => {
+                    let command = Setting::at(limit).command(1);
+                    message.and(format!("For a longer queue from the next start on, run as root: {command}"))
+                }
+                None => message.and("The program that reads the events is too slow."),
+            })
         }
     }
+}
+
+/// The system's words for an error, and the limit that it says is reached.
+fn limited(error: &io::Error) -> String {
+    let limit = match (Limit::of(error), error.raw_os_error()) {
+        (Some(limit), _) => format!(" (limit: {})", limit.setting().path()),
+        (None, Some(libc::EMFILE)) => " (limit: ulimit -n)".to_owned(),
+        _ => String::new(),
+    };
+    words::of(error) + &limit
 }

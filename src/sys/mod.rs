@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+pub mod descriptors;
 pub mod directory;
 pub mod fanotify;
 pub mod filesystem;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
 use std::time::{Duration, Instant};
@@ -66,7 +66,17 @@ impl Signals {
     pub fn take(wanted: &[Signal]) -> io::Result<Signals> {
         let set: SigSet = wanted.iter().copied().collect();
         set.thread_block()?;
-        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+        let open = || SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+        let opened = open().or_else(|error| {
+            if error != Errno::EMFILE {
+                return Err(error);
+            }
+            // Standard input has been read, or is not needed: its descriptor has to do.
+            // SAFETY: nothing else owns descriptor 0, and nothing reads from it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) });
+            open()
+        });
+        Ok(Signals(opened?))
     }
 
     /// The next signal that has arrived, if any. Never blocks.
