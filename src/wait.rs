@@ -109,7 +109,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     source.establish();
     let signals = signals(options.daemon, options.settle.is_some())?;
     if let Some(background) = background {
-        background.ready().map_err(failing("Couldn't start", b"a daemon"))?;
+        let null = process::null_device().map_err(failing("Couldn't open", b"/dev/null"))?;
+        background.ready(null).map_err(failing("Couldn't start", b"a daemon"))?;
         messages.leave_stderr();
     }
     if !quiet {

@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlink};
 use nix::sys::stat::SFlag;
 
-use crate::sys::directory::open_path;
+use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Handle, handle_of, open_handle};
 use crate::sys::process;
 use crate::sys::status::Status;
@@ -28,7 +29,11 @@ pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u
 
 /// The path of what is open.
 fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
-    Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
+    match readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str()) {
+        // Without /proc, at least a directory's can be had.
+        Err(Errno::ENOENT) => directory::path_by_entering(object).map_err(|_| Errno::ENOENT.into()),
+        found => Ok(found?.into_vec()),
+    }
 }
 
 /// The path of an entry of a directory.

@@ -199,10 +199,16 @@ impl Group {
 
     fn change(&self, flags: libc::c_uint, object: &OwnedFd, mask: u64) -> io::Result<()> {
         let path = link(object);
-        // SAFETY: `path` is NUL-terminated and outlives the call.
-        let result =
-            unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, mask, libc::AT_FDCWD, path.as_ptr()) };
-        check(result).map(drop)
+        let mark = |at, path: &CStr| {
+            // SAFETY: `path` is NUL-terminated and outlives the call.
+            check(unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, mask, at, path.as_ptr()) })
+                .map(drop)
+        };
+        mark(libc::AT_FDCWD, &path).or_else(|error| match error.raw_os_error() {
+            // Without /proc, at least a directory can be marked; of anything else this fails, too.
+            Some(libc::ENOENT) => mark(object.as_raw_fd(), c".").map_err(|_| error),
+            _ => Err(error),
+        })
     }
 
     /// Appends the events that are queued now to `buffer`; returns the number of bytes, 0 if none is queued. Never

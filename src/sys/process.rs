@@ -130,9 +130,8 @@ impl Background {
         }
     }
 
-    /// Lets go of what ties the process to where it was started, and tells the parent.
-    pub fn ready(self) -> io::Result<()> {
-        let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    /// Lets go of what ties the process to where it was started, and tells the parent. `null` is [`null_device`].
+    pub fn ready(self, null: OwnedFd) -> io::Result<()> {
         chdir("/")?;
         close_inherited();
         dup2_stdin(&null)?;
@@ -141,6 +140,11 @@ impl Background {
         nix::unistd::write(&self.ready, b"1")?;
         Ok(())
     }
+}
+
+/// The null device, open.
+pub fn null_device() -> io::Result<OwnedFd> {
+    Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// Closes the descriptors above 2 that were open when the program started: a lock, a pipe or a mount of the caller's
