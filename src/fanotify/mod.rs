@@ -13,12 +13,15 @@ use crate::sys::fanotify::{Handle, handle_of, open_handle};
 use crate::sys::process;
 use crate::sys::status::Status;
 
-mod course;
 pub mod filesystem;
+#[cfg(test)]
+mod judge;
 pub mod marks;
 pub mod mounts;
-pub mod queue;
+mod normalise;
 pub mod refusal;
+#[cfg(test)]
+mod simulated;
 
 /// The absolute path of what is at a path, taken from `base` on if it is relative, all links resolved but, unless
 /// `follow`, the last.
