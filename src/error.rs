@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::process::ExitCode;
 
 use crate::advice;
 use crate::messages::Message;
@@ -21,9 +20,9 @@ pub enum ExitStatus {
     Timeout = 2,
 }
 
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> ExitCode {
-        ExitCode::from(status as u8)
+impl From<ExitStatus> for u8 {
+    fn from(status: ExitStatus) -> u8 {
+        status as u8
     }
 }
 

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -30,20 +29,20 @@ use crate::sys::process::{self, Signals};
 const WRITE: &str = "Couldn't write to";
 
 /// The whole program; `arguments` begins with the program's own name.
-pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     process::restore_sigpipe();
     let options = match cli::watch(arguments) {
         Ok(Watch::Count(options)) => *options,
         Ok(Watch::Limits { json }) => return limits::main(json),
-        Err(exit) => return ExitCode::from(exit.print()),
+        Err(exit) => return exit.print(),
     };
     options.warnings.print();
     let messages = Messages::stderr();
     match run(options, &messages) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             messages.error(error.message());
-            ExitCode::FAILURE
+            1
         }
     }
 }

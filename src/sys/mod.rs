@@ -14,6 +14,7 @@ pub mod proc;
 pub mod process;
 pub mod ready;
 pub mod regex;
+pub mod start;
 pub mod status;
 pub mod syslog;
 pub mod terminal;

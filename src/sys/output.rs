@@ -44,7 +44,7 @@ enum Manner {
 }
 
 impl Output {
-    /// Stdout. Where it was closed it is /dev/null: Rust's start-up sees to that.
+    /// Stdout. If it was closed it is /dev/null; see [`start`](crate::sys::start).
     pub fn stdout() -> io::Result<Output> {
         // Besides an open file of our own, the queue of events and a directory have to be opened.
         if room(3) < 3 {

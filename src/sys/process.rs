@@ -18,8 +18,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
-/// Lets a write to a closed pipe end the process, as it ends any other program: Rust's start-up had the
-/// signal ignored.
+/// Lets a write to a closed pipe end the process, as it ends any other program: the standard library's start, or the process
+/// that started this one, may have had the signal ignored.
 pub fn restore_sigpipe() {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of ours.
