@@ -1,10 +1,11 @@
-# make test      the whole test suite, with what it needs installed
+# make test      the whole test suite; what it needs and this system lacks is named, and installed by apt-get if it can be
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make fuzz      each target in fuzz/ for SECONDS=60
 # make miri      the decoders of the kernel's bytes, in Miri
 # make reference-4  inotify-tools 4.x, as Debian 13 has it, into target; make oracle-4 compares with it
+# make mutants   rules of MUTATED='src/FILE.rs ...' that can be changed without a failing test, into target/mutants.out
 # make cross     builds for other machines, and with the oldest Rust; the one for 32-bit x86 against the original
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
@@ -46,7 +47,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux
 
-.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri cross reference-4 oracle-4 install uninstall \
+.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
@@ -102,6 +103,19 @@ cross: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 cross: test-needs
 	.ci/cross
 
+# The parts outside the core, and the tests that reach them: first the unit tests, which are quick, then for the mutants
+# that those missed all the tests. The status is 2 if some are missed even so.
+MUTATED = src/event.rs src/filter.rs src/format.rs src/sink.rs src/stats.rs src/timefmt.rs
+REACHING = --lib --test properties --test timefmt --test options --test output --test oracle
+mutate = $(CARGO) mutants --in-place --output $(abspath $(TARGET)) $(MUTATED:%=--file %) --baseline skip --timeout 300
+mutants: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
+mutants: test-needs
+	@command -v cargo-mutants >/dev/null || { \
+		echo "make mutants needs cargo-mutants: cargo install cargo-mutants --locked" >&2; exit 1; }
+	@git diff --quiet HEAD -- src || { echo "make mutants changes src while it runs: commit first" >&2; exit 1; }
+	$(mutate) -- --locked --lib || case $$? in 2 | 3) ;; *) exit 1 ;; esac
+	$(mutate) --iterate -- --locked $(REACHING)
+
 REFERENCE_4 = $(TARGET)/reference-4
 reference-4:
 	.ci/reference-4 $(REFERENCE_4)
@@ -118,7 +132,7 @@ test-needs:
 		[ -e "$$what" ] || command -v "$$what" >/dev/null || missing="$$missing $${need%%:*}"; \
 	done; \
 	[ -z "$$missing" ] || { \
-		echo "installing:$$missing"; \
+		echo "make $(or $(firstword $(MAKECMDGOALS)),all) is about to install these packages by apt-get:$$missing"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null || \
 		echo "cannot install:$$missing; what needs them is left out" >&2; \
 	}
