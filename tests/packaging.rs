@@ -263,6 +263,24 @@ for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
 }
 
 #[test]
+fn make_test_installs_what_the_tests_need() {
+    // Part of every system, or of what is installed with another command.
+    const THERE: [&str; 9] =
+        ["bash", "python3", "tar", "git", "nohup", "umount", "nsenter", "setpriv", "ssh-keygen"];
+    let makefile = file("Makefile").replace("\\\n", "");
+    let needs = makefile.lines().find_map(|line| line.strip_prefix("TEST_NEEDS = ")).unwrap();
+    let known: Vec<&str> =
+        needs.split_whitespace().filter_map(|need| Some(need.split_once(':')?.1)).collect();
+    let need = Regex::new(r#"\bneed\("([^"]+)"\)"#).unwrap();
+    for (path, _) in tree(&Path::new(ROOT).join("tests")) {
+        let Ok(text) = fs::read_to_string(Path::new(ROOT).join("tests").join(&path)) else { continue };
+        for tool in need.captures_iter(&text) {
+            assert!(known.contains(&&tool[1]) || THERE.contains(&&tool[1]), "{path:?} needs {}", &tool[1]);
+        }
+    }
+}
+
+#[test]
 fn shellcheck_has_no_complaint() {
     if need("shellcheck") {
         let scripts = [
