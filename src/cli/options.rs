@@ -200,6 +200,17 @@ mod tests {
         }
     }
 
+    /// Else what was an abbreviation would be another option now.
+    #[test]
+    fn no_name_of_our_own_begins_a_name_of_the_reference() {
+        for tool in [Tool::Wait, Tool::Watch] {
+            for own in options(tool).filter(|option| option.whole) {
+                let begun = options(tool).find(|option| !option.whole && option.long.starts_with(own.long));
+                assert_eq!(begun, None, "--{}", own.long);
+            }
+        }
+    }
+
     #[test]
     fn an_alias_stands_for_an_option_like_it() {
         for tool in [Tool::Wait, Tool::Watch] {
