@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! kernel -> sys::inotify  -> queue -> watcher (tree) \
-//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> (batch) -> format (json) -> sink
-//!           sys::fanotify -> fanotify::filesystem    /                   \> stats
+//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> (who, batch) -> format (json) -> sink
+//!           sys::fanotify -> fanotify::filesystem    /                              \> stats -> (interval)
 //! ```
 
 pub mod cli;

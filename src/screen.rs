@@ -64,6 +64,12 @@ impl Screen {
         write(&drawn)
     }
 
+    /// Prints a text on what the terminal showed before.
+    pub fn print(&mut self, text: &[u8]) -> io::Result<()> {
+        self.leave()?;
+        write(text)
+    }
+
     /// Gives the terminal back for a while, until something is shown again.
     pub fn leave(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.entered) { write(LEAVE) } else { Ok(()) }

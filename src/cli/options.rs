@@ -172,7 +172,7 @@ pub const OPTIONS: &[Opt] = &[
     whole(option(BOTH, "", "json", Flag, "print JSON, one object per line")),
     whole(option(BOTH, "", "ready", Value("N|systemd"), "signal that all watches are established")),
     whole(option(WATCH, "", "interval", Value("seconds"), "print a table each time this has passed")),
-    whole(option(WATCH, "", "top", Value("rows"), "print only the first rows, so many")),
+    whole(option(WATCH, "", "top", Value("rows"), "print at most this many rows")),
     whole(option(WATCH, "", "limits", Flag, "show inotify's limits and who uses them")),
     whole(option(BOTH, "V", "version", Flag, "print the version")),
 ];

@@ -1,17 +1,19 @@
 //! `--interval` and `--top`: in a pipe, and in place on a terminal.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
+use inotify_tools::sys::unread::unread;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use regex::Regex;
 use tempfile::TempDir;
 
 use crate::common::{
-    Collected, Running, binary, bounded, create_files, fast_tempdir, flood, inotifywatch, need, run, tempdir,
-    terminal, wait_until,
+    Collected, Running, binary, bounded, create_files, fast_tempdir, flood, inotifywatch, need, pipe, run,
+    tempdir, terminal, wait_until,
 };
 use crate::records::{holds_to_the_schema, jq};
 
@@ -74,6 +76,33 @@ fn json_has_rows_with_the_time_that_they_cover() {
 }
 
 #[test]
+fn a_slow_reader_gets_tables_of_a_longer_time_and_a_second_signal_ends_it() {
+    let dir = fast_tempdir();
+    (0..1000).for_each(|number| fs::create_dir(dir.path().join(format!("d{number}"))).unwrap());
+    let arguments = ["-r", "-z", "--interval", "0.02", "-e", "create", "."];
+    let mut command = inotifywatch(dir.path(), arguments);
+    let (reader, writer) = pipe();
+    command.stdout(writer.try_clone().unwrap());
+    let mut run = Running::ready(command);
+    assert!(wait_until(|| unread(writer.as_fd()).unwrap() > 50_000), "the pipe is full");
+    run.wait_asleep();
+    drop(writer);
+    // Counted while nothing can be written, in as many intervals as pass meanwhile.
+    for number in 0..20 {
+        create_files(dir.path(), "f", number..number + 1);
+        run.wait_asleep();
+    }
+    run.signal(Signal::SIGTERM);
+    run.wait_asleep();
+    assert!(!run.has_ended());
+    run.signal(Signal::SIGTERM);
+    run.finish().killed_by(Signal::SIGTERM);
+    let text = Collected::from(reader);
+    assert!(wait_until(|| !text.is_open()));
+    assert!(text.bytes().len() < 200_000, "{}", text.bytes().len());
+}
+
+#[test]
 fn only_the_first_rows_are_printed() {
     let dir = tempdir();
     for (number, name) in ["a", "b", "c", "d"].iter().enumerate() {
@@ -119,7 +148,10 @@ impl Tmux {
         let work = tmux.path().join("work");
         let at = ["-c", work.to_str().unwrap()];
         tmux.ask(&[&["new-session", "-d"][..], &size, &at, &[&script]].concat());
-        tmux.wait("its start", |screen| screen.contains("now collecting statistics."));
+        // Or it is past that already.
+        tmux.wait("its start", |screen| {
+            screen.contains("now collecting statistics.") || screen.contains(" events, ")
+        });
         Some(tmux)
     }
 
