@@ -32,7 +32,7 @@ pub const ESTABLISHING: &str = "Establishing watches...";
 pub const COLLECTING: &str = "Finished establishing watches, now collecting statistics.";
 /// A signal to end came during the set-up, and is passed over.
 pub const STILL_ESTABLISHING: &str =
-    "Still establishing watches, nothing has been counted yet.  A second signal ends this at once.";
+    "Still establishing watches; nothing has been counted yet.  A second signal exits at once.";
 /// There is no table to print.
 pub const NO_EVENTS: &str = "No events occurred.";
 
@@ -157,13 +157,13 @@ fn write_to_log(log: &Syslog, message: &Message) {
 
 /// How far the set-up is.
 pub fn watched(directories: usize) -> String {
-    format!("{directories} directories are watched so far")
+    format!("Watching {directories} directories...")
 }
 
 /// The disk that holds the outfile of a daemon is full.
 pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
     let advice =
-        format!("Up to {} MiB of events are kept and written when there is room again.", LIMIT >> 20);
+        format!("Up to {} MiB of events are kept, and written as soon as there is space.", LIMIT >> 20);
     failed("Couldn't write to", outfile, cause).line(&[advice.as_bytes()])
 }
 
@@ -179,12 +179,12 @@ pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
         Problem::Overflow { limit, recursive } => {
             let mut message = match limit {
                 Some(limit) => {
-                    format!("Events were lost: the kernel's queue was full (its length: {limit}).")
+                    format!("Events were lost: the kernel's queue was full (limit: {limit}).")
                 }
-                None => format!("Events were lost: {} MiB of them wait to be read.", LIMIT >> 20),
+                None => format!("Events were lost: {} MiB of output have not been read.", LIMIT >> 20),
             };
             if *recursive {
-                message += "  The directories are walked again.";
+                message += "  Scanning the directories again.";
             }
             let message = Message::from(message);
             Some(match limit {

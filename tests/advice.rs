@@ -345,3 +345,23 @@ fn without_proc_directories_are_watched_and_what_cannot_be_is_explained() {
         end.code(1).check(line, common::contains(&end.stderr, line.as_bytes()));
     }
 }
+
+/// `while inotifywait -r -e modify,create,delete d; do …; done` goes on after that.
+#[test]
+fn a_directory_below_that_is_deleted_ends_a_wait_for_deletions_with_its_event() {
+    for (arguments, printed, code) in [
+        (&["-r", "-e", "modify,create,delete", "d"][..], "d/ DELETE,ISDIR s\n", 0),
+        (&["-r", "-e", "delete", "--include", "s$", "d"], "d/ DELETE,ISDIR s\n", 0),
+        (&["-r", "-e", "delete_self,delete", "d"], "d/s/ DELETE_SELF \n", 0),
+        // As the reference: nothing that was asked for follows.
+        (&["-r", "-e", "modify,create", "d"], "", 1),
+        (&["-e", "delete", "d/s"], "", 1),
+        (&["-r", "-e", "delete", "d/s"], "", 1),
+    ] {
+        let dir = tempdir();
+        fs::create_dir_all(dir.path().join("d/s")).unwrap();
+        let run = Running::ready(common::inotifywait(dir.path(), arguments));
+        fs::remove_dir(dir.path().join("d/s")).unwrap();
+        run.finish().code(code).printed(printed);
+    }
+}
