@@ -1,19 +1,21 @@
-# make test      the whole test suite, with what it needs installed
+# make test      the whole test suite; what it needs and this system lacks is named, and installed by apt-get if it can be
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make fuzz      each target in fuzz/ for SECONDS=60
 # make miri      the decoders of the kernel's bytes, in Miri
 # make reference-4  inotify-tools 4.x, as Debian 13 has it, into target; make oracle-4 compares with it
+# make mutants   rules of MUTATED='src/FILE.rs ...' that can be changed without a failing test, into target/mutants.out
 # make cross     builds for other machines, and with the oldest Rust; the one for 32-bit x86 against the original
 # make install   DESTDIR= PREFIX=/usr/local
 # make uninstall
-# make deb       a package that takes the place of Debian's inotify-tools, into target/debian
-# make try-deb   that it does, in a copy of this system's root, as root
-# make rpm       target/inotify-tools-rs.rpm
-# make static    an archive of programs that need no library, into target; STATIC=TARGET for another one than the host's
-# make dist      an archive of the source, into target
+# make deb       a package that replaces Debian's inotify-tools, into target/packages, as everything below
+# make try-deb   installs it in a copy of this system's root, as root, and goes back
+# make rpm       a package for RPM systems
+# make static    an archive of programs that need no library; STATIC=TARGET for another one than the host's
+# make dist      an archive of the source; make vendored one with all dependencies, which builds without a network
 # make arch      a package for Arch, by makepkg; make alpine one for Alpine, by abuild; neither as root
+# make try-packages  builds what this system can build twice and compares, and builds the vendored source offline
 # make tag-check TAG=v1.2.3 is this version
 
 PREFIX = /usr/local
@@ -31,6 +33,9 @@ LICENSEDIR = $(SHAREDIR)/licenses/$(NAME)
 # As a package is called; inotify-tools are the original.
 NAME = inotify-tools-rs
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+SYNOPSIS = $(shell sed -n 's/^description = "\(.*\)"/\1/p' Cargo.toml)
+# Who makes a package. Debian's tools need an address; who publishes one sets his own.
+MAINTAINER = $(NAME) developers <$(NAME)@localhost>
 TOOLS = inotifywait inotifywatch
 
 # What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
@@ -40,10 +45,10 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	e2fsprogs:/usr/sbin/mkfs.ext4 xfsprogs:/usr/sbin/mkfs.xfs btrfs-progs:/usr/sbin/mkfs.btrfs mount:mount \
 	systemd:systemd-analyze rsync:rsync openssh-server:/usr/sbin/sshd openssh-client:ssh shellcheck:shellcheck \
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
-	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux
+	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace
 
-.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri cross reference-4 oracle-4 install uninstall \
-	deb try-deb rpm static dist arch alpine tag-check
+.PHONY: all test test-needs soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
+	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
 FUZZ_TARGETS = decode fanotify format ere fromfile limits
@@ -98,6 +103,19 @@ cross: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 cross: test-needs
 	.ci/cross
 
+# The parts outside the core, and the tests that reach them: first the unit tests, which are quick, then for the mutants
+# that those missed all the tests. The status is 2 if some are missed even so.
+MUTATED = src/event.rs src/filter.rs src/format.rs src/sink.rs src/stats.rs src/timefmt.rs
+REACHING = --lib --test properties --test timefmt --test options --test output --test oracle
+mutate = $(CARGO) mutants --in-place --output $(abspath $(TARGET)) $(MUTATED:%=--file %) --baseline skip --timeout 300
+mutants: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
+mutants: test-needs
+	@command -v cargo-mutants >/dev/null || { \
+		echo "make mutants needs cargo-mutants: cargo install cargo-mutants --locked" >&2; exit 1; }
+	@git diff --quiet HEAD -- src || { echo "make mutants changes src while it runs: commit first" >&2; exit 1; }
+	$(mutate) -- --locked --lib || case $$? in 2 | 3) ;; *) exit 1 ;; esac
+	$(mutate) --iterate -- --locked $(REACHING)
+
 REFERENCE_4 = $(TARGET)/reference-4
 reference-4:
 	.ci/reference-4 $(REFERENCE_4)
@@ -114,7 +132,7 @@ test-needs:
 		[ -e "$$what" ] || command -v "$$what" >/dev/null || missing="$$missing $${need%%:*}"; \
 	done; \
 	[ -z "$$missing" ] || { \
-		echo "installing:$$missing"; \
+		echo "make $(or $(firstword $(MAKECMDGOALS)),all) is about to install these packages by apt-get:$$missing"; \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null || \
 		echo "cannot install:$$missing; what needs them is left out" >&2; \
 	}
@@ -146,56 +164,86 @@ uninstall:
 	$(call everything,drop)
 	rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)" 2>/dev/null || :
 
-# The packages hold what `make install` puts below STAGE; what they say of themselves is in Cargo.toml and packaging/.
-# Debian has the licences in one file and a changelog of its own form, and does without scripts: the package leaves
-# nothing behind.
-STAGE = target/package/$@
-stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr
+# The packages hold what `make install` puts below STAGE; what they say of themselves is in Cargo.toml and packaging/. Nothing
+# in them tells when or where they were made: two builds of one source are the same, byte by byte.
+PACKAGES = $(TARGET)/packages
+STAGE = $(TARGET)/stage/$@
+export SOURCE_DATE_EPOCH ?= $(shell if [ -e .git ]; then git log -1 --format=%ct; else stat -c %Y Cargo.toml; fi)
+CARGO_HOME ?= $(HOME)/.cargo
+anywhere = $(foreach place,$(wildcard $(CARGO_HOME)/registry/src/*) $(CURDIR)/vendor,--remap-path-prefix=$(place)=/crates) \
+	--remap-path-prefix=$(CURDIR)=/$(NAME)
+# A target directory of its own: with other flags all would be built again.
+BUILT = $(TARGET)/packaged
+build = RUSTFLAGS='$(anywhere) $(1)' $(CARGO) build --release --locked --target-dir $(BUILT)$(2)
+stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr TARGET=$(BUILT)$(1) && mkdir -p $(PACKAGES)
+# Of a directory, as an archive.
+archive = tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX -C $(1) -cf - $(2) | \
+	gzip -9n >$(PACKAGES)/$(3).tar.gz
+lacks = command -v $(1) >/dev/null || { echo "make $@ needs $(1): $(2)" >&2; exit 1; }
 # Fails unless a command lists the files of STAGE, each with where it leads if it is a link.
 same = [ "$$($(1) | sort)" = "$$(cd $(STAGE) && find usr ! -type d -printf '%p %l\n' | sort)" ]
 
-deb: all
-	@command -v cargo-deb >/dev/null || { echo "make deb needs cargo-deb: cargo install cargo-deb --locked" >&2; exit 1; }
-	$(stage) ZSHDIR=/usr/share/zsh/vendor-completions LICENSEDIR=/licenses
+packaged:
+	$(call build,)
+
+deb: packaged
+	@$(call lacks,dpkg-deb,package dpkg)
+	@$(call lacks,dpkg-shlibdeps,package dpkg-dev)
+	$(call stage) ZSHDIR=/usr/share/zsh/vendor-completions LICENSEDIR=/licenses
 	rm -r $(STAGE)/licenses
-	{ cat LICENSE-MIT; printf '\n%s\n%s\n' 'Or, as you like, the Apache License, Version 2.0, which is in' \
-		/usr/share/common-licenses/Apache-2.0; } >$(STAGE)/copyright
-	printf '%s (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' $(NAME) $(VERSION) \
-		"$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" "$$(date -R -r CHANGELOG.md)" >$(STAGE)/changelog
-	rm -f target/debian/$(NAME)_*.deb
-	$(CARGO) deb --no-build --no-strip --output target/debian/
-	$(call same,dpkg-deb --fsys-tarfile target/debian/$(NAME)_*.deb | tar -tv | \
-		sed '/^d/d; s|.* \./||; s|\.gz$$||; /\/$(NAME)\/copyright$$\|changelog.Debian$$/d; s|$$| |; s| -> \(.*\) | \1|')
-	! command -v lintian >/dev/null || lintian --fail-on error target/debian/$(NAME)_*.deb
+	rm -f $(PACKAGES)/$(NAME)_*.deb
+	MAINTAINER='$(MAINTAINER)' packaging/debian/build $(STAGE) $(NAME) $(VERSION) '$(SYNOPSIS)' $(PACKAGES)
+	! command -v lintian >/dev/null || lintian --fail-on error $(PACKAGES)/$(NAME)_*.deb
 
 try-deb: deb
-	packaging/try-deb target/debian/$(NAME)_*.deb
+	packaging/try-deb $(PACKAGES)/$(NAME)_*.deb
 
-rpm: all
-	@command -v rpmbuild >/dev/null || { echo "make rpm needs rpmbuild: package rpm or rpm-build" >&2; exit 1; }
-	$(stage)
-	rpmbuild -bb --quiet --define '_topdir $(CURDIR)/$(STAGE).build' --define '_rpmdir $(CURDIR)/target' \
-		--define '_rpmfilename $(NAME).rpm' --define 'stage $(CURDIR)/$(STAGE)' packaging/rpm/$(NAME).spec
-	$(call same,rpm -qp --qf '[%{FILENAMES} %{FILELINKTOS}\n]' target/$(NAME).rpm | sed 's|^/||')
-	rpm -qpi --provides --conflicts --requires --recommends -l target/$(NAME).rpm
+rpm: packaged
+	@$(call lacks,rpmbuild,package rpm or rpm-build)
+	$(call stage)
+	rm -f $(PACKAGES)/$(NAME)-*.rpm
+	rpmbuild -bb --quiet --define '_topdir $(abspath $(STAGE)).build' --define '_rpmdir $(abspath $(PACKAGES))' \
+		--define '_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' --define 'stage $(abspath $(STAGE))' \
+		--define 'version $(VERSION)' --define 'synopsis $(SYNOPSIS)' packaging/rpm/$(NAME).spec
+	$(call same,rpm -qp --qf '[%{FILEMODES:perms}%{FILENAMES} %{FILELINKTOS}\n]' $(PACKAGES)/$(NAME)-*.rpm | \
+		sed '/^d/d; s|^[^/]*/||')
 
 # With glibc it is the same program. With musl, regular expressions, --timefmt and the words of errors are musl's.
 STATIC = $(shell rustc -vV | sed -n 's/^host: //p')
 static:
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --target $(STATIC)
-	$(stage) TARGET=$(TARGET)/$(STATIC)
-	tar -C $(STAGE) -czf target/$(NAME)-$(VERSION)-$(STATIC)-static.tar.gz --owner=0 --group=0 usr
+	$(call build,-C target-feature=+crt-static, --target $(STATIC))
+	$(call stage,/$(STATIC))
+	$(call archive,$(STAGE),usr,$(NAME)-$(VERSION)-$(STATIC)-static)
 
 dist:
-	mkdir -p target && git archive --prefix=$(NAME)-$(VERSION)/ -o target/$(NAME)-$(VERSION).tar.gz HEAD
+	@$(call lacks,git,the source is what is committed)
+	mkdir -p $(PACKAGES)
+	git archive --prefix=$(NAME)-$(VERSION)/ HEAD | gzip -9n >$(PACKAGES)/$(NAME)-$(VERSION).tar.gz
+
+vendored: dist
+	rm -rf $(STAGE) && mkdir -p $(STAGE)
+	tar -C $(STAGE) -xf $(PACKAGES)/$(NAME)-$(VERSION).tar.gz
+	cd $(STAGE)/$(NAME)-$(VERSION) && mkdir -p .cargo && $(CARGO) vendor --locked --quiet vendor >>.cargo/config.toml
+	$(call archive,$(STAGE),$(NAME)-$(VERSION),$(NAME)-$(VERSION)-vendored)
 
 # In copies, as both write beside their recipe.
 arch alpine: dist
+	@$(by_$@)
+	@[ "$$(id -u)" != 0 ] || { echo "make $@: $(word 1,$(made_by_$@)) refuses to be run by root" >&2; exit 1; }
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
-	cp packaging/$@/* target/$(NAME)-$(VERSION).tar.gz $(STAGE)
-	cd $(STAGE) && $(call by_$@)
-by_arch = PKGDEST=$(CURDIR)/target makepkg -f $(MAKEPKG)
-by_alpine = abuild checksum && REPODEST=$(CURDIR)/target abuild -r
+	cp packaging/$@/* $(PACKAGES)/$(NAME)-$(VERSION).tar.gz $(STAGE)
+	cd $(STAGE) && $(call making_$@)
+by_arch = $(call lacks,makepkg,it is part of pacman$(comma) Arch's package manager)
+by_alpine = $(call lacks,abuild,it is Alpine's package abuild$(comma) and needs a key by abuild-keygen)
+made_by_arch = makepkg
+made_by_alpine = abuild
+making_arch = PKGDEST=$(abspath $(PACKAGES)) makepkg -f $(MAKEPKG)
+making_alpine = abuild checksum && REPODEST=$(abspath $(PACKAGES)) abuild -r
+comma = ,
+
+try-packages: TEST_NEEDS = dpkg-dev:dpkg-shlibdeps rpm:rpmbuild util-linux:unshare
+try-packages: test-needs
+	packaging/try-packages
 
 # Where the version stands besides Cargo.toml, tests/packaging.rs looks after.
 tag-check:

@@ -75,7 +75,7 @@ complete $wait -s 0 -l print0 -d 'End each record with NUL instead of newline'
 complete $wait -s o -l outfile -r -F -d 'Append the events to this file'
 
 complete $watch -l interval -x -d 'Print a table each time this has passed'
-complete $watch -l top -x -d 'Print only the first rows, so many'
+complete $watch -l top -x -d 'Print at most this many rows'
 complete $watch -l limits -d "Show inotify's limits and the processes that use them"
 complete $watch -s t -l timeout -x -d 'Print the table after so long'
 complete $watch -s v -l verbose -d 'Say what is being done'

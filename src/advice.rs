@@ -20,6 +20,9 @@ const SHOWN: usize = 3;
 /// What may have been meant by an operand that does not exist; nothing for other errors.
 pub fn unwatchable(operand: &[u8], error: &io::Error) -> Message {
     let is_missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ELOOP));
+    if is_missing && fs::metadata(OsStr::from_bytes(operand)).is_ok() && fs::metadata("/proc/self").is_err() {
+        return "/proc is not mounted. fanotify needs it for files, and for -S and -M.".into();
+    }
     let text = String::from_utf8_lossy(operand);
     if !is_missing {
         Message::default()

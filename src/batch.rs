@@ -138,6 +138,8 @@ impl Batch {
     /// Empties it: hands out a record for each path, as an event, the name of the process of the last one, and the time
     /// of that.
     pub fn take(&mut self, mut each: impl FnMut(&Event, Option<&[u8]>, SystemTime)) {
+        // With it goes the other half of each path's ownership, so that a record's memory is free once it is handed out.
+        self.by_path = HashMap::new();
         for Record { watch, path, watched, mask, cookie, moment, pid, comm } in self.records.drain(..) {
             let event = Event { watch, path: &path, watched, mask, cookie, pid, ends_wait: false };
             each(&event, comm.as_deref(), moment);

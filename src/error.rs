@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::io;
-use std::process::ExitCode;
 
 use crate::advice;
 use crate::messages::Message;
 use crate::source::Interface;
-use crate::sys::words;
+use crate::sys::{descriptors, words};
 
 /// The exit status of inotifywait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +20,9 @@ pub enum ExitStatus {
     Timeout = 2,
 }
 
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> ExitCode {
-        ExitCode::from(status as u8)
+impl From<ExitStatus> for u8 {
+    fn from(status: ExitStatus) -> u8 {
+        status as u8
     }
 }
 
@@ -52,6 +51,8 @@ pub enum Error {
         interface: Interface,
         /// The system's error.
         cause: io::Error,
+        /// The limit that is reached, where that is the cause.
+        limit: Option<Box<QueueLimit>>,
     },
     /// An operand cannot be watched.
     Operand {
@@ -76,7 +77,7 @@ pub enum Error {
     Interrupted,
 }
 
-/// A kernel limit on what the watches of a user need.
+/// A kernel limit of a user, in all programs together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// `inotify` or `fanotify`.
@@ -85,17 +86,37 @@ pub struct Limit {
     pub things: &'static str,
     /// The name of the file below /proc/sys/fs/INTERFACE.
     pub name: &'static str,
+    /// The name of the file below /proc/sys/user, with the limit of a user namespace.
+    pub namespaced: &'static str,
+}
+
+/// A limit's name, as sysctl(8) knows it, and its value, where that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// `fs.inotify.max_user_watches`
+    pub name: String,
+    /// Its value.
+    pub value: Option<usize>,
 }
 
 /// A limit that the operands exceed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchLimit {
     /// Which limit.
     pub limit: Limit,
-    /// Its value, where that can be read.
-    pub present: Option<usize>,
+    /// Where to raise it.
+    pub setting: Setting,
     /// The number of watches that all operands need.
     pub needed: usize,
+}
+
+/// The limit that is reached where no queue can be had (EMFILE).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueLimit {
+    /// The open files of this process.
+    Files(u64),
+    /// The instances or groups of the user.
+    Queues(Limit, Setting),
 }
 
 /// The kernel permits this to the administrator only.
@@ -116,25 +137,37 @@ impl Error {
         needed: impl FnOnce() -> usize,
     ) -> Error {
         let limit = Limit::of(&cause)
-            .map(|limit| Box::new(WatchLimit { limit, present: limit.value(), needed: needed() }));
+            .map(|limit| Box::new(WatchLimit { limit, setting: limit.setting(), needed: needed() }));
         let advice = advice::unwatchable(operand, &cause);
         Error::Operand { action, operand: operand.to_vec(), cause, limit, advice }
+    }
+
+    /// No inotify instance or fanotify group can be had.
+    pub fn no_queue(interface: Interface, cause: io::Error) -> Error {
+        let queues = match interface {
+            Interface::Inotify => INSTANCES,
+            Interface::Fanotify(_) => GROUPS,
+        };
+        let limit = (cause.raw_os_error() == Some(libc::EMFILE)).then(|| match descriptors::exhausted() {
+            Some(files) => Box::new(QueueLimit::Files(files)),
+            None => Box::new(QueueLimit::Queues(queues, queues.setting())),
+        });
+        Error::NoQueue { interface, cause, limit }
     }
 
     /// What to print. Scripts match on the reference's words, which are kept to the letter.
     pub fn message(&self) -> Message {
         match self {
-            Error::Failed { action, object, cause } => failed(action, object, cause),
-            Error::Outfile { path, cause } => Message::new(&[b"Failed to open output file ", path]).line(&[
-                path,
-                b": ",
-                words::of(cause).as_bytes(),
-            ]),
-            Error::NoQueue { interface: Interface::Inotify, cause } => no_inotify(cause),
-            Error::NoQueue { interface: Interface::Fanotify(_), cause } => no_fanotify(cause),
+            Error::Failed { action, object, cause } => {
+                failed(action, object, cause).and(too_many_files(cause))
+            }
+            Error::Outfile { path, cause } => Message::new(&[b"Failed to open output file ", path])
+                .line(&[path, b": ", words::of(cause).as_bytes()])
+                .and(too_many_files(cause)),
+            Error::NoQueue { interface, cause, limit } => no_queue(*interface, cause, limit.as_deref()),
             Error::Operand { operand, limit: Some(limit), .. } => limit.message(operand),
             Error::Operand { action, operand, cause, limit: None, advice } => {
-                let message = failed(action, operand, cause).and(advice.clone());
+                let message = failed(action, operand, cause).and(advice.clone()).and(too_many_files(cause));
                 // inotify_add_watch(2) never fails with it.
                 match cause.raw_os_error() {
                     Some(libc::EPERM) => message.and(NEEDS_PRIVILEGES),
@@ -149,14 +182,39 @@ impl Error {
     }
 }
 
+const WATCHES: Limit = Limit {
+    interface: "inotify",
+    things: "watches",
+    name: "max_user_watches",
+    namespaced: "max_inotify_watches",
+};
+const INSTANCES: Limit = Limit {
+    interface: "inotify",
+    things: "instances",
+    name: "max_user_instances",
+    namespaced: "max_inotify_instances",
+};
+const MARKS: Limit = Limit {
+    interface: "fanotify",
+    things: "marks",
+    name: "max_user_marks",
+    namespaced: "max_fanotify_marks",
+};
+const GROUPS: Limit = Limit {
+    interface: "fanotify",
+    things: "groups",
+    name: "max_user_groups",
+    namespaced: "max_fanotify_groups",
+};
+
 impl Limit {
     /// The limit that an error says is reached.
     pub fn of(error: &io::Error) -> Option<Limit> {
         match error.raw_os_error() {
             _ if error.kind() != io::ErrorKind::StorageFull => None,
-            Some(_) => Some(Limit { interface: "inotify", things: "watches", name: "max_user_watches" }),
+            Some(_) => Some(WATCHES),
             // See fanotify::refusal.
-            None => Some(Limit { interface: "fanotify", things: "marks", name: "max_user_marks" }),
+            None => Some(MARKS),
         }
     }
 
@@ -165,22 +223,59 @@ impl Limit {
         format!("/proc/sys/fs/{}/{}", self.interface, self.name)
     }
 
-    fn value(&self) -> Option<usize> {
-        fs::read_to_string(self.path()).ok()?.trim().parse().ok()
+    /// Where to raise it: a user namespace may have a lower limit of its own.
+    pub fn setting(&self) -> Setting {
+        let system = Setting::read(format!("fs.{}.{}", self.interface, self.name));
+        let namespace = Setting::read(format!("user.{}", self.namespaced));
+        match (system.value, namespace.value) {
+            (Some(all), Some(here)) if here < all => namespace,
+            _ => system,
+        }
+    }
+}
+
+impl Setting {
+    /// The setting of this name.
+    pub fn read(name: String) -> Setting {
+        let value = fs::read_to_string(Setting::path_of(&name)).ok();
+        Setting { value: value.and_then(|value| value.trim().parse().ok()), name }
+    }
+
+    /// The setting that this file holds.
+    pub fn at(path: &str) -> Setting {
+        Setting::read(path.trim_start_matches("/proc/sys/").replace('/', "."))
+    }
+
+    fn path_of(name: &str) -> String {
+        format!("/proc/sys/{}", name.replace('.', "/"))
+    }
+
+    /// The file that holds its value.
+    pub fn path(&self) -> String {
+        Setting::path_of(&self.name)
+    }
+
+    /// The command that makes room for so much more.
+    pub fn command(&self, more: usize) -> String {
+        let enough = self.value.unwrap_or(0).saturating_add(more).next_power_of_two();
+        format!("sysctl -w {}={enough}", self.name)
+    }
+
+    fn raised_by(&self, more: usize) -> String {
+        let root = if self.name.starts_with("user.") { "root of this user namespace" } else { "root" };
+        format!("To raise the limit, run as {root}: {}", self.command(more))
     }
 }
 
 impl WatchLimit {
     fn message(&self, operand: &[u8]) -> Message {
-        let WatchLimit { limit: Limit { interface, things, name }, present, needed } = self;
-        let path = self.limit.path();
-        let enough = (present.unwrap_or(0) + needed).next_power_of_two();
+        let WatchLimit { limit, setting, needed } = self;
+        let Limit { interface, things, .. } = limit;
+        let path = limit.path();
         let reached = format!("; upper limit on {interface} {things} reached!");
         let message = Message::new(&[b"Failed to watch ", operand, reached.as_bytes()])
             .and(format!("Please increase the amount of {interface} {things} allowed per user via `{path}'."))
-            .and(format!(
-                "This requires {needed} {things}. To raise the limit, run as root: sysctl -w fs.{interface}.{name}={enough}"
-            ));
+            .and(format!("This requires {needed} {things}. {}", setting.raised_by(*needed)));
         if *interface == "inotify" { message.and(WHO) } else { message }
     }
 }
@@ -193,24 +288,62 @@ pub fn failed(action: &str, path: &[u8], cause: &io::Error) -> Message {
     Message::new(&[action.as_bytes(), b" ", path, b": ", words::of(cause).as_bytes()])
 }
 
-fn no_inotify(cause: &io::Error) -> Message {
-    let message = Message::from(format!("Couldn't initialize inotify: {}", words::of(cause)));
+/// Where to look if no more files can be opened.
+fn too_many_files(cause: &io::Error) -> Message {
     match cause.raw_os_error() {
-        Some(libc::EMFILE) => {
-            message.and("Try increasing the value of /proc/sys/fs/inotify/max_user_instances").and(WHO)
-        }
-        _ => message,
+        Some(libc::EMFILE) => "The limit on open files is reached. To raise it: ulimit -n".into(),
+        _ => Message::default(),
     }
 }
 
-fn no_fanotify(cause: &io::Error) -> Message {
-    let failed = Message::from(format!("Couldn't initialize fanotify: {}", words::of(cause)));
-    match cause.raw_os_error() {
-        Some(libc::EPERM) => NEEDS_PRIVILEGES.into(),
-        Some(libc::EINVAL) => {
+fn no_queue(interface: Interface, cause: &io::Error, limit: Option<&QueueLimit>) -> Message {
+    let name = if interface == Interface::Inotify { "inotify" } else { "fanotify" };
+    let failed = Message::from(format!("Couldn't initialize {name}: {}", words::of(cause)));
+    match (limit, cause.raw_os_error()) {
+        (Some(QueueLimit::Files(limit)), _) => {
+            let enough = limit.saturating_mul(2);
+            failed.and(format!("The limit on open files is {limit}. To raise it: ulimit -n {enough}"))
+        }
+        (Some(QueueLimit::Queues(limit, setting)), _) => {
+            let message = failed.and(format!("Try increasing the value of {}", limit.path()));
+            let message = match setting.path() == limit.path() {
+                true => message,
+                false => message.and(setting.raised_by(1)),
+            };
+            if limit.interface == "inotify" { message.and(WHO) } else { message }
+        }
+        // Also as root, where the system call filter of a container forbids it.
+        (None, Some(libc::EPERM)) if name == "fanotify" => failed.and(NEEDS_PRIVILEGES),
+        (None, Some(libc::EINVAL)) if name == "fanotify" => {
             "fanotify support for reporting the events with file names was added in kernel v5.9.".into()
         }
-        Some(libc::EMFILE) => failed.and("Try increasing the value of /proc/sys/fs/fanotify/max_user_groups"),
         _ => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Scope;
+
+    fn said(interface: Interface, number: i32) -> String {
+        let cause = io::Error::from_raw_os_error(number);
+        String::from_utf8(Error::no_queue(interface, cause).message().to_bytes()).unwrap()
+    }
+
+    /// As root, too, where a filter of system calls forbids it.
+    #[test]
+    fn a_refusal_is_shown_before_its_likely_reason() {
+        let fanotify = Interface::Fanotify(Scope::Paths);
+        assert_eq!(
+            said(fanotify, libc::EPERM),
+            "Couldn't initialize fanotify: Operation not permitted\nfanotify watch requires admin privileges\n"
+        );
+        assert!(said(fanotify, libc::EINVAL).starts_with("fanotify support for reporting"));
+        assert_eq!(said(fanotify, libc::ENOSYS), "Couldn't initialize fanotify: Function not implemented\n");
+        assert_eq!(
+            said(Interface::Inotify, libc::EPERM),
+            "Couldn't initialize inotify: Operation not permitted\n"
+        );
     }
 }

@@ -8,6 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 /// Appends a string. Bytes that are no UTF-8 become `{"bytes":"eP8="}`, in base64, so that nothing is lost and no
 /// other name looks like them.
 pub fn append_string(bytes: &[u8], out: &mut Vec<u8>) {
+    // Most names are plain.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        return out.push(b'"');
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => append_text(text, out),
         Err(_) => {

@@ -1,11 +1,11 @@
-//! inotifywait and inotifywatch, drop-in for those of inotify-tools.
+//! Not a public API: the library of the programs inotifywait and inotifywatch, drop-in for those of inotify-tools.
 //!
 //! The modules stand in the order in which an event travels:
 //!
 //! ```text
 //! kernel -> sys::inotify  -> queue -> watcher (tree) \
-//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> (batch) -> format (json) -> sink
-//!           sys::fanotify -> fanotify::filesystem    /                   \> stats
+//!           sys::fanotify -> fanotify::marks -^       > source -> filter -> (who, batch) -> format (json) -> sink
+//!           sys::fanotify -> fanotify::filesystem    /                              \> stats -> (interval)
 //! ```
 
 pub mod cli;

@@ -7,7 +7,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use crate::error::{Error, failing};
 use crate::escape::escape;
@@ -94,12 +93,12 @@ pub struct Report {
 }
 
 /// The whole of `inotifywatch --limits`.
-pub fn main(json: bool) -> ExitCode {
+pub fn main(json: bool) -> u8 {
     match print(json) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             error.message().print();
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io::{self, Write};
 
-use crate::error::{Limit, failed};
+use crate::error::{Limit, Setting, failed};
 use crate::escape::escape;
 use crate::sink::LIMIT;
 use crate::source::Problem;
@@ -32,7 +32,7 @@ pub const ESTABLISHING: &str = "Establishing watches...";
 pub const COLLECTING: &str = "Finished establishing watches, now collecting statistics.";
 /// A signal to end came during the set-up, and is passed over.
 pub const STILL_ESTABLISHING: &str =
-    "Still establishing watches, nothing has been counted yet.  A second signal ends this at once.";
+    "Still establishing watches; nothing has been counted yet.  A second signal exits at once.";
 /// There is no table to print.
 pub const NO_EVENTS: &str = "No events occurred.";
 
@@ -62,6 +62,11 @@ impl Message {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The lines, without newlines.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
     }
 
     /// The lines, each with a newline.
@@ -152,13 +157,13 @@ fn write_to_log(log: &Syslog, message: &Message) {
 
 /// How far the set-up is.
 pub fn watched(directories: usize) -> String {
-    format!("{directories} directories are watched so far")
+    format!("Watching {directories} directories...")
 }
 
 /// The disk that holds the outfile of a daemon is full.
 pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
     let advice =
-        format!("Up to {} MiB of events are kept and written when there is room again.", LIMIT >> 20);
+        format!("Up to {} MiB of events are kept, and written as soon as there is space.", LIMIT >> 20);
     failed("Couldn't write to", outfile, cause).line(&[advice.as_bytes()])
 }
 
@@ -166,24 +171,40 @@ pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
 pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
     match problem {
         Problem::Directory { path, error, new: true } => {
-            let limit = Limit::of(error).map(|limit| format!(" (limit: {})", limit.path()));
-            let words = format!(": {}{}", words::of(error), limit.unwrap_or_default());
-            Some(Message::new(&[b"Couldn't watch new directory ", path, words.as_bytes()]))
+            Some(Message::new(&[b"Couldn't watch new directory ", path, b": ", limited(error).as_bytes()]))
         }
         Problem::Directory { path, error, new: false } => {
-            (!quiet).then(|| failed("Couldn't watch", path, error))
+            (!quiet).then(|| Message::new(&[b"Couldn't watch ", path, b": ", limited(error).as_bytes()]))
         }
         Problem::Overflow { limit, recursive } => {
             let mut message = match limit {
                 Some(limit) => {
-                    format!("Events were lost: the kernel's queue was full (its length: {limit}).")
+                    format!("Events were lost: the kernel's queue was full (limit: {limit}).")
                 }
-                None => format!("Events were lost: {} MiB of them wait to be read.", LIMIT >> 20),
+                None => format!("Events were lost: {} MiB of output have not been read.", LIMIT >> 20),
             };
             if *recursive {
-                message += "  The directories are walked again.";
+                message += "  Scanning the directories again.";
             }
-            Some(message.into())
+            let message = Message::from(message);
+            Some(match limit {
+                // A queue keeps the length with which it was made.
+                Some(limit) => {
+                    let command = Setting::at(limit).command(1);
+                    message.and(format!("For a longer queue from the next start on, run as root: {command}"))
+                }
+                None => message.and("The program that reads the events is too slow."),
+            })
         }
     }
+}
+
+/// The system's words for an error, and the limit that it says is reached.
+fn limited(error: &io::Error) -> String {
+    let limit = match (Limit::of(error), error.raw_os_error()) {
+        (Some(limit), _) => format!(" (limit: {})", limit.setting().path()),
+        (None, Some(libc::EMFILE)) => " (limit: ulimit -n)".to_owned(),
+        _ => String::new(),
+    };
+    words::of(error) + &limit
 }

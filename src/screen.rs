@@ -26,6 +26,8 @@ pub struct Screen {
     /// The last text, to be cut to the height.
     text: Vec<u8>,
     messages: Message,
+    /// The first line of the last message.
+    last: Vec<u8>,
     entered: bool,
 }
 
@@ -44,6 +46,7 @@ impl Screen {
 
     /// Shows a message as the last line, until another comes.
     pub fn say(&mut self, message: Message) -> io::Result<()> {
+        self.last = message.lines().next().unwrap_or_default().to_vec();
         self.messages = std::mem::take(&mut self.messages).and(message);
         self.draw()
     }
@@ -54,12 +57,17 @@ impl Screen {
             return Ok(());
         }
         let height = terminal::height(io::stdout()).unwrap_or(USUAL);
-        let messages = self.messages.to_bytes();
-        let last = messages.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
+        let last = Some(&self.last[..]).filter(|line| !line.is_empty());
         let enter: &[u8] = if self.entered { b"" } else { ENTER };
         let drawn = [enter, &frame(&self.text, last, height)].concat();
         self.entered = true;
         write(&drawn)
+    }
+
+    /// Prints a text on what the terminal showed before.
+    pub fn print(&mut self, text: &[u8]) -> io::Result<()> {
+        self.leave()?;
+        write(text)
     }
 
     /// Gives the terminal back for a while, until something is shown again.

@@ -24,7 +24,7 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
     let interface = settings.interface;
     let base = settings.base.clone();
     settings.filter.locate_hidden(operands, |path| absolute_hidden(&base, path));
-    let no_queue = |cause| Error::NoQueue { interface, cause };
+    let no_queue = |cause| Error::no_queue(interface, cause);
     if let Interface::Fanotify(scope) = interface {
         match Filesystems::new(scope, settings, operands).map_err(no_queue)? {
             Ok(filesystems) => return Ok(Box::new(filesystems)),

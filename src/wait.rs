@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -37,11 +36,11 @@ const RESPITE: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(100);
 
 /// The whole program; `arguments` begins with the program's own name.
-pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     process::restore_sigpipe();
     let options = match cli::wait(arguments) {
         Ok(options) => options,
-        Err(exit) => return ExitCode::from(exit.print()),
+        Err(exit) => return exit.print(),
     };
     options.warnings.print();
     let mut messages = Messages::stderr();
@@ -109,7 +108,8 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     source.establish();
     let signals = signals(options.daemon, options.settle.is_some())?;
     if let Some(background) = background {
-        background.ready().map_err(failing("Couldn't start", b"a daemon"))?;
+        let null = process::null_device().map_err(failing("Couldn't open", b"/dev/null"))?;
+        background.ready(null).map_err(failing("Couldn't start", b"a daemon"))?;
         messages.leave_stderr();
     }
     if !quiet {

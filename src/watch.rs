@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -30,20 +29,20 @@ use crate::sys::process::{self, Signals};
 const WRITE: &str = "Couldn't write to";
 
 /// The whole program; `arguments` begins with the program's own name.
-pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     process::restore_sigpipe();
     let options = match cli::watch(arguments) {
         Ok(Watch::Count(options)) => *options,
         Ok(Watch::Limits { json }) => return limits::main(json),
-        Err(exit) => return ExitCode::from(exit.print()),
+        Err(exit) => return exit.print(),
     };
     options.warnings.print();
     let messages = Messages::stderr();
     match run(options, &messages) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             messages.error(error.message());
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -59,7 +58,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let escaped = io::stdout().is_terminal();
     let WatchOptions { zero, sort, top, json, .. } = options;
     let table = Table { events, zero, sort, top, kept: 0, json, escaped };
-    let mut signals = take(&SIGNALS)?;
+    let mut signals = take(&[&ENDS[..], &[WANTS]].concat())?;
     messages.inform(messages::ESTABLISHING);
     messages.inform(options.notes.and(notes));
     let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
@@ -72,7 +71,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
         }
         set_up.watch(&mut *source, operand, || {
             let Some(signal) = signals.next() else { return Ok(None) };
-            if signal != Signal::SIGUSR1 && std::mem::replace(&mut interrupted, true) {
+            if signal != WANTS && std::mem::replace(&mut interrupted, true) {
                 return Err(Error::Interrupted);
             }
             Ok(interrupted.then_some(messages::STILL_ESTABLISHING))
@@ -97,11 +96,12 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let begin = Instant::now();
     let deadline = process::deadline(timeout);
     let intervals = options.interval.map(|period| Intervals::new(period, table.clone(), stats.clone()));
+    let intervals = intervals.transpose().map_err(failing(WRITE, b"stdout"))?;
     if intervals.is_some() {
         // On a terminal, these find it in use.
         let more =
             [Signal::SIGTSTP, Signal::SIGQUIT].into_iter().filter(|signal| !process::is_ignored(*signal));
-        signals = take(&SIGNALS.into_iter().chain([Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
+        signals = take(&ENDS.into_iter().chain([WANTS, Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
     }
     let file_type = options.file_type;
     let mut count = Count {
@@ -120,12 +120,14 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     };
     count.until(deadline)?;
     // A terminal is as before when the last table is printed there.
-    count.intervals = None;
-    count.print(false)
+    count.intervals = count.intervals.filter(|intervals| !intervals.is_in_place());
+    count.print(false)?;
+    count.write_rest()
 }
 
 /// Those that end the counting, and the one that asks for the table.
-const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1];
+const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+const WANTS: Signal = Signal::SIGUSR1;
 
 fn take(signals: &[Signal]) -> Result<Signals, Error> {
     Signals::take(signals).map_err(failing("Couldn't take", b"signals"))
@@ -215,6 +217,8 @@ impl Count<'_> {
 
     fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let unwritten = self.intervals.as_ref().and_then(Intervals::unwritten);
+        fds.extend(unwritten.map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
         let next = self.intervals.as_ref().and_then(Intervals::next);
         let mut until = deadline.into_iter().chain(next).min();
         if self.source.has_more() {
@@ -233,7 +237,7 @@ impl Count<'_> {
         while let Some(signal) = self.signals.next() {
             let screen = self.intervals.as_mut().and_then(Intervals::screen);
             match signal {
-                Signal::SIGUSR1 => self.wanted = true,
+                WANTS => self.wanted = true,
                 Signal::SIGWINCH => {
                     screen.map_or(Ok(()), Screen::draw).map_err(failing(WRITE, b"stdout"))?;
                 }
@@ -267,7 +271,30 @@ impl Count<'_> {
         if goes_on && !self.table.json {
             text.push(b'\n');
         }
-        let mut out = io::stdout().lock();
-        out.write_all(&text).and_then(|()| out.flush()).map_err(failing(WRITE, b"stdout"))
+        match &mut self.intervals {
+            Some(intervals) => intervals.print(&text).map_err(failing(WRITE, b"stdout"))?,
+            None => {
+                let mut out = io::stdout().lock();
+                out.write_all(&text).and_then(|()| out.flush()).map_err(failing(WRITE, b"stdout"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left of the tables, however long the reader takes; a signal ends the program at once.
+    fn write_rest(&mut self) -> Result<(), Error> {
+        while let Some(fd) = self.intervals.as_ref().and_then(Intervals::unwritten) {
+            let mut fds =
+                [PollFd::new(fd, PollFlags::POLLOUT), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            process::wait_for(&mut fds, None).map_err(failing("Couldn't wait for", b"the reader"))?;
+            let ends = |signal: &Signal| ENDS.contains(signal) || *signal == Signal::SIGQUIT;
+            if let Some(signal) = self.signals.next().filter(ends) {
+                process::die_of(signal);
+            }
+            if let Some(intervals) = &mut self.intervals {
+                intervals.print(b"").map_err(failing(WRITE, b"stdout"))?;
+            }
+        }
+        Ok(())
     }
 }

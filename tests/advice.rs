@@ -297,3 +297,71 @@ fn an_unmount_is_told() {
         end.check(&format!("{lines:?}"), further(&end.stderr) == lines);
     }
 }
+
+/// What a script starts in a mount namespace of its own; `"$@"` is inotifywait and the arguments.
+fn unshared(dir: &Path, script: &str, arguments: &[&str]) -> std::process::Command {
+    let mut command = command(dir, "unshare", ["-m", "--propagation", "private", "sh", "-ec", script, "sh"]);
+    command.arg(common::binary("inotifywait")).args(arguments);
+    command
+}
+
+#[test]
+fn a_missing_null_device_is_named() {
+    if !common::need_root() || !common::need("unshare") {
+        return;
+    }
+    let dir = tempdir();
+    let script = "mount -t tmpfs none /dev; exec \"$@\"";
+    let end = Running::start(unshared(dir.path(), script, &["-d", "-o", "out", "."])).finish();
+    end.code(1).printed("").said("Couldn't open /dev/null: No such file or directory\n");
+}
+
+#[test]
+fn without_proc_directories_are_watched_and_what_cannot_be_is_explained() {
+    if !common::need_root() || !common::need("unshare") {
+        return;
+    }
+    let script = "umount -l /proc; exec \"$@\"";
+    for options in [&["-r"][..], &["-F"], &["-rF"]] {
+        let dir = tempdir();
+        fs::create_dir_all(dir.path().join("d/s")).unwrap();
+        let arguments = [options, &["-m", "-e", "create,isdir", "d"]].concat();
+        let mut run = Running::ready(unshared(dir.path(), script, &arguments));
+        let files: &[&str] = if options == ["-F"] { &["f"] } else { &["f", "s/g"] };
+        for file in files {
+            fs::write(dir.path().join("d").join(file), "").unwrap();
+            let name = file.rsplit('/').next().unwrap();
+            run.expect("the event", |lines| {
+                lines.iter().any(|line| line.ends_with(&format!("/ CREATE {name}")))
+            });
+        }
+        run.stop();
+    }
+    let dir = tempdir();
+    fs::write(dir.path().join("f"), "").unwrap();
+    for arguments in [&["-F", "f"][..], &["-S", "."], &["-M", "."]] {
+        let end = Running::start(unshared(dir.path(), script, arguments)).finish();
+        let line = "/proc is not mounted. fanotify needs it for files, and for -S and -M.\n";
+        end.code(1).check(line, common::contains(&end.stderr, line.as_bytes()));
+    }
+}
+
+/// `while inotifywait -r -e modify,create,delete d; do …; done` goes on after that.
+#[test]
+fn a_directory_below_that_is_deleted_ends_a_wait_for_deletions_with_its_event() {
+    for (arguments, printed, code) in [
+        (&["-r", "-e", "modify,create,delete", "d"][..], "d/ DELETE,ISDIR s\n", 0),
+        (&["-r", "-e", "delete", "--include", "s$", "d"], "d/ DELETE,ISDIR s\n", 0),
+        (&["-r", "-e", "delete_self,delete", "d"], "d/s/ DELETE_SELF \n", 0),
+        // As the reference: nothing that was asked for follows.
+        (&["-r", "-e", "modify,create", "d"], "", 1),
+        (&["-e", "delete", "d/s"], "", 1),
+        (&["-r", "-e", "delete", "d/s"], "", 1),
+    ] {
+        let dir = tempdir();
+        fs::create_dir_all(dir.path().join("d/s")).unwrap();
+        let run = Running::ready(common::inotifywait(dir.path(), arguments));
+        fs::remove_dir(dir.path().join("d/s")).unwrap();
+        run.finish().code(code).printed(printed);
+    }
+}

@@ -41,13 +41,9 @@ fn six_directories(dir: &Path) {
 
 /// The advice in a message: the number of watches needed and the new limit.
 fn advice(message: &str) -> Option<(usize, usize)> {
-    let line = message.lines().find(|line| line.contains("sysctl -w fs.inotify.max_user_watches="))?;
+    let line = message.lines().find(|line| line.contains("sysctl -w user.max_inotify_watches="))?;
     let needed = line.split(' ').find_map(|word| word.parse().ok())?;
     Some((needed, line.rsplit('=').next()?.parse().ok()?))
-}
-
-fn present_limit() -> usize {
-    fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").unwrap().trim().parse().unwrap()
 }
 
 fn too_few_watches(tool: &str, arguments: &[&str], limit: usize, operand: &str, wanted: usize) {
@@ -63,8 +59,8 @@ fn too_few_watches(tool: &str, arguments: &[&str], limit: usize, operand: &str, 
     end.check(WHO, said.ends_with(WHO));
     let advice = advice(&said);
     end.check(&format!("{wanted} watches needed"), advice.is_some_and(|(needed, _)| needed == wanted));
-    // Others of the same user need theirs, too.
-    let enough = |(_, limit)| limit >= present_limit() + wanted;
+    // Others of the same user need theirs, too. The limit is that of the namespace.
+    let enough = |(_, value)| value >= limit + wanted;
     end.check("a limit that suffices", advice.is_some_and(enough));
 }
 
@@ -136,7 +132,7 @@ fn a_new_directory_at_the_limit() {
         let said = String::from_utf8_lossy(&end.stderr).into_owned();
         // The second time after one had got a watch.
         end.check("one message each time", said.matches("new directory").count() <= 2);
-        end.check("the limit's name", said.contains("/proc/sys/fs/inotify/max_user_watches"));
+        end.check("the limit's name", said.contains("/proc/sys/user/max_inotify_watches"));
     }
 }
 
@@ -169,8 +165,57 @@ fn the_limit_on_instances() {
                 end.check(message, said.lines().next() == Some(message));
                 let limit = "/proc/sys/fs/inotify/max_user_instances";
                 end.check("the limit's name", said.lines().any(|line| line.contains(limit)));
+                let remedy = "To raise the limit, run as root of this user namespace: sysctl -w user.max_inotify_instances=1";
+                end.check(remedy, said.lines().any(|line| line == remedy));
                 end.check(WHO, said.ends_with(WHO));
             }
         }
+    }
+}
+
+/// As many descriptors as the reference needs, which of the others, too, are never more than it has.
+#[test]
+fn four_descriptors_suffice() {
+    let dir = tempdir();
+    six_directories(dir.path());
+    for (tool, arguments, limit) in [
+        ("inotifywait", &["-m", "-e", "create", "d"][..], 4),
+        ("inotifywait", &["-m", "-e", "create", "-o", "out", "d"], 5),
+        ("inotifywait", &["-m", "-e", "create", "--fromfile", "list"], 5),
+        ("inotifywatch", &["-e", "create", "d"], 4),
+        ("inotifywait", &["-m", "-r", "-e", "create", "d"], 8),
+        ("inotifywatch", &["-r", "-e", "create", "d"], 8),
+    ] {
+        fs::write(dir.path().join("list"), "d\n").unwrap();
+        let script = format!("ulimit -n {limit}; exec \"$@\"");
+        let mut run = Running::ready(common::wrapped(dir.path(), &script, tool, arguments));
+        fs::write(dir.path().join("d/f"), "").unwrap();
+        run.wait_asleep();
+        run.signal(nix::sys::signal::Signal::SIGINT);
+        let end = run.finish();
+        fs::remove_file(dir.path().join("d/f")).unwrap();
+        let printed = match fs::read_to_string(dir.path().join("out")) {
+            Ok(printed) => printed,
+            Err(_) => String::from_utf8(end.stdout.clone()).unwrap(),
+        };
+        let _ = fs::remove_file(dir.path().join("out"));
+        let wanted = if tool == "inotifywait" { "d/ CREATE f\n" } else { "\n1      1       d/\n" };
+        end.check(&format!("{wanted:?} in {printed:?}"), printed.contains(wanted));
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        end.check("no error", !said.contains("Too many open files"));
+    }
+}
+
+#[test]
+fn the_limit_on_open_files_is_named() {
+    let dir = tempdir();
+    for (option, interface) in [("-I", "inotify"), ("-F", "fanotify")] {
+        // The outfile has the last descriptor.
+        let arguments = [option, "-o", "out", "."];
+        let run = common::wrapped(dir.path(), "ulimit -n 4; exec \"$@\"", "inotifywait", arguments);
+        Running::start(run).finish().code(1).said(format!(
+            "Couldn't initialize {interface}: Too many open files\n\
+             The limit on open files is 4. To raise it: ulimit -n 8\n"
+        ));
     }
 }

@@ -558,7 +558,7 @@ fn limits_are_named() {
     end.check(
         "how many",
         said.contains(
-            "This requires 6 marks. To raise the limit, run as root: sysctl -w fs.fanotify.max_user_marks=",
+            "This requires 6 marks. To raise the limit, run as root of this user namespace: sysctl -w user.max_fanotify_marks=",
         ),
     );
 
@@ -567,7 +567,7 @@ fn limits_are_named() {
     shell(dir.path(), "mkdir d/n");
     run.expect_message("Couldn't watch new directory ");
     run.expect_message(
-        "/d/n/: upper limit on fanotify marks reached (limit: /proc/sys/fs/fanotify/max_user_marks)",
+        "/d/n/: upper limit on fanotify marks reached (limit: /proc/sys/user/max_fanotify_marks)",
     );
     drop(run);
 
@@ -575,6 +575,7 @@ fn limits_are_named() {
     end.code(1);
     let said = String::from_utf8_lossy(&end.stderr).into_owned();
     end.check("which", said.contains("/proc/sys/fs/fanotify/max_user_groups"));
+    end.check("where", said.contains("sysctl -w user.max_fanotify_groups="));
 }
 
 #[test]

@@ -430,12 +430,53 @@ fn memory_returns_after_a_stall() {
             run.wait_asleep();
         }
     }
+    // What is made of these stays, above what is kept for the reader.
+    for number in 0..200 {
+        fs::create_dir(dir.path().join(format!("directory-{number}"))).unwrap();
+    }
     run.wait_asleep();
     let kept = run.memory("RssAnon:") - before;
     assert!(kept > 1024, "{kept} KiB");
     let read = Collected::from(reader);
-    run.wait("all lines", |_| read.lines().len() == 2 * PAIRS);
+    run.wait("all lines", |_| read.lines().len() == 2 * PAIRS + 200);
     run.wait("the return of the memory", |run| run.memory("RssAnon:") < before + kept / 4);
+}
+
+#[test]
+fn memory_returns_after_a_burst() {
+    let dir = fast_tempdir();
+    let mut run = Running::ready(inotifywait(dir.path(), ["-m", "-o", "/dev/null", "-e", "create", "."]));
+    create_files(dir.path(), "first", 0..1_000);
+    run.wait_asleep();
+    let before = run.memory("RssAnon:");
+    // As much as the kernel's queue holds, read at once.
+    let events = common::queue_limit().min(16_000);
+    run.signal(Signal::SIGSTOP);
+    create_files(dir.path(), &"n".repeat(240), 0..events);
+    run.signal(Signal::SIGCONT);
+    run.wait_asleep();
+    let text = events * 272 / 1024;
+    let after = run.memory("RssAnon:");
+    assert!(after < before + text / 4, "{after} KiB after {text}, before {before}");
+}
+
+#[test]
+fn lines_that_a_slow_reader_has_not_taken_outlast_the_timeout() {
+    let dir = tempdir();
+    let (mut reader, writer) = pipe();
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    nix::unistd::write(&writer, &[b'x'; 4096]).unwrap();
+    let mut command = inotifywait(dir.path(), ["-m", "-t", "0.5", "-e", "create", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    create_files(dir.path(), "f", 0..1);
+    // No test of time: by then it would have ended.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(!run.has_ended());
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text.trim_start_matches('x'), "./ CREATE f0\n");
+    run.finish().code(2);
 }
 
 #[test]

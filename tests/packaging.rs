@@ -142,10 +142,6 @@ fn arch_and_alpine_install_the_same() {
 
 #[test]
 fn the_packages_have_the_version_of_the_program() {
-    let manifest = file("Cargo.toml");
-    assert!(manifest.contains(&format!("\nprovides = \"inotify-tools (= {VERSION}-1)\"\n")));
-    assert!(file("packaging/rpm/inotify-tools-rs.spec").contains(&format!("\nVersion: {VERSION}\n")));
-
     let dir = tempdir();
     quiet(make(dir.path()).arg("tag-check").arg(format!("TAG=v{VERSION}")));
     for wrong in ["TAG=", &format!("TAG={VERSION}"), "TAG=v0.1.0"] {
@@ -154,6 +150,47 @@ fn the_packages_have_the_version_of_the_program() {
             output.status.code() == Some(2) && text.contains(&format!("Cargo.toml has {VERSION}")),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn the_packages_say_what_cargo_says() {
+    const SYNOPSIS: &str = env!("CARGO_PKG_DESCRIPTION");
+    // Debian cuts off what is longer.
+    assert!(SYNOPSIS.len() < 80, "{SYNOPSIS}");
+    assert_eq!(env!("CARGO_PKG_NAME"), "inotify-tools-rs");
+    for recipe in ["arch/PKGBUILD", "alpine/APKBUILD"] {
+        let recipe = file(&format!("packaging/{recipe}"));
+        assert!(recipe.contains("\npkgname=inotify-tools-rs\n"), "{recipe}");
+        let line = recipe.lines().find_map(|line| line.strip_prefix("pkgdesc="));
+        assert_eq!(line.unwrap().trim_matches(['"', '\'']), SYNOPSIS);
+    }
+    // No address of somebody else's, and none that leads nowhere.
+    for path in [
+        "Cargo.toml",
+        "packaging/arch/PKGBUILD",
+        "packaging/alpine/APKBUILD",
+        "packaging/rpm/inotify-tools-rs.spec",
+    ] {
+        let text = file(path);
+        assert!(!text.contains("http"), "{path}: {text}");
+    }
+}
+
+#[test]
+fn arch_and_alpine_say_what_they_lack() {
+    for (package, tool) in [("arch", "makepkg"), ("alpine", "abuild")] {
+        let dir = tempdir();
+        let mut make = make(dir.path());
+        // Only what a system without them has.
+        let path = dir.path().join("bin");
+        fs::create_dir(&path).unwrap();
+        for tool in ["make", "timeout", "sh", "sed", "head", "git", "gzip", "mkdir", "id", "stat"] {
+            std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), path.join(tool)).unwrap();
+        }
+        let (output, text) = run(make.arg(package).env("PATH", &path));
+        let lacks = format!("make {package} needs {tool}: it is ");
+        assert!(output.status.code() == Some(2) && text.contains(&lacks), "{text}");
     }
 }
 
@@ -222,13 +259,39 @@ for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
     let place =
         |step: &str| steps.lines().position(|line| line == step).unwrap_or_else(|| panic!("{step}: {text}"));
     assert!(place("test make tag-check TAG=\"$GITHUB_REF_NAME\"") < place("test .ci/run"));
-    assert!(place("test .ci/run") < place("release make try-deb rpm static dist"));
+    assert!(place("test .ci/run") < place("release make try-deb rpm static dist vendored"));
+}
+
+#[test]
+fn make_test_installs_what_the_tests_need() {
+    // Part of every system, or of what is installed with another command.
+    const THERE: [&str; 9] =
+        ["bash", "python3", "tar", "git", "nohup", "umount", "nsenter", "setpriv", "ssh-keygen"];
+    let makefile = file("Makefile").replace("\\\n", "");
+    let needs = makefile.lines().find_map(|line| line.strip_prefix("TEST_NEEDS = ")).unwrap();
+    let known: Vec<&str> =
+        needs.split_whitespace().filter_map(|need| Some(need.split_once(':')?.1)).collect();
+    let need = Regex::new(r#"\bneed\("([^"]+)"\)"#).unwrap();
+    for (path, _) in tree(&Path::new(ROOT).join("tests")) {
+        let Ok(text) = fs::read_to_string(Path::new(ROOT).join("tests").join(&path)) else { continue };
+        for tool in need.captures_iter(&text) {
+            assert!(known.contains(&&tool[1]) || THERE.contains(&&tool[1]), "{path:?} needs {}", &tool[1]);
+        }
+    }
 }
 
 #[test]
 fn shellcheck_has_no_complaint() {
     if need("shellcheck") {
-        let scripts = ["packaging/try-deb", ".ci/run", ".ci/cross", ".ci/reference-4", ".ci/unpack"];
+        let scripts = [
+            "packaging/debian/build",
+            "packaging/try-deb",
+            "packaging/try-packages",
+            ".ci/run",
+            ".ci/cross",
+            ".ci/reference-4",
+            ".ci/unpack",
+        ];
         quiet(bounded("shellcheck").args(scripts).current_dir(ROOT));
     }
 }

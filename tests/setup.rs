@@ -491,7 +491,8 @@ fn a_long_set_up_counts_on_a_terminal() {
                     let mut words = rest.split("\r\x1b[K");
                     assert_eq!(words.next(), Some(""));
                     let counted = words.map(|word| {
-                        let count = word.strip_suffix(" directories are watched so far").unwrap();
+                        let count = word.strip_prefix("Watching ").unwrap();
+                        let count = count.strip_suffix(" directories...").unwrap();
                         count.parse::<usize>().unwrap()
                     });
                     assert!(counted.is_sorted_by(|one, next| one < next), "{said:?}");

@@ -30,11 +30,13 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 type Measure = fn(&Programs, &mut Report) -> Result<()>;
 
 /// The groups, in the order of the table.
-const GROUPS: [(&str, Measure); 9] = [
+const GROUPS: [(&str, Measure); 11] = [
     ("flood", rows::flood),
     ("bursts", rows::bursts),
     ("timefmt", rows::timefmt),
     ("exclude", rows::exclude),
+    ("outfile", rows::outfile),
+    ("counting", rows::counting),
     ("setup", rows::setup),
     ("start", rows::start),
     ("latency", rows::latency),

@@ -1,17 +1,18 @@
 //! A watcher that runs, and what it takes.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use std::{array, env, thread};
 
+use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -105,9 +106,25 @@ impl Programs {
     pub fn watch(&self, side: Side, top: &Path, arguments: &[&str], floor: &[&str]) -> Result<Watcher> {
         let mut command = self.command(side, arguments, floor);
         command.arg(top);
-        // Meanwhile the kernel frees the watches of the one before.
-        thread::sleep(Duration::from_millis(50));
-        Watcher::start(command, top)
+        Watcher::start(command, top, None)
+    }
+
+    /// The same with an `--outfile`.
+    pub fn watch_into(&self, side: Side, top: &Path, arguments: &[&str], outfile: &Path) -> Result<Watcher> {
+        let mut command = self.command(side, arguments, &[]);
+        command.arg("-o").arg(outfile).arg(top);
+        Watcher::start(command, top, Some(outfile))
+    }
+
+    /// Starts a side's inotifywatch on `top`, and waits for its watches.
+    pub fn count(&self, side: Side, top: &Path, arguments: &[&str]) -> Result<Counter> {
+        let program = if side == Side::Reference { &self.reference } else { &self.here };
+        let mut command = Command::new(program.with_file_name("inotifywatch"));
+        command.args(arguments).arg(top).stdin(Stdio::null());
+        let Started { mut child, said, clock, .. } = start(command, "now collecting statistics.\n")?;
+        let stdout = BufReader::new(child.stdout.take().ok_or("no pipe")?);
+        thread::spawn(move || io::copy(&mut { said }, &mut io::stderr()));
+        Ok(Counter { child, clock, stdout })
     }
 
     /// Measures every side in turn, `times` times; every other time backwards.
@@ -164,11 +181,102 @@ impl Samples<f64> {
     }
 }
 
+/// A program that has said that it is ready.
+struct Started {
+    child: Child,
+    said: BufReader<ChildStderr>,
+    clock: ClockId,
+    set_up: Duration,
+}
+
+/// Starts a program and waits until its stderr ends with a line.
+fn start(mut command: Command, line: &str) -> Result<Started> {
+    // Meanwhile the kernel frees the watches of the one before.
+    thread::sleep(Duration::from_millis(50));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let start = Instant::now();
+    let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let mut said = BufReader::new(child.stderr.take().ok_or("no pipe")?);
+    let mut text = String::new();
+    while !text.ends_with(line) {
+        if said.read_line(&mut text)? == 0 {
+            return Err(format!("{command:?} ended: {text}").into());
+        }
+    }
+    let set_up = start.elapsed();
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(child.id())?))?;
+    Ok(Started { child, said, clock, set_up })
+}
+
+/// An inotifywatch that counts. It is killed when this goes out of scope.
+pub struct Counter {
+    child: Child,
+    clock: ClockId,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Counter {
+    /// Asks for the table of all that has happened so far; returns the number of its lines.
+    pub fn table(&mut self) -> Result<usize> {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGUSR1)?;
+        let (mut line, mut lines) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            self.stdout.read_until(b'\n', &mut line)?;
+            match &line[..] {
+                [] => return Err("inotifywatch ended".into()),
+                // An empty line is the end.
+                b"\n" => return Ok(lines),
+                _ => lines += 1,
+            }
+        }
+    }
+
+    /// The CPU time that it has used so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        Ok(self.clock.now()?.into())
+    }
+
+    /// Its anonymous memory in bytes.
+    pub fn anonymous_memory(&self) -> Result<u64> {
+        anonymous_memory(&self.child)
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file that is read while another process appends to it, until it has no name any more.
+struct Tail(File);
+
+impl Read for Tail {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let length = self.0.read(chunk)?;
+            if length > 0 || self.0.metadata()?.nlink() == 0 {
+                return Ok(length);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn anonymous_memory(child: &Child) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
+    Ok(1024 * line.trim().trim_end_matches(" kB").parse::<u64>()?)
+}
+
 /// A watcher whose watches stand and whose output is read and counted. It is killed when this goes out of scope.
 pub struct Watcher {
     child: Child,
     clock: ClockId,
     top: PathBuf,
+    outfile: Option<PathBuf>,
     lines: Arc<AtomicU64>,
     marks: Receiver<(u64, Instant)>,
     mark: u64,
@@ -177,31 +285,23 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    fn start(mut command: Command, top: &Path) -> Result<Watcher> {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let start = Instant::now();
-        let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err("no pipes".into());
-        };
+    fn start(command: Command, top: &Path, outfile: Option<&Path>) -> Result<Watcher> {
+        let Started { mut child, mut said, clock, set_up } = start(command, "Watches established.\n")?;
+        let stdout = child.stdout.take().ok_or("no pipe")?;
         let (sender, marks) = mpsc::channel();
         let lines = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lines);
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(child.id())?))?;
-        let (top, mark) = (top.to_path_buf(), 0);
-        let mut watcher = Watcher { child, clock, top, lines, marks, mark, set_up: Duration::ZERO };
-        let mut said = BufReader::new(stderr);
-        let mut text = String::new();
-        while !text.ends_with("Watches established.\n") {
-            if said.read_line(&mut text)? == 0 {
-                return Err(format!("{command:?} ended: {text}").into());
+        match outfile {
+            Some(path) => {
+                let tail = Tail(File::open(path)?);
+                thread::spawn(move || count(tail, &counter, &sender))
             }
-        }
-        watcher.set_up = start.elapsed();
-        thread::spawn(move || count(stdout, &counter, &sender));
+            None => thread::spawn(move || count(stdout, &counter, &sender)),
+        };
         // Losses, for one.
         thread::spawn(move || io::copy(&mut said, &mut io::stderr()));
-        Ok(watcher)
+        let (top, outfile) = (top.to_path_buf(), outfile.map(Path::to_path_buf));
+        Ok(Watcher { child, clock, top, outfile, lines, marks, mark: 0, set_up })
     }
 
     /// Waits until it has printed all that happened so far; returns the time from one event, made for this, to
@@ -243,9 +343,7 @@ impl Watcher {
 
     /// Its anonymous memory in bytes.
     pub fn anonymous_memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
-        Ok(1024 * line.trim().trim_end_matches(" kB").parse::<u64>()?)
+        anonymous_memory(&self.child)
     }
 }
 
@@ -256,6 +354,9 @@ impl Drop for Watcher {
         for mark in 1..=self.mark {
             let _ = fs::remove_file(self.mark_path(mark));
         }
+        if let Some(outfile) = &self.outfile {
+            let _ = fs::remove_file(outfile);
+        }
     }
 }
 
@@ -263,7 +364,7 @@ impl Drop for Watcher {
 const MARK: &str = "mark-";
 
 /// Reads to the end, counts lines, and tells the number of every mark that was the last line for now.
-fn count(mut stdout: ChildStdout, lines: &AtomicU64, marks: &Sender<(u64, Instant)>) {
+fn count(mut stdout: impl Read, lines: &AtomicU64, marks: &Sender<(u64, Instant)>) {
     let mut chunk = vec![0; 64 * 1024];
     let mut last: Vec<u8> = Vec::new();
     while let Ok(length @ 1..) = stdout.read(&mut chunk) {

@@ -12,7 +12,7 @@ use nix::unistd::Uid;
 use crate::Result;
 use crate::measure::{Programs, Samples, Side, Watcher, own_cpu};
 use crate::report::{Growth, Report, bytes, grouped, median, time};
-use crate::storm::{EVENTS_PER_FILE, Storm, tree};
+use crate::storm::{EVENTS_PER_FILE, Storm, touch, tree};
 
 const BOTH: [Side; 2] = [Side::Reference, Side::Here];
 const ALL: [Side; 3] = [Side::Reference, Side::Here, Side::Floor];
@@ -52,6 +52,60 @@ pub fn timefmt(programs: &Programs, report: &mut Report) -> Result<()> {
 pub fn exclude(programs: &Programs, report: &mut Report) -> Result<()> {
     let options = [r"--exclude=\.(swp|swx|tmp)$", "-e", "create,delete,moved_to,close_write,attrib"];
     flooded(programs, report, "CPU per line, `--exclude`, `-e`", &options, 3, Storm::files).map(drop)
+}
+
+/// CPU per line in a flood, into an `--outfile` in the watched tree.
+pub fn outfile(programs: &Programs, report: &mut Report) -> Result<()> {
+    let what = "CPU per line, `-o FILE`";
+    let top = programs.dir.path().join("flood");
+    let directories = Storm::new(&top)?;
+    let outfile = programs.dir.path().join("outfile");
+    let samples = programs.alternate(what, programs.rounds, &BOTH, |side| {
+        let mut watcher = programs.watch_into(side, &top, &MONITOR, &outfile)?;
+        watcher.settle()?;
+        let (cpu, lines) = (watcher.cpu()?, watcher.lines());
+        directories.files(EVENTS / EVENTS_PER_FILE)?;
+        watcher.settle()?;
+        Ok(nanoseconds(watcher.cpu()? - cpu) / (watcher.lines() - lines).max(1) as f64)
+    })?;
+    report.row(what, samples, time, Some(0.35));
+    Ok(())
+}
+
+/// inotifywatch: CPU per event in a flood; memory of a quiet tree, and a table of many rows.
+pub fn counting(programs: &Programs, report: &mut Report) -> Result<()> {
+    const ROWS: usize = 50_000;
+    let what = "inotifywatch: CPU per event, flood";
+    let top = programs.dir.path().join("flood");
+    let directories = Storm::new(&top)?;
+    let samples = programs.alternate(what, programs.rounds, &BOTH, |side| {
+        let mut counter = programs.count(side, &top, &["-r"])?;
+        let cpu = counter.cpu()?;
+        directories.files(EVENTS / EVENTS_PER_FILE)?;
+        counter.table()?;
+        Ok(nanoseconds(counter.cpu()? - cpu) / EVENTS as f64)
+    })?;
+    report.row(what, samples, time, Some(0.4));
+
+    let what = "inotifywatch: a table of 50,000 rows";
+    let top = programs.dir.path().join("tree");
+    tree(&top, ROWS, 0)?;
+    let samples = programs.alternate(what, programs.rounds, &BOTH, |side| {
+        let mut counter = programs.count(side, &top, &["-r", "-e", "attrib"])?;
+        let memory = counter.anonymous_memory()?;
+        // The first has to be made of the events, too.
+        touch(&top)?;
+        counter.table()?;
+        let cpu = counter.cpu()?;
+        let lines = counter.table()?;
+        if lines <= ROWS {
+            return Err(format!("{side:?}: {lines} lines for {ROWS} rows").into());
+        }
+        Ok((nanoseconds(counter.cpu()? - cpu), memory as f64 / ROWS as f64))
+    })?;
+    report.row(what, samples.map(|(table, _)| *table), time, Some(1.0));
+    report.row("its memory per watch before that", samples.map(|(_, memory)| *memory), bytes, Some(0.35));
+    Ok(fs::remove_dir_all(top)?)
 }
 
 /// What a flood took.
@@ -277,7 +331,7 @@ fn enough(programs: &Programs) -> Result<()> {
 /// How many runs or events of a short measurement make a round.
 const SHORT: usize = 40;
 
-/// From the start of a process to its end, for the help.
+/// From the start of a process to its end, for the help; and to its readiness.
 pub fn start(programs: &Programs, report: &mut Report) -> Result<()> {
     let what = "start: `--help`";
     let samples = programs.alternate(what, SHORT * programs.rounds, &ALL, |side| {
@@ -287,7 +341,14 @@ pub fn start(programs: &Programs, report: &mut Report) -> Result<()> {
         command.status()?;
         Ok(nanoseconds(start.elapsed()))
     })?;
-    report.row(what, samples, time, Some(1.5));
+    report.row(what, samples, time, Some(1.0));
+    let what = "start: `-t 1` until the watches are established";
+    let top = programs.dir.path().join("start");
+    fs::create_dir_all(&top)?;
+    let samples = programs.alternate(what, SHORT * programs.rounds, &BOTH, |side| {
+        Ok(nanoseconds(programs.watch(side, &top, &["-t", "1"], &[])?.set_up))
+    })?;
+    report.row(what, samples, time, Some(1.0));
     Ok(())
 }
 

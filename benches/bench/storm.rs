@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -80,4 +81,21 @@ pub fn tree(top: &Path, directories: usize, files: usize) -> Result<()> {
         paths.push(path);
     }
     Ok(())
+}
+
+/// Changes the permissions of each directory below `top`, which is an event there and in the directory that it is in. Slowly
+/// enough for whoever reads them.
+pub fn touch(top: &Path) -> Result<()> {
+    let mut is_leaf = true;
+    for entry in fs::read_dir(top)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            is_leaf = false;
+            touch(&entry.path())?;
+        }
+    }
+    if !is_leaf {
+        thread::sleep(Duration::from_micros(100));
+    }
+    Ok(fs::set_permissions(top, fs::Permissions::from_mode(0o755))?)
 }

@@ -1,5 +1,5 @@
 //! `inotifywait`: see the library's [`inotify_tools::wait`].
 
-fn main() -> std::process::ExitCode {
-    inotify_tools::wait::main(std::env::args_os())
-}
+#![cfg_attr(target_env = "gnu", no_main)]
+
+inotify_tools::program!(inotify_tools::wait::main);

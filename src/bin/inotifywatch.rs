@@ -1,5 +1,5 @@
 //! `inotifywatch`: see the library's [`inotify_tools::watch`].
 
-fn main() -> std::process::ExitCode {
-    inotify_tools::watch::main(std::env::args_os())
-}
+#![cfg_attr(target_env = "gnu", no_main)]
+
+inotify_tools::program!(inotify_tools::watch::main);

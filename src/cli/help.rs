@@ -21,13 +21,13 @@ pub(super) fn help(program: Program) -> String {
     let tool = program.tool;
     let mut text = version(program);
     text.push_str(match tool {
-        Tool::Wait => "Wait for something to happen to files or directories, and print what it was.\n",
-        Tool::Watch => "Count what happens to files or directories, and print a table of it.\n",
+        Tool::Wait => "Wait for events on files or directories, and print them.\n",
+        Tool::Watch => "Count events on files or directories, and print a table of the counts.\n",
     });
     let _ = write!(
         text,
         "{}\n\
-         \x20      @path leaves that path out.\n\
+         \x20      @path excludes that path.\n\
          Options:\n",
         usage(program)
     );
@@ -39,13 +39,13 @@ pub(super) fn help(program: Program) -> String {
     text.push_str(match tool {
         Tool::Wait => {
             "\nExit status:\n\
-             \t0  an event that was asked for came\n\
-             \t1  another event came (the file was deleted, say), or an error\n\
-             \t2  none came within the --timeout\n"
+             \t0  a requested event occurred\n\
+             \t1  another event ended the wait, such as a deletion; or an error\n\
+             \t2  no event occurred within the --timeout\n"
         }
         Tool::Watch => {
             "\nExit status:\n\
-             \t0  the table was printed, or there was nothing to count\n\
+             \t0  the table was printed, or no event occurred\n\
              \t1  an error\n"
         }
     });

@@ -113,7 +113,7 @@ impl Line {
             lexed.options.truncate(at);
         }
         let single_dash = || hints::single_dash(&words, &table);
-        let matches = command(tool)
+        let matches = command(tool, &lexed)
             .try_get_matches_from(canonical(&lexed))
             .map_err(|error| exit(program, &error, single_dash))?;
         if let Some((_, message)) = refusal {
@@ -148,12 +148,12 @@ impl Line {
     }
 
     fn count(&self, id: &str) -> u8 {
-        self.matches.get_count(id)
+        self.matches.try_get_one(id).ok().flatten().copied().unwrap_or(0)
     }
 
     /// The values of an option, of the type that its parser makes.
     fn all<T: Clone + Send + Sync + 'static>(&self, id: &str) -> impl DoubleEndedIterator<Item = T> {
-        self.matches.get_many(id).unwrap_or_default().cloned()
+        self.matches.try_get_many(id).ok().flatten().unwrap_or_default().cloned()
     }
 
     fn last<T: Clone + Send + Sync + 'static>(&self, id: &str) -> Option<T> {
@@ -165,7 +165,7 @@ impl Line {
     }
 
     fn is_given(&self, id: &str) -> bool {
-        self.matches.value_source(id) == Some(ValueSource::CommandLine)
+        self.is_known(id) && self.matches.value_source(id) == Some(ValueSource::CommandLine)
     }
 
     fn has_operands(&self) -> bool {
@@ -173,7 +173,12 @@ impl Line {
     }
 
     fn times(&self, id: &str) -> usize {
-        self.matches.indices_of(id).map_or(0, |indices| indices.len())
+        if self.is_known(id) { self.matches.indices_of(id).map_or(0, |indices| indices.len()) } else { 0 }
+    }
+
+    /// Whether clap knows the option: see [`command`].
+    fn is_known(&self, id: &str) -> bool {
+        self.matches.try_contains_id(id).unwrap_or(false)
     }
 }
 
@@ -216,13 +221,22 @@ fn canonical(lexed: &getopt::Lexed) -> Vec<OsString> {
     words
 }
 
-fn command(tool: Tool) -> Command {
+/// What clap has to know: of the options only those that are given. To describe them all would take longer than the rest
+/// of a short run.
+fn command(tool: Tool, lexed: &getopt::Lexed) -> Command {
+    let given = |id| lexed.options.iter().any(|(option, _)| option.id == id);
+    // The one overrides the other.
+    let needed = |id| given(id) || id == "inotify" && given("fanotify");
     Command::new(tool.name())
         .version(env!("CARGO_PKG_VERSION"))
         .no_binary_name(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args(options::options(tool).filter(|option| option.id == option.long).map(argument))
+        .args(
+            options::options(tool)
+                .filter(|option| option.id == option.long && needed(option.id))
+                .map(argument),
+        )
         .arg(
             Arg::new("path")
                 .action(ArgAction::Append)
@@ -327,7 +341,7 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         ("includei", Sense::Include, true),
     ];
     let (mut pattern, mut given) = (None, Vec::new());
-    let mut notes = values::emptied(line.matches.get_raw("event").unwrap_or_default());
+    let mut notes = values::emptied(line.matches.try_get_raw("event").ok().flatten().unwrap_or_default());
     for (id, sense, ignore_case) in FILTERS {
         if let Some(text) = line.bytes(id) {
             let ere = Ere::new(&text, ignore_case).map_err(|error| {

@@ -134,36 +134,36 @@ const FILENAME: Kind = Refused(
 /// Every option of both tools.
 #[rustfmt::skip]
 pub const OPTIONS: &[Opt] = &[
-    option(BOTH, "h", "help", Flag, "print this text"),
+    option(BOTH, "h", "help", Flag, "print this help"),
     option(BOTH, "e", "event", Value("event,..."), "only these events; repeatable (default: all)"),
-    option(WAIT, "m", "monitor", Flag, "go on after the first event"),
-    option(WAIT, "q", "quiet", Flag, "no word about the set-up; twice: no events"),
-    option(WAIT, "t", "timeout", Value("seconds"), "give up after so long, say 0.5 (0: never)"),
-    option(WATCH, "t", "timeout", Value("seconds"), "stop after so long, say 0.5 (0: at a signal)"),
-    option(WATCH, "v", "verbose", Flag, "say what is being done"),
-    option(WATCH, "z", "zero", Flag, "list what counted nothing, too"),
-    option(WATCH, "a", "ascending", Value("event"), "sort by this event or 'total', least first"),
-    option(WATCH, "d", "descending", Value("event"), "sort by this event or 'total', most first"),
-    hidden(option(WAIT, "f", "filename", FILENAME, "an option of the past")),
-    option(BOTH, "r", "recursive", Flag, "watch what is below the directories, too"),
+    option(WAIT, "m", "monitor", Flag, "keep listening after the first event"),
+    option(WAIT, "q", "quiet", Flag, "suppress status messages; -qq also events"),
+    option(WAIT, "t", "timeout", Value("seconds"), "exit with 2 after this long without an event"),
+    option(WATCH, "t", "timeout", Value("seconds"), "print the table and exit after this long"),
+    option(WATCH, "v", "verbose", Flag, "print each step of the setup"),
+    option(WATCH, "z", "zero", Flag, "also print rows and columns of zeros"),
+    option(WATCH, "a", "ascending", Value("event"), "sort by this event or 'total', ascending"),
+    option(WATCH, "d", "descending", Value("event"), "sort by this event or 'total', descending"),
+    hidden(option(WAIT, "f", "filename", FILENAME, "no longer exists")),
+    option(BOTH, "r", "recursive", Flag, "also watch all directories below"),
     option(BOTH, "I", "inotify", Flag, "watch with inotify"),
     option(BOTH, "F", "fanotify", Flag, "watch with fanotify"),
-    option(BOTH, "S", "filesystem", Flag, "watch whole file systems by fanotify, as root"),
-    whole(option(BOTH, "M", "mount", Flag, "watch whole mounts by fanotify, as root")),
+    option(BOTH, "S", "filesystem", Flag, "watch whole file systems (fanotify, as root)"),
+    whole(option(BOTH, "M", "mount", Flag, "watch whole mounts (fanotify, as root)")),
     option(WAIT, "c", "csv", Flag, "print each event as comma-separated values"),
-    option(WAIT, "d", "daemon", Flag, "in the background; implies -m -s, needs -o"),
-    option(WAIT, "s", "syslog", Flag, "errors go to syslog, not to stderr"),
+    option(WAIT, "d", "daemon", Flag, "run in the background; implies -ms, needs -o"),
+    option(WAIT, "s", "syslog", Flag, "send messages to syslog instead of stderr"),
     hidden(whole(Opt { id: "syslog", ..option(WAIT, "", "syslogOutput", Flag, "the same as --syslog") })),
-    option(BOTH, "P", "no-dereference", Flag, "watch symbolic links, not what they point to"),
-    option(WAIT, "", "format", Value("format"), "print each event like this; see the manual"),
-    option(WAIT, "", "no-newline", Flag, "print nothing after what --format says"),
+    option(BOTH, "P", "no-dereference", Flag, "watch symbolic links, not their targets"),
+    option(WAIT, "", "format", Value("format"), "print events in this format; see the manual"),
+    option(WAIT, "", "no-newline", Flag, "print no newline after each --format"),
     option(WAIT, "", "timefmt", Value("format"), "strftime(3) format of %T in --format"),
-    option(BOTH, "", "fromfile", Value("file"), "watch its lines, each a path ('-': stdin)"),
-    option(WAIT, "o", "outfile", Value("file"), "append the events to this file"),
-    option(BOTH, "", "exclude", Value("regex"), "leave out paths that match; the last counts"),
-    option(BOTH, "", "excludei", Value("regex"), "the same, in any case of letters"),
-    option(BOTH, "", "include", Value("regex"), "leave out paths that do not match"),
-    option(BOTH, "", "includei", Value("regex"), "the same, in any case of letters"),
+    option(BOTH, "", "fromfile", Value("file"), "read paths from this file ('-': stdin)"),
+    option(WAIT, "o", "outfile", Value("file"), "append events to this file"),
+    option(BOTH, "", "exclude", Value("regex"), "exclude paths that match; the last one counts"),
+    option(BOTH, "", "excludei", Value("regex"), "like --exclude, ignoring case"),
+    option(BOTH, "", "include", Value("regex"), "exclude paths that do not match"),
+    option(BOTH, "", "includei", Value("regex"), "like --include, ignoring case"),
     whole(option(WAIT, "", "debounce", Value("seconds"), "gather events until none came for this long")),
     whole(option(WAIT, "", "max-delay", Value("seconds"), "print a batch after this long at the latest")),
     whole(option(WAIT, "", "batch-marker", Flag, "print an empty record after each batch")),
@@ -172,7 +172,7 @@ pub const OPTIONS: &[Opt] = &[
     whole(option(BOTH, "", "json", Flag, "print JSON, one object per line")),
     whole(option(BOTH, "", "ready", Value("N|systemd"), "signal that all watches are established")),
     whole(option(WATCH, "", "interval", Value("seconds"), "print a table each time this has passed")),
-    whole(option(WATCH, "", "top", Value("rows"), "print only the first rows, so many")),
+    whole(option(WATCH, "", "top", Value("rows"), "print at most this many rows")),
     whole(option(WATCH, "", "limits", Flag, "show inotify's limits and who uses them")),
     whole(option(BOTH, "V", "version", Flag, "print the version")),
 ];
@@ -196,6 +196,17 @@ mod tests {
                 if let Some(short) = option.short {
                     assert!(seen.insert(format!("-{}", short as char)), "{option:?}");
                 }
+            }
+        }
+    }
+
+    /// Else what was an abbreviation would be another option now.
+    #[test]
+    fn no_name_of_our_own_begins_a_name_of_the_reference() {
+        for tool in [Tool::Wait, Tool::Watch] {
+            for own in options(tool).filter(|option| option.whole) {
+                let begun = options(tool).find(|option| !option.whole && option.long.starts_with(own.long));
+                assert_eq!(begun, None, "--{}", own.long);
             }
         }
     }

@@ -8,8 +8,7 @@
 //!
 //! No descriptor stays open on what is watched: the file system could not be unmounted.
 
-mod batch;
-mod told;
+mod inotify_form;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -31,14 +30,12 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::event::Mask;
-use crate::fanotify::course::{Course, Place};
 use crate::fanotify::mounts::Lookout;
+use crate::fanotify::normalise::{Found, Normaliser, Place};
 use crate::fanotify::{is_directory, mounts, path_of, refusal};
 use crate::sys::directory;
 use crate::sys::fanotify::{Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
-
-use self::batch::Batch;
 
 /// What happens to an object and does not change what is where.
 const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;
@@ -56,6 +53,9 @@ const PATIENCE: u8 = 20;
 /// A buffer larger than this, in bytes, is given back.
 const KEEP: usize = 256 * 1024;
 
+/// An entry of a watched directory.
+type WatchedEntry = (i32, Box<[u8]>);
+
 /// A file system's id: the beginning of its handles.
 type FsId = [u8; 8];
 
@@ -70,8 +70,8 @@ pub struct Marks {
     state: RefCell<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+pub(super) struct State {
     /// What is watched are operands: directories below one are not watched, but told of.
     operands: bool,
     watches: HashMap<i32, Watch>,
@@ -84,15 +84,9 @@ struct State {
     crowd: usize,
     /// The device of each file system with marks, as the kernel shows it, if that is known.
     devices: HashMap<FsId, Option<u32>>,
-    /// What the last rename was told by.
-    cookie: u32,
     /// The path by which the watch that was added last was found.
     path: CString,
-    /// Objects that were renamed.
-    courses: HashMap<Box<Handle>, Course>,
-    /// The last rename: both ends, the object and the process. An exchange is two, the second undoing the first for another
-    /// object.
-    last: Option<(Place, Place, Box<Handle>, i32)>,
+    normaliser: Normaliser,
     /// For how long to wait before the next look at whether a file system's marks are gone.
     look_again: Option<Duration>,
     /// Events were thrown away since the last read.
@@ -106,9 +100,9 @@ struct State {
     /// On kernels that tell the halves of a rename apart: the number of the event that told of the first, its cookie and
     /// what the second has to be alike in.
     half: Option<(u64, u32, (i32, Mask))>,
-    /// How many events were read, ever.
-    read: u64,
-    /// How many times.
+    /// How many events were handled.
+    events: u64,
+    /// How often was read.
     reads: u64,
     buffer: Vec<u8>,
 }
@@ -154,7 +148,7 @@ impl Marks {
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         let lookout = Lookout::new(&[group.as_fd(), timer.as_fd()])?;
-        let state = RefCell::new(State { operands, ..State::default() });
+        let state = RefCell::new(State::new(operands));
         Ok(Marks { group, lookout, timer, state })
     }
 
@@ -245,11 +239,7 @@ impl Marks {
     /// told, and lets [`read`](Self::read) tell what was not; `true` if there is something to read. `path_of`
     /// gives the path of a watched directory, without a slash at its end.
     pub fn find_out(&self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
-        let state = &mut *self.state.borrow_mut();
-        if state.courses.is_empty() {
-            return false;
-        }
-        let is_at = |object: &Handle, (wd, name): &(i32, Box<[u8]>)| {
+        let is_at = |object: &Handle, (wd, name): &WatchedEntry| {
             let Some(above) = path_of(*wd) else { return false };
             let look = |path: &[u8], mask| {
                 directory::with_path(path, |path| {
@@ -264,27 +254,15 @@ impl Marks {
             }
             found.is_ok_and(|(handle, _)| *handle == *object)
         };
-        let mut moved = Vec::new();
-        for (object, course) in &state.courses {
-            if course.at.as_ref().is_none_or(|place| !is_at(object, place)) {
-                let here = course.others().flatten().find(|place| is_at(object, place));
-                moved.push((object.clone(), here.cloned()));
-            }
+        let state = &mut *self.state.borrow_mut();
+        if state.normaliser.is_certain() {
+            return false;
         }
-        let (mut bytes, mut found) = (Vec::new(), std::mem::take(&mut state.found));
+        let looked = state.look(is_at);
+        let mut bytes = Vec::new();
+        // An error shows again at the next read.
         let _ = self.queued(&mut bytes);
-        state.translate(&bytes, &mut found);
-        if !found.is_empty() {
-            // There may have been nothing to see any more.
-            state.found = found;
-            return true;
-        }
-        for (object, place) in moved {
-            state.catch_up(&object, &place, None, &mut found);
-        }
-        state.courses.clear();
-        state.found = found;
-        !state.found.is_empty()
+        state.resolve(looked, &bytes)
     }
 
     /// Where the length of its queue is set, if it has one.
@@ -306,8 +284,9 @@ impl Marks {
                 state.tell_overflow(&mut found);
             }
             // Watches do not end unheard.
-            for object in Batch::of(&bytes).gone {
-                state.tell_end(object, &mut found);
+            for event in decoded(&bytes).filter(|event| event.mask as Mask & IN_DELETE_SELF != 0) {
+                let itself = event.place.filter(|place| place.name == b".").map(|place| place.directory);
+                itself.or(event.object).into_iter().for_each(|object| state.tell_end(object, &mut found));
             }
             state.found = found;
         }
@@ -394,6 +373,79 @@ impl Marks {
             }
         }
         lost.into_keys().collect()
+    }
+}
+
+impl State {
+    pub(super) fn new(operands: bool) -> State {
+        State {
+            operands,
+            normaliser: Normaliser::new(std::process::id() as i32),
+            watches: HashMap::new(),
+            by_handle: HashMap::new(),
+            newest: 0,
+            places: HashMap::new(),
+            crowd: 0,
+            devices: HashMap::new(),
+            path: CString::default(),
+            look_again: None,
+            lost: false,
+            cause: 0,
+            found: Vec::new(),
+            owed: HashSet::new(),
+            half: None,
+            events: 0,
+            reads: 0,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl State {
+    pub(super) fn simulate_watch(&mut self, wd: i32, handle: &Handle) {
+        if self.by_handle.insert(handle.into(), wd).is_none() {
+            let watch =
+                Watch { handle: handle.into(), mask: IN_ALL_EVENTS, is_directory: true, operand: None };
+            self.watches.insert(wd, watch);
+        }
+    }
+
+    pub(super) fn take_found(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.found)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.found.is_empty() || !self.normaliser.is_certain()
+    }
+}
+
+impl State {
+    /// Where the objects are that may be elsewhere than reported.
+    pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> bool) -> Vec<Found> {
+        let looked = self.normaliser.doubts().map(|(object, mut places)| {
+            let is_here = |place: &&Place| {
+                let entry =
+                    place.as_ref().and_then(|(at, name)| Some((*self.by_handle.get(at)?, name.clone())));
+                entry.is_some_and(|entry| is_at(object, &entry))
+            };
+            (Box::from(object), places.find(is_here).cloned())
+        });
+        looked.collect()
+    }
+
+    /// Handles what was queued by the time of the look, or else what it has shown; whether there is something to read.
+    pub(super) fn resolve(&mut self, looked: Vec<Found>, bytes: &[u8]) -> bool {
+        let mut found = std::mem::take(&mut self.found);
+        self.translate(bytes, &mut found);
+        // If there were events, there may have been nothing to see any more.
+        if found.is_empty() {
+            let mut steps = Vec::new();
+            self.normaliser.resolve(looked, &mut steps);
+            self.tell_steps(&[], &steps, &mut found);
+        }
+        self.found = found;
+        !self.found.is_empty()
     }
 }
 

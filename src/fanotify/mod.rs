@@ -4,20 +4,24 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlink};
 use nix::sys::stat::SFlag;
 
-use crate::sys::directory::open_path;
+use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Handle, handle_of, open_handle};
 use crate::sys::process;
 use crate::sys::status::Status;
 
-mod course;
 pub mod filesystem;
+#[cfg(test)]
+mod judge;
 pub mod marks;
 pub mod mounts;
-pub mod queue;
+mod normalise;
 pub mod refusal;
+#[cfg(test)]
+mod simulated;
 
 /// The absolute path of what is at a path, taken from `base` on if it is relative, all links resolved but, unless
 /// `follow`, the last.
@@ -28,7 +32,11 @@ pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u
 
 /// The path of what is open.
 fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
-    Ok(readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str())?.into_vec())
+    match readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str()) {
+        // Without /proc, at least a directory's can be had.
+        Err(Errno::ENOENT) => directory::path_by_entering(object).map_err(|_| Errno::ENOENT.into()),
+        found => Ok(found?.into_vec()),
+    }
 }
 
 /// The path of an entry of a directory.

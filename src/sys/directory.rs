@@ -3,12 +3,15 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statfs::fstatfs;
-use nix::unistd::fchdir;
+use nix::unistd::{fchdir, getcwd};
 
 use super::status::Status;
 
@@ -45,8 +48,23 @@ pub fn with_path<T>(path: &[u8], with: impl FnOnce(&CStr) -> io::Result<T>) -> i
 
 /// A path to an open directory, wherever it is now.
 pub fn through(directory: &OwnedFd) -> CString {
+    static HAS_PROC: OnceLock<bool> = OnceLock::new();
+    let mut path = match HAS_PROC.get_or_init(|| Path::new("/proc/self/fd").exists()) {
+        true => format!("/proc/self/fd/{}", directory.as_raw_fd()).into_bytes(),
+        false => path_by_entering(directory).unwrap_or_default(),
+    };
     // With `/.` it is the directory itself, also for calls that do not follow links. It holds no NUL.
-    CString::new(format!("/proc/self/fd/{}/.", directory.as_raw_fd())).unwrap_or_default()
+    path.extend_from_slice(b"/.");
+    CString::new(path).unwrap_or_default()
+}
+
+/// The path of an open directory, by a look from inside: for where /proc is missing.
+pub fn path_by_entering(directory: &OwnedFd) -> io::Result<Vec<u8>> {
+    let here = open_path(b".", OFlag::O_DIRECTORY)?;
+    fchdir(directory)?;
+    let path = getcwd();
+    fchdir(&here)?;
+    Ok(path?.into_os_string().into_vec())
 }
 
 /// Opens a directory for a [`Reader`].

@@ -23,6 +23,9 @@ const HANDLE: usize = 16;
 /// The longest handle's own bytes (MAX_HANDLE_SZ).
 const LONGEST_HANDLE: usize = 128;
 
+/// How often one reading takes the events that are queued.
+const ROUNDS: usize = 16;
+
 /// What names an object for as long as it exists, on whatever path: the id of its file system and its handle, in
 /// the form in which events carry them.
 pub type Handle = [u8];
@@ -45,7 +48,7 @@ pub struct RawEvent<'a> {
 }
 
 /// An entry of a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry<'a> {
     /// The directory.
     pub directory: &'a Handle,
@@ -199,26 +202,36 @@ impl Group {
 
     fn change(&self, flags: libc::c_uint, object: &OwnedFd, mask: u64) -> io::Result<()> {
         let path = link(object);
-        // SAFETY: `path` is NUL-terminated and outlives the call.
-        let result =
-            unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, mask, libc::AT_FDCWD, path.as_ptr()) };
-        check(result).map(drop)
+        let mark = |at, path: &CStr| {
+            // SAFETY: `path` is NUL-terminated and outlives the call.
+            check(unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, mask, at, path.as_ptr()) })
+                .map(drop)
+        };
+        mark(libc::AT_FDCWD, &path).or_else(|error| match error.raw_os_error() {
+            // Without /proc, at least a directory can be marked; of anything else this fails, too.
+            Some(libc::ENOENT) => mark(object.as_raw_fd(), c".").map_err(|_| error),
+            _ => Err(error),
+        })
     }
 
     /// Appends the events that are queued now to `buffer`; returns the number of bytes, 0 if none is queued. Never
     /// blocks.
     ///
-    /// Beside a busy writer the queue never empties, so this reads as many events as were queued at the beginning,
-    /// and at most one buffer more.
+    /// An event that was read may say, by bits that were merged into it meanwhile, what happened after others that are
+    /// queued. So this reads until the queue is empty; beside a busy writer it never is, and [`ROUNDS`] are enough.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let mut wanted = self.queued()?;
-        if wanted == 0 {
-            return Ok(0);
+        let before = buffer.len();
+        for _ in 0..ROUNDS {
+            let mut wanted = self.queued()?;
+            if wanted == 0 {
+                break;
+            }
+            read_queued(self.fd.as_fd(), buffer, |read, _| {
+                wanted = wanted.saturating_sub(decoded(read).count());
+                wanted == 0 || read.is_empty()
+            })?;
         }
-        read_queued(self.fd.as_fd(), buffer, |read, _| {
-            wanted = wanted.saturating_sub(decoded(read).count());
-            wanted == 0 || read.is_empty()
-        })
+        Ok(buffer.len() - before)
     }
 
     /// The number of events that are queued: FIONREAD counts the fixed part of each.

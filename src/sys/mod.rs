@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+pub mod descriptors;
 pub mod directory;
 pub mod fanotify;
 pub mod filesystem;
@@ -13,6 +14,7 @@ pub mod proc;
 pub mod process;
 pub mod ready;
 pub mod regex;
+pub mod start;
 pub mod status;
 pub mod syslog;
 pub mod terminal;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
@@ -12,6 +12,7 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::isatty;
 
+use super::descriptors::room;
 use super::directory;
 use super::status::Status;
 
@@ -43,30 +44,44 @@ enum Manner {
 }
 
 impl Output {
-    /// Stdout. Where it was closed it is /dev/null: Rust's start-up sees to that.
+    /// Stdout. If it was closed it is /dev/null; see [`start`](crate::sys::start).
     pub fn stdout() -> io::Result<Output> {
+        // Besides an open file of our own, the queue of events and a directory have to be opened.
+        if room(3) < 3 {
+            // SAFETY: nothing else closes descriptor 1, and nothing else uses it once records are written.
+            let stdout = unsafe { OwnedFd::from_raw_fd(libc::STDOUT_FILENO) };
+            let status = Status::of(&stdout)?;
+            return Ok(Output::asked(stdout, &status));
+        }
         Output::shared(io::stdout().as_fd().try_clone_to_owned()?)
+    }
+
+    /// An open file that is shared, and is not opened again.
+    fn asked(shared: OwnedFd, status: &Status) -> Output {
+        let manner = match status.kind() {
+            SFlag::S_IFREG => Manner::Plain,
+            SFlag::S_IFSOCK => Manner::Socket,
+            _ => Manner::Ask,
+        };
+        let final_hangup = has_final_hangup(&shared, status.kind());
+        Output::new(shared, manner, final_hangup, status)
     }
 
     /// Any open file that others may have open, too, as stdout is.
     pub fn shared(shared: OwnedFd) -> io::Result<Output> {
         let status = Status::of(&shared)?;
-        let kind = status.kind();
-        if kind == SFlag::S_IFREG {
-            return Ok(Output::new(shared, Manner::Plain, false, &status));
+        if matches!(status.kind(), SFlag::S_IFREG | SFlag::S_IFSOCK) {
+            return Ok(Output::asked(shared, &status));
         }
-        if kind == SFlag::S_IFSOCK {
-            return Ok(Output::new(shared, Manner::Socket, true, &status));
-        }
-        let link = format!("/proc/self/fd/{}", shared.as_raw_fd());
-        // A named FIFO's reader may come back, a pipe's (`pipe:[inode]`) cannot.
-        let anonymous = readlink(link.as_str()).is_ok_and(|name| name.as_bytes().starts_with(b"pipe:["));
-        let final_hangup = anonymous || isatty(&shared).unwrap_or(false);
         // Opened anew, the same pipe or terminal is an open file of our own.
+        let link = link_of(&shared);
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         match open(link.as_str(), flags, Mode::empty()) {
-            Ok(own) => Ok(Output::new(own, Manner::Plain, final_hangup, &status)),
-            Err(_) => Ok(Output::new(shared, Manner::Ask, final_hangup, &status)),
+            Ok(own) => {
+                let final_hangup = has_final_hangup(&shared, status.kind());
+                Ok(Output::new(own, Manner::Plain, final_hangup, &status))
+            }
+            Err(_) => Ok(Output::asked(shared, &status)),
         }
     }
 
@@ -167,6 +182,18 @@ fn open_unread(path: &OsStr) -> nix::Result<OwnedFd> {
     // A socket and a device that is not there fail here as before.
     let _reader = open(path, flags, Mode::empty())?;
     open_to_append(path)
+}
+
+/// Whether a reader that closed will not come back: that of an anonymous pipe, a socket, a terminal.
+fn has_final_hangup(output: &OwnedFd, kind: SFlag) -> bool {
+    // A named FIFO's reader may come back, a pipe's (`pipe:[inode]`) cannot.
+    let is_pipe =
+        || readlink(link_of(output).as_str()).is_ok_and(|name| name.as_bytes().starts_with(b"pipe:["));
+    kind == SFlag::S_IFSOCK || kind != SFlag::S_IFREG && (is_pipe() || isatty(output).unwrap_or(false))
+}
+
+fn link_of(file: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// A file, whatever its name.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
-/// Lets a write to a closed pipe end the process, as it ends any other program: Rust's start-up had the
-/// signal ignored.
+/// Lets a write to a closed pipe end the process, as it ends any other program: the standard library's start, or the process
+/// that started this one, may have had the signal ignored.
 pub fn restore_sigpipe() {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of ours.
@@ -66,7 +66,17 @@ impl Signals {
     pub fn take(wanted: &[Signal]) -> io::Result<Signals> {
         let set: SigSet = wanted.iter().copied().collect();
         set.thread_block()?;
-        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+        let open = || SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+        let opened = open().or_else(|error| {
+            if error != Errno::EMFILE {
+                return Err(error);
+            }
+            // Standard input has been read, or is not needed: its descriptor has to do.
+            // SAFETY: nothing else owns descriptor 0, and nothing reads from it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) });
+            open()
+        });
+        Ok(Signals(opened?))
     }
 
     /// The next signal that has arrived, if any. Never blocks.
@@ -120,9 +130,8 @@ impl Background {
         }
     }
 
-    /// Lets go of what ties the process to where it was started, and tells the parent.
-    pub fn ready(self) -> io::Result<()> {
-        let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    /// Lets go of what ties the process to where it was started, and tells the parent. `null` is [`null_device`].
+    pub fn ready(self, null: OwnedFd) -> io::Result<()> {
         chdir("/")?;
         close_inherited();
         dup2_stdin(&null)?;
@@ -131,6 +140,11 @@ impl Background {
         nix::unistd::write(&self.ready, b"1")?;
         Ok(())
     }
+}
+
+/// The null device, open.
+pub fn null_device() -> io::Result<OwnedFd> {
+    Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// Closes the descriptors above 2 that were open when the program started: a lock, a pipe or a mount of the caller's

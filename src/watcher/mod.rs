@@ -23,11 +23,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{
-    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW,
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW,
 };
 
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::fanotify::absolute_hidden;
+use crate::filter::bare;
 use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::process;
@@ -193,6 +195,11 @@ impl<W: World> Watcher<W> {
         if !is_requested && !initial {
             return None;
         }
+        // rmdir d/e  →  DELETE_SELF e, IGNORED e, DELETE d/e; the last ends the wait if it is requested.
+        let deletion_follows = mask & IN_IGNORED != 0
+            && !is_requested
+            && self.settings.events & IN_DELETE != 0
+            && self.tree.parent(node).is_some();
         // Of a directory that was moved out, its own rename is the last event that is reported.
         if mask & IN_MOVE_SELF == 0 && self.is_moved_out(node) {
             return None;
@@ -202,6 +209,9 @@ impl<W: World> Watcher<W> {
             Name::Of(taken) => self.queue.events().name(taken),
             Name::Is(name) => name,
         });
+        if deletion_follows && self.settings.filter.reports(bare(&self.path), true) {
+            return None;
+        }
         let is_reported = self.settings.filter.reports(&self.path, mask & IN_ISDIR != 0);
         let watched = match W::REPORTS_OWN_ACTIONS {
             // A directory in an operand, where that has no watch of its own.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use libc::{
     IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR,
@@ -19,6 +20,7 @@ use crate::event::Mask;
 use crate::fanotify::absolute_path;
 use crate::queue::{Change, Place};
 use crate::source::Problem;
+use crate::sys::descriptors;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
 use crate::sys::process;
@@ -28,8 +30,17 @@ use crate::world::{At, World};
 /// What reading a directory causes on it and on its parent.
 pub(super) const DIR_READ_EVENTS: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
 
-/// How many directories may be kept open on the way down. Deeper ones are opened by their paths.
+/// How many directories may be kept open on the way down, if the limit on open files allows it. Deeper ones are opened
+/// by their paths.
 const KEPT_OPEN: usize = 24;
+/// What else has to be opened at the same time: the directory that is visited, twice, the one before, and what the
+/// program opens after the setup.
+const ALSO_OPEN: usize = 4;
+
+fn most_kept_open() -> usize {
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| descriptors::room(KEPT_OPEN + ALSO_OPEN).saturating_sub(ALSO_OPEN))
+}
 
 /// The directories that are being scanned.
 #[derive(Debug)]
@@ -519,7 +530,7 @@ impl<W: World> Watcher<W> {
 
     /// Where many directories are kept open, the visits below this one open theirs by path.
     fn close_deep(&mut self, above: &Above<W::Dir>) {
-        if Rc::strong_count(&self.scan.open) <= KEPT_OPEN {
+        if Rc::strong_count(&self.scan.open) <= most_kept_open() {
             return;
         }
         for frame in self.scan.stack.iter_mut().rev() {

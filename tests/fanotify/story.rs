@@ -148,6 +148,35 @@ fn one_process_makes_a_directory_and_removes_it_unread() {
     );
 }
 
+/// By one process, the kernel merges each end with the opening before: the ends come in order all the same.
+#[test]
+fn one_process_removes_a_tree_that_it_made_unread() {
+    let Some(space) = Space::new("mkdir d").filter(|_| crate::need("python3")) else { return };
+    let mut running = space.monitor(&["-r", "-e", &format!("{CHANGES},open"), "d"]);
+    space.does_unread(
+        &mut running,
+        "python3 -c 'import os, shutil\nos.makedirs(\"d/b/c/d\"); shutil.rmtree(\"d/b\")'",
+    );
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/ CREATE,ISDIR b 0",
+            "d/b/ CREATE,ISDIR c 0",
+            "d/b/c/ CREATE,ISDIR d 0",
+            "d/b/ OPEN,ISDIR  0",
+            "d/b/c/ OPEN,ISDIR  0",
+            "d/b/c/d/ OPEN,ISDIR  0",
+            "d/b/c/d/ DELETE_SELF,ISDIR  0",
+            "d/b/c/ DELETE,ISDIR d 0",
+            "d/b/c/ DELETE_SELF,ISDIR  0",
+            "d/b/ DELETE,ISDIR c 0",
+            "d/b/ DELETE_SELF,ISDIR  0",
+            "d/ DELETE,ISDIR b 0",
+        ],
+    );
+}
+
 /// Who is in it keeps a directory from ending when it is deleted.
 #[test]
 fn a_directory_ends_after_it_was_deleted() {

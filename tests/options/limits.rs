@@ -61,7 +61,10 @@ fn a_command_whose_name_is_hard_to_print_is_one_row() {
     let dir = tempdir();
     // The kernel cuts the name after 15 bytes.
     let name = "a\nb \u{1b}[31m";
-    fs::copy(crate::common::binary("inotifywait"), dir.path().join(name)).unwrap();
+    // By another process: a descriptor open for writing here is inherited, for a moment, by what another test starts.
+    let copied =
+        Command::new("cp").arg(crate::common::binary("inotifywait")).arg(dir.path().join(name)).status();
+    assert!(copied.unwrap().success());
     fs::create_dir(dir.path().join("d")).unwrap();
     let program = dir.path().join(name);
     let run = Running::ready(command(dir.path(), program.to_str().unwrap(), ["-m", "d"]));

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use inotify_tools::sys::unread::unread;
 use nix::sys::signal::Signal;
@@ -146,10 +147,13 @@ fn the_timeout_is_for_the_first_event_of_a_batch() {
     let dir = tempdir();
     let fixed = ["-q", "--debounce", "0.01", "-t", "0.05", "-e", "create", "."];
     Running::start(inotifywait(dir.path(), fixed)).finish().code(2).printed("");
-    let arguments = ["-m", "--debounce", "2.5", "-t", "2", "-e", "create", "."];
+    let arguments = ["-m", "--debounce", "2.5", "-t", "1.5", "--batch-marker", "-e", "create", "."];
     let run = Running::ready(inotifywait(dir.path(), arguments));
     create_files(dir.path(), "f", 0..1);
-    run.finish().code(2).printed("./ CREATE f0\n");
+    // Past the timeout, and before the batch is complete.
+    thread::sleep(Duration::from_millis(1800));
+    create_files(dir.path(), "f", 1..2);
+    run.finish().code(2).printed("./ CREATE f0\n./ CREATE f1\n\n");
 }
 
 /// The pipe holds one batch, and the next one grows until that is read.

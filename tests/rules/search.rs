@@ -426,16 +426,12 @@ impl Reader {
                 return Err(format!("the deletion of {path} is reported, and its creation was not"));
             }
         } else if mask & IN_MOVED_FROM != 0 {
-            let is_another = self
-                .tree
-                .get(path)
-                .is_some_and(|known| !known.is_told && known.is_directory != (mask & IN_ISDIR != 0));
-            let taken = match self.displaced.remove(path) {
-                Some(displaced) => displaced,
-                // Found in a directory from elsewhere after this one had left.
-                None if is_another => Vec::new(),
-                None => self.take(path),
-            };
+            let mut taken = self.displaced.remove(path).unwrap_or_else(|| self.take(path));
+            // Found in a directory from elsewhere after this one had left.
+            let is_another = |known: &Known| !known.is_told && known.is_directory != (mask & IN_ISDIR != 0);
+            if taken.iter().any(|(below, known)| below.is_empty() && is_another(known)) {
+                taken.clear();
+            }
             if !taken.is_empty() {
                 self.away.insert(*cookie, taken);
             } else if !self.is_in_foreign(path) {

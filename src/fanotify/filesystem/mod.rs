@@ -10,7 +10,9 @@
 //! the first such event tells where it was.
 
 mod follow;
-mod places;
+pub(super) mod kernel;
+mod locate;
+mod queue;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -24,18 +26,18 @@ use libc::{
 use nix::fcntl::OFlag;
 
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
-use crate::fanotify::course::Course;
 use crate::fanotify::mounts::{self, Lookout};
-use crate::fanotify::queue::Queue;
+use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
 use crate::fanotify::{absolute_hidden, is_directory, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
-use crate::sys::directory::{self, open_path};
+use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Group, Handle, RawEvent, Target, open_handle};
 use crate::sys::process;
 use crate::tree::{Flags, NodeId, Tree};
 
-use self::places::{file_system, handle_of, top_of_btrfs};
+use self::kernel::{Kernel, Marked, file_system, handle_of, top_of_btrfs};
+use self::queue::Queue;
 
 /// What follows the tree, whatever `-e` says.
 const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR;
@@ -43,24 +45,22 @@ const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN
 /// What the kernel tells of a mount (fanotify_mark(2)); the rest it tells of a file system only.
 const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
 
-/// A turn handles at most this many bytes of events, some 50,000 events, before the program looks at the clock.
-const LONGEST_TURN: u64 = 4 << 20;
+/// A turn handles at most this many changes before the program looks at the clock.
+const LONGEST_TURN: u64 = 50_000;
 
 const DIRECTORY: Flags =
     Flags { directory: true, recursive: true, initial: false, unscanned: false, news: false };
 
 /// The source of events on marks of whole file systems.
 #[derive(Debug)]
-pub struct Filesystems {
-    group: Group,
-    lookout: Lookout,
+pub struct Filesystems<K: Kernel = Marked> {
+    kernel: K,
+    /// Where the length of the queue is set, if it has one.
+    limit: Option<&'static str>,
     settings: Settings,
     scope: Scope,
-    /// Ours: what this process does is not reported.
-    pid: i32,
-    /// The process that caused the event that is being handled, else 0.
+    /// The process that caused the change that is being handled, else 0.
     cause: i32,
-    marked: Vec<Marked>,
     /// The directories known to be within what was asked for. Its roots are operands, and mounts below them; a root's
     /// name is its absolute path. A node that is `unscanned` has to be looked up again before it is trusted.
     tree: Tree,
@@ -70,7 +70,6 @@ pub struct Filesystems {
     /// Mount points that cannot be watched; that was said.
     refused: HashSet<Vec<u8>>,
     last_watch: i32,
-    last_cookie: u32,
     /// Directories known to be elsewhere.
     outside: HashSet<Box<Handle>>,
     queue: Queue,
@@ -85,47 +84,17 @@ pub struct Filesystems {
     /// The names of those that are ready.
     names: Vec<u8>,
     problems: VecDeque<Problem>,
-    /// What was deleted, and up to where the queue may tell of it.
-    dying: VecDeque<(u64, i32)>,
-    /// Deletions that were told with a creation, and up to where the queue tells of what was between.
-    deletions: Vec<(u64, Deletion)>,
-    /// Objects that were renamed and are told to be renamed again.
-    courses: HashMap<Box<Handle>, Course>,
-    /// Files whose creation and deletion were told as one, which another creation may have followed, and where that was.
-    brief: HashMap<Box<Handle>, Vec<EntryOf>>,
-    /// The directories that ended last where nothing showed where they were. Their deletion does, if it was not queued yet.
-    ended: VecDeque<Box<Handle>>,
+    /// The directories that ended last, and whether that was reported: it was not where nothing showed where they were.
+    ended: VecDeque<(Box<Handle>, bool)>,
     /// Watches to be forgotten when all that is ready has been reported.
     gone: VecDeque<i32>,
     /// Events were thrown away since the last read.
     lost: bool,
-    /// Something was mounted or unmounted; to be looked at when the turn is over.
-    mounts_changed: bool,
-    reader: directory::Reader,
+    /// Something was mounted or unmounted; to be looked at when this much of the queue is taken: it happened before.
+    mounts_changed: Option<u64>,
     path: Vec<u8>,
     /// The path of an event: `%w` of the watch named here, and the entry's name after it.
     path_of: Option<(i32, usize)>,
-}
-
-/// The watch of a directory, and a name in it.
-type EntryOf = (i32, Box<[u8]>);
-
-/// A file system that has a mark.
-#[derive(Debug)]
-struct Marked {
-    /// Its id, with which its handles begin.
-    id: Vec<u8>,
-    /// A directory in it.
-    base: Vec<u8>,
-}
-
-/// The deletion of an entry.
-#[derive(Debug)]
-struct Deletion {
-    watch: i32,
-    name: Box<[u8]>,
-    directory: Mask,
-    object: Option<Box<Handle>>,
 }
 
 /// What is to be reported if the user asked for it.
@@ -156,41 +125,10 @@ impl Filesystems {
         if !group.tells_renames {
             return if demanded { Err(refusal::too_old_for_filesystems()) } else { Ok(Err(settings)) };
         }
+        let lookout = Lookout::new(&[group.as_fd()])?;
         let mut source = Filesystems {
-            lookout: Lookout::new(&[group.as_fd()])?,
-            group,
-            settings,
-            scope,
-            pid: std::process::id() as i32,
-            cause: 0,
-            marked: Vec::new(),
-            tree: Tree::default(),
-            watches: HashMap::new(),
-            handles: HashMap::new(),
-            roots: Vec::new(),
-            refused: HashSet::new(),
-            last_watch: 0,
-            last_cookie: 0,
-            outside: HashSet::new(),
-            queue: Queue::default(),
-            event: Vec::new(),
-            was_there: false,
-            turn_until: 0,
-            ready: VecDeque::new(),
-            settled: VecDeque::new(),
-            names: Vec::new(),
-            problems: VecDeque::new(),
-            dying: VecDeque::new(),
-            deletions: Vec::new(),
-            courses: HashMap::new(),
-            brief: HashMap::new(),
-            ended: VecDeque::new(),
-            gone: VecDeque::new(),
-            lost: false,
-            mounts_changed: false,
-            reader: directory::Reader::default(),
-            path: Vec::new(),
-            path_of: None,
+            limit: group.queue_length(),
+            ..Filesystems::with(Marked::new(group, lookout), scope, settings)
         };
         for operand in operands {
             // What is not there is said when its turn comes.
@@ -233,17 +171,17 @@ impl Filesystems {
         if self.scope == Scope::Mount {
             of_mount = asked & OF_MOUNT;
             if of_mount != 0 {
-                self.group.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR).map_err(refused)?;
+                self.kernel
+                    .group
+                    .mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR)
+                    .map_err(refused)?;
             }
         }
         // Both halves of a rename are told as one, and with it that the object itself was renamed.
         let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
         let mask = u64::from(of_filesystem) | FOLLOW;
-        self.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
-        let id = file_system(&handle);
-        if !self.marked.iter().any(|marked| marked.id == id) {
-            self.marked.push(Marked { id: id.to_vec(), base: base.to_vec() });
-        }
+        self.kernel.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
+        self.kernel.add(file_system(&handle), base);
         Ok(handle)
     }
 
@@ -284,6 +222,39 @@ impl Filesystems {
             }
         }
     }
+}
+
+impl<K: Kernel> Filesystems<K> {
+    fn with(kernel: K, scope: Scope, settings: Settings) -> Filesystems<K> {
+        Filesystems {
+            kernel,
+            limit: None,
+            settings,
+            scope,
+            cause: 0,
+            tree: Tree::default(),
+            watches: HashMap::new(),
+            handles: HashMap::new(),
+            roots: Vec::new(),
+            refused: HashSet::new(),
+            last_watch: 0,
+            outside: HashSet::new(),
+            queue: Queue::new(std::process::id() as i32),
+            event: Vec::new(),
+            was_there: false,
+            turn_until: 0,
+            ready: VecDeque::new(),
+            settled: VecDeque::new(),
+            names: Vec::new(),
+            problems: VecDeque::new(),
+            ended: VecDeque::new(),
+            gone: VecDeque::new(),
+            lost: false,
+            mounts_changed: None,
+            path: Vec::new(),
+            path_of: None,
+        }
+    }
 
     fn tell(&mut self, watch: i32, mask: Mask, cookie: u32, name: &[u8]) {
         let start = self.names.len();
@@ -292,25 +263,29 @@ impl Filesystems {
         self.ready.push_back(Ready { watch, mask, cookie, name, cause });
     }
 
-    /// Takes the oldest event of the queue, and makes ready what it tells; `false` if the turn is over.
+    /// Takes the oldest change of the queue, and makes ready what it reports; `false` if the turn is over.
     fn take(&mut self) -> bool {
-        if self.queue.taken() >= self.turn_until || !self.queue.take(&mut self.event) {
+        if self.queue.taken() >= self.turn_until {
             return false;
         }
-        let bytes = std::mem::take(&mut self.event);
-        if let Some((mut event, _)) = RawEvent::decode(&bytes) {
-            self.cause = event.pid;
-            if event.pid == self.pid {
-                // Whoever lets go of a deleted directory last ends it, and that can be a look at it.
-                event.mask &= FAN_DELETE_SELF | FAN_ONDIR;
+        let mut bytes = std::mem::take(&mut self.event);
+        let step = self.queue.take(&mut bytes);
+        match &step {
+            Some(Step::Rename(rename)) => {
+                self.cause = rename.process;
+                self.renamed(rename);
             }
-            if event.mask & !FAN_ONDIR != 0 {
-                self.follow(&event);
+            Some(Step::Event { mask, .. }) => {
+                if let Some((event, _)) = RawEvent::decode(&bytes) {
+                    self.cause = event.pid;
+                    self.follow(&RawEvent { mask: *mask, ..event });
+                }
             }
+            None => {}
         }
         self.event = bytes;
         self.cause = 0;
-        true
+        step.is_some()
     }
 
     /// Decides whether the user hears of it; if so its path is in `self.path`, and the result is the length of `%w`
@@ -355,9 +330,78 @@ impl Filesystems {
         reported.then_some((watched, mask, !asked))
     }
 
+    /// Reads what the kernel has queued, and begins a turn.
+    pub(super) fn begin_turn(&mut self) -> io::Result<usize> {
+        self.lost = false;
+        let length = self.queue.fill(&mut self.kernel)?;
+        self.turn_until = self.queue.queued().min(self.queue.taken() + LONGEST_TURN);
+        Ok(length)
+    }
+
+    /// The next thing to report.
+    pub(super) fn next_item(&mut self) -> Option<Item<'_>> {
+        loop {
+            if let Some(problem) = self.problems.pop_front() {
+                return Some(Item::Problem(problem));
+            }
+            let reported = match self.settled.pop_front() {
+                Some((ready, path, watched, ends_wait)) => {
+                    (self.path, self.path_of) = (path, None);
+                    Some((ready.mask, ready, watched, ends_wait))
+                }
+                None => match self.ready.pop_front() {
+                    Some(ready) => {
+                        let Some((watched, mask, ends_wait)) = self.report(&ready) else { continue };
+                        Some((mask, ready, watched, ends_wait))
+                    }
+                    None => None,
+                },
+            };
+            if let Some((mask, Ready { watch, cookie, cause, .. }, watched, ends_wait)) = reported {
+                let pid = self.limit.is_none().then_some(cause);
+                let path = &self.path;
+                return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
+            }
+            self.names.clear();
+            if let Some(watch) = self.gone.pop_front() {
+                let Some(node) = self.tree.find(watch) else { continue };
+                (self.path, self.path_of) = (self.tree.path(node), None);
+                self.tree.remove(node);
+                self.roots.retain(|root| *root != watch);
+                if let Some(handle) = self.handles.remove(&watch) {
+                    self.watches.remove(&handle);
+                }
+                return Some(Item::Retired { watch, path: &self.path });
+            }
+            if !self.take() {
+                return None;
+            }
+        }
+    }
+
+    /// For tests: follows a directory.
+    #[cfg(test)]
+    pub(super) fn simulated(
+        kernel: K,
+        settings: Settings,
+        directory: &Handle,
+        path: &[u8],
+    ) -> Filesystems<K> {
+        let mut source = Filesystems::with(kernel, Scope::Paths, settings);
+        let root = source.insert(None, path, directory, Flags { initial: true, ..DIRECTORY });
+        source.roots.push(root);
+        source
+    }
+
+    /// For tests: whether there is nothing left to handle.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
     fn pull(&mut self) {
-        let _ = self.queue.fill(&self.group);
+        let _ = self.queue.fill(&mut self.kernel);
     }
 }
 
@@ -396,7 +440,7 @@ impl Source for Filesystems {
     }
 
     fn watches(&self) -> usize {
-        self.marked.len()
+        self.kernel.len()
     }
 
     fn in_order(&self) -> Vec<i32> {
@@ -414,85 +458,39 @@ impl Source for Filesystems {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        self.lost = false;
-        // What happened before an unmount is told before it: it has been queued, and is read now.
-        self.mounts_changed |= self.lookout.has_changed();
-        let length = self.queue.fill(&self.group)?;
-        self.turn_until = self.queue.queued().min(self.queue.taken() + LONGEST_TURN);
+        let has_changed = self.kernel.lookout.has_changed();
+        let length = self.begin_turn()?;
+        if has_changed && self.mounts_changed.is_none() {
+            self.mounts_changed = Some(self.queue.queued());
+        }
+        if self.mounts_changed.is_some_and(|until| self.queue.taken() >= until) {
+            self.mounts_changed = None;
+            self.survey();
+        }
         Ok(length)
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.is_empty()
+        !self.queue.is_empty() || self.mounts_changed.is_some()
     }
 
     fn next(&mut self) -> Option<Item<'_>> {
-        loop {
-            if let Some(problem) = self.problems.pop_front() {
-                return Some(Item::Problem(problem));
-            }
-            if let Some((ready, path, watched, ends_wait)) = self.settled.pop_front() {
-                (self.path, self.path_of) = (path, None);
-                let Ready { watch, mask, cookie, cause, .. } = ready;
-                let pid = self.group.unlimited.then_some(cause);
-                let path = &self.path;
-                return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
-            }
-            if let Some(ready) = self.ready.pop_front() {
-                if let Some((watched, mask, ends_wait)) = self.report(&ready) {
-                    let Ready { watch, cookie, cause, .. } = ready;
-                    let pid = self.group.unlimited.then_some(cause);
-                    let path = &self.path;
-                    return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
-                }
-                continue;
-            }
-            self.names.clear();
-            if let Some(watch) = self.gone.pop_front() {
-                let Some(node) = self.tree.find(watch) else { continue };
-                (self.path, self.path_of) = (self.tree.path(node), None);
-                self.tree.remove(node);
-                self.roots.retain(|root| *root != watch);
-                if let Some(handle) = self.handles.remove(&watch) {
-                    self.watches.remove(&handle);
-                }
-                return Some(Item::Retired { watch, path: &self.path });
-            }
-            let dead = self.dying.front().filter(|(until, _)| *until <= self.queue.taken()).copied();
-            if let Some((_, watch)) = dead {
-                self.dying.pop_front();
-                self.end(watch);
-                continue;
-            }
-            let taken = self.queue.taken();
-            if let Some(due) = self.deletions.iter().position(|(until, _)| *until <= taken) {
-                let (_, Deletion { watch, name, directory, object }) = self.deletions.remove(due);
-                self.deleted(watch, &name, directory, object.as_deref());
-                continue;
-            }
-            if self.take() || self.look_again() {
-                continue;
-            }
-            if !std::mem::take(&mut self.mounts_changed) {
-                return None;
-            }
-            self.survey();
-        }
+        self.next_item()
     }
 
     fn tells_processes(&self) -> bool {
-        self.group.unlimited
+        self.limit.is_none()
     }
 
     fn lose(&mut self) -> bool {
         self.event.clear();
-        if self.group.unlimited && self.group.read(&mut self.event).is_ok_and(|length| length > 0) {
+        if self.limit.is_none() && self.kernel.read(&mut self.event).is_ok_and(|length| length > 0) {
             self.event = Vec::new();
             if !std::mem::replace(&mut self.lost, true) {
                 self.queue.push_overflow();
             }
         }
-        self.group.unlimited
+        self.limit.is_none()
     }
 
     fn begin_own(&mut self) -> usize {
@@ -504,6 +502,6 @@ impl Source for Filesystems {
 
 impl AsFd for Filesystems {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lookout.as_fd()
+        self.kernel.lookout.as_fd()
     }
 }

@@ -1,0 +1,215 @@
+//! The system calls that following whole file systems needs.
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::fcntl::{OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
+
+use crate::fanotify::mounts::Lookout;
+use crate::fanotify::{is_deleted, mounts, path_of};
+use crate::sys::directory::{self, open_path};
+use crate::sys::fanotify::{self, Group, Handle, is_mount_root, open_handle};
+
+/// The type of btrfs's handles (FILEID_BTRFS_WITHOUT_PARENT in the kernel's exportfs.h): the inode's number (8 bytes),
+/// the subvolume's (8) and the generation (4).
+const BTRFS: [u8; 4] = 0x4du32.to_ne_bytes();
+
+/// The number of the subvolume that all others are in.
+const BTRFS_TOP: u64 = 5;
+
+/// A directory and a name in it.
+pub type EntryOf = (Box<Handle>, Vec<u8>);
+
+/// What following a file system needs of the kernel. The real one is [`Marked`]; tests have a simulated one.
+pub trait Kernel: Debug {
+    /// Appends the events that are queued to `buffer`; returns the number of bytes.
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize>;
+
+    /// Waits a millisecond for events.
+    fn wait(&mut self);
+
+    /// The directory that a directory is in, and its name there; `None` for the root of a file system or a mount, ESTALE if
+    /// it is deleted. The events of changes that this has seen are queued when it returns.
+    fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>>;
+
+    /// Whether an entry is this object. The events of changes that this has seen are queued when it returns.
+    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool;
+
+    /// Whether an object has not been deleted.
+    fn exists(&mut self, object: &Handle) -> bool;
+
+    /// The absolute path of an object; an error if it has none or is deleted (ESTALE).
+    fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>>;
+}
+
+/// A file system that has a mark.
+#[derive(Debug)]
+struct Base {
+    /// Its id, with which its handles begin.
+    id: Vec<u8>,
+    /// A directory in it.
+    path: Vec<u8>,
+}
+
+/// A group and the file systems that it has marked.
+#[derive(Debug)]
+pub struct Marked {
+    pub group: Group,
+    /// Readable when the group is, or when the mount table has changed.
+    pub lookout: Lookout,
+    bases: Vec<Base>,
+    reader: directory::Reader,
+}
+
+impl Marked {
+    pub fn new(group: Group, lookout: Lookout) -> Marked {
+        Marked { group, lookout, bases: Vec::new(), reader: directory::Reader::default() }
+    }
+
+    /// The number of file systems.
+    pub fn len(&self) -> usize {
+        self.bases.len()
+    }
+
+    /// A file system is marked, and `path` is a directory in it.
+    pub fn add(&mut self, id: &[u8], path: &[u8]) {
+        if !self.bases.iter().any(|base| base.id == id) {
+            self.bases.push(Base { id: id.to_vec(), path: path.to_vec() });
+        }
+    }
+
+    /// A directory of a file system that is marked, opened; `None` where it is not mounted any more.
+    fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
+        let at = self.bases.iter().position(|base| base.id == id)?;
+        let opened = |path: &[u8]| {
+            let object = open_path(path, OFlag::O_DIRECTORY).ok()?;
+            handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
+        };
+        if let Some(object) = opened(&self.bases[at].path) {
+            return Some(object);
+        }
+        let found = mounts::all().ok().and_then(|mounts| {
+            mounts.into_iter().find_map(|mount| opened(&mount.point).map(|object| (object, mount.point)))
+        });
+        match found {
+            Some((object, path)) => {
+                self.bases[at].path = path;
+                Some(object)
+            }
+            None => {
+                self.bases.swap_remove(at);
+                None
+            }
+        }
+    }
+
+    fn open(&mut self, object: &Handle) -> io::Result<OwnedFd> {
+        let base = self.base(file_system(object)).ok_or(io::Error::from_raw_os_error(libc::ENODEV))?;
+        open_handle(&base, object)
+    }
+
+    /// The name of a directory in the one it is in, by looking at each.
+    fn name_in(&mut self, above: &OwnedFd, handle: &Handle) -> io::Result<Vec<u8>> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut found = None;
+        let opened = openat(above, c".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        self.reader.read(&opened, |name, _| {
+            let object = openat(above, OsStr::from_bytes(name), flags, Mode::empty());
+            if object.is_ok_and(|object| handle_of(&object).is_ok_and(|found| *found == *handle)) {
+                found = Some(name.to_vec());
+            }
+        })?;
+        found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    }
+}
+
+impl Kernel for Marked {
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.group.read(buffer)
+    }
+
+    fn wait(&mut self) {
+        let _ = poll(&mut [PollFd::new(self.group.as_fd(), PollFlags::POLLIN)], PollTimeout::from(1u8));
+    }
+
+    fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>> {
+        let object = self.open(directory)?;
+        if is_deleted(&object) {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        if is_mount_root(&object) {
+            return Ok(None);
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let above = openat(&object, c"..", flags, Mode::empty())?;
+        let parent = handle_of(&above)?;
+        if *parent == *directory {
+            return Ok(None);
+        }
+        let name = match path_of(&object) {
+            Ok(path) => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec(),
+            // Its path does not fit PATH_MAX.
+            Err(_) => self.name_in(&above, directory)?,
+        };
+        directory::wait_for_change(&above);
+        Ok(Some((parent, name)))
+    }
+
+    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {
+        let Ok(above) = self.open(directory) else { return false };
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = openat(&above, OsStr::from_bytes(name), flags, Mode::empty());
+        directory::wait_for_change(&above);
+        found.is_ok_and(|found| handle_of(&found).is_ok_and(|found| *found == *object))
+    }
+
+    fn exists(&mut self, object: &Handle) -> bool {
+        self.open(object).is_ok_and(|object| !is_deleted(&object))
+    }
+
+    fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {
+        let opened = self.open(object)?;
+        if is_deleted(&opened) {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        path_of(&opened)
+    }
+}
+
+/// The subvolume that a handle of btrfs is of.
+fn subvolume(handle: &Handle) -> Option<u64> {
+    let number = handle.get(24..32)?.first_chunk()?;
+    (handle[12..16] == BTRFS).then(|| u64::from_ne_bytes(*number))
+}
+
+/// The handle of what is open, as the events of a whole file system carry it. Each subvolume of btrfs has an id of its own,
+/// in which its number is mixed (statfs(2)); the events have the id of the topmost.
+pub fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
+    let mut handle = fanotify::handle_of(object)?;
+    if let Some(number) = subvolume(&handle) {
+        let mixed = number ^ BTRFS_TOP;
+        let high_first = [(mixed >> 32) as u32, mixed as u32].map(u32::to_ne_bytes).concat();
+        handle.iter_mut().zip(high_first).for_each(|(byte, mixed)| *byte ^= mixed);
+    }
+    Ok(handle)
+}
+
+/// The handle of the topmost directory of btrfs: only there is the whole of it marked.
+pub fn top_of_btrfs(handle: &Handle) -> Option<Box<Handle>> {
+    /// The number of the first inode in a subvolume.
+    const FIRST: u64 = 256;
+    subvolume(handle).filter(|number| *number != BTRFS_TOP)?;
+    let own = [&FIRST.to_ne_bytes()[..], &BTRFS_TOP.to_ne_bytes(), &[0; 4]].concat();
+    let length = (own.len() as u32).to_ne_bytes();
+    Some([file_system(handle), &length, &BTRFS, &own].concat().into())
+}
+
+/// The id of the file system that a handle is of.
+pub fn file_system(handle: &Handle) -> &[u8] {
+    &handle[..handle.len().min(8)]
+}

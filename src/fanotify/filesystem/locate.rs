@@ -1,0 +1,188 @@
+//! Where directories are: which path a handle meant when an event happened.
+
+use nix::fcntl::OFlag;
+
+use crate::fanotify::joined;
+use crate::sys::directory::open_path;
+use crate::sys::fanotify::Handle;
+use crate::tree::{Flags, NodeId};
+
+use super::kernel::{EntryOf, Kernel, handle_of};
+use super::{DIRECTORY, Filesystems};
+
+/// How many directories elsewhere are remembered as such; beyond, they are looked up anew. Some 100 bytes each.
+pub(super) const REMEMBERED: usize = 1 << 18;
+
+/// A way up longer than this was not one way, but directories that changed places meanwhile.
+const DEEPEST: usize = 1 << 14;
+
+/// How often, in milliseconds, to look for what is certain to be told at once.
+const PATIENCE: usize = 20;
+
+impl<K: Kernel> Filesystems<K> {
+    /// Adds a root; where its directory is within another one already, that is enough.
+    pub(super) fn add_root(&mut self, handle: &Handle, path: &[u8], flags: Flags) {
+        let known = if flags.directory { self.locate(handle) } else { self.known(handle) };
+        if let Some(node) = known {
+            self.tree.change_flags(node, |known| known.initial |= flags.initial);
+            return;
+        }
+        // What was elsewhere may be below it.
+        self.outside.clear();
+        let watch = self.insert(None, path, handle, flags);
+        self.roots.push(watch);
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        parent: Option<NodeId>,
+        name: &[u8],
+        handle: &Handle,
+        flags: Flags,
+    ) -> i32 {
+        self.last_watch += 1;
+        self.tree.insert(parent, name, self.last_watch, flags);
+        self.watches.insert(handle.into(), self.last_watch);
+        self.handles.insert(self.last_watch, handle.into());
+        self.last_watch
+    }
+
+    /// Whether a root is at its path, or else at one where it is found. Deleted it stays where it was.
+    pub(super) fn is_in_place(&mut self, node: NodeId) -> bool {
+        let Some(handle) = self.handles.get(&self.tree.wd(node)).cloned() else { return true };
+        let is_at = |path: &[u8]| {
+            let object = open_path(path, OFlag::O_NOFOLLOW);
+            object.and_then(|object| handle_of(&object)).is_ok_and(|found| found == handle)
+        };
+        if is_at(self.tree.name(node)) {
+            return true;
+        }
+        let path = match self.kernel.path(&handle) {
+            Err(error) => return error.raw_os_error() == Some(libc::ESTALE),
+            Ok(path) => path,
+        };
+        if !is_at(&path) {
+            return false;
+        }
+        self.tree.relink(node, None, &path);
+        self.path_of = None;
+        true
+    }
+
+    pub(super) fn known(&self, handle: &Handle) -> Option<NodeId> {
+        self.watches.get(handle).and_then(|watch| self.tree.find(*watch))
+    }
+
+    /// The node of a directory as the event at hand saw it; `None` if it is elsewhere.
+    pub(super) fn locate(&mut self, handle: &Handle) -> Option<NodeId> {
+        self.remembered(handle).unwrap_or_else(|| self.find_out(handle.into()))
+    }
+
+    /// The same as far as it is known without a look.
+    fn remembered(&self, handle: &Handle) -> Option<Option<NodeId>> {
+        match self.known(handle) {
+            Some(node) => Some(Some(node)).filter(|_| !self.tree.flags(node).unscanned),
+            None => self.outside.contains(handle).then_some(None),
+        }
+    }
+
+    /// Walks up from a directory to one that is known.
+    fn find_out(&mut self, handle: Box<Handle>) -> Option<NodeId> {
+        let mut way: Vec<EntryOf> = Vec::new();
+        let mut at = handle;
+        let found = loop {
+            if let Some(remembered) = self.remembered(&at) {
+                break remembered;
+            }
+            match self.place_of(&at).filter(|_| way.len() < DEEPEST) {
+                Some((parent, name)) => way.push((std::mem::replace(&mut at, parent), name)),
+                None => {
+                    way.push((at, Vec::new()));
+                    break None;
+                }
+            }
+        };
+        if found.is_none() && self.outside.len() + way.len() > REMEMBERED {
+            self.outside.clear();
+        }
+        let mut above = found;
+        for (handle, name) in way.into_iter().rev() {
+            let known = self.known(&handle);
+            above = match (above, known) {
+                (Some(parent), Some(node)) => {
+                    if !self.tree.is_within(parent, node) {
+                        self.tree.relink(node, parent, &name);
+                    }
+                    self.tree.change_flags(node, |flags| flags.unscanned = false);
+                    self.path_of = None;
+                    known
+                }
+                (Some(parent), None) => {
+                    self.insert(Some(parent), &name, &handle, DIRECTORY);
+                    self.known(&handle)
+                }
+                (None, known) => {
+                    if let Some(node) = known {
+                        self.forget(node);
+                    }
+                    self.outside.insert(handle);
+                    None
+                }
+            };
+        }
+        above
+    }
+
+    /// The directory that a directory was in when the event at hand happened, and its name there. `None` for the
+    /// root of a file system or mount, and for what is gone without a trace.
+    fn place_of(&mut self, handle: &Handle) -> Option<EntryOf> {
+        let now = self.kernel.place(handle);
+        self.pull();
+        let mut then = self.queue.place_of(handle);
+        let stale = now.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ESTALE));
+        for _ in 0..PATIENCE {
+            if then.is_some() || !stale || !self.was_there {
+                break;
+            }
+            // It is gone since: whoever deletes it is about to tell of that.
+            self.kernel.wait();
+            self.pull();
+            then = self.queue.place_of(handle);
+        }
+        then.or(now.ok().flatten())
+    }
+
+    /// Finds those roots again in whose path a directory of this name was renamed.
+    pub(super) fn look_after_roots(&mut self, name: &[u8]) {
+        for watch in self.roots.clone() {
+            let Some(node) = self.tree.find(watch) else { continue };
+            if !self.tree.name(node).split(|byte| *byte == b'/').any(|part| part == name) {
+                continue;
+            }
+            let handle = self.handles.get(&watch).cloned();
+            match handle.and_then(|handle| self.path_then(&handle)) {
+                Some(path) if path != self.tree.name(node) => {
+                    self.tree.relink(node, None, &path);
+                    self.path_of = None;
+                }
+                Some(_) => {}
+                None => drop(self.is_in_place(node)),
+            }
+        }
+    }
+
+    /// The path that a directory had when the event at hand happened, wherever that is.
+    pub(super) fn path_then(&mut self, handle: &Handle) -> Option<Vec<u8>> {
+        let mut names = Vec::new();
+        let mut at: Box<Handle> = handle.into();
+        while let Some((parent, name)) = self.place_of(&at).filter(|_| names.len() < DEEPEST) {
+            names.push(name);
+            at = parent;
+        }
+        let mut path = self.kernel.path(&at).ok()?;
+        for name in names.into_iter().rev() {
+            path = joined(&path, &name);
+        }
+        Some(path)
+    }
+}

@@ -1,0 +1,103 @@
+//! The judge of whole file systems.
+
+use std::io;
+
+use libc::{
+    FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MODIFY, FAN_ONDIR, FAN_OPEN, FAN_RENAME, IN_CREATE,
+    IN_DELETE, IN_MOVE,
+};
+
+use super::*;
+use crate::fanotify::filesystem::Filesystems;
+use crate::fanotify::filesystem::kernel::{EntryOf, Kernel};
+use crate::fanotify::simulated::{handle, inode};
+use crate::filter::Filter;
+use crate::source::{Interface, Item, Scope, Settings};
+use crate::sys::fanotify::Handle;
+
+const MASK: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR | FAN_MODIFY | FAN_OPEN;
+
+#[derive(Debug)]
+struct Simulated(Rc<RefCell<Simulation>>);
+
+fn stale() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESTALE)
+}
+
+impl Kernel for Simulated {
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        Ok(self.0.borrow_mut().read(buffer))
+    }
+
+    fn wait(&mut self) {}
+
+    fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>> {
+        let simulation = &mut *self.0.borrow_mut();
+        simulation.call("place");
+        if !simulation.world.exists(inode(directory)) {
+            return Err(stale());
+        }
+        let place = simulation.world.place(inode(directory));
+        Ok(place.map(|(above, name)| (handle(above), name.into_bytes())))
+    }
+
+    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {
+        let simulation = &mut *self.0.borrow_mut();
+        simulation.call("is_at");
+        let name = std::str::from_utf8(name).unwrap();
+        simulation.world.entry(inode(directory), name) == Some(inode(object))
+    }
+
+    fn exists(&mut self, object: &Handle) -> bool {
+        let simulation = &mut *self.0.borrow_mut();
+        simulation.call("exists");
+        simulation.world.exists(inode(object))
+    }
+
+    fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {
+        let simulation = &mut *self.0.borrow_mut();
+        simulation.call("path");
+        simulation.world.path(inode(object)).map(String::into_bytes).ok_or_else(stale)
+    }
+}
+
+impl Watcher for Filesystems<Simulated> {
+    fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
+        let settings = Settings {
+            events: IN_CREATE | IN_DELETE | IN_MOVE,
+            interface: Interface::Fanotify(Scope::Paths),
+            recursive: true,
+            follow: true,
+            base: Vec::new(),
+            filter: Filter::default(),
+        };
+        Filesystems::simulated(Simulated(simulation), settings, &handle(TREE), b"/tree")
+    }
+
+    fn turn(&mut self, lines: &mut Vec<Line>) {
+        self.begin_turn().unwrap();
+        while let Some(item) = self.next_item() {
+            if let Item::Event(event) = item {
+                lines.extend(lines_of(event.mask, event.cookie, &String::from_utf8_lossy(event.path)));
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.is_idle()
+    }
+
+    fn marked() -> Marked {
+        Marked::Filesystem(MASK)
+    }
+}
+
+#[test]
+fn histories_that_were_reported_wrongly_over_a_file_system() {
+    known::<Filesystems<Simulated>>();
+}
+
+#[test]
+fn every_short_history_of_a_file_system_is_reported_truly() {
+    search::<Filesystems<Simulated>>("file system", [2, 3, 32, 300]);
+}

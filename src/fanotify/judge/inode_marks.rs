@@ -1,0 +1,188 @@
+//! The judge of inode marks: of their events in inotify's form, followed by as simple a watcher as can be.
+
+use libc::{
+    FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_EVENT_ON_CHILD, FAN_MODIFY, FAN_MOVE_SELF, FAN_ONDIR,
+    FAN_OPEN, FAN_RENAME, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_TO,
+};
+
+use super::*;
+use crate::fanotify::marks::State;
+use crate::fanotify::simulated::{handle, inode};
+use crate::sys::inotify::RawEvent;
+
+/// What a recursive watch asks for.
+pub const MASK: u64 = FAN_CREATE
+    | FAN_DELETE
+    | FAN_DELETE_SELF
+    | FAN_MODIFY
+    | FAN_OPEN
+    | FAN_MOVE_SELF
+    | FAN_RENAME
+    | FAN_ONDIR
+    | FAN_EVENT_ON_CHILD;
+
+/// Follows the tree. The number of a watch is that of its inode.
+struct Marks {
+    simulation: Rc<RefCell<Simulation>>,
+    state: State,
+    places: BTreeMap<Inode, Entry>,
+    /// The arrival that the next MOVE_SELF belongs to.
+    arrival: Option<Entry>,
+    /// What was told of [`World::happened`]: each once.
+    told: BTreeSet<usize>,
+}
+
+impl Marks {
+    /// The watches of all directories that are marked, as if they were added at once.
+    fn watch(&mut self) {
+        let world = &self.simulation.borrow().world;
+        let below = world.below(TREE).into_iter().map(|(inode, _)| inode).chain([TREE]);
+        for inode in below.filter(|inode| world.is_directory(*inode)) {
+            self.state.simulate_watch(inode as i32, &handle(inode));
+        }
+        // Those that are gone by now were watched, too.
+        for happened in &world.happened {
+            let below = happened.below.iter().map(|(inode, _)| *inode).chain([happened.inode]);
+            let in_tree = happened.path.starts_with("/tree/");
+            for inode in below.filter(|inode| in_tree && world.is_directory(*inode)) {
+                self.state.simulate_watch(inode as i32, &handle(inode));
+            }
+        }
+    }
+
+    /// `None` if it is not in the tree, or where wrong events have made it a part of itself.
+    fn path(&self, directory: Inode) -> Option<String> {
+        let (mut at, mut path) = (directory, String::new());
+        for _ in 0..self.places.len() + 1 {
+            if at == TREE {
+                return Some(format!("/tree{path}"));
+            }
+            let (above, name) = self.places.get(&at)?;
+            path = format!("/{name}{path}");
+            at = *above;
+        }
+        None
+    }
+
+    fn handle(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
+        let mut rest = bytes;
+        while let Some((event, length)) = RawEvent::decode(rest) {
+            rest = &rest[length..];
+            let name = String::from_utf8_lossy(event.name).into_owned();
+            let entry = (event.wd as Inode, name);
+            if let Some(above) = self.path(entry.0).filter(|_| !entry.1.is_empty()) {
+                lines.extend(lines_of(event.mask, event.cookie, &format!("{above}/{}", entry.1)));
+            }
+            self.follow(&event, entry);
+        }
+    }
+
+    fn follow(&mut self, event: &RawEvent, entry: Entry) {
+        let arrival = self.arrival.take();
+        if event.mask & IN_ISDIR != 0 && event.mask & IN_CREATE != 0 {
+            let world = &self.simulation.borrow().world;
+            let created = world.happened.iter().enumerate().find(|(number, happened)| {
+                let same = happened.event == "CREATE" && happened.entry == entry;
+                same && world.is_directory(happened.inode) && !self.told.contains(number)
+            });
+            if let Some((number, happened)) = created {
+                self.told.insert(number);
+                self.places.insert(happened.inode, entry);
+            }
+        } else if event.mask & IN_ISDIR != 0 && event.mask & IN_MOVED_TO != 0 {
+            self.arrival = Some(entry);
+        } else if event.mask & IN_MOVE_SELF != 0 {
+            self.moved(event.wd as Inode, arrival);
+        } else if event.mask & (IN_DELETE_SELF | IN_IGNORED) != 0 {
+            self.places.remove(&(event.wd as Inode));
+        }
+    }
+
+    fn moved(&mut self, directory: Inode, arrival: Option<Entry>) {
+        let Some(entry) = arrival else {
+            // It left.
+            let below: Vec<Inode> =
+                self.places.keys().copied().filter(|inode| self.is_within(*inode, directory)).collect();
+            for inode in below {
+                self.places.remove(&inode);
+            }
+            return;
+        };
+        if self.places.insert(directory, entry.clone()).is_none() {
+            // From elsewhere, with all that is in it.
+            let world = &self.simulation.borrow().world;
+            let arrived = world.happened.iter().enumerate().find(|(number, happened)| {
+                let same =
+                    happened.event == "MOVED_TO" && happened.inode == directory && happened.entry == entry;
+                same && !self.told.contains(number)
+            });
+            if let Some((number, happened)) = arrived {
+                self.told.insert(number);
+                let directories = happened.below.iter().filter(|(inode, _)| world.is_directory(*inode));
+                self.places.extend(directories.cloned());
+            }
+        }
+    }
+
+    fn is_within(&self, inode: Inode, top: Inode) -> bool {
+        let mut way = std::iter::successors(Some(inode), |at| self.places.get(at).map(|(above, _)| *above));
+        way.by_ref().take(self.places.len() + 1).any(|at| at == top)
+    }
+}
+
+impl Watcher for Marks {
+    fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
+        let places = {
+            let world = &simulation.borrow().world;
+            let below = world.below(TREE).into_iter();
+            below.filter(|(inode, _)| world.is_directory(*inode)).collect()
+        };
+        let (arrival, told) = (None, BTreeSet::new());
+        let mut marks = Marks { simulation, state: State::new(false), places, arrival, told };
+        marks.watch();
+        marks
+    }
+
+    fn turn(&mut self, lines: &mut Vec<Line>) {
+        let (mut bytes, mut out) = (Vec::new(), self.state.take_found());
+        self.simulation.borrow_mut().read(&mut bytes);
+        self.watch();
+        self.state.translate(&bytes, &mut out);
+        self.handle(&out, lines);
+        if !out.is_empty() {
+            return;
+        }
+        bytes.clear();
+        let looked = self.state.look(|object, (wd, name)| {
+            let simulation = &mut *self.simulation.borrow_mut();
+            simulation.call("is_at");
+            let Some(path) = self.path(*wd as Inode) else { return false };
+            let path = format!("{path}/{}", String::from_utf8_lossy(name));
+            let found = simulation.world.look_up(path.trim_start_matches("/tree/"));
+            found.is_some_and(|(_, found)| found == inode(object))
+        });
+        if !looked.is_empty() {
+            self.simulation.borrow_mut().read(&mut bytes);
+            self.watch();
+            self.state.resolve(looked, &bytes);
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.state.is_busy()
+    }
+
+    fn marked() -> Marked {
+        Marked::Inodes(BTreeMap::new())
+    }
+}
+
+#[test]
+fn histories_that_were_reported_wrongly_over_inode_marks() {
+    known::<Marks>();
+}
+
+#[test]
+fn every_short_history_of_inode_marks_is_reported_truly() {
+    search::<Marks>("inode marks", [2, 3, 32, 0]);
+}

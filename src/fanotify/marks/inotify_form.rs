@@ -1,0 +1,325 @@
+//! fanotify's changes in inotify's form, as far as they were asked for.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use libc::{
+    FAN_Q_OVERFLOW, IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW, IN_UNMOUNT,
+};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use crate::event::Mask;
+use crate::fanotify::normalise::{Rename, Step};
+use crate::fanotify::{joined, path_now, split};
+use crate::sys::directory::{self, Kind, Reader};
+use crate::sys::fanotify::{self, Entry, Handle, decoded, handle_of};
+use crate::sys::inotify::RawEvent;
+
+use super::{FsId, ON_DIRECTORY, PLAIN, State, Watch};
+
+/// What the events that were read together say of renames and of MOVE_SELF.
+#[derive(Default)]
+struct Moves {
+    /// The objects that are renamed.
+    renamed: HashSet<Box<Handle>>,
+    /// Whether the MOVE_SELF of the last rename of each was not read yet.
+    owed: HashMap<Box<Handle>, bool>,
+}
+
+impl State {
+    /// Appends what was read to `out` in inotify's form.
+    pub(in crate::fanotify) fn translate(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        // The two halves of a rename are read together.
+        self.half = None;
+        self.reads += 1;
+        if self.operands {
+            self.expect_moves(bytes);
+        }
+        let mut steps = Vec::new();
+        self.normaliser.normalise(bytes, &mut steps);
+        self.tell_steps(bytes, &steps, out);
+    }
+
+    /// Before the MOVE_SELF of an operand its new path is not true yet: no look is needed.
+    fn expect_moves(&mut self, bytes: &[u8]) {
+        for event in decoded(bytes).filter(|event| event.mask as Mask & IN_MOVE_SELF != 0) {
+            let itself = event.place.filter(|place| place.name == b".").map(|place| place.directory);
+            let wd = itself.or(event.object).and_then(|object| self.by_handle.get(object));
+            let watch = wd.and_then(|wd| self.watches.get_mut(wd));
+            if let Some(operand) = watch.and_then(|watch| watch.operand.as_mut()) {
+                operand.seen.0 = self.reads;
+            }
+        }
+    }
+
+    pub(super) fn tell_steps(&mut self, bytes: &[u8], steps: &[Step], out: &mut Vec<u8>) {
+        let mut moves = Moves::default();
+        for step in steps {
+            if let Step::Rename(rename) = step {
+                moves.renamed.extend(rename.object.clone());
+            }
+        }
+        for step in steps {
+            match step {
+                Step::Rename(rename) => {
+                    if let Some(object) =
+                        rename.object.as_ref().filter(|object| self.by_handle.contains_key(*object))
+                    {
+                        moves.owed.insert(object.clone(), true);
+                    }
+                    self.cause = rename.process;
+                    self.tell_rename(rename, out);
+                }
+                Step::Event { at, mask } => {
+                    if let Some((event, _)) = fanotify::RawEvent::decode(&bytes[*at..]) {
+                        self.cause = event.pid;
+                        self.tell_event(&fanotify::RawEvent { mask: *mask, ..event }, &mut moves, out);
+                    }
+                }
+            }
+        }
+        self.cause = 0;
+        self.owed.extend(moves.owed.into_iter().filter(|(_, owed)| *owed).map(|(object, _)| object));
+    }
+
+    /// Where things are is not known any more.
+    pub(super) fn tell_overflow(&mut self, out: &mut Vec<u8>) {
+        self.places.clear();
+        self.normaliser.forget();
+        RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
+    }
+
+    /// A rename, by those ends that are watched: MOVED_FROM, MOVED_TO, and MOVE_SELF of the object.
+    fn tell_rename(&mut self, rename: &Rename, out: &mut Vec<u8>) {
+        let directory = if rename.is_directory { IN_ISDIR } else { 0 };
+        let cookie = rename.cookie;
+        let [old, new] = [&rename.old, &rename.new].map(|place| {
+            let (directory, name) = place.as_ref()?;
+            Some((*self.by_handle.get(directory)?, &**name))
+        });
+        for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
+            if let Some((wd, name)) = place {
+                self.tell(RawEvent { wd, mask: bit | directory, cookie, name }, out);
+            }
+        }
+        let Some(object) = &rename.object else { return };
+        if let Some(wd) = self.by_handle.get(object).copied() {
+            self.look_for(wd, out);
+            self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
+        }
+        if rename.is_directory {
+            match new {
+                Some((wd, name)) => self.place(object, wd, name),
+                None => drop(self.places.remove(object)),
+            }
+        }
+    }
+
+    /// Any other event.
+    fn tell_event(&mut self, event: &fanotify::RawEvent, moves: &mut Moves, out: &mut Vec<u8>) {
+        let mask = event.mask as Mask;
+        self.events += 1;
+        if event.mask & FAN_Q_OVERFLOW != 0 {
+            return self.tell_overflow(out);
+        }
+        match event.place {
+            Some(Entry { directory, name: b"." }) => self.tell_of_itself(directory, mask, moves, out),
+            Some(entry) if self.by_handle.contains_key(entry.directory) => {
+                self.tell_of_entry(entry, event, out)
+            }
+            _ => {
+                let Some(object) = event.object else { return };
+                if let Some(entry) = event.place {
+                    self.look_where(object, entry, out);
+                }
+                self.tell_of_itself(object, mask & !IN_ISDIR, moves, out);
+            }
+        }
+    }
+
+    /// An event of an entry of a watched directory.
+    fn tell_of_entry(&mut self, entry: Entry, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
+        let Some(wd) = self.by_handle.get(entry.directory).copied() else { return };
+        let (mask, name) = (event.mask as Mask, entry.name);
+        let directory = mask & IN_ISDIR;
+        let cookie = self.cookie_of(event);
+        if directory != 0 {
+            match event.object {
+                Some(object) if mask & IN_CREATE != 0 => self.place(object, wd, name),
+                Some(object) if mask & IN_DELETE != 0 => drop(self.places.remove(object)),
+                None if mask & (IN_MOVED_FROM | IN_DELETE) != 0 => {
+                    // An older kernel does not say which it was.
+                    self.places.retain(|_, (above, known)| *above != wd || **known != *name);
+                }
+                _ => {}
+            }
+        }
+        let parts = [IN_CREATE, IN_MOVED_TO, PLAIN, IN_MOVED_FROM, IN_DELETE];
+        for bits in parts.into_iter().filter(|bits| mask & bits != 0) {
+            let cookie = if bits & IN_MOVE != 0 { cookie } else { 0 };
+            self.tell(RawEvent { wd, mask: mask & bits | directory, cookie, name }, out);
+        }
+    }
+
+    /// The cookie of half of a rename, if the kernel reports each half by an event of its own.
+    fn cookie_of(&mut self, event: &fanotify::RawEvent) -> u32 {
+        let mask = event.mask as Mask;
+        if mask & IN_MOVE == 0 {
+            return 0;
+        }
+        // The second half follows at once.
+        let alike = (event.pid, mask & IN_ISDIR);
+        let half = self.half.take().filter(|(number, _, first)| number + 1 == self.events && *first == alike);
+        let cookie = half.filter(|_| mask & IN_MOVED_TO != 0).map(|(_, cookie, _)| cookie);
+        let cookie = cookie.unwrap_or_else(|| self.normaliser.next_cookie(false));
+        if mask & IN_MOVED_FROM != 0 {
+            self.half = Some((self.events, cookie, alike));
+        }
+        cookie
+    }
+
+    /// An event that names no entry but the object that it happened to.
+    fn tell_of_itself(&mut self, object: &Handle, mask: Mask, moves: &mut Moves, out: &mut Vec<u8>) {
+        if mask & IN_DELETE_SELF != 0 {
+            self.tell_end(object, out);
+        }
+        let Some(wd) = self.by_handle.get(object).copied() else {
+            let place = self.places.get(object).filter(|(above, _)| self.watches.contains_key(above));
+            if let Some((wd, name)) = place.filter(|_| mask & ON_DIRECTORY != 0) {
+                let (wd, name) = (*wd, [name, &b"/"[..]].concat());
+                self.tell(
+                    RawEvent { wd, mask: mask & (ON_DIRECTORY | IN_ISDIR), cookie: 0, name: &name },
+                    out,
+                );
+            }
+            return;
+        };
+        if mask & PLAIN != 0 {
+            self.tell(RawEvent { wd, mask: mask & (PLAIN | IN_ISDIR), cookie: 0, name: b"" }, out);
+        }
+        if mask & IN_MOVE_SELF != 0 {
+            self.look_for(wd, out);
+            // With a rename that was read it is reported already.
+            moves.owed.insert(object.into(), false);
+            if !moves.renamed.contains(object) && !self.owed.remove(object) {
+                self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
+            }
+        }
+    }
+
+    /// An object is gone, and its watch with it.
+    pub(super) fn tell_end(&mut self, object: &Handle, out: &mut Vec<u8>) {
+        if let Some(wd) = self.by_handle.get(object).copied() {
+            self.tell(RawEvent { wd, mask: IN_DELETE_SELF, cookie: 0, name: b"" }, out);
+            self.end(wd, out);
+        }
+    }
+
+    /// A file system is not there any more.
+    pub(super) fn tell_unmount(&mut self, id: FsId, out: &mut Vec<u8>) {
+        self.devices.remove(&id);
+        self.places.retain(|handle, _| !handle.starts_with(&id));
+        let on_it = self.watches.iter().filter(|(_, watch)| watch.handle.starts_with(&id));
+        let mut on_it: Vec<i32> = on_it.map(|(wd, _)| *wd).collect();
+        on_it.sort_unstable();
+        for wd in on_it {
+            let directory = self.watches.get(&wd).map_or(0, Watch::directory);
+            RawEvent { wd, mask: IN_UNMOUNT | directory, cookie: 0, name: b"" }.encode(out);
+            self.end(wd, out);
+        }
+    }
+
+    /// Looks where an operand is, and tells if it is elsewhere than before.
+    fn look_for(&mut self, wd: i32, out: &mut Vec<u8>) {
+        let Some(Watch { handle, operand: Some(operand), .. }) = self.watches.get_mut(&wd) else { return };
+        operand.seen.0 = self.reads;
+        if let Some(path) = path_now(handle, &operand.path) {
+            operand.found_at(path, out, wd);
+        }
+    }
+
+    /// The same for one that is no directory and is told of as this entry, which it is or was.
+    fn look_where(&mut self, object: &Handle, Entry { directory, name }: Entry, out: &mut Vec<u8>) {
+        let Some(wd) = self.by_handle.get(object).copied() else { return };
+        let Some(watch) = self.watches.get_mut(&wd).filter(|watch| !watch.is_directory) else { return };
+        let Some(operand) = &mut watch.operand else { return };
+        let (above, known) = split(&operand.path);
+        let mut found = None;
+        if operand.seen.0 != self.reads || *operand.seen.1 != *directory {
+            found = path_now(directory, above);
+            operand.seen = (self.reads, directory.into());
+        }
+        if found.is_some() || known != name {
+            let path = joined(found.as_deref().unwrap_or(above), name);
+            operand.found_at(path, out, wd);
+        }
+    }
+
+    /// Tells an event as far as it was asked for.
+    fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
+        let Some(watch) = self.watches.get(&event.wd) else { return };
+        let (asked, directory) = (watch.mask, watch.directory());
+        let unseen = watch.operand.as_ref().is_some_and(|operand| operand.seen.0 != self.reads);
+        let mut mask = event.mask & (asked | IN_ISDIR);
+        if mask & IN_ALL_EVENTS != 0 {
+            if directory != 0 && unseen {
+                self.look_for(event.wd, out);
+            }
+            // inotify leaves it out of a directory's own MOVE_SELF and DELETE_SELF, fanotify does not.
+            if event.name.is_empty() {
+                mask |= directory;
+            }
+            RawEvent { mask, ..event }.encode_caused(self.cause, out);
+            if asked & IN_ONESHOT != 0 {
+                self.end(event.wd, out);
+            }
+        }
+    }
+
+    /// Ends a watch and tells of it, once.
+    fn end(&mut self, wd: i32, out: &mut Vec<u8>) {
+        if self.forget(wd).is_some() {
+            RawEvent { wd, mask: IN_IGNORED, cookie: 0, name: b"" }.encode(out);
+        }
+    }
+
+    pub(super) fn forget(&mut self, wd: i32) -> Option<Watch> {
+        let watch = self.watches.remove(&wd)?;
+        self.by_handle.remove(&watch.handle);
+        self.owed.remove(&watch.handle);
+        Some(watch)
+    }
+
+    /// Remembers where a directory is.
+    fn place(&mut self, directory: &Handle, wd: i32, name: &[u8]) {
+        if self.places.len() >= self.crowd {
+            self.places.retain(|_, (above, _)| self.watches.contains_key(above));
+            self.crowd = 2 * self.places.len() + 1024;
+        }
+        self.places.insert(directory.into(), (wd, name.into()));
+    }
+
+    /// Remembers the directories that are in a watched one.
+    pub(super) fn list(&mut self, wd: i32, object: &OwnedFd) -> io::Result<()> {
+        let directory = directory::open(directory::through(object).as_bytes())?;
+        let mut found = Vec::new();
+        Reader::default().read(&directory, |name, kind| {
+            if matches!(kind, Kind::Directory | Kind::Unknown) {
+                found.push(Box::<[u8]>::from(name));
+            }
+        })?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        for name in found {
+            // One that is gone will tell.
+            if let Ok(below) = openat(&directory, &*name, flags, Mode::empty()) {
+                if let Ok(handle) = handle_of(&below) {
+                    self.place(&handle, wd, &name);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,541 @@
+//! fanotify's events as the single changes that the kernel has merged into them.
+//!
+//! The kernel merges an event with an unread one of the same process, entry and object: the bits are united, at the
+//! position of the older one. A second rename of an object between the same entries is not to be seen at all. So the
+//! events that were read together, a batch, say less than happened, and some of it out of order:
+//!
+//! ```text
+//! mkdir b; mkdir b/c; rmdir b/c; rmdir b  →  CREATE|DELETE b, CREATE|DELETE b/c, DELETE_SELF c, DELETE_SELF b
+//! mv a b; mv b a; mv a b                  →  RENAME a b, RENAME b a
+//! ```
+//!
+//! Two rules undo this. An end comes last: a deletion that was merged with the creation is put after all that happened to
+//! the object or in it. And a rename that must have happened, because the object is next seen elsewhere, repeats
+//! earlier ones of the batch. Whether the last rename of a batch was repeated shows later: by the next event of the
+//! object, by another object at its entry, or by a look at where it is.
+
+use std::collections::{BTreeMap, HashMap};
+
+use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
+
+use crate::sys::fanotify::{Entry, Handle, RawEvent};
+
+mod ends;
+mod trail;
+
+use self::ends::{Due, Ends};
+use self::trail::Trail;
+
+/// A directory and a name in it.
+type OwnedEntry = (Box<Handle>, Box<[u8]>);
+
+/// An entry; `None` is where nothing is watched.
+pub type Place = Option<OwnedEntry>;
+
+/// An object, and where it was found, if it was.
+pub type Found = (Box<Handle>, Option<Place>);
+
+/// Objects by the entries that they are reported to be at and may have left.
+type Doubtful = HashMap<OwnedEntry, Box<Handle>>;
+
+/// One change, or several bits that need no order among them.
+#[derive(Debug)]
+pub enum Step {
+    /// Bits of an event.
+    Event {
+        /// Where the event begins in the batch.
+        at: usize,
+        /// The bits, FAN_ONDIR among them.
+        mask: u64,
+    },
+    /// A rename.
+    Rename(Box<Rename>),
+}
+
+/// A rename, or an end of it.
+#[derive(Debug)]
+pub struct Rename {
+    /// What was renamed; `None` from kernels that do not say.
+    pub object: Option<Box<Handle>>,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// The process that did it.
+    pub process: i32,
+    /// From where.
+    pub old: Place,
+    /// To where.
+    pub new: Place,
+    /// The same for both ends, if they come apart; of the second rename of an exchange the number after the first's.
+    pub cookie: u32,
+    /// The directory that it replaced.
+    pub replaced: Option<Box<Handle>>,
+    /// The other end of it is reported apart.
+    pub is_half: bool,
+}
+
+/// The last rename that was read, to know the second half of an exchange.
+#[derive(Debug)]
+struct Last {
+    old: Place,
+    new: Place,
+    object: Box<Handle>,
+    process: i32,
+}
+
+/// Turns events into changes, and remembers what is not certain yet.
+#[derive(Debug)]
+pub struct Normaliser {
+    /// Of events that this process caused only the ends of objects count.
+    own: i32,
+    /// The objects that may be elsewhere than reported.
+    trails: BTreeMap<Box<Handle>, Trail>,
+    doubtful: Doubtful,
+    deleted: Vec<(usize, Box<Handle>, Place)>,
+    last: Option<Last>,
+    cookie: u32,
+    /// How many batches were read.
+    batches: u64,
+}
+
+/// The events that were read together.
+struct Batch<'a> {
+    events: Vec<RawEvent<'a>>,
+    /// Where each begins.
+    starts: Vec<usize>,
+    ends: Ends<'a>,
+    /// How often each object is renamed.
+    renames: HashMap<&'a Handle, Vec<usize>>,
+    /// The first renames of exchanges, with the object of the second.
+    exchanges: HashMap<usize, &'a Handle>,
+    out: &'a mut Vec<Step>,
+}
+
+impl Normaliser {
+    /// Of process `own` only ends of objects count.
+    pub fn new(own: i32) -> Normaliser {
+        Normaliser {
+            own,
+            trails: BTreeMap::new(),
+            doubtful: HashMap::new(),
+            deleted: Vec::new(),
+            last: None,
+            cookie: 0,
+            batches: 0,
+        }
+    }
+
+    /// Appends the changes of a batch.
+    pub fn normalise(&mut self, bytes: &[u8], out: &mut Vec<Step>) {
+        self.batches += 1;
+        self.deleted.clear();
+        let mut batch = Batch::new(bytes, self.own, out);
+        for number in 0..batch.events.len() {
+            let event = batch.events[number];
+            for due in batch.ends.due_before(number) {
+                self.end(due, &mut batch);
+            }
+            if event.mask & FAN_Q_OVERFLOW != 0 {
+                self.forget();
+                batch.emit(number, FAN_Q_OVERFLOW);
+            } else if event.pid == self.own {
+                self.ends_of(number, &mut batch);
+            } else if event.mask & FAN_RENAME != 0 {
+                self.rename(number, &mut batch);
+            } else {
+                self.other(number, &mut batch);
+            }
+            for due in batch.ends.due(number) {
+                self.end(due, &mut batch);
+            }
+        }
+        self.trails.retain(|_, trail| trail.is_doubtful() || trail.left.is_some());
+    }
+
+    /// Where things are is not known any more.
+    pub fn forget(&mut self) {
+        self.trails.clear();
+        self.doubtful.clear();
+        self.last = None;
+    }
+
+    /// The objects that may be elsewhere than reported, and where to look for each: first where it is reported to be.
+    pub fn doubts(&self) -> impl Iterator<Item = (&Handle, impl Iterator<Item = &Place>)> {
+        self.trails.iter().map(|(object, trail)| (&**object, trail.places()))
+    }
+
+    /// Looks have shown where such objects are, and nothing that is queued can have come before; `None`: at none of their
+    /// places. What was repeated is put into the changes of the last batch, after the last rename of the object there.
+    pub fn resolve(&mut self, mut found: Vec<Found>, out: &mut Vec<Step>) {
+        let batches = self.batches;
+        let position = |trail: &Trail| if trail.batch == batches { trail.reported } else { usize::MAX };
+        // From behind, so that the positions before stay right.
+        found.sort_by_key(|(object, _)| self.trails.get(object).map(position));
+        for (object, place) in found.into_iter().rev() {
+            let Some(trail) = self.trails.get(&object) else { continue };
+            let position = position(trail).min(out.len());
+            let mut rest = out.split_off(position);
+            self.repair(&object, place.as_ref().unwrap_or(&None), None, out);
+            out.append(&mut rest);
+            self.drop_trail(&object);
+        }
+    }
+
+    /// The files of the last batch whose creation and deletion were merged, and that are not gone: a link may have brought
+    /// them back. With the start of the event in the batch.
+    pub fn deleted(&self) -> &[(usize, Box<Handle>, Place)] {
+        &self.deleted
+    }
+
+    /// Whether the place of every object is certain.
+    pub fn is_certain(&self) -> bool {
+        self.trails.is_empty()
+    }
+
+    /// The cookie of the next rename. Of the second of an exchange it follows the first's; others leave one out.
+    pub fn next_cookie(&mut self, is_second: bool) -> u32 {
+        self.cookie = self.cookie.wrapping_add(if is_second { 1 } else { 2 }).max(1);
+        self.cookie
+    }
+
+    fn rename<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
+        let event = batch.events[number];
+        let [old, new] = [event.old, event.new].map(owned);
+        let is_directory = event.mask & FAN_ONDIR != 0;
+        let first = self.last.take().filter(|last| {
+            last.old == new
+                && last.new == old
+                && last.process == event.pid
+                && event.object != Some(&last.object)
+        });
+        let partner = batch.exchanges.get(&number).copied();
+        if let Some(object) = event.object {
+            let but = first.as_ref().map(|first| &*first.object);
+            self.repair(object, &old, but, batch.out);
+            self.begin_trail(object, &event, &old, batch);
+        }
+        match partner {
+            // It was there before both changed places.
+            Some(partner) => self.repair(partner, &new, event.object, batch.out),
+            None if first.is_none() => self.vacate(event.new, event.object, number, batch),
+            None => {}
+        }
+        let cookie = self.next_cookie(first.is_some());
+        let object = event.object.map(Box::from);
+        let replaced = batch.ends.replaced.get(&number).map(|handle| Box::from(*handle));
+        batch.out.push(Step::Rename(Box::new(Rename {
+            object,
+            is_directory,
+            process: event.pid,
+            old: old.clone(),
+            new: new.clone(),
+            cookie,
+            replaced,
+            is_half: false,
+        })));
+        let Some(object) = event.object else { return };
+        self.deleted.retain(|(_, deleted, place)| **deleted != *object || *place != new);
+        self.go(object, &old, &new, batch.out.len());
+        if let Some(first) = first {
+            self.exchanged([object, &first.object], &old, batch.out.len());
+        }
+        self.last = Some(Last { old, new, object: object.into(), process: event.pid });
+    }
+
+    /// Of an object with one rename in a batch, nothing can be repeated; of others the renames are remembered.
+    fn begin_trail(&mut self, object: &Handle, event: &RawEvent, at: &Place, batch: &Batch) {
+        let is_directory = event.mask & FAN_ONDIR != 0;
+        let is_known = self.trails.contains_key(object);
+        if is_known || batch.renames.get(object).is_some_and(|renames| renames.len() > 1) {
+            let batches = self.batches;
+            let trail =
+                self.trails.entry(object.into()).or_insert_with(|| Trail::new(is_directory, at.clone()));
+            unmark(&mut self.doubtful, trail.at(), object);
+            // What was read before cannot be repeated any more.
+            trail.keep_only(batches);
+            trail.has_links |= !is_directory && trail.at() != at;
+            trail.process = event.pid;
+            self.mark_doubtful(object);
+        }
+    }
+
+    /// A rename was reported, the last of so many changes.
+    fn go(&mut self, object: &Handle, old: &Place, new: &Place, reported: usize) {
+        let Some(trail) = self.trails.get_mut(object) else { return };
+        unmark(&mut self.doubtful, trail.at(), object);
+        trail.go(old, new);
+        trail.reported = reported;
+        self.mark_doubtful(object);
+    }
+
+    fn mark_doubtful(&mut self, object: &Handle) {
+        let Some(trail) = self.trails.get(object).filter(|trail| trail.is_doubtful()) else { return };
+        if let Some(place) = trail.at() {
+            self.doubtful.insert(place.clone(), object.into());
+        }
+    }
+
+    fn drop_trail(&mut self, object: &Handle) {
+        if let Some(trail) = self.trails.remove(object) {
+            unmark(&mut self.doubtful, trail.at(), object);
+        }
+    }
+
+    /// The last renames of two objects were an exchange; `old` is where the first of them was before.
+    fn exchanged(&mut self, [one, other]: [&Handle; 2], old: &Place, reported: usize) {
+        if let Some(trail) = self.trails.get_mut(one) {
+            trail.exchanged_with(other);
+        }
+        if let Some(trail) = self.trails.get_mut(other).filter(|trail| trail.at() == old) {
+            trail.exchanged_with(one);
+            trail.reported = reported;
+        }
+    }
+
+    /// An object is at a place. If reported renames led elsewhere, some were repeated: reports these, and of an exchange
+    /// both renames, unless the other object is `but`.
+    fn repair(&mut self, object: &Handle, place: &Place, but: Option<&Handle>, out: &mut Vec<Step>) {
+        let Some(trail) = self.trails.get(object).filter(|trail| trail.at() != place) else { return };
+        let of = (trail.is_directory, trail.process);
+        let way = match trail.way_to(place) {
+            Some(way) => way,
+            None if place.is_some() && trail.left.is_some() => vec![(place.clone(), None)],
+            // A file may have several names, and a directory may have come with the one that it is in.
+            None => return,
+        };
+        for (to, partner) in way {
+            let Some(trail) = self.trails.get_mut(object) else { return };
+            let left = trail.left.take();
+            let old = if left.is_some() { trail.left_from.take() } else { trail.at().clone() };
+            let cookie = left.unwrap_or_else(|| self.next_cookie(false));
+            let known = if left.is_some() { None } else { old.clone() };
+            out.push(repeated(object, of, [known, to.clone()], cookie, left.is_some()));
+            self.go(object, &old, &to, out.len());
+            let Some(partner) = partner.filter(|partner| Some(&**partner) != but) else { continue };
+            let other = self.trails.get(&partner).filter(|trail| *trail.at() == to);
+            let Some(of) = other.map(|trail| (trail.is_directory, trail.process)) else { continue };
+            let cookie = self.next_cookie(true);
+            out.push(repeated(&partner, of, [to.clone(), old.clone()], cookie, false));
+            self.go(&partner, &to, &old, out.len());
+        }
+    }
+
+    /// Another object comes to an entry: the object that is reported to be there has gone.
+    ///
+    /// ```text
+    /// mkdir a; rmdir a; mkdir a          →  CREATE|DELETE a (first), CREATE a (second): the end of the first is due
+    /// mv a b; mv b a; mv a b; touch a    →  RENAME a b, RENAME b a, CREATE a: the first rename was repeated
+    /// ```
+    fn vacate<'a>(
+        &mut self,
+        entry: Option<Entry<'a>>,
+        by: Option<&Handle>,
+        number: usize,
+        batch: &mut Batch<'a>,
+    ) {
+        let Some(entry) = entry else { return };
+        while let Some(due) = batch.ends.at(number, entry, by, |object| self.is_reported_at(object, entry)) {
+            self.end(due, batch);
+        }
+        if self.doubtful.is_empty() {
+            return;
+        }
+        let place = (Box::from(entry.directory), Box::from(entry.name));
+        let Some(object) = self.doubtful.get(&place).filter(|object| Some(&***object) != by).cloned() else {
+            return;
+        };
+        if let Some(next) = batch.next_place(&object, number).filter(|next| *next != Some(place.clone())) {
+            return self.repair(&object, &next, None, batch.out);
+        }
+        if batch.is_gone(&object) {
+            return self.drop_trail(&object);
+        }
+        let cookie = self.next_cookie(false);
+        let Some(trail) = self.trails.get_mut(&object) else { return };
+        let place = Some(place);
+        unmark(&mut self.doubtful, &place, &object);
+        let of = (trail.is_directory, trail.process);
+        trail.leave(cookie);
+        trail.reported = batch.out.len() + 1;
+        batch.out.push(repeated(&object, of, [place, None], cookie, true));
+    }
+
+    /// Whether an object that may have been renamed is reported to be at an entry.
+    fn is_reported_at(&self, object: &Handle, entry: Entry) -> bool {
+        self.trails.get(object).is_none_or(|trail| {
+            trail.at().as_ref().is_some_and(|(at, name)| **at == *entry.directory && **name == *entry.name)
+        })
+    }
+
+    /// Any event but a rename.
+    fn other<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
+        let event = batch.events[number];
+        let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
+        if event.mask & FAN_CREATE != 0 {
+            self.vacate(event.place, event.object, number, batch);
+            if let Some(trail) = event.object.and_then(|object| self.trails.get_mut(object)) {
+                trail.has_links = true;
+            }
+            batch.emit(number, FAN_CREATE);
+        }
+        batch.emit(number, event.mask & !(FAN_CREATE | ends));
+        if event.place.is_none() && event.mask & FAN_DELETE_SELF != 0 {
+            event.object.into_iter().for_each(|object| self.drop_trail(object));
+        }
+        self.ends_of(number, batch);
+    }
+
+    /// The ends that an event reports, if they are not put off.
+    fn ends_of<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
+        let event = batch.events[number];
+        if event.mask & FAN_DELETE_SELF != 0 && !batch.ends.puts_off_gone(&event) {
+            batch.emit(number, FAN_DELETE_SELF);
+        }
+        if event.mask & FAN_DELETE != 0
+            && event.pid != self.own
+            && !batch.ends.puts_off_deletion(number, &event)
+        {
+            self.deletion(number, batch);
+        }
+    }
+
+    /// Reports an end that was put off.
+    fn end<'a>(&mut self, due: Due<'a>, batch: &mut Batch<'a>) {
+        match due {
+            Due::File(number) => {
+                let entry = batch.events[number].place;
+                if entry.is_some_and(|entry| batch.ends.take_file(number, entry)) {
+                    self.deletion(number, batch);
+                }
+            }
+            Due::Directory(object) => {
+                if let Some((gone, deleted)) = batch.ends.take(object) {
+                    match deleted {
+                        Some(deleted) => self.arrive(deleted, batch),
+                        None => self.drop_trail(object),
+                    }
+                    gone.into_iter().for_each(|number| batch.emit(number, FAN_DELETE_SELF));
+                    deleted.into_iter().for_each(|number| batch.emit(number, FAN_DELETE));
+                }
+            }
+        }
+    }
+
+    fn deletion<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
+        self.arrive(number, batch);
+        batch.emit(number, FAN_DELETE);
+        let event = batch.events[number];
+        if event.mask & (FAN_CREATE | FAN_ONDIR) == FAN_CREATE {
+            let object = event.object.filter(|object| !batch.ends.gone_files.contains_key(*object));
+            self.deleted
+                .extend(object.map(|object| (batch.starts[number], object.into(), owned(event.place))));
+        }
+    }
+
+    /// What is deleted at an entry was there.
+    fn arrive<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
+        let event = batch.events[number];
+        let Some(object) = event.object.filter(|object| self.trails.contains_key(*object)) else { return };
+        let place = owned(event.place);
+        self.repair(object, &place, None, batch.out);
+        if self.trails.get(object).is_some_and(|trail| *trail.at() == place) {
+            self.drop_trail(object);
+        }
+    }
+}
+
+impl<'a> Batch<'a> {
+    fn new(bytes: &'a [u8], own: i32, out: &'a mut Vec<Step>) -> Batch<'a> {
+        let (mut events, mut starts) = (Vec::new(), Vec::new());
+        let mut at = 0;
+        while let Some((event, length)) = RawEvent::decode(&bytes[at..]) {
+            events.push(event);
+            starts.push(at);
+            at += length;
+        }
+        let mut renames: HashMap<&Handle, Vec<usize>> = HashMap::new();
+        let mut exchanges = HashMap::new();
+        let mut last: Option<(usize, RawEvent)> = None;
+        for (number, event) in events.iter().enumerate() {
+            if event.mask & FAN_RENAME == 0 || event.pid == own {
+                continue;
+            }
+            if let Some(object) = event.object {
+                renames.entry(object).or_default().push(number);
+                if let Some((first, _)) = last.filter(|(_, first)| is_exchange(first, event)) {
+                    exchanges.insert(first, object);
+                }
+            }
+            last = Some((number, *event));
+        }
+        let ends = Ends::of(&events, &renames);
+        Batch { events, starts, ends, renames, exchanges, out }
+    }
+
+    /// Appends bits of an event, if there are any.
+    fn emit(&mut self, number: usize, bits: u64) {
+        let directory = self.events[number].mask & FAN_ONDIR;
+        if bits & !FAN_ONDIR != 0 {
+            self.out.push(Step::Event { at: self.starts[number], mask: bits | directory });
+        }
+    }
+
+    /// Where an object is before its next event after this one.
+    fn next_place(&self, object: &Handle, number: usize) -> Option<Place> {
+        if let Some(renamed) =
+            self.renames.get(object).and_then(|renames| renames.iter().find(|at| **at > number))
+        {
+            return Some(owned(self.events[*renamed].old));
+        }
+        if let Some(entry) = self.ends.entry_of(object) {
+            return Some(owned(Some(entry)));
+        }
+        let mut later = self.events[number + 1..].iter();
+        later
+            .find(|event| event.mask & FAN_DELETE != 0 && event.object == Some(object))
+            .map(|event| owned(event.place))
+    }
+
+    /// Whether an object is reported to be gone.
+    fn is_gone(&self, object: &Handle) -> bool {
+        self.ends.gone_files.contains_key(object) || self.ends.is_gone(object)
+    }
+}
+
+/// Whether two renames, one after the other, let two objects change places.
+fn is_exchange(first: &RawEvent, second: &RawEvent) -> bool {
+    let swapped = first.old == second.new && first.new == second.old;
+    swapped && first.object != second.object && first.pid == second.pid
+}
+
+fn owned(entry: Option<Entry>) -> Place {
+    entry.map(|entry| (entry.directory.into(), entry.name.into()))
+}
+
+fn unmark(doubtful: &mut Doubtful, place: &Place, object: &Handle) {
+    if let Some(place) = place {
+        if doubtful.get(place).is_some_and(|there| **there == *object) {
+            doubtful.remove(place);
+        }
+    }
+}
+
+/// A rename that no event of its own reports.
+fn repeated(
+    object: &Handle,
+    (is_directory, process): (bool, i32),
+    [old, new]: [Place; 2],
+    cookie: u32,
+    is_half: bool,
+) -> Step {
+    let object = Some(object.into());
+    Step::Rename(Box::new(Rename {
+        object,
+        is_directory,
+        process,
+        old,
+        new,
+        cookie,
+        replaced: None,
+        is_half,
+    }))
+}

@@ -1,0 +1,236 @@
+//! The ends in a batch: of directories that are gone, and of entries that are deleted.
+
+use std::collections::{BTreeMap, HashMap};
+
+use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME};
+
+use crate::sys::fanotify::{Entry, Handle, RawEvent};
+
+/// An end that was put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due<'a> {
+    /// Of a directory: that it is gone, and its deletion, as far as they are in the batch.
+    Directory(&'a Handle),
+    /// The deletion of another entry, by the number of the event.
+    File(usize),
+}
+
+/// How a directory ends.
+#[derive(Debug, Default)]
+struct End<'a> {
+    /// The event that says that it is gone.
+    gone: Option<usize>,
+    /// The event that says that it is deleted.
+    deleted: Option<usize>,
+    /// That event says, too, that it was created: so its position says nothing about the end.
+    is_merged: bool,
+    entry: Option<Entry<'a>>,
+    /// The last event of its renames and of what happened in it.
+    last: usize,
+    done: bool,
+}
+
+/// What ends in a batch, and when that is to be reported.
+#[derive(Debug, Default)]
+pub struct Ends<'a> {
+    directories: HashMap<&'a Handle, End<'a>>,
+    /// The ends that were put off because they were merged with a creation, by the entry, with the object.
+    merged: HashMap<Entry<'a>, Vec<(Due<'a>, &'a Handle)>>,
+    /// The files that are gone, and the events that say so.
+    pub gone_files: HashMap<&'a Handle, usize>,
+    before: BTreeMap<usize, Vec<Due<'a>>>,
+    after: BTreeMap<usize, Vec<Due<'a>>>,
+    /// The directories that renames replaced, by the number of the rename: their end follows it, and no event names the
+    /// entry that they were.
+    pub replaced: HashMap<usize, &'a Handle>,
+}
+
+impl<'a> Ends<'a> {
+    pub fn of(events: &[RawEvent<'a>], renames: &HashMap<&'a Handle, Vec<usize>>) -> Ends<'a> {
+        let mut ends = Ends::default();
+        ends.collect(events);
+        ends.put_off_files(events, renames);
+        if !ends.directories.is_empty() {
+            ends.find_last(events);
+            ends.plan();
+        }
+        ends
+    }
+
+    fn collect(&mut self, events: &[RawEvent<'a>]) {
+        // By process: its last rename, if nothing but ends followed.
+        let mut renamed: HashMap<i32, usize> = HashMap::new();
+        for (number, event) in events.iter().enumerate() {
+            let is_directory = event.mask & FAN_ONDIR != 0;
+            match (event.place, event.object) {
+                (Some(Entry { directory, name: b"." }), _) if event.mask & FAN_DELETE_SELF != 0 => {
+                    self.directories.entry(directory).or_default().gone = Some(number);
+                    if let Some(rename) = renamed.remove(&event.pid) {
+                        self.replaced.insert(rename, directory);
+                    }
+                }
+                (Some(Entry { name: b".", .. }), _) => {}
+                (None, Some(file)) if event.mask & FAN_DELETE_SELF != 0 => {
+                    self.gone_files.insert(file, number);
+                }
+                (Some(entry), Some(object)) if is_directory && event.mask & FAN_DELETE != 0 => {
+                    let end = self.directories.entry(object).or_default();
+                    end.deleted = Some(number);
+                    end.entry = Some(entry);
+                    end.is_merged = event.mask & FAN_CREATE != 0;
+                    if end.is_merged {
+                        self.merged.entry(entry).or_default().push((Due::Directory(object), object));
+                    }
+                    renamed.remove(&event.pid);
+                }
+                _ if event.mask & FAN_RENAME != 0 => {
+                    renamed.insert(event.pid, number);
+                }
+                _ => {
+                    renamed.remove(&event.pid);
+                }
+            }
+        }
+        let directories = &self.directories;
+        self.replaced.retain(|_, directory| directories[directory].deleted.is_none());
+    }
+
+    /// The deletion of a file comes after its last return to that entry, and after its own end if that is reported.
+    ///
+    /// ```text
+    /// touch a; mv a b; mv b a; rm a    →  CREATE|DELETE a, RENAME a b, RENAME b a
+    /// echo >>a; mv a b; mv b a; rm a   →  OPEN|MODIFY|CLOSE_WRITE|DELETE a, RENAME a b, RENAME b a
+    /// ```
+    fn put_off_files(&mut self, events: &[RawEvent<'a>], renames: &HashMap<&'a Handle, Vec<usize>>) {
+        for (number, event) in events.iter().enumerate() {
+            let is_merged = event.mask & FAN_DELETE != 0 && event.mask != FAN_DELETE;
+            let Some((entry, object)) = event.place.zip(event.object) else { continue };
+            if !is_merged || event.mask & FAN_ONDIR != 0 {
+                continue;
+            }
+            let mut renamed = renames.get(object).into_iter().flatten().copied().filter(|at| *at > number);
+            let left = renamed.clone().any(|at| events[at].old == Some(entry));
+            let returned = renamed.rfind(|at| left && events[*at].new == Some(entry));
+            if let Some(due) = self.gone_files.get(object).copied().max(returned).filter(|due| *due > number)
+            {
+                self.merged.entry(entry).or_default().push((Due::File(number), object));
+                self.after.entry(due).or_default().push(Due::File(number));
+            }
+        }
+    }
+
+    fn find_last(&mut self, events: &[RawEvent<'a>]) {
+        for (number, event) in events.iter().enumerate() {
+            let places = [event.place.filter(|entry| entry.name != b"."), event.old, event.new];
+            let renamed = event.object.filter(|_| event.mask & FAN_RENAME != 0);
+            let mentioned = places.into_iter().flatten().map(|entry| entry.directory).chain(renamed);
+            for directory in mentioned {
+                if let Some(end) = self.directories.get_mut(directory) {
+                    end.last = number;
+                }
+            }
+        }
+    }
+
+    /// When each end is due: those of what is in a directory before its own.
+    fn plan(&mut self) {
+        let mut order: Vec<(Option<usize>, &'a Handle)> =
+            self.directories.iter().map(|(directory, end)| (end.deleted, *directory)).collect();
+        order.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, directory) in order {
+            let Some(end) = self.directories.get(directory) else { continue };
+            let gone = end.gone.unwrap_or(0);
+            let due = match end.deleted {
+                // Whoever has it open puts off that it is gone.
+                Some(deleted) if !end.is_merged => deleted,
+                Some(deleted) => deleted.max(end.last).max(gone),
+                None => end.last.max(gone),
+            };
+            let above = end.entry.filter(|_| end.is_merged).map(|entry| entry.directory);
+            let above = above.and_then(|above| self.directories.get_mut(above));
+            match above {
+                Some(End { deleted: Some(deleted), is_merged: false, .. }) if *deleted <= due => {
+                    self.before.entry(*deleted).or_default().push(Due::Directory(directory));
+                    continue;
+                }
+                Some(above) => above.last = above.last.max(due),
+                None => {}
+            }
+            self.after.entry(due).or_default().push(Due::Directory(directory));
+        }
+    }
+
+    /// What is due before an event.
+    pub fn due_before(&mut self, number: usize) -> Vec<Due<'a>> {
+        self.before.remove(&number).unwrap_or_default()
+    }
+
+    /// What is due after an event.
+    pub fn due(&mut self, number: usize) -> Vec<Due<'a>> {
+        self.after.remove(&number).unwrap_or_default()
+    }
+
+    /// Whether a directory is reported to be gone.
+    pub fn is_gone(&self, directory: &Handle) -> bool {
+        self.directories.get(directory).is_some_and(|end| end.gone.is_some())
+    }
+
+    /// The entry of a directory whose end was put off.
+    pub fn entry_of(&self, directory: &Handle) -> Option<Entry<'a>> {
+        self.directories.get(directory).filter(|end| end.is_merged && !end.done)?.entry
+    }
+
+    /// Whether the end of a directory is reported elsewhere than at the position of this event.
+    pub fn puts_off_gone(&self, event: &RawEvent) -> bool {
+        let Some(Entry { directory, name: b"." }) = event.place else { return false };
+        let end = self.directories.get(directory);
+        // After its deletion it is reported where it stands.
+        end.is_some_and(|end| !end.done)
+    }
+
+    /// Whether a deletion is reported by [`take`](Self::take) or [`take_file`](Self::take_file).
+    pub fn puts_off_deletion(&self, number: usize, event: &RawEvent) -> bool {
+        let Some((entry, object)) = event.place.zip(event.object) else { return false };
+        let is_file = |due: &(Due, &Handle)| due.0 == Due::File(number);
+        self.directories.get(object).is_some_and(|end| end.deleted == Some(number))
+            || self.merged.get(&entry).is_some_and(|merged| merged.iter().any(is_file))
+    }
+
+    /// An end that was put off at an entry where another object comes now, by this event.
+    pub fn at(
+        &self,
+        number: usize,
+        entry: Entry,
+        by: Option<&Handle>,
+        is_there: impl Fn(&Handle) -> bool,
+    ) -> Option<Due<'a>> {
+        let mut merged = self.merged.get(&entry)?.iter();
+        let due = merged.find(|(due, object)| {
+            let waits = match due {
+                Due::Directory(directory) => {
+                    let end = &self.directories[directory];
+                    !end.done && end.deleted.is_some_and(|created| created < number)
+                }
+                Due::File(created) => *created < number,
+            };
+            waits && Some(*object) != by && is_there(object)
+        });
+        due.map(|(due, _)| *due)
+    }
+
+    /// The events of a directory's end, once: that it is gone, and its deletion.
+    pub fn take(&mut self, directory: &Handle) -> Option<(Option<usize>, Option<usize>)> {
+        let end = self.directories.get_mut(directory).filter(|end| !end.done)?;
+        end.done = true;
+        let gone = end.gone.filter(|gone| end.is_merged || end.deleted.is_none_or(|deleted| *gone < deleted));
+        Some((gone, end.deleted))
+    }
+
+    /// Whether the deletion of a file that was put off was still to be reported.
+    pub fn take_file(&mut self, number: usize, entry: Entry<'a>) -> bool {
+        let Some(merged) = self.merged.get_mut(&entry) else { return false };
+        let before = merged.len();
+        merged.retain(|(due, _)| *due != Due::File(number));
+        merged.len() < before
+    }
+}

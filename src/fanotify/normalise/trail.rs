@@ -1,0 +1,161 @@
+//! The renames of one object, as far as they were reported.
+
+use std::collections::VecDeque;
+
+use crate::sys::fanotify::Handle;
+
+use super::Place;
+
+/// Where an object was renamed to in a batch, and where it is reported to be.
+#[derive(Debug)]
+pub struct Trail {
+    pub is_directory: bool,
+    /// The process that renamed it last.
+    pub process: i32,
+    at: Place,
+    /// It was reported to have left its place, by this cookie; where to shows later.
+    pub left: Option<u32>,
+    /// The place that it left then.
+    pub left_from: Place,
+    /// It is a file that has several names: to be found at one says nothing about the others.
+    pub has_links: bool,
+    steps: Vec<Step>,
+    /// The batch that the steps are of.
+    pub batch: u64,
+    /// How many changes of the batch there were when the last rename was reported.
+    pub reported: usize,
+}
+
+/// One rename.
+#[derive(Debug)]
+struct Step {
+    from: Place,
+    to: Place,
+    /// The object that it changed places with.
+    partner: Option<Box<Handle>>,
+}
+
+impl Trail {
+    pub fn new(is_directory: bool, at: Place) -> Trail {
+        Trail {
+            is_directory,
+            process: 0,
+            at,
+            left: None,
+            left_from: None,
+            has_links: false,
+            steps: Vec::new(),
+            batch: 0,
+            reported: 0,
+        }
+    }
+
+    /// Where the object is reported to be.
+    pub fn at(&self) -> &Place {
+        &self.at
+    }
+
+    /// Forgets the renames of other batches than this.
+    pub fn keep_only(&mut self, batch: u64) {
+        if self.batch != batch {
+            self.steps.clear();
+            self.batch = batch;
+        }
+    }
+
+    /// A rename was reported.
+    pub fn go(&mut self, from: &Place, to: &Place) {
+        self.at = to.clone();
+        self.left = None;
+        match self.steps.iter_mut().find(|step| step.from == *from && step.to == *to) {
+            Some(_) => {}
+            None => self.steps.push(Step { from: from.clone(), to: to.clone(), partner: None }),
+        }
+    }
+
+    /// It was reported to have left.
+    pub fn leave(&mut self, cookie: u32) {
+        self.left = Some(cookie);
+        self.left_from = self.at.take();
+    }
+
+    /// The last rename was half of an exchange.
+    pub fn exchanged_with(&mut self, partner: &Handle) {
+        let at = &self.at;
+        if let Some(step) = self.steps.iter_mut().rfind(|step| step.to == *at) {
+            step.partner = Some(partner.into());
+        }
+    }
+
+    /// Whether a rename from where it is reported to be may have been repeated.
+    pub fn is_doubtful(&self) -> bool {
+        !self.has_links && self.steps.iter().any(|step| step.from == self.at)
+    }
+
+    /// Where it can be: first where it is reported to be.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        let others = self.steps.iter().flat_map(|step| [&step.from, &step.to]);
+        std::iter::once(&self.at).chain(others.filter(|place| **place != self.at))
+    }
+
+    /// The shortest way by renames that can be repeated: where each leads, and with what it changes places.
+    pub fn way_to(&self, place: &Place) -> Option<Vec<(Place, Option<Box<Handle>>)>> {
+        let start = if self.left.is_some() { &self.left_from } else { &self.at };
+        // Which step each place was reached by first.
+        let mut by: Vec<Option<usize>> = vec![None; self.steps.len()];
+        let mut queue: VecDeque<(Option<usize>, &Place)> = [(None, start)].into();
+        let mut seen = vec![start];
+        while let Some((step, at)) = queue.pop_front() {
+            if at == place && step.is_some() {
+                let way = std::iter::successors(step, |step| by[*step]);
+                let mut way: Vec<_> =
+                    way.map(|step| (self.steps[step].to.clone(), self.steps[step].partner.clone())).collect();
+                way.reverse();
+                return Some(way);
+            }
+            for (next, found) in self.steps.iter().enumerate().filter(|(_, found)| found.from == *at) {
+                if !seen.contains(&&found.to) {
+                    by[next] = step;
+                    seen.push(&found.to);
+                    queue.push_back((Some(next), &found.to));
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> Place {
+        Some((b"directory"[..].into(), name.as_bytes().into()))
+    }
+
+    fn trail(names: &str) -> Trail {
+        let places: Vec<Place> = names.split(' ').map(place).collect();
+        let mut trail = Trail::new(false, places[0].clone());
+        places.windows(2).for_each(|pair| trail.go(&pair[0], &pair[1]));
+        trail
+    }
+
+    #[test]
+    fn only_an_object_that_came_back_may_have_gone_again() {
+        assert!(!trail("a b").is_doubtful());
+        assert!(!trail("a b c").is_doubtful());
+        assert!(trail("a b c a").is_doubtful());
+        assert!(trail("a b c b").is_doubtful());
+    }
+
+    #[test]
+    fn the_way_repeats_renames() {
+        let way = |names: &str, to: &str| {
+            let way = trail(names).way_to(&place(to))?;
+            Some(way.into_iter().map(|(place, _)| place).collect::<Vec<_>>())
+        };
+        assert_eq!(way("a b a", "b"), Some(vec![place("b")]));
+        assert_eq!(way("a b c a", "c"), Some(vec![place("b"), place("c")]));
+        assert_eq!(way("a b c", "a"), None);
+    }
+}
