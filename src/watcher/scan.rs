@@ -357,6 +357,7 @@ impl<W: World> Watcher<W> {
             return self.unread.push(node);
         }
         if is_gone(&error) {
+            // No event says so: the kernel merges equal neighbours, whatever their cookies.
             return self.tree.remove(node);
         }
         if error.kind() == io::ErrorKind::StorageFull {
@@ -386,7 +387,7 @@ impl<W: World> Watcher<W> {
         let mark = self.queue.mark();
         let read = self.read_dir(node, above.as_ref(), task);
         self.pull();
-        self.discard_own_reading(node, mark, task);
+        self.discard_own_reading(node, mark, task, read.is_ok());
         let (listing, dir) = match read {
             Ok(read) => read,
             Err(error) if is_gone(&error) => {
@@ -443,7 +444,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Drops the events of our own reading. That of a new directory is reported once, on its parent, as the reference does.
-    fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task) {
+    fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task, was_read: bool) {
         if self.scan_mask(task) & DIR_READ_EVENTS == 0 || !W::REPORTS_OWN_ACTIONS {
             return;
         }
@@ -455,7 +456,7 @@ impl<W: World> Watcher<W> {
             let is_ours = is_self || Some(event.wd) == above && event.name == name;
             is_ours && event.mask & IN_ISDIR != 0 && event.mask & DIR_READ_EVENTS != 0
         });
-        let is_reported = task.announces() || matches!(task, Task::Arrival { by_event: true, .. });
+        let is_reported = was_read && task.lists_all();
         if let (true, Some(above)) = (is_reported, above) {
             for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
                 self.make_up(above, mask | IN_ISDIR, 0, &name);
@@ -510,8 +511,10 @@ impl<W: World> Watcher<W> {
         let wd = self.tree.wd(node);
         if announce {
             for ((name, kind), node) in stood.iter().zip(nodes) {
-                let is_arriving = |node| matches!(self.coverage(node), Coverage::Arriving { .. });
-                if !node.is_some_and(is_arriving) {
+                let is_no_news = |node| {
+                    self.tree.is_removed(node) || matches!(self.coverage(node), Coverage::Arriving { .. })
+                };
+                if !node.is_some_and(is_no_news) {
                     self.announce(wd, name, kind);
                 }
             }

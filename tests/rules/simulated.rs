@@ -89,6 +89,8 @@ pub struct System {
     /// What was in the tree when the watches were established, and the number of the call then.
     pub before: Vec<(String, bool)>,
     pub established: usize,
+    /// Two renames were merged: the kernel compares names, and not cookies.
+    pub merged_renames: bool,
     /// Some event was dropped.
     pub overflowed: bool,
     /// The calls of the watcher.
@@ -283,6 +285,8 @@ impl System {
             (last.wd, last.mask, &last.name) == (event.wd, event.mask, &event.name)
                 && event.mask & IN_IGNORED == 0
         });
+        let is_rename = event.mask & (IN_MOVED_FROM | IN_MOVED_TO) != 0;
+        self.merged_renames |= is_repeated && is_rename;
         if self.queue.len() >= self.queue_limit {
             self.overflowed = true;
             if self.queue.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
