@@ -163,6 +163,23 @@ fn names_act_on_no_terminal() {
     }
 }
 
+/// Rust's start-up has the signal ignored.
+#[test]
+fn inotifywatch_dies_of_a_closed_pipe_like_other_programs() {
+    let dir = tempdir();
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let mut command = inotifywatch(dir.path(), ["-e", "create", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    drop(reader);
+    fs::write(dir.path().join("f"), "").unwrap();
+    run.wait_asleep();
+    run.signal(Signal::SIGINT);
+    let end = run.finish();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&end.status);
+    end.check("its end by SIGPIPE", signal == Some(Signal::SIGPIPE as i32));
+}
+
 fn said(stderr: &[u8]) -> String {
     String::from_utf8(stderr.to_vec()).unwrap()
 }
