@@ -175,7 +175,7 @@ anywhere = $(foreach place,$(wildcard $(CARGO_HOME)/registry/src/*) $(CURDIR)/ve
 # A target directory of its own: with other flags all would be built again.
 BUILT = $(TARGET)/packaged
 build = RUSTFLAGS='$(anywhere) $(1)' $(CARGO) build --release --locked --target-dir $(BUILT)$(2)
-stage = rm -rf $(STAGE) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr TARGET=$(BUILT)$(1) && mkdir -p $(PACKAGES)
+stage = rm -rf $(STAGE) && mkdir -p $(PACKAGES) && $(MAKE) -s install DESTDIR=$(STAGE) PREFIX=/usr TARGET=$(BUILT)$(1)
 # Of a directory, as an archive.
 archive = tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX -C $(1) -cf - $(2) | \
 	gzip -9n >$(PACKAGES)/$(3).tar.gz

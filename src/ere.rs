@@ -432,3 +432,55 @@ fn is_word(byte: &u8) -> bool {
 fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a translated expression can spare directories, and is fast.
+    #[test]
+    fn the_usual_expressions_are_translated() {
+        for pattern in [
+            r"\.swp$",
+            "node_modules",
+            r"/\.git(/|$)",
+            r"^\./(build|target)/",
+            "a|b|",
+            "",
+            "(a|b)+c*d?",
+            "a{2}b{1,3}c{2,}d{,2}",
+            "[[:digit:]]+[^/]*",
+            "[a-z-]",
+            "[]x]",
+            "[^]x]",
+            "[[.a.]][[=b=]]",
+            "[a\\]",
+            r"\bx\B\<y\>\w\W\s\S",
+            "a+?",
+            "((a))",
+            r"\`a\'",
+        ] {
+            for ignore_case in [false, true] {
+                let ere = Ere::new(pattern.as_bytes(), ignore_case).unwrap();
+                assert!(matches!(ere.0, Engine::Regex { .. }), "{pattern}");
+            }
+        }
+    }
+
+    /// What glibc understands in its own way stays with it.
+    #[test]
+    fn subtle_expressions_are_left_to_the_c_library() {
+        let deep = |count: usize| format!("{}a{}", "(".repeat(count), ")".repeat(count));
+        let repeated = |count: usize| format!("a{}", "?".repeat(count));
+        let subtle =
+            [r"(a)\1", "(.$)*", "a$b", "b^", "(a|b$)c", "(^a)+", &deep(DEEPEST + 1), &repeated(DEEPEST + 1)];
+        for pattern in subtle {
+            let ere = Ere::new(pattern.as_bytes(), false).unwrap();
+            assert!(matches!(ere.0, Engine::Libc(_)), "{pattern}");
+        }
+        for pattern in [deep(DEEPEST), repeated(DEEPEST)] {
+            let ere = Ere::new(pattern.as_bytes(), false).unwrap();
+            assert!(matches!(ere.0, Engine::Regex { .. }), "{pattern}");
+        }
+    }
+}

@@ -331,6 +331,24 @@ mod tests {
         String::from_utf8(Error::no_queue(interface, cause).message().to_bytes()).unwrap()
     }
 
+    #[test]
+    fn an_operand_that_is_refused_shows_the_likely_reason() {
+        let said = |number| {
+            let cause = io::Error::from_raw_os_error(number);
+            let error = Error::operand("Couldn't watch", b"d", cause, || unreachable!("no limit is reached"));
+            String::from_utf8(error.message().to_bytes()).unwrap()
+        };
+        assert_eq!(
+            said(libc::EPERM),
+            "Couldn't watch d: Operation not permitted\nfanotify watch requires admin privileges\n"
+        );
+        assert_eq!(said(libc::EACCES), "Couldn't watch d: Permission denied\n");
+        assert_eq!(
+            said(libc::EMFILE),
+            "Couldn't watch d: Too many open files\nThe limit on open files is reached. To raise it: ulimit -n\n"
+        );
+    }
+
     /// As root, too, where a filter of system calls forbids it.
     #[test]
     fn a_refusal_is_shown_before_its_likely_reason() {

@@ -100,3 +100,46 @@ pub const PRINTED: &[(Mask, &str)] = &[
     (IN_MOVE_SELF, "MOVE_SELF"),
     (IN_ISDIR, "ISDIR"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lsdir_is_access_on_directories_and_nothing_else() {
+        for (mask, asked) in [
+            (IN_ACCESS | IN_ISDIR, true),
+            (IN_ACCESS, false),
+            (IN_CREATE | IN_ISDIR, false),
+            (IN_OPEN | IN_ISDIR, false),
+            (IN_ISDIR, false),
+        ] {
+            assert_eq!(is_asked(LSDIR, mask), asked, "{mask:#x}");
+        }
+        assert_eq!(kernel_bits(LSDIR | IN_OPEN), IN_ACCESS | IN_OPEN);
+        assert!(is_asked(LSDIR | IN_CREATE, IN_CREATE | IN_ISDIR) && is_asked(IN_ACCESS, IN_ACCESS));
+        assert_eq!(without_unasked(LSDIR, IN_ACCESS | IN_OPEN | IN_ISDIR), IN_ACCESS | IN_ISDIR);
+        assert_eq!(without_unasked(LSDIR | IN_OPEN, IN_ACCESS | IN_OPEN), IN_OPEN);
+    }
+
+    #[test]
+    fn isdir_alone_is_what_a_tree_is_followed_by() {
+        for (mask, asked) in [
+            (IN_CREATE | IN_ISDIR, true),
+            (IN_MOVED_FROM | IN_ISDIR, true),
+            (IN_MOVED_TO | IN_ISDIR, true),
+            (IN_DELETE | IN_ISDIR, false),
+            (IN_CREATE, false),
+        ] {
+            assert_eq!(is_asked(IN_ISDIR, mask), asked, "{mask:#x}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_watch_is_asked_for_by_its_own_name_only() {
+        for bit in [IN_IGNORED, IN_UNMOUNT, IN_Q_OVERFLOW] {
+            assert!(is_asked(bit, bit) && !is_asked(IN_ALL_EVENTS, bit), "{bit:#x}");
+            assert_eq!(without_unasked(IN_OPEN, IN_OPEN | IN_CLOSE_WRITE | bit), IN_OPEN | bit);
+        }
+    }
+}

@@ -152,6 +152,114 @@ pub fn bare(path: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use libc::{IN_CREATE, IN_DELETE_SELF, IN_Q_OVERFLOW};
+
+    fn filter(pattern: Option<(&str, Sense)>, hidden: &[&str]) -> Filter {
+        let pattern = pattern.map(|(text, sense)| (Ere::new(text.as_bytes(), false).unwrap(), sense));
+        Filter::new(pattern, hidden.iter().map(|path| path.as_bytes().to_vec()).collect(), &[])
+    }
+
+    #[test]
+    fn a_path_is_bare_without_the_slashes_at_its_end() {
+        for (path, expected) in
+            [("d", "d"), ("d/", "d"), ("d//", "d"), ("/a/b/", "/a/b"), ("/", "/"), ("///", "/"), ("", "")]
+        {
+            assert_eq!(bare(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_type_is_named_in_full_or_by_its_first_letter() {
+        for (text, file_type) in [
+            ("file", Some(FileType::File)),
+            ("f", Some(FileType::File)),
+            ("dir", Some(FileType::Directory)),
+            ("d", Some(FileType::Directory)),
+            ("", None),
+            ("fi", None),
+        ] {
+            assert_eq!(FileType::parse(text.as_bytes()), file_type, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_type_selects_the_events_on_it() {
+        for (path, mask, of_file, of_directory) in [
+            ("d/f", IN_CREATE, true, false),
+            ("d/s", IN_CREATE | IN_ISDIR, false, true),
+            // A watched directory itself, of which the kernel says no more.
+            ("d/", IN_DELETE_SELF, false, true),
+            ("", IN_Q_OVERFLOW, true, true),
+        ] {
+            let path = path.as_bytes();
+            let event = Event { watch: 1, path, watched: 0, mask, cookie: 0, pid: None, ends_wait: false };
+            assert_eq!(FileType::File.reports(&event), of_file, "{event:?}");
+            assert_eq!(FileType::Directory.reports(&event), of_directory, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_selects_paths_and_an_at_path_hides_a_file() {
+        let none = filter(None, &[]);
+        assert!(none.reports(b"d/x", false) && !none.refuses_new(b"d/x") && !none.leaves_out(b"d/x/"));
+        assert!(none.sense().is_none() && !none.excludes_all());
+        let exclude = filter(Some(("x", Sense::Exclude)), &["d/hidden"]);
+        assert!(
+            exclude.reports(b"d/y", false) && !exclude.reports(b"d/x", false) && exclude.refuses_new(b"d/x")
+        );
+        assert!(
+            !exclude.refuses_new(b"d/y")
+                && exclude.sense() == Some(Sense::Exclude)
+                && !exclude.excludes_all()
+        );
+        assert!(!exclude.reports(b"d/hidden", false) && exclude.reports(b"d/hidden", true));
+        assert!(!exclude.reports(b"d/x", true));
+        assert!(
+            exclude.leaves_out(b"d/hidden/") && exclude.leaves_out(b"d/x/") && !exclude.leaves_out(b"d/y/")
+        );
+        let include = filter(Some(("x", Sense::Include)), &[]);
+        assert!(
+            include.reports(b"d/x", false) && !include.reports(b"d/y", false) && !include.refuses_new(b"d/x")
+        );
+        assert!(
+            include.sense() == Some(Sense::Include)
+                && !include.excludes_all()
+                && !include.leaves_out(b"d/x/")
+        );
+        // An empty text has to match, and all that is below.
+        assert!(filter(Some(("x*", Sense::Exclude)), &[]).excludes_all());
+        assert!(!filter(Some(("^$", Sense::Exclude)), &[]).excludes_all());
+        assert!(!filter(Some((".", Sense::Exclude)), &[]).excludes_all());
+        assert!(!filter(Some(("x*", Sense::Include)), &[]).excludes_all());
+    }
+
+    #[test]
+    fn a_directory_given_as_an_at_path_hides_what_is_below_it_and_below_the_top() {
+        let filter = filter(None, &["d/s", "d"]);
+        for (path, top, hidden) in [
+            ("d/s/f", 0, true),
+            ("d/s/f", 1, true),
+            // `d` is the top itself, `d/s` not.
+            ("d/s/f", 2, true),
+            ("d/s/f", 4, false),
+            ("d/t/f", 2, false),
+            ("d/t/f", 0, true),
+            ("d/st/f", 2, false),
+            // The entry itself.
+            ("d/s", 2, false),
+            ("d/s/", 2, false),
+        ] {
+            assert_eq!(filter.hides_above(path.as_bytes(), || top), hidden, "{path} {top}");
+        }
+        assert!(!super::Filter::default().hides_above(b"d/s/f", || 0));
+    }
+
+    #[test]
+    fn at_paths_become_what_they_resolve_to() {
+        let mut filter = filter(None, &["d"]);
+        filter.resolve_hidden(|path| [b"/", path].concat());
+        assert!(filter.reports(b"d", false) && !filter.reports(b"/d", false));
+    }
 
     #[test]
     fn an_at_path_is_hidden_under_the_names_of_operands() {

@@ -219,6 +219,8 @@ impl Wait {
             if self.is_full() {
                 self.losing = self.source.lose();
             } else {
+                // If this fills the memory, the next turn tells whether there is a queue to empty.
+                self.losing = true;
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 // A process that is gone when its events are read has no name.
                 self.pause = pause_after(length).filter(|_| self.names.is_none());

@@ -163,6 +163,24 @@ fn names_act_on_no_terminal() {
     }
 }
 
+/// Also where it was started with the signal ignored, as Rust's start-up has it on some systems.
+#[test]
+fn inotifywatch_dies_of_a_closed_pipe_like_other_programs() {
+    let dir = tempdir();
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let ignoring = "trap '' PIPE; exec \"$@\"";
+    let mut command = common::wrapped(dir.path(), ignoring, "inotifywatch", ["-e", "create", "."]);
+    command.stdout(writer);
+    let mut run = Running::ready(command);
+    drop(reader);
+    fs::write(dir.path().join("f"), "").unwrap();
+    run.wait_asleep();
+    run.signal(Signal::SIGINT);
+    let end = run.finish();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&end.status);
+    end.check("its end by SIGPIPE", signal == Some(Signal::SIGPIPE as i32));
+}
+
 fn said(stderr: &[u8]) -> String {
     String::from_utf8(stderr.to_vec()).unwrap()
 }

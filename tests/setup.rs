@@ -40,14 +40,21 @@ fn operands_that_cannot_be_watched() {
         ("loop", "Too many levels of symbolic links"),
         (&long, "File name too long"),
     ] {
+        let hint = match fs::read_link(dir.path().join(operand)) {
+            Ok(target) => format!(
+                "'{operand}' is a symbolic link to '{}', which leads nowhere. To watch the link itself, use -P.\n",
+                target.display()
+            ),
+            Err(_) => String::new(),
+        };
         for arguments in [&["-q"][..], &["-q", "-m", "-r"]] {
             let mut command = inotifywait(dir.path(), arguments);
             command.args(["d", operand]);
-            let message = format!("Couldn't watch {operand}: {words}\n");
+            let message = format!("Couldn't watch {operand}: {words}\n{hint}");
             Running::start(command).finish().code(1).printed("").said(message);
         }
         let end = Running::start(inotifywatch(dir.path(), ["-r", "d", operand])).finish();
-        let message = format!("Establishing watches...\nFailed to watch {operand}: {words}\n");
+        let message = format!("Establishing watches...\nFailed to watch {operand}: {words}\n{hint}");
         end.code(1).printed("").said(message);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -122,9 +122,12 @@ impl Programs {
         let mut command = Command::new(program.with_file_name("inotifywatch"));
         command.args(arguments).arg(top).stdin(Stdio::null());
         let Started { mut child, said, clock, .. } = start(command, "now collecting statistics.\n")?;
-        let stdout = BufReader::new(child.stdout.take().ok_or("no pipe")?);
+        let stdout = child.stdout.take().ok_or("no pipe")?;
+        let lines = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lines);
+        thread::spawn(move || count(stdout, &counter, &mpsc::channel().0));
         thread::spawn(move || io::copy(&mut { said }, &mut io::stderr()));
-        Ok(Counter { child, clock, stdout })
+        Ok(Counter { child, clock, lines })
     }
 
     /// Measures every side in turn, `times` times; every other time backwards.
@@ -212,24 +215,32 @@ fn start(mut command: Command, line: &str) -> Result<Started> {
 pub struct Counter {
     child: Child,
     clock: ClockId,
-    stdout: BufReader<ChildStdout>,
+    lines: Arc<AtomicU64>,
 }
 
 impl Counter {
-    /// Asks for the table of all that has happened so far; returns the number of its lines.
-    pub fn table(&mut self) -> Result<usize> {
+    /// Asks for the table of all that has happened so far.
+    pub fn table(&mut self) -> Result<()> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGUSR1)?;
-        let (mut line, mut lines) = (Vec::new(), 0);
-        loop {
-            line.clear();
-            self.stdout.read_until(b'\n', &mut line)?;
-            match &line[..] {
-                [] => return Err("inotifywatch ended".into()),
-                // An empty line is the end.
-                b"\n" => return Ok(lines),
-                _ => lines += 1,
-            }
+        self.settle()
+    }
+
+    /// Waits until it has nothing more to do. That shows in its CPU time alone: the reference's output is buffered.
+    pub fn settle(&self) -> Result<()> {
+        const LOOKS: usize = 4;
+        let (mut before, mut same) = (self.cpu()?, 0);
+        while same < LOOKS {
+            thread::sleep(Duration::from_millis(50));
+            let now = self.cpu()?;
+            same = if now == before { same + 1 } else { 0 };
+            before = now;
         }
+        Ok(())
+    }
+
+    /// The lines that it has printed.
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
     }
 
     /// The CPU time that it has used so far.

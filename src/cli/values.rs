@@ -348,6 +348,7 @@ mod tests {
         );
         assert_eq!(all_if_none([0, 0].into_iter()), IN_ALL_EVENTS);
         assert_eq!(all_if_none([0, IN_OPEN].into_iter()), IN_OPEN);
+        assert_eq!(all_if_none([IN_OPEN, IN_CREATE, IN_OPEN].into_iter()), IN_OPEN | IN_CREATE);
     }
 
     #[test]

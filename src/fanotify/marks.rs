@@ -285,8 +285,7 @@ impl Marks {
             }
             // Watches do not end unheard.
             for event in decoded(&bytes).filter(|event| event.mask as Mask & IN_DELETE_SELF != 0) {
-                let itself = event.place.filter(|place| place.name == b".").map(|place| place.directory);
-                itself.or(event.object).into_iter().for_each(|object| state.tell_end(object, &mut found));
+                event.itself().into_iter().for_each(|object| state.tell_end(object, &mut found));
             }
             state.found = found;
         }

@@ -57,6 +57,11 @@ pub struct Entry<'a> {
 }
 
 impl<'a> RawEvent<'a> {
+    /// The object that it happened to.
+    pub fn itself(&self) -> Option<&'a Handle> {
+        self.place.filter(|entry| entry.name == b".").map(|entry| entry.directory).or(self.object)
+    }
+
     /// Decodes the first event of `bytes`; returns it and the number of bytes it takes.
     ///
     /// `None` where `bytes` does not hold a whole event of the version that is known. Safe on any input.

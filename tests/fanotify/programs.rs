@@ -1,7 +1,8 @@
 //! The programs on this source: their own doing, their ends, readers that stall or close, and the counts.
 
+use std::collections::HashSet;
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -154,6 +155,49 @@ fn a_reader_that_stalls() {
     let wanted: Vec<String> = (0..MANY).map(|number| format!("f{number}")).collect();
     assert_eq!(lines(&text), wanted);
     running.stop();
+}
+
+/// While as much waits for the reader as may, events are thrown away, for the queue has no limit. Then it goes on, with
+/// the paths of directories that were renamed meanwhile.
+#[test]
+fn a_reader_that_stalls_for_long_is_told_of_an_overflow() {
+    const FULL: usize = 256 << 20;
+    const TIMES: usize = 400;
+    // A mark for the directory alone, and one for the file system.
+    for recursive in [&[][..], &["-r"]] {
+        let Some(space) = Space::new("mkdir -p d/old/sub") else { return };
+        let format = format!("{}!%w%f", "%f".repeat(TIMES));
+        let arguments =
+            [&["-F", "-m", "-e", "create,delete_self", "--format", &format, "d"], recursive].concat();
+        let mut tool = space.tool("inotifywait", &arguments);
+        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        tool.stdout(writer);
+        let mut running = Running::ready(tool);
+        let seen = format!("/proc/{}/root{}/d", running.pid(), space.path().display());
+        let name = "n".repeat(200);
+        fs::write(format!("{seen}/old/sub/seen"), "").unwrap();
+        common::create_files(std::path::Path::new(&seen), &name, 0..FULL / (TIMES * name.len()) + 1);
+        running.wait("a full memory", |running| running.memory("VmRSS:") > FULL / 1024);
+        fs::rename(format!("{seen}/old"), format!("{seen}/new")).unwrap();
+        fs::write(format!("{seen}/lost"), "").unwrap();
+        let pid = running.pid();
+        let mut naps = HashSet::new();
+        running.wait("a look at the queue", |_| {
+            naps.extend(common::sleep_of(pid));
+            naps.len() > 4
+        });
+        let mut paths = BufReader::new(fs::File::from(reader)).lines().map_while(Result::ok).map(|line| {
+            line.rsplit_once('!')
+                .map(|(_, path)| path.rsplit_once("/d/").map_or(String::new(), |(_, path)| path.into()))
+        });
+        let last = if recursive.is_empty() { "last" } else { "new/sub/last" };
+        let (sender, found) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(paths.any(|path| path.as_deref() == Some(last))));
+        running.expect_message("Events were lost");
+        fs::write(format!("{seen}/{last}"), "").unwrap();
+        assert!(found.recv_timeout(common::BOUND).unwrap(), "{last} has no line");
+        running.stop().killed_by(Signal::SIGTERM);
+    }
 }
 
 #[test]

@@ -1424,6 +1424,9 @@ fn recursion() -> Vec<Case> {
         monitor("monitor-r-moved-out-modify", "-m -r -e modify,create d")
             .does([rename("d/s", "t"), Op::Quiet, touch("t/n")])
             .ours_stdout(""),
+        monitor("monitor-r-excluded-rename", "-m -r -e move,move_self --exclude hidden d")
+            .does([rename("d/s", "d/hidden"), Op::Quiet])
+            .ours_stdout("d/ MOVED_FROM,ISDIR s\n"),
         monitor("monitor-r-moved-in", "-m -r -e move,create d")
             .also([mkdir("t"), mkdir("t/u"), touch("t/f")])
             .does([rename("t", "d/t"), watched("d/t/u"), touch("d/t/n"), touch("d/t/u/n")]),
@@ -1916,6 +1919,13 @@ fn tables() -> Vec<Case> {
             .does([touch("d/s/n"), unlink("d/s/n"), rmdir("d/s"), Op::WatchCount(1)])
             .ours_stdout(
                 "total  create  delete  filename\n2      1       1       d/s/\n1      0       1       d/\n",
+            ),
+        count("table-moved-out-below", "-r -e create,moved_from,move_self d")
+            .does([touch("d/s/n"), rename("d/s", "t"), Op::Quiet])
+            .ours_stdout(
+                "total  moved_from  move_self  create  filename\n\
+                 2      0           1          1       d/s/\n\
+                 1      1           0          0       d/\n",
             ),
         count("table-odd-names", "-e create --")
             .arg("a b")

@@ -46,8 +46,7 @@ impl State {
     /// Before the MOVE_SELF of an operand its new path is not true yet: no look is needed.
     fn expect_moves(&mut self, bytes: &[u8]) {
         for event in decoded(bytes).filter(|event| event.mask as Mask & IN_MOVE_SELF != 0) {
-            let itself = event.place.filter(|place| place.name == b".").map(|place| place.directory);
-            let wd = itself.or(event.object).and_then(|object| self.by_handle.get(object));
+            let wd = event.itself().and_then(|object| self.by_handle.get(object));
             let watch = wd.and_then(|wd| self.watches.get_mut(wd));
             if let Some(operand) = watch.and_then(|watch| watch.operand.as_mut()) {
                 operand.seen.0 = self.reads;

@@ -86,6 +86,7 @@ impl<'a> Ends<'a> {
                 _ if event.mask & FAN_RENAME != 0 => {
                     renamed.insert(event.pid, number);
                 }
+                _ if renamed.is_empty() => {}
                 _ => {
                     renamed.remove(&event.pid);
                 }
