@@ -123,7 +123,7 @@ fn the_simulated_system_behaves_as_the_kernel() {
             let directories: Vec<String> = simulated.system.borrow().directories().into_iter().collect();
             let directory = directories[random.below(directories.len())].clone();
             let next = match random.below(6) {
-                0 | 1 | 2 => Call::Watch(directory),
+                0..=2 => Call::Watch(directory),
                 3 => Call::Unwatch(1 + random.below(5) as i32),
                 4 => Call::List(directory),
                 _ => Call::Read,

@@ -238,6 +238,8 @@ impl Scene {
         let first = plan.first().or(system.schedule.done.first());
         let is_strict = first.is_none_or(|step| step.call >= system.established)
             && !system.overflowed
+            // Whoever looks late into a directory from elsewhere cannot tell what is in it from what came later.
+            && !system.schedule.done.iter().any(|step| matches!(step.operation, Operation::MoveIn(_)))
             // By the lines one directory came or went where there were two.
             && !system.merged_renames
             && events_tell_all(self.events);
