@@ -73,7 +73,8 @@ soak:
 # What it takes from the environment is told in benches/bench/main.rs; make passes on what it was given.
 bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 bench: test-needs
-	$(CARGO) bench --bench bench
+	$(CARGO) build --release --target-dir $(TARGET)/installed
+	BENCH_RELEASE=$(abspath $(TARGET))/installed/release/inotifywait $(CARGO) bench --bench bench
 
 # Of the release build, which is the one that is used.
 compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `cargo bench --bench bench`, or `make bench`. In the environment: ROWS, the groups of rows to measure (all, if
-//! there are none); ROUNDS, how often (5); BENCH_OURS and BENCH_REFERENCE, the programs; BENCH_DIR, where
+//! there are none); ROUNDS, how often (5); BENCH_OURS and BENCH_REFERENCE, the programs; BENCH_RELEASE, this one
+//! as it is installed (cargo's own for a benchmark is larger: it unwinds when it panics); BENCH_DIR, where
 //! (/dev/shm). When every group was measured, with this program, the tables are also put into docs/performance.md.
 
 mod floors;

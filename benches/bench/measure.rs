@@ -71,13 +71,14 @@ impl Programs {
             }
             Err(_) => 5,
         };
+        let released = env::var("BENCH_RELEASE").unwrap_or(env!("CARGO_BIN_EXE_inotifywait").to_owned());
         let dir = path("BENCH_DIR", "/dev/shm");
         let dir = tempfile::Builder::new().prefix("inotify-bench.").tempdir_in(dir)?;
         // For whoever is not who runs this.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         Ok(Programs {
             reference,
-            here: path("BENCH_OURS", env!("CARGO_BIN_EXE_inotifywait")),
+            here: path("BENCH_OURS", &released),
             floor: env::current_exe()?,
             rounds,
             dir,
