@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(unseen(b"/dev/null"), None);
         assert_eq!(unseen(b"/nowhere"), None);
         // Where C has a negative number.
-        let cifs = 0xff53_4d42_u32.cast_signed();
+        let cifs = 0xff53_4d42_u32 as i32;
         assert_eq!(named(i64::from(cifs) as u32), Some(("cifs", Unseen::Machine)));
     }
 }

@@ -79,7 +79,7 @@ fn act(operation: &Operation) -> bool {
         Operation::Link(from, to) => fs::hard_link(real(from), real(to)).is_ok(),
         Operation::Write(path) => {
             let length = fs::metadata(real(path)).map_or(0, |status| status.len());
-            truncate(&real(path), length as i64 + 1).is_ok()
+            truncate(&real(path), length as libc::off_t + 1).is_ok()
         }
         Operation::Open(path) => {
             let path = real(path);
