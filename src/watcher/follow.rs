@@ -218,11 +218,11 @@ impl<W: World> Watcher<W> {
         }
         // Fanotify reports some renames late: what happened in it until then was not reported.
         let was_moved_out = departure.as_ref().is_some_and(|departure| departure.was_moved_out);
-        match departure.and_then(|departure| departure.node) {
-            // Nothing can be moved below itself: such an event is not what it seems.
-            Some(node) if !self.tree.is_removed(node) && !self.tree.is_within(parent, node) => {
-                self.relink(node, parent, name);
-            }
+        let node = departure.and_then(|departure| departure.node).filter(|node| !self.tree.is_removed(*node));
+        match node {
+            Some(node) if !self.tree.is_within(parent, node) => self.relink(node, parent, name),
+            // It was moved into a directory that had been moved from it to where nothing is watched: where both are is found anew.
+            Some(node) if self.tree.wd(node) != NO_WATCH => self.move_out(node),
             // From elsewhere only the rename is news.
             _ => self.on_dir_appeared(parent, name, is_from_new || was_moved_out),
         }
