@@ -198,9 +198,10 @@ fn is_hidden(world: &World) -> bool {
     let (mut reported, mut events) = (BTreeSet::new(), BTreeSet::new());
     world.happened.iter().any(|happened| {
         let Some(number) = happened.reported_by else { return false };
-        let is_known = !reported.insert(number);
+        let is_known = !reported.insert(number) || world.written.contains(&number);
         let is_again = !events.insert((number, happened.event));
-        is_known && happened.event == "CREATE" || is_again && world.linked.contains(&happened.inode)
+        is_known && happened.event == "CREATE" && world.linked.contains(&happened.inode)
+            || is_again && world.linked.contains(&happened.inode)
     })
 }
 

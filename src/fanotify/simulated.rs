@@ -173,6 +173,8 @@ pub struct World {
     pub happened: Vec<Happened>,
     /// The files that were linked.
     pub linked: BTreeSet<Inode>,
+    /// The numbers of the events that report a change of size.
+    pub written: BTreeSet<usize>,
 }
 
 impl World {
@@ -181,7 +183,15 @@ impl World {
         let node = |parent| Node { is_directory: true, parent, entries: BTreeMap::new(), links: 1 };
         let mut nodes = vec![node(0), node(0), node(0)];
         nodes[0].entries = [("tree".into(), TREE), ("outside".into(), OUTSIDE)].into();
-        World { nodes, marked, queue: Vec::new(), read: 0, happened: Vec::new(), linked: BTreeSet::new() }
+        World {
+            nodes,
+            marked,
+            queue: Vec::new(),
+            read: 0,
+            happened: Vec::new(),
+            linked: BTreeSet::new(),
+            written: BTreeSet::new(),
+        }
     }
 
     /// Takes all unread events.
@@ -265,7 +275,8 @@ impl World {
                 if self.is_directory(inode) {
                     return false;
                 }
-                self.report_entry(process, FAN_MODIFY, &entry, inode);
+                let number = self.report_entry(process, FAN_MODIFY, &entry, inode);
+                self.written.extend(number);
                 true
             }
             Operation::Open(path) => {
