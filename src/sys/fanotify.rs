@@ -223,7 +223,7 @@ impl Group {
     /// blocks.
     ///
     /// An event that was read may say, by bits that were merged into it meanwhile, what happened after others that are
-    /// queued. So this reads until the queue is empty; beside a busy writer it never is, and [`ROUNDS`] are enough.
+    /// queued. So this reads until the queue is empty; beside a busy writer it never is, and `ROUNDS` are enough.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         for _ in 0..ROUNDS {

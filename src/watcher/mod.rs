@@ -5,12 +5,12 @@
 //!
 //! * **The queue is the truth about entries.** From the moment that a directory is watched, the kernel queues an event for every
 //!   entry that appears, disappears or is renamed in it. The nodes are what these events say up to the event that is being
-//!   handled ([`follow`]).
+//!   handled (`follow`).
 //! * **A look shows the present, the event is in the past.** A directory is watched by its name, and the name may belong to another
 //!   one by now. So a new watch counts only if nothing that is queued concerns the name, and the queue is read to the moment of the
 //!   look (see [`World::sync`]). Otherwise the watch is removed again, and the queued event brings the next chance.
 //! * **First watch, then list.** Entries that are listed and were there before the watch are announced as the kernel would
-//!   have reported them; later ones the kernel reports ([`scan`]).
+//!   have reported them; later ones the kernel reports (`scan`).
 //! * **MOVE_SELF ends each rename.** It follows MOVED_FROM and MOVED_TO. If a watched directory has a MOVE_SELF and no MOVED_TO
 //!   came, no watched directory has it any more.
 
