@@ -221,7 +221,7 @@ impl<W: World> Watcher<W> {
         let node = departure.and_then(|departure| departure.node).filter(|node| !self.tree.is_removed(*node));
         match node {
             Some(node) if !self.tree.is_within(parent, node) => self.relink(node, parent, name),
-            // It was moved into a directory that had been moved from it to where nothing is watched: where both are is found anew.
+            // It was moved into a directory that had been moved from it to where nothing is watched: their places are found by the next look.
             Some(node) if self.tree.wd(node) != NO_WATCH => self.move_out(node),
             // From elsewhere only the rename is news.
             _ => self.on_dir_appeared(parent, name, is_from_new || was_moved_out),

@@ -464,7 +464,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A directory is not where it was watched: it is to be watched anew where the next events take it.
+    /// A directory is not where it was watched: it is to be watched again where the next events take it.
     fn detach(&mut self, node: NodeId, task: Task) {
         if self.tree.parent(node).is_none() {
             return;
