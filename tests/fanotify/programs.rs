@@ -192,10 +192,15 @@ fn a_reader_that_stalls_for_long_is_told_of_an_overflow() {
         });
         let last = if recursive.is_empty() { "last" } else { "new/sub/last" };
         let (sender, found) = std::sync::mpsc::channel();
-        std::thread::spawn(move || sender.send(paths.any(|path| path.as_deref() == Some(last))));
+        // The pipe stays open until the program is stopped: it would end with its reader.
+        std::thread::spawn(move || {
+            let is_found = paths.any(|path| path.as_deref() == Some(last));
+            sender.send((is_found, paths))
+        });
         running.expect_message("Events were lost");
         fs::write(format!("{seen}/{last}"), "").unwrap();
-        assert!(found.recv_timeout(common::BOUND).unwrap(), "{last} has no line");
+        let (is_found, _open) = found.recv_timeout(common::BOUND).unwrap();
+        assert!(is_found, "{last} has no line");
         running.stop().killed_by(Signal::SIGTERM);
     }
 }
