@@ -201,13 +201,11 @@ impl<W: World> Watcher<W> {
     /// MOVED_TO: an entry has come to a watched directory.
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
-        if let Some(there) = self.tree.child(parent, name) {
-            if self.coverage(there) == Coverage::Hidden {
-                self.tree.remove(there);
-            }
-        }
-        if let Some(there) = self.tree.child(parent, name) {
-            self.make_room(parent, name, there, departure.as_ref(), is_directory);
+        match self.tree.child(parent, name) {
+            // Nobody knows of a directory there: its node only waits for a look.
+            Some(there) if self.coverage(there) == Coverage::Hidden => self.tree.remove(there),
+            Some(there) => self.make_room(parent, name, there, departure.as_ref(), is_directory),
+            None => {}
         }
         let is_from_new = departure.is_none() && self.may_be_from_new();
         if !is_directory {
@@ -221,7 +219,7 @@ impl<W: World> Watcher<W> {
         let node = departure.and_then(|departure| departure.node).filter(|node| !self.tree.is_removed(*node));
         match node {
             Some(node) if !self.tree.is_within(parent, node) => self.relink(node, parent, name),
-            // It was moved into a directory that had been moved from it to where nothing is watched: their places are found by the next look.
+            // Its new parent was in it and was moved to where nothing is watched: the next look finds the places of both.
             Some(node) if self.tree.wd(node) != NO_WATCH => self.move_out(node),
             // From elsewhere only the rename is news.
             _ => self.on_dir_appeared(parent, name, is_from_new || was_moved_out),
