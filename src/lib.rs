@@ -8,45 +8,69 @@
 //!           sys::fanotify -> fanotify::filesystem    /                              \> stats -> (interval)
 //! ```
 
-pub mod cli;
-pub mod event;
+#![warn(clippy::missing_docs_in_private_items)]
+
+mod cli;
+mod event;
 
 #[allow(unsafe_code)]
-pub mod sys;
+mod sys;
 
-pub mod source;
+mod source;
 
-pub mod backlog;
-pub mod queue;
-pub mod tree;
-pub mod watcher;
-pub mod world;
+mod backlog;
+mod queue;
+mod tree;
+mod watcher;
+mod world;
 
-pub mod fanotify;
+mod fanotify;
 
-pub mod ere;
-pub mod filter;
+mod ere;
+mod filter;
 
-pub mod batch;
-pub mod format;
-pub mod json;
-pub mod own;
-pub mod sink;
-pub mod timefmt;
-pub mod who;
+mod batch;
+mod format;
+mod json;
+mod own;
+mod sink;
+mod timefmt;
+mod who;
 
-pub mod interval;
-pub mod screen;
-pub mod stats;
+mod interval;
+mod screen;
+mod stats;
 
-pub mod advice;
-pub mod endings;
-pub mod error;
-pub mod escape;
-pub mod limits;
-pub mod messages;
-pub mod pace;
-pub mod ready;
-pub mod setup;
-pub mod wait;
-pub mod watch;
+mod advice;
+mod endings;
+mod error;
+mod escape;
+mod limits;
+mod messages;
+mod pace;
+mod ready;
+mod setup;
+mod wait;
+mod watch;
+
+pub use wait::main as inotifywait;
+pub use watch::main as inotifywatch;
+
+/// For this package's programs, tests, benchmarks and fuzz targets. It changes without notice.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::cli::getopt::lex;
+    pub use crate::cli::options;
+    pub use crate::cli::targets::Targets;
+    pub use crate::ere::Ere;
+    pub use crate::event::{EVENTS, LSDIR, Mask, PRINTED};
+    pub use crate::filter::{Filter, Sense};
+    pub use crate::format::{Formatter, needs_time, unknown_name};
+    pub use crate::limits::{Process, Report, parse as parse_limits};
+    pub use crate::queue::Events;
+    pub use crate::source::{Event, Interface, Item, Settings, Source};
+    pub use crate::sys::{directory, fanotify, inotify, proc, regex, start, unread};
+    pub use crate::timefmt::{Clock, TimeFormat};
+    pub use crate::watcher::Watcher;
+    pub use crate::world::{At, InotifyWorld, World};
+}

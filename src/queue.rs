@@ -176,11 +176,6 @@ impl Queue {
         self.moving.contains_key(&wd)
     }
 
-    /// Whether [`moves`](Self::moves) is true of any.
-    pub fn any_moves(&self) -> bool {
-        !self.moving.is_empty()
-    }
-
     /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
     pub fn start(&self) -> usize {
         self.events.0.start()

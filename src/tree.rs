@@ -135,11 +135,6 @@ impl<S: State> Tree<S> {
         self.unwatched
     }
 
-    /// Whether there is no watch.
-    pub fn is_empty(&self) -> bool {
-        self.by_wd.is_empty()
-    }
-
     /// Adds a node: an operand, named by its path as given, if `parent` is `None`; else an entry of `parent`. `wd` must be
     /// new, or [`NO_WATCH`].
     pub fn insert(&mut self, parent: Option<NodeId>, name: &[u8], wd: i32, state: S) -> NodeId {

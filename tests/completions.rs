@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{bounded, need, run};
-use inotify_tools::cli::options::{Kind, Program, Tool, options};
-use inotify_tools::event::{EVENTS, LSDIR};
+use inotify_tools::internals::options::{Kind, Program, Tool, options};
+use inotify_tools::internals::{EVENTS, LSDIR};
 use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

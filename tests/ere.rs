@@ -5,7 +5,7 @@
 #[path = "properties/ere.rs"]
 mod property;
 
-use inotify_tools::ere::Ere;
+use inotify_tools::internals::Ere;
 use property::Both;
 use proptest::collection::vec;
 use proptest::prelude::*;

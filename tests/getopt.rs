@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use inotify_tools::cli::getopt::lex;
-use inotify_tools::cli::options::{Kind, Opt, Tool, options};
+use inotify_tools::internals::lex;
+use inotify_tools::internals::options::{Kind, Opt, Tool, options};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::Output;
 
 use common::{bounded, file, need, run};
-use inotify_tools::cli::options::{Kind, Program, Tool, options};
-use inotify_tools::event::EVENTS;
+use inotify_tools::internals::EVENTS;
+use inotify_tools::internals::options::{Kind, Program, Tool, options};
 use regex::Regex;
 
 const TOOLS: [Tool; 2] = [Tool::Wait, Tool::Watch];

@@ -14,8 +14,8 @@ use std::path::Path;
 use common::{
     Running, bounded, command, contains, file, need, need_root, run, sleep_of, tempdir, wait_until,
 };
-use inotify_tools::cli::options::Program;
-use inotify_tools::sys::proc;
+use inotify_tools::internals::options::Program;
+use inotify_tools::internals::proc;
 use nix::unistd::{Pid, getpgid};
 
 /// A block, and the comments before it.

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::SystemTime;
 
-use inotify_tools::timefmt::{Clock, TimeFormat};
+use inotify_tools::internals::{Clock, TimeFormat};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;

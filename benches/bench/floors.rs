@@ -9,8 +9,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use inotify_tools::sys::directory::{self, Kind, Reader};
-use inotify_tools::sys::inotify::{Inotify, RawEvent};
+use inotify_tools::internals::directory::{self, Kind, Reader};
+use inotify_tools::internals::inotify::{Inotify, RawEvent};
 use nix::errno::Errno;
 use nix::libc::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MODIFY, IN_OPEN,

@@ -1,5 +1,5 @@
-//! `inotifywatch`: see the library's [`inotify_tools::watch`].
+//! `inotifywatch`: see the library's [`inotify_tools::inotifywatch`].
 
 #![cfg_attr(target_env = "gnu", no_main)]
 
-inotify_tools::program!(inotify_tools::watch::main);
+inotify_tools::program!(inotify_tools::inotifywatch);

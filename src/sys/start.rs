@@ -19,12 +19,12 @@ macro_rules! program {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         extern "C" fn main() -> std::ffi::c_int {
-            $crate::sys::start::run($main)
+            $crate::internals::start::run($main)
         }
 
         #[cfg(not(target_env = "gnu"))]
         fn main() {
-            $crate::sys::start::run($main)
+            $crate::internals::start::run($main)
         }
     };
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
-use inotify_tools::sys::unread::unread;
+use inotify_tools::internals::unread::unread;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use regex::Regex;

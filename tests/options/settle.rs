@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use inotify_tools::sys::unread::unread;
+use inotify_tools::internals::unread::unread;
 use nix::sys::signal::Signal;
 
 use crate::common::{

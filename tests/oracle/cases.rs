@@ -2,7 +2,7 @@
 
 pub mod fanotify;
 
-pub use inotify_tools::cli::options::{Program, Tool};
+pub use inotify_tools::internals::options::{Program, Tool};
 
 use crate::ops::{Name, Op, *};
 

@@ -1,7 +1,7 @@
 //! What holds of the decoder of the kernel's bytes, whatever they are.
 
-use inotify_tools::queue::Events;
-use inotify_tools::sys::inotify::{HEADER, RawEvent};
+use inotify_tools::internals::Events;
+use inotify_tools::internals::inotify::{HEADER, RawEvent};
 
 /// Checks it on `bytes`, decoded event by event from the start.
 pub fn holds(bytes: &[u8]) {

@@ -2,20 +2,20 @@
 
 use std::ffi::CString;
 
-use inotify_tools::ere::Ere;
-use inotify_tools::sys;
+use inotify_tools::internals::Ere;
+use inotify_tools::internals::regex;
 
 /// A pattern as the C library and as we have compiled it.
 pub struct Both<'a> {
     pattern: &'a [u8],
-    theirs: sys::regex::Regex,
+    theirs: regex::Regex,
     ours: Ere,
 }
 
 impl<'a> Both<'a> {
     /// None where both refuse the pattern, and in the same words.
     pub fn new(pattern: &'a [u8], ignore_case: bool) -> Option<Both<'a>> {
-        let theirs = sys::regex::Regex::new(&CString::new(pattern).expect("no NUL"), ignore_case);
+        let theirs = regex::Regex::new(&CString::new(pattern).expect("no NUL"), ignore_case);
         let ours = Ere::new(pattern, ignore_case);
         assert_eq!(theirs.as_ref().err().cloned(), ours.as_ref().err().map(ToString::to_string));
         Some(Both { pattern, theirs: theirs.ok()?, ours: ours.ok()? })

@@ -1,6 +1,6 @@
 //! What holds of the decoder of what fanotify's read(2) returns, whatever it is.
 
-use inotify_tools::sys::fanotify::{Entry, RawEvent};
+use inotify_tools::internals::fanotify::{Entry, RawEvent};
 
 /// The length of `struct fanotify_event_metadata`, which an event begins with.
 const METADATA: usize = 24;

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use inotify_tools::event::{Mask, PRINTED};
-use inotify_tools::format::{Formatter, needs_time, unknown_name};
-use inotify_tools::source::Event;
-use inotify_tools::timefmt::TimeFormat;
+use inotify_tools::internals::Event;
+use inotify_tools::internals::TimeFormat;
+use inotify_tools::internals::{Formatter, needs_time, unknown_name};
+use inotify_tools::internals::{Mask, PRINTED};
 use regex::bytes::{Captures, Regex};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 
-use inotify_tools::cli::targets::Targets;
+use inotify_tools::internals::Targets;
 
 /// Checks it on a file of `text`.
 pub fn holds(text: &[u8]) {

@@ -1,6 +1,6 @@
 //! What holds of `inotifywatch --limits`, whatever the files of proc(5) contain.
 
-use inotify_tools::limits::{Process, Report, parse};
+use inotify_tools::internals::{Process, Report, parse_limits as parse};
 use regex::bytes::Regex;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use inotify_tools::ere::Ere;
+use inotify_tools::internals::Ere;
 use nix::sys::signal::Signal;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

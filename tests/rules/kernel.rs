@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use inotify_tools::sys::inotify::RawEvent;
-use inotify_tools::world::{At, InotifyWorld, World};
+use inotify_tools::internals::inotify::RawEvent;
+use inotify_tools::internals::{At, InotifyWorld, World};
 use libc::{IN_ALL_EVENTS, IN_MOVE, IN_ONLYDIR};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 

@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::str::FromStr;
 
-use inotify_tools::ere::Ere;
-use inotify_tools::event::{LSDIR, Mask};
-use inotify_tools::filter::{Filter, Sense};
-use inotify_tools::source::{Interface, Item, Settings, Source};
-use inotify_tools::watcher::Watcher;
+use inotify_tools::internals::Ere;
+use inotify_tools::internals::Watcher;
+use inotify_tools::internals::{Filter, Sense};
+use inotify_tools::internals::{Interface, Item, Settings, Source};
+use inotify_tools::internals::{LSDIR, Mask};
 use libc::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,

@@ -14,10 +14,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use inotify_tools::event::Mask;
-use inotify_tools::sys::directory::Kind;
-use inotify_tools::sys::inotify::RawEvent;
-use inotify_tools::world::{At, World};
+use inotify_tools::internals::Mask;
+use inotify_tools::internals::directory::Kind;
+use inotify_tools::internals::inotify::RawEvent;
+use inotify_tools::internals::{At, World};
 use libc::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED,
     IN_ISDIR, IN_MASK_ADD, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW,
@@ -615,8 +615,9 @@ fn shown(event: &Queued) -> String {
 
 /// The names of an event's bits.
 pub fn names(mask: Mask) -> String {
-    let named =
-        inotify_tools::event::PRINTED.iter().filter(|(bits, _)| bits.count_ones() == 1 && mask & bits != 0);
+    let named = inotify_tools::internals::PRINTED
+        .iter()
+        .filter(|(bits, _)| bits.count_ones() == 1 && mask & bits != 0);
     named.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
 }
 

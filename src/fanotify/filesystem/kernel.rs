@@ -40,9 +40,6 @@ pub trait Kernel: Debug {
     /// Whether an entry is this object. The events of changes that this has seen are queued when it returns.
     fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool;
 
-    /// Whether an object has not been deleted.
-    fn exists(&mut self, object: &Handle) -> bool;
-
     /// The absolute path of an object; an error if it has none or is deleted (ESTALE).
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>>;
 }
@@ -59,6 +56,7 @@ struct Base {
 /// A group and the file systems that it has marked.
 #[derive(Debug)]
 pub struct Marked {
+    /// Its fanotify group.
     pub group: Group,
     /// Readable when the group is, or when the mount table has changed.
     pub lookout: Lookout,
@@ -67,6 +65,7 @@ pub struct Marked {
 }
 
 impl Marked {
+    /// A group that has marked nothing yet.
     pub fn new(group: Group, lookout: Lookout) -> Marked {
         Marked { group, lookout, bases: Vec::new(), reader: directory::Reader::default() }
     }
@@ -166,10 +165,6 @@ impl Kernel for Marked {
         let found = openat(&above, OsStr::from_bytes(name), flags, Mode::empty());
         directory::wait_for_change(&above);
         found.is_ok_and(|found| handle_of(&found).is_ok_and(|found| *found == *object))
-    }
-
-    fn exists(&mut self, object: &Handle) -> bool {
-        self.open(object).is_ok_and(|object| !is_deleted(&object))
     }
 
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {

@@ -48,12 +48,6 @@ impl Kernel for Simulated {
         simulation.world.entry(inode(directory), name) == Some(inode(object))
     }
 
-    fn exists(&mut self, object: &Handle) -> bool {
-        let simulation = &mut *self.0.borrow_mut();
-        simulation.call("exists");
-        simulation.world.exists(inode(object))
-    }
-
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {
         let simulation = &mut *self.0.borrow_mut();
         simulation.call("path");
