@@ -33,7 +33,7 @@ pub fn unwatchable(operand: &[u8], error: &io::Error) -> Message {
             operand,
             b"' is a symbolic link to '",
             target,
-            b"', which leads nowhere. To watch the link itself, use -P.",
+            b"', which leads nowhere. To watch the link itself, use -P without -r.",
         ])
     } else if operand == b"-" {
         "To read paths from standard input, use --fromfile -.".into()

@@ -86,7 +86,7 @@ impl Endings {
     /// What to say if watches have ended and none is left.
     pub fn nothing_left(&mut self, source: &dyn Source) -> Option<&'static str> {
         let ended = std::mem::take(&mut self.ended);
-        let is_over = || source.watches() == 0 || self.operands.is_empty() && !self.is_whole;
+        let is_over = || source.watches() == 0 || self.operands.is_empty() && !self.is_whole && !self.oneshot;
         (ended && is_over()).then_some("No watch is left: no more events will be reported.")
     }
 }

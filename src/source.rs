@@ -37,6 +37,8 @@ pub struct Settings {
     pub interface: Interface,
     /// `-r`.
     pub recursive: bool,
+    /// `-m`: the program continues after an event.
+    pub monitor: bool,
     /// Follow a symbolic link given as an operand (not `-P`).
     pub follow: bool,
     /// Put before relative paths in system calls; empty while the current directory is the user's.

@@ -83,7 +83,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
             Formatter::new(&format, options.end, timefmt.map(TimeFormat::new))
         }
     };
-    let Settings { interface, recursive, events, .. } = options.settings;
+    let Settings { interface, recursive, monitor, events, .. } = options.settings;
     let settings = Settings { base: base.clone(), ..options.settings };
     let quiet = options.quiet > 0;
     let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
@@ -122,7 +122,6 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     // With -qq an outfile is made and stays empty.
     let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
     let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
-    let monitor = options.monitor;
     let batch = options.settle.map(Batch::new);
     let names = (formatter.shows_comm() && source.tells_processes())
         .then(|| Names::new(who::of_proc as Lookup, Instant::now()));

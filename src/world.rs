@@ -50,7 +50,7 @@ pub trait World {
     fn kind(&mut self, at: At<Self::Dir>) -> Kind;
 
     /// Whether a directory is at a path; a symbolic link counts as its target if `follow`, or if `/` stands behind it.
-    fn is_directory(&mut self, path: &[u8], follow: bool) -> bool;
+    fn is_directory(&mut self, path: &[u8], follow: bool) -> io::Result<bool>;
 
     /// Whether it is certain that there is no directory in the directory there. Not opened, so no watch reports that.
     fn is_leaf(&mut self, at: At<Self::Dir>) -> bool;
@@ -233,7 +233,7 @@ macro_rules! files {
             with_path(at, directory::kind)
         }
 
-        fn is_directory(&mut self, path: &[u8], follow: bool) -> bool {
+        fn is_directory(&mut self, path: &[u8], follow: bool) -> io::Result<bool> {
             self.rest();
             directory::is_directory(path, follow)
         }

@@ -50,11 +50,11 @@ fn an_operand_that_does_not_exist_is_explained() {
     for (arguments, line) in [
         (
             &["dangling"][..],
-            "'dangling' is a symbolic link to 'nowhere', which leads nowhere. To watch the link itself, use -P.",
+            "'dangling' is a symbolic link to 'nowhere', which leads nowhere. To watch the link itself, use -P without -r.",
         ),
         (
             &["loop"],
-            "'loop' is a symbolic link to 'loop', which leads nowhere. To watch the link itself, use -P.",
+            "'loop' is a symbolic link to 'loop', which leads nowhere. To watch the link itself, use -P without -r.",
         ),
         (&["-"], "To read paths from standard input, use --fromfile -."),
         (&["--fromfile", "list"], dos),

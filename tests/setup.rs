@@ -42,7 +42,7 @@ fn operands_that_cannot_be_watched() {
     ] {
         let hint = match fs::read_link(dir.path().join(operand)) {
             Ok(target) => format!(
-                "'{operand}' is a symbolic link to '{}', which leads nowhere. To watch the link itself, use -P.\n",
+                "'{operand}' is a symbolic link to '{}', which leads nowhere. To watch the link itself, use -P without -r.\n",
                 target.display()
             ),
             Err(_) => String::new(),

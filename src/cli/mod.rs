@@ -365,6 +365,7 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         events: all_if_none(line.all("event")),
         interface,
         recursive: line.flag("recursive"),
+        monitor: line.flag("monitor") || line.flag("daemon"),
         follow: !line.flag("no-dereference"),
         base: Vec::new(),
         filter: Filter::new(pattern, targets.excluded, &targets.paths),
@@ -428,7 +429,7 @@ mod tests {
         assert_eq!(options.timeout, values::Timeout::After(Duration::from_secs(2)));
         assert_eq!(options.quiet, 2);
         assert!(options.settings.recursive && !options.settings.follow);
-        assert!(!options.monitor && !options.syslog && !options.daemon);
+        assert!(!options.settings.monitor && !options.syslog && !options.daemon);
         let filter = &options.settings.filter;
         assert!(filter.reports(b"a-b", false) && !filter.reports(b"a--b", false));
         assert!(!filter.reports(b"y", false));
@@ -449,7 +450,7 @@ mod tests {
     #[test]
     fn daemon_implies_monitor_and_syslog() {
         let options = wait_for(&["-do", "out", "p"]).unwrap();
-        assert!(options.daemon && options.monitor && options.syslog);
+        assert!(options.daemon && options.settings.monitor && options.syslog);
         assert!(wait_for(&["--syslogOutput", "p"]).unwrap().syslog);
     }
 

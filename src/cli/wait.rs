@@ -25,8 +25,6 @@ pub struct WaitOptions {
     pub settings: Settings,
     /// How long to wait without an event. May be too long to be added to a clock.
     pub timeout: Timeout,
-    /// Go on after the first event. Set with `daemon`, too.
-    pub monitor: bool,
     /// Go into the background; `outfile` is given then.
     pub daemon: bool,
     /// How often `--quiet` was given.
@@ -102,7 +100,6 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         notes,
         settings,
         timeout: line.last("timeout").unwrap_or(Timeout::Never),
-        monitor: daemon || line.flag("monitor"),
         daemon,
         quiet: line.count("quiet"),
         syslog: daemon || line.flag("syslog"),

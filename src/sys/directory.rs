@@ -190,8 +190,8 @@ fn open_deep(path: &[u8]) -> io::Result<OwnedFd> {
 
 /// Whether a directory is at `path`; a symbolic link counts as what it leads to if `follow`, or if `/` stands
 /// behind it.
-pub fn is_directory(path: &[u8], follow: bool) -> bool {
-    with_path(path, |path| Status::at(path, follow)).is_ok_and(|status| status.kind() == SFlag::S_IFDIR)
+pub fn is_directory(path: &[u8], follow: bool) -> io::Result<bool> {
+    Ok(with_path(path, |path| Status::at(path, follow))?.kind() == SFlag::S_IFDIR)
 }
 
 /// The kind of what is at `path`, by lstat(2); [`Kind::Other`] where nothing is.

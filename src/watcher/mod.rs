@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW,
+    IN_ONESHOT, IN_Q_OVERFLOW,
 };
 
 use crate::event::{self, FINAL, Mask, is_asked};
@@ -263,7 +263,19 @@ impl<W: World> Watcher<W> {
     /// What the kernel is asked for.
     fn kernel_mask(&self) -> Mask {
         let requested = event::kernel_bits(self.settings.events);
-        if self.settings.recursive { requested | TRACKING_EVENTS } else { requested }
+        let tracking = match self.is_oneshot() {
+            _ if !self.settings.recursive => 0,
+            false => TRACKING_EVENTS,
+            // Any of them uses up a watch: no more of them than the reference asks for.
+            true if self.settings.monitor => IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO,
+            true => 0,
+        };
+        requested | tracking
+    }
+
+    /// Each watch ends with its first event.
+    fn is_oneshot(&self) -> bool {
+        self.settings.events & IN_ONESHOT != 0
     }
 
     /// A path as system calls take it.

@@ -151,7 +151,11 @@ impl<W: World> Watcher<W> {
     pub(super) fn watch_operand(&mut self, operand: &[u8]) -> io::Result<()> {
         let recursive = self.settings.recursive;
         let path = self.real(operand).into_owned();
-        let mut directory = self.world.is_directory(&path, recursive);
+        let mut directory = match self.world.is_directory(&path, recursive) {
+            // Also with -P: where a link leads decides whether there is a tree to watch.
+            Err(error) if recursive => return Err(error),
+            found => found.unwrap_or(false),
+        };
         let mut name = Cow::Borrowed(operand);
         let mut mask = self.kernel_mask();
         if directory && recursive {
@@ -167,7 +171,7 @@ impl<W: World> Watcher<W> {
         if !W::REPORTS_OWN_ACTIONS {
             // Links in it may be changed after the watch, which stays on what it is on.
             place = absolute_path(&self.settings.base, &name, mask & IN_DONT_FOLLOW == 0)?.into();
-            directory = self.world.is_directory(&place, false);
+            directory = self.world.is_directory(&place, false).unwrap_or(false);
         }
         let path = self.real(&name).into_owned();
         let wd = self.world.watch(At::Path(&path), mask)?;
@@ -229,7 +233,7 @@ impl<W: World> Watcher<W> {
         self.scan.entered = None;
         let path = self.system_path(node);
         let dir = self.world.enter(At::Path(&path)).ok()?;
-        if !self.is_watched_as(At::Dir(&dir), wd, self.kernel_mask()) {
+        if !self.is_still(&dir, wd, self.kernel_mask()) {
             return None;
         }
         let dir = Rc::new(dir);
@@ -428,7 +432,7 @@ impl<W: World> Watcher<W> {
                 self.world.open(At::Path(&path))?
             }
         };
-        if !self.is_watched_as(At::Dir(&opened), self.tree.wd(node), mask) {
+        if !self.is_still(&opened, self.tree.wd(node), mask) {
             return Err(io::Error::from_raw_os_error(libc::ENOENT));
         }
         let mut listing = Listing::default();
@@ -456,7 +460,8 @@ impl<W: World> Watcher<W> {
             let is_ours = is_self || Some(event.wd) == above && event.name == name;
             is_ours && event.mask & IN_ISDIR != 0 && event.mask & DIR_READ_EVENTS != 0
         });
-        let is_reported = was_read && task.lists_all();
+        // The watch of its parent has ended with its arrival.
+        let is_reported = was_read && task.lists_all() && !self.is_oneshot();
         if let (true, Some(above)) = (is_reported, above) {
             for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
                 self.make_up(above, mask | IN_ISDIR, 0, &name);
@@ -732,6 +737,11 @@ impl<W: World> Watcher<W> {
     fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
         let tree = &self.tree;
         self.world.is_watched_as(at, mask | IN_ONLYDIR, wd, |found| tree.find(found).is_some())
+    }
+
+    /// Whether an open directory is the one watched as `wd`. If the watch may have ended with an event, nothing can tell.
+    fn is_still(&mut self, dir: &W::Dir, wd: i32, mask: Mask) -> bool {
+        self.is_oneshot() || self.is_watched_as(At::Dir(dir), wd, mask)
     }
 
     /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand

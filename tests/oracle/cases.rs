@@ -461,6 +461,8 @@ fn usage() -> Vec<Case> {
         },
         once("usage-loop", "loop").also([ln_s("loop", "loop")]),
         once("usage-dangling", "link").also([ln_s("nowhere", "link")]),
+        once("usage-dangling-recursive", "-P -r link").also([ln_s("nowhere", "link")]),
+        once("usage-loop-recursive", "-P -r loop").also([ln_s("loop", "loop")]),
         helps(once("help-short", "-h")),
         helps(once("help-long", "--help")),
         helps(once("help-one-dash", "-help")),
@@ -692,6 +694,12 @@ fn events() -> Vec<Case> {
         once("event-oneshot-modify", "-e oneshot,modify d").does([append("d/a", "y")]),
         monitor("event-oneshot-modify-monitor", "-m -e oneshot,modify d")
             .does([append("d/a", "y"), until(1, "MODIFY"), append("d/a", "y")])
+            .quiet(),
+        once("event-oneshot-recursive", "-t 1 -e oneshot -r d").does([touch("d/n")]),
+        once("event-oneshot-recursive-modify", "-e oneshot,modify -r d")
+            .does([touch("d/n"), append("d/a", "y")]),
+        monitor("event-oneshot-recursive-monitor", "-m -e oneshot,create -r d")
+            .does([mkdir("d/n"), watched("d/n"), touch("d/n/k"), until(1, "k"), touch("d/n/l")])
             .quiet(),
         once("event-ignored-one-shot", "-e ignored d/a").does([unlink("d/a")]),
     ]);

@@ -142,6 +142,7 @@ impl Scene {
             events: self.events,
             interface: Interface::Inotify,
             recursive: true,
+            monitor: true,
             follow: true,
             base: Vec::new(),
             filter: Filter::new(pattern, Vec::new(), &[]),

@@ -791,8 +791,8 @@ impl World for Simulated {
         is_leaf
     }
 
-    fn is_directory(&mut self, path: &[u8], _: bool) -> bool {
-        self.kind(At::Path(path)) == Kind::Directory
+    fn is_directory(&mut self, path: &[u8], _: bool) -> io::Result<bool> {
+        Ok(self.kind(At::Path(path)) == Kind::Directory)
     }
 
     fn sync(&mut self, dir: &Dir) {

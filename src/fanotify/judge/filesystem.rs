@@ -61,6 +61,7 @@ impl Watcher for Filesystems<Simulated> {
             events: IN_CREATE | IN_DELETE | IN_MOVE,
             interface: Interface::Fanotify(Scope::Paths),
             recursive: true,
+            monitor: true,
             follow: true,
             base: Vec::new(),
             filter: Filter::default(),

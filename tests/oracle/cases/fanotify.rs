@@ -29,6 +29,8 @@ pub fn cases(inotify: &[Case]) -> Vec<Case> {
 fn makes_sense(case: &Case) -> bool {
     let elsewhere = ["help-", "proc", "fanotify-", "new-", "outfile-", "format-", "time-", "regex-"];
     let merged = ["event-default-csv", "event-default-format", "csv-own"];
+    // A whole file system has one watch.
+    let of_watches = ["event-oneshot-recursive-monitor"];
     let removed = ["monitor-r-root-removed", "monitor-r-root-removed-last", "monitor-r-root-removed-create"];
     // A line of which nobody knows whether it is of one event or of several.
     let has = |option: &[u8]| case.args.iter().any(|arg| arg.starts_with(option));
@@ -43,7 +45,7 @@ fn makes_sense(case: &Case) -> bool {
         && !(case.nobody || case.mounts || case.syslog || case.daemon || case.shell.is_some())
         && !case.ops.iter().any(|op| matches!(op, Op::CloseReader | Op::Signal(_)))
         && !elsewhere.iter().any(|prefix| case.name.starts_with(prefix))
-        && !merged.iter().chain(&removed).any(|name| case.name == *name)
+        && !merged.iter().chain(&of_watches).chain(&removed).any(|name| case.name == *name)
         && !one_line
 }
 
@@ -131,6 +133,8 @@ const TAKEN: &[(&str, &str, Steps)] = &[
     ),
     ("event-oneshot-modify", "exit 0", &[&["d/ MODIFY a"]]),
     ("event-oneshot-modify-monitor", "signal 15", &[&["d/ MODIFY a"]]),
+    ("event-oneshot-recursive", "exit 2", &[]),
+    ("event-oneshot-recursive-modify", "exit 0", &[&[], &["d/ MODIFY a"]]),
     ("event-ignored-one-shot", "exit 0", &[&["d/ IGNORED a"]]),
     ("once-unmount-file-deleted", "exit 1", &[]),
     ("monitor-r-subdirectory-removed-ignored", "signal 15", &[]),
