@@ -1,5 +1,6 @@
 # make test      the whole test suite; what it needs and this system lacks is named, and installed by apt-get if it can be
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
+# make generate  renews the text made from the tables of options and events: completions, heads and synopsis of the manual pages
 # make check-rules  the watcher on a simulated system: every history of DEPTH=4 operations, RANDOM_HISTORIES=100000 longer ones
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
@@ -49,7 +50,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace
 
-.PHONY: all test test-needs check-rules soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
+.PHONY: all test test-needs generate check-rules soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
@@ -68,6 +69,9 @@ test: test-needs
 	SKIPPED_TESTS=$(CURDIR)/target/skipped $(CARGO) test
 	@if [ -s target/skipped ]; then cat target/skipped; fi; \
 	echo "tests skipped for lack of a tool: $$(cat target/skipped 2>/dev/null | wc -l)"
+
+generate:
+	GENERATE=1 $(CARGO) test --test generated
 
 DEPTH = 4
 RANDOM_HISTORIES = 100000

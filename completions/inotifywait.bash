@@ -1,24 +1,38 @@
 # bash completion for inotifywait(1), inotifywatch(1) and their other names   -*- shell-script -*-
 #
-# Needs nothing but bash; where the bash-completion package is installed, that loads this file when it is
-# needed. Where a file is wanted nothing is offered here, and bash completes its name (-o default), which
-# it does with regard to quotes, `~` and blanks.
+# Requires only bash. If the bash-completion package is installed, it loads this file on the first use. For a
+# value that is a file nothing is offered here, and bash completes the name (-o default): it handles quotes,
+# `~` and spaces. The lists between the comments are made by `make generate`.
 
 _inotify_tools()
 {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} option='' head='' letters word
-    local events='access modify attrib close_write close_nowrite close open moved_to moved_from move
-        move_self create delete delete_self unmount lsdir'
-    local keys='total access modify attrib close_write close_nowrite open moved_to moved_from
-        move_self create delete delete_self unmount'
-    local options='-h --help -e --event -t --timeout -r --recursive -I --inotify -F --fanotify
-        -S --filesystem -M --mount -P --no-dereference
-        --fromfile --exclude --excludei --include --includei --type --json --ready -V --version'
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local option='' head='' words='' files='' letters valued word
+    # generated: lists
+    local events='access modify attrib close_write close_nowrite close open moved_to moved_from move move_self
+                create delete delete_self unmount lsdir'
+    local keys='total access modify attrib close_write close_nowrite open moved_to moved_from move_self create
+                delete delete_self unmount'
+    local options='-h --help -e --event -r --recursive -I --inotify -F --fanotify -S --filesystem -M --mount
+                -P --no-dereference --fromfile --exclude --excludei --include --includei --type --json --ready
+                -V --version'
     case ${1##*/} in
-        *watch) letters=etad options+=' -v --verbose -z --zero -a --ascending -d --descending --interval --top --limits' ;;
-        *) letters=eto options+=' -m --monitor -q --quiet -c --csv -d --daemon -s --syslog --format
-            --no-newline --timefmt -o --outfile --debounce --max-delay --batch-marker -0 --print0' ;;
+        *watch)
+            letters=etad
+            valued=' event fromfile exclude excludei include includei type ready timeout ascending descending
+                interval top '
+            options+=' -t --timeout -v --verbose -z --zero -a --ascending -d --descending --interval --top
+                --limits'
+            ;;
+        *)
+            letters=eto
+            valued=' event fromfile exclude excludei include includei type ready timeout format timefmt
+                outfile debounce max-delay '
+            options+=' -m --monitor -q --quiet -t --timeout -c --csv -d --daemon -s --syslog --format
+                --no-newline --timefmt -o --outfile --debounce --max-delay --batch-marker -0 --print0'
+            ;;
     esac
+    # end of generated
     COMPREPLY=()
 
     # Behind `--` there are only paths.
@@ -39,7 +53,7 @@ _inotify_tools()
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
         option=-${BASH_REMATCH[2]}
-    elif [[ $prev == --@(event|timeout|ascending|descending|exclude|excludei|include|includei|format|timefmt|fromfile|outfile|ready|debounce|max-delay|interval|top|type) ]]; then
+    elif [[ $prev == --* && $valued == *" ${prev#--} "* ]]; then
         option=$prev
     elif [[ $cur == --*=* ]]; then
         option=${cur%%=*} head=$option= cur=${cur#*=}
@@ -59,24 +73,29 @@ _inotify_tools()
             ;;
     esac
     case $option in
-        -o | --outfile | --fromfile)
-            # Alone in its word, a name is better completed by bash itself.
-            [[ $head ]] || return
-            # bash would quote the `@`, and not know the word for its own at the next tab.
-            compopt -o filenames -o noquote 2>/dev/null
-            while IFS= read -r word; do
-                [[ -d $word ]] && word+=/
-                printf -v word %q "$word"
-                COMPREPLY+=("$head$word")
-            done < <(compgen -f -- "$cur")
-            [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]] && compopt -o nospace 2>/dev/null
-            ;;
-        options) COMPREPLY=($(compgen -W "$options" -- "$cur")) ;;
-        -e | --event) COMPREPLY=($(compgen -P "$head" -W "$events" -- "$cur")) ;;
-        --ready) COMPREPLY=($(compgen -P "$head" -W systemd -- "$cur")) ;;
-        --type) COMPREPLY=($(compgen -P "$head" -W 'file dir' -- "$cur")) ;;
-        -[ad] | --*cending) COMPREPLY=($(compgen -P "$head" -W "$keys" -- "$cur")) ;;
+        # generated: values
+        --fromfile | -o | --outfile) files=1 ;;
+        -e | --event) words=$events ;;
+        -a | --ascending | -d | --descending) words=$keys ;;
+        --type) words='file dir' ;;
+        --ready) words='systemd' ;;
+        # end of generated
+        options) words=$options ;;
     esac
+    if [[ $files ]]; then
+        # Alone in its word, a name is better completed by bash itself.
+        [[ $head ]] || return
+        # bash would quote the `@`, and not know the word for its own at the next tab.
+        compopt -o filenames -o noquote 2>/dev/null
+        while IFS= read -r word; do
+            [[ -d $word ]] && word+=/
+            printf -v word %q "$word"
+            COMPREPLY+=("$head$word")
+        done < <(compgen -f -- "$cur")
+        [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]] && compopt -o nospace 2>/dev/null
+    else
+        COMPREPLY=($(compgen -P "$head" -W "$words" -- "$cur"))
+    fi
     # What is not a file is not completed as if it were one.
     ((${#COMPREPLY[@]})) || compopt +o default 2>/dev/null
 } &&

@@ -63,7 +63,7 @@ pub mod internals {
     pub use crate::cli::options;
     pub use crate::cli::targets::Targets;
     pub use crate::ere::Ere;
-    pub use crate::event::{EVENTS, LSDIR, Mask, PRINTED};
+    pub use crate::event::{EVENTS, EventName, LSDIR, Mask, PRINTED};
     pub use crate::filter::{Filter, Sense};
     pub use crate::format::{Formatter, needs_time, unknown_name};
     pub use crate::limits::{Process, Report, parse as parse_limits};

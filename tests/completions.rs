@@ -165,13 +165,11 @@ fn holds_to_the_tables(ask: Ask) {
         cases.push((format!("{name} --"), String::new(), starting(&option_names(tool), "--")));
         for option in options(tool) {
             let Kind::Value(value) = option.kind else { continue };
-            // One of several words, or of words and numbers.
-            let words: BTreeSet<String> = match value {
-                "file|dir" => ["file", "dir"].map(str::to_owned).into(),
-                "N|systemd" => ["systemd".to_owned()].into(),
-                _ => BTreeSet::new(),
-            };
-            if !matches!(value, "file") && !value.contains("event") {
+            // Of alternatives, those in capitals are names of something.
+            let alternatives =
+                value.split('|').filter(|word| value.contains('|') && **word != word.to_uppercase());
+            let words: BTreeSet<String> = alternatives.map(str::to_owned).collect();
+            if !matches!(value, "file" | "key" | "event,...") {
                 cases.push((format!("{name} --{} ", option.long), String::new(), words.clone()));
                 let head = format!("--{}=", option.long);
                 cases.push((format!("{name} {head}"), head, words));

@@ -1,4 +1,5 @@
-//! The manual pages and the help: held to the tables of options and events; the examples are run.
+//! The manual pages and the help: held to the tables of options and events; the examples are run. tests/generated makes the
+//! heads of the options in the pages.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +13,7 @@ use std::process::Output;
 
 use common::{bounded, file, need, run};
 use inotify_tools::internals::EVENTS;
-use inotify_tools::internals::options::{Kind, Program, Tool, options};
+use inotify_tools::internals::options::{Group, Kind, Program, Tool, options};
 use regex::Regex;
 
 const TOOLS: [Tool; 2] = [Tool::Wait, Tool::Watch];
@@ -53,9 +54,9 @@ fn section_of(path: &str, name: &str) -> String {
 /// and whether there is a value.
 type Names = (Option<String>, String, bool);
 
-/// What the table says of a tool.
-fn table(tool: Tool, hidden: bool) -> BTreeSet<Names> {
-    let some = options(tool).filter(|option| hidden || !option.hidden);
+/// The options in the table of a tool.
+fn table(tool: Tool) -> BTreeSet<Names> {
+    let some = options(tool).filter(|option| !option.hidden);
     some.map(|option| {
         let short = option.short.map(|letter| format!("-{}", letter as char));
         (short, format!("--{}", option.long), matches!(option.kind, Kind::Value(_)))
@@ -85,38 +86,6 @@ fn mandoc_has_no_complaint() {
         let (output, text) =
             run(command.args(["-Tlint", "-Wwarning", page]).current_dir(env!("CARGO_MANIFEST_DIR")));
         assert!(output.status.success() && output.stdout.is_empty(), "{text}");
-    }
-}
-
-#[test]
-fn a_page_has_the_options_of_the_table_and_no_other() {
-    let item = Regex::new(r"(?m)^\.It (?:Fl ([^ -]) , )?Fl -(\S+)( Ar .+)?$").unwrap();
-    for tool in TOOLS {
-        let description = section(tool, "DESCRIPTION").replace("\\-", "-");
-        let items = item.captures_iter(&description).map(|found| {
-            let short = found.get(1).map(|letter| format!("-{}", letter.as_str()));
-            (short, format!("--{}", &found[2]), found.get(3).is_some())
-        });
-        assert_eq!(unique(items.collect()), table(tool, true), "{}", tool.name());
-        assert_eq!(description.matches("\n.It ").count(), table(tool, true).len(), "{}", tool.name());
-    }
-}
-
-#[test]
-fn a_synopsis_has_every_option_that_is_not_hidden() {
-    let long = Regex::new(r"Fl -([a-z-]+)( Ns Oo Cm i Oc)?").unwrap();
-    let valued = Regex::new(r"Fl (\w) Ar").unwrap();
-    for tool in TOOLS {
-        let synopsis = section(tool, "SYNOPSIS").replace("\\-", "-");
-        let flags = synopsis.lines().find_map(|line| line.strip_prefix(".Op Fl ")).unwrap();
-        let mut found: Vec<String> = flags.chars().map(|letter| format!("-{letter}")).collect();
-        found.extend(valued.captures_iter(&synopsis).map(|found| format!("-{}", &found[1])));
-        for name in long.captures_iter(&synopsis) {
-            found.push(format!("--{}", &name[1]));
-            found.extend(name.get(2).map(|_| format!("--{}i", &name[1])));
-        }
-        let expected = table(tool, false).into_iter().map(|(short, long, _)| short.unwrap_or(long));
-        assert_eq!(unique(found), expected.collect(), "{}", tool.name());
     }
 }
 
@@ -203,13 +172,15 @@ fn the_help_has_the_options_and_events_that_are_not_hidden() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         let help = String::from_utf8(output.stdout).unwrap();
         assert!(help.starts_with(&format!("{} ", name.name())), "{text}");
-        let (_, listed) = help.split_once("\nOptions:\n").unwrap();
-        let (listed, _) = listed.split_once("\n\n").unwrap();
-        let found = listed.lines().map(|option| {
+        let groups = Group::ALL.map(|group| {
+            let (_, listed) = help.split_once(&format!("\n{}:\n", group.heading())).unwrap();
+            listed.split_once("\n\n").unwrap().0
+        });
+        let found = groups.iter().flat_map(|listed| listed.lines()).map(|option| {
             let found = line.captures(option).unwrap_or_else(|| panic!("{option:?}"));
             (found.get(1).map(|name| name.as_str().to_owned()), found[2].to_owned(), found.get(3).is_some())
         });
-        assert_eq!(unique(found.collect()), table(tool, false), "{text}");
+        assert_eq!(unique(found.collect()), table(tool), "{text}");
         let (_, listed) = help.split_once("\nEvents:\n").unwrap();
         let found = listed.lines().map(|event| event.split_whitespace().next().unwrap().to_owned());
         let expected = EVENTS.iter().filter(|event| !event.help.is_empty()).map(|event| event.name);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::options::{Kind, Opt, Program, Tool, options};
+use super::options::{Group, Kind, Opt, Program, Tool, options};
 use crate::event::EVENTS;
 
 /// The line of `--version`, which is also the first of the help: a name and four numbers, which
@@ -21,34 +21,40 @@ pub(super) fn help(program: Program) -> String {
     let tool = program.tool;
     let mut text = version(program);
     text.push_str(match tool {
-        Tool::Wait => "Wait for events on files or directories, and print them.\n",
-        Tool::Watch => "Count events on files or directories, and print a table of the counts.\n",
+        Tool::Wait => "Wait for events on files and directories, and print them.\n",
+        Tool::Watch => "Count events on files and directories, and print a table of the counts.\n",
     });
-    let _ = write!(
-        text,
-        "{}\n\
-         \x20      @path excludes that path.\n\
-         Options:\n",
-        usage(program)
-    );
+    let _ = write!(text, "{}\n       @path excludes that path.\n", usage(program));
     let default = if program.fanotify { "fanotify" } else { "inotify" };
-    for option in options(tool).filter(|option| !option.hidden) {
-        let note = if option.id == default { " (the default)" } else { "" };
-        entry(&mut text, 24, &synopsis(option), &format!("{}{note}", option.help));
+    for group in Group::ALL {
+        let _ = writeln!(text, "\n{}:", group.heading());
+        for option in options(tool).filter(|option| option.group == group && !option.hidden) {
+            let note = if option.id == default { " (the default)" } else { "" };
+            entry(&mut text, 25, &synopsis(option), &format!("{}{note}", option.help));
+        }
     }
     text.push_str(match tool {
         Tool::Wait => {
             "\nExit status:\n\
              \t0  a requested event occurred\n\
              \t1  another event ended the wait, such as a deletion; or an error\n\
-             \t2  no event occurred within the --timeout\n"
+             \t2  no event occurred within the --timeout\n\
+             \nExample: print the path of each file that is written or moved into src.\n"
         }
         Tool::Watch => {
             "\nExit status:\n\
              \t0  the table was printed, or no event occurred\n\
-             \t1  an error\n"
+             \t1  an error\n\
+             \nExample: list the ten busiest directories below src, every two seconds.\n"
         }
     });
+    let arguments = match tool {
+        Tool::Wait => "-m -r -e close_write,moved_to --format %w%f src",
+        Tool::Watch => "-r --interval 2 --top 10 src",
+    };
+    let name = program.name();
+    let _ = write!(text, "\t{name} {arguments}\n\nFor details and more examples, run: man {name}\n");
+    // Last, as in inotify-tools 3.22.
     text.push_str("\nEvents:\n");
     for event in EVENTS.iter().filter(|event| !event.help.is_empty()) {
         entry(&mut text, 14, event.name, event.help);

@@ -1,5 +1,9 @@
-//! The one table of options. Parsing and help are made from it; the manual pages and the
-//! completions are held to it by tests.
+//! The one table of options. Parsing and help are made from it while a program runs; the completions, and the synopsis and
+//! the heads of the options in the manual pages, by `make generate`.
+//!
+//! To add an option: a line here, with the name of its value after [`Value`]; `make generate`; the text below the head that
+//! has appeared in the manual page; the option's effect in `wait.rs` or `watch.rs`. An option that is not the reference's is
+//! [`whole`].
 //!
 //! Each tool's order is the reference's: the message about an ambiguous abbreviation lists the
 //! possibilities in it.
@@ -60,12 +64,41 @@ impl Program {
     }
 }
 
+/// The heading below which the help has an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Which objects are watched, and by which interface.
+    Watching,
+    /// Which of their events are reported.
+    Reporting,
+    /// How events, or their counts, are printed.
+    Output,
+    /// How the program starts, waits and ends.
+    Running,
+}
+
+impl Group {
+    /// All of them, in the order of the help.
+    pub const ALL: [Group; 4] = [Group::Watching, Group::Reporting, Group::Output, Group::Running];
+
+    /// The heading.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Group::Watching => "What to watch",
+            Group::Reporting => "What to report",
+            Group::Output => "Output",
+            Group::Running => "Running",
+        }
+    }
+}
+
 /// What an option does when it is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Is on or off, and takes no value.
     Flag,
-    /// Takes a value, which the help calls by this name.
+    /// Needs a value, which the help calls by this name. Of several words with `|` between, one is the value; those in
+    /// capitals are names of something. A `file` and an `event` are completed as such, a `key` as one to sort by.
     Value(&'static str),
     /// Ends the program with this message and status 1. Takes no value.
     Refused(&'static str),
@@ -82,8 +115,10 @@ pub struct Opt {
     pub long: &'static str,
     /// Flag, value or refusal.
     pub kind: Kind,
-    /// What it is for, in one line.
+    /// What it is for: an imperative, in one line.
     pub help: &'static str,
+    /// Where the help has it.
+    pub group: Group,
     /// The tools that have it.
     pub tools: &'static [Tool],
     /// Accepted, not listed.
@@ -93,6 +128,7 @@ pub struct Opt {
     pub whole: bool,
 }
 
+use Group::{Output, Reporting, Running, Watching};
 use Kind::{Flag, Refused, Value};
 
 const WAIT: &[Tool] = &[Tool::Wait];
@@ -101,6 +137,7 @@ const BOTH: &[Tool] = &[Tool::Wait, Tool::Watch];
 
 const fn option(
     tools: &'static [Tool],
+    group: Group,
     short: &'static str,
     long: &'static str,
     kind: Kind,
@@ -112,6 +149,7 @@ const fn option(
         long,
         kind,
         help,
+        group,
         tools,
         hidden: false,
         whole: false,
@@ -134,47 +172,47 @@ const FILENAME: Kind = Refused(
 /// Every option of both tools.
 #[rustfmt::skip]
 pub const OPTIONS: &[Opt] = &[
-    option(BOTH, "h", "help", Flag, "print this help"),
-    option(BOTH, "e", "event", Value("event,..."), "only these events; repeatable (default: all)"),
-    option(WAIT, "m", "monitor", Flag, "keep listening after the first event"),
-    option(WAIT, "q", "quiet", Flag, "suppress status messages; -qq also events"),
-    option(WAIT, "t", "timeout", Value("seconds"), "exit with 2 after this long without an event"),
-    option(WATCH, "t", "timeout", Value("seconds"), "print the table and exit after this long"),
-    option(WATCH, "v", "verbose", Flag, "print each step of the setup"),
-    option(WATCH, "z", "zero", Flag, "also print rows and columns of zeros"),
-    option(WATCH, "a", "ascending", Value("event"), "sort by this event or 'total', ascending"),
-    option(WATCH, "d", "descending", Value("event"), "sort by this event or 'total', descending"),
-    hidden(option(WAIT, "f", "filename", FILENAME, "no longer exists")),
-    option(BOTH, "r", "recursive", Flag, "also watch all directories below"),
-    option(BOTH, "I", "inotify", Flag, "watch with inotify"),
-    option(BOTH, "F", "fanotify", Flag, "watch with fanotify"),
-    option(BOTH, "S", "filesystem", Flag, "watch whole file systems (fanotify, as root)"),
-    whole(option(BOTH, "M", "mount", Flag, "watch whole mounts (fanotify, as root)")),
-    option(WAIT, "c", "csv", Flag, "print each event as comma-separated values"),
-    option(WAIT, "d", "daemon", Flag, "run in the background; implies -ms, needs -o"),
-    option(WAIT, "s", "syslog", Flag, "send messages to syslog instead of stderr"),
-    hidden(whole(Opt { id: "syslog", ..option(WAIT, "", "syslogOutput", Flag, "the same as --syslog") })),
-    option(BOTH, "P", "no-dereference", Flag, "watch symbolic links, not their targets"),
-    option(WAIT, "", "format", Value("format"), "print events in this format; see the manual"),
-    option(WAIT, "", "no-newline", Flag, "print no newline after each --format"),
-    option(WAIT, "", "timefmt", Value("format"), "strftime(3) format of %T in --format"),
-    option(BOTH, "", "fromfile", Value("file"), "read paths from this file ('-': stdin)"),
-    option(WAIT, "o", "outfile", Value("file"), "append events to this file"),
-    option(BOTH, "", "exclude", Value("regex"), "exclude paths that match; the last one counts"),
-    option(BOTH, "", "excludei", Value("regex"), "like --exclude, ignoring case"),
-    option(BOTH, "", "include", Value("regex"), "exclude paths that do not match"),
-    option(BOTH, "", "includei", Value("regex"), "like --include, ignoring case"),
-    whole(option(WAIT, "", "debounce", Value("seconds"), "gather events until none came for this long")),
-    whole(option(WAIT, "", "max-delay", Value("seconds"), "print a batch after this long at the latest")),
-    whole(option(WAIT, "", "batch-marker", Flag, "print an empty record after each batch")),
-    whole(option(BOTH, "", "type", Value("file|dir"), "only events on files, or on directories")),
-    whole(option(WAIT, "0", "print0", Flag, "end each record with NUL instead of newline")),
-    whole(option(BOTH, "", "json", Flag, "print JSON, one object per line")),
-    whole(option(BOTH, "", "ready", Value("N|systemd"), "signal that all watches are established")),
-    whole(option(WATCH, "", "interval", Value("seconds"), "print a table each time this has passed")),
-    whole(option(WATCH, "", "top", Value("rows"), "print at most this many rows")),
-    whole(option(WATCH, "", "limits", Flag, "show inotify's limits and who uses them")),
-    whole(option(BOTH, "V", "version", Flag, "print the version")),
+    option(BOTH, Running, "h", "help", Flag, "Print this help and exit"),
+    option(BOTH, Reporting, "e", "event", Value("event,..."), "Report only these events (default: all)"),
+    option(WAIT, Running, "m", "monitor", Flag, "Continue after the first event"),
+    option(WAIT, Running, "q", "quiet", Flag, "Suppress status messages; -qq also events"),
+    option(WAIT, Running, "t", "timeout", Value("seconds"), "Exit with 2 after this long without an event"),
+    option(WATCH, Running, "t", "timeout", Value("seconds"), "Print the table and exit after this long"),
+    option(WATCH, Running, "v", "verbose", Flag, "Print each step of the setup"),
+    option(WATCH, Output, "z", "zero", Flag, "Also print rows and columns of zeros"),
+    option(WATCH, Output, "a", "ascending", Value("key"), "Sort by an event or 'total', least first"),
+    option(WATCH, Output, "d", "descending", Value("key"), "Sort by an event or 'total', most first"),
+    hidden(option(WAIT, Output, "f", "filename", FILENAME, "No longer exists")),
+    option(BOTH, Watching, "r", "recursive", Flag, "Also watch all directories below"),
+    option(BOTH, Watching, "I", "inotify", Flag, "Watch with inotify"),
+    option(BOTH, Watching, "F", "fanotify", Flag, "Watch with fanotify"),
+    option(BOTH, Watching, "S", "filesystem", Flag, "Watch whole file systems (fanotify, as root)"),
+    whole(option(BOTH, Watching, "M", "mount", Flag, "Watch whole mounts (fanotify, as root)")),
+    option(WAIT, Output, "c", "csv", Flag, "Print each event as comma-separated values"),
+    option(WAIT, Running, "d", "daemon", Flag, "Run in the background; implies -ms, needs -o"),
+    option(WAIT, Running, "s", "syslog", Flag, "Send messages to syslog instead of stderr"),
+    hidden(whole(Opt { id: "syslog", ..option(WAIT, Running, "", "syslogOutput", Flag, "The same as --syslog") })),
+    option(BOTH, Watching, "P", "no-dereference", Flag, "Watch symbolic links, not their targets"),
+    option(WAIT, Output, "", "format", Value("format"), "Print events in this format; see the manual"),
+    option(WAIT, Output, "", "no-newline", Flag, "Print no newline after each event"),
+    option(WAIT, Output, "", "timefmt", Value("format"), "Print %T of --format like this: strftime(3)"),
+    option(BOTH, Watching, "", "fromfile", Value("file"), "Read paths from this file ('-': stdin)"),
+    option(WAIT, Output, "o", "outfile", Value("file"), "Append events to this file"),
+    option(BOTH, Reporting, "", "exclude", Value("regex"), "Exclude paths that match; the last one counts"),
+    option(BOTH, Reporting, "", "excludei", Value("regex"), "Like --exclude, ignoring case"),
+    option(BOTH, Reporting, "", "include", Value("regex"), "Exclude paths that do not match"),
+    option(BOTH, Reporting, "", "includei", Value("regex"), "Like --include, ignoring case"),
+    whole(option(BOTH, Reporting, "", "type", Value("file|dir"), "Report only events on files, or directories")),
+    whole(option(WAIT, Output, "", "debounce", Value("seconds"), "Gather events until none comes for this long")),
+    whole(option(WAIT, Output, "", "max-delay", Value("seconds"), "Print a batch after this long at the latest")),
+    whole(option(WAIT, Output, "", "batch-marker", Flag, "Print an empty record after each batch")),
+    whole(option(WAIT, Output, "0", "print0", Flag, "End each record with NUL instead of newline")),
+    whole(option(BOTH, Output, "", "json", Flag, "Print JSON, one object per line")),
+    whole(option(WATCH, Output, "", "interval", Value("seconds"), "Also print a table each time this has passed")),
+    whole(option(WATCH, Output, "", "top", Value("rows"), "Print at most this many rows")),
+    whole(option(WATCH, Running, "", "limits", Flag, "Print inotify's limits and who uses them")),
+    whole(option(BOTH, Running, "", "ready", Value("N|systemd"), "Signal that all watches are established")),
+    whole(option(BOTH, Running, "V", "version", Flag, "Print the version and exit")),
 ];
 
 /// The options of `tool`, in the order of the table.
