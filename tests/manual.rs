@@ -190,7 +190,7 @@ fn the_help_has_the_options_and_events_that_are_not_hidden() {
 
 /// An example of a page. The comment before it tells how to run it:
 /// `example: SHELL STATUS [mkdir:DIRECTORY] [need:TOOL] [timeout:SECONDS] [makes:FILE]`; the file appears soon,
-/// perhaps after the end.
+/// perhaps after the end. `timeout:none` is for a program that ends by itself.
 struct Example {
     shell: String,
     status: i32,
@@ -291,7 +291,8 @@ fn examples_run() {
             let (timeout, program) = (&example.timeout, program(name.tool));
             let real = programs.join(name.name());
             std::os::unix::fs::symlink(program, &real).unwrap();
-            put_script(&bin.join(name.name()), &format!("exec {} -t {timeout} \"$@\"", real.display()));
+            let option = if timeout == "none" { String::new() } else { format!("-t {timeout}") };
+            put_script(&bin.join(name.name()), &format!("exec {} {option} \"$@\"", real.display()));
         }
         put_script(&bin.join("make"), "echo built >src/made");
         if let Some(directory) = &example.directory {
