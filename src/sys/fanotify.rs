@@ -8,7 +8,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::fchdir;
 
-use crate::sys::{check, read_queued};
+use crate::sys::{check, queued, read_queued};
 
 /// The length in bytes of `struct fanotify_event_metadata`.
 const METADATA: usize = 24;
@@ -241,10 +241,7 @@ impl Group {
 
     /// The number of events that are queued: FIONREAD counts the fixed part of each.
     fn queued(&self) -> io::Result<usize> {
-        let mut length: libc::c_int = 0;
-        // SAFETY: `length` is writable and outlives the call.
-        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut length) })?;
-        Ok(length as usize / METADATA)
+        Ok(queued(self.fd.as_fd())? / METADATA)
     }
 }
 

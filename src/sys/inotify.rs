@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::sys::{check, read_queued};
+use crate::sys::{check, queued, read_queued};
 
 /// The length in bytes of an event's fixed part: `struct inotify_event` without its name.
 pub const HEADER: usize = 16;
@@ -106,9 +106,23 @@ impl Inotify {
 
     /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never
     /// blocks.
+    ///
+    /// If the first read(2) finds more than it has room for, what is queued then is all that is read besides: a busy writer
+    /// could go on for ever.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        // Where another event would have fitted there was none.
-        read_queued(self.fd.as_fd(), buffer, |read, room| read.len() + LONGEST <= room)
+        let mut left = None;
+        read_queued(self.fd.as_fd(), buffer, |read, room| {
+            // Where another event would have fitted there was none.
+            if read.len() + LONGEST <= room {
+                return true;
+            }
+            let rest = match left {
+                None => queued(self.fd.as_fd()).unwrap_or(0),
+                Some(left) => usize::saturating_sub(left, read.len()),
+            };
+            left = Some(rest);
+            rest == 0
+        })
     }
 }
 

@@ -27,7 +27,15 @@ fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
     if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
 }
 
-/// The least room for one read(2) of events, in bytes: some 2,000 of inotify's.
+/// The number of bytes that wait to be read: FIONREAD.
+fn queued(fd: BorrowedFd) -> io::Result<usize> {
+    let mut length: libc::c_int = 0;
+    // SAFETY: `length` is writable and outlives the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut length) })?;
+    Ok(usize::try_from(length).unwrap_or(0))
+}
+
+/// The room for one read(2) of events, in bytes: some 2,000 of inotify's.
 const CHUNK: usize = 64 * 1024;
 
 /// Appends the events that a non-blocking descriptor has queued to `buffer`, until `is_last` says so of the bytes of one
@@ -41,7 +49,7 @@ fn read_queued(
     loop {
         buffer.reserve(CHUNK);
         let start = buffer.len();
-        let room = buffer.spare_capacity_mut();
+        let room = &mut buffer.spare_capacity_mut()[..CHUNK];
         // SAFETY: the kernel writes at most `room.len()` bytes, all of which belong to `buffer`.
         let result = unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
         let Ok(length) = usize::try_from(result) else {

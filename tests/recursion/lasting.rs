@@ -6,7 +6,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Running, fast_tempdir, inotifywait, inotifywatch};
+use crate::common::{Running, fast_tempdir, inotifywait, inotifywatch, need, wrapped};
 
 /// Directories by the thousand come, are renamed or moved out, and go; in the end there is no more of them than in
 /// the beginning. `LEAK_DIRECTORIES` asks for more than the usual number, a million say.
@@ -197,5 +197,41 @@ struct Over<'a>(&'a AtomicBool);
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What one turn reads is bounded: here each read(2) takes so long that there is more to read than one holds, again and again.
+#[test]
+fn busy_writers_do_not_delay_the_timeout() {
+    const SLOWED: &str = "exec strace -o /dev/null -e trace=read -e inject=read:delay_enter=50000 \"$@\"";
+    if !need("strace") {
+        return;
+    }
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    for (tool, arguments, code) in [
+        ("inotifywait", &["-m", "-t", "0.5", "--exclude", "/[0-9]", "d"][..], 2),
+        ("inotifywait", &["-m", "-r", "-t", "0.5", "-e", "unmount", "d"], 2),
+        ("inotifywatch", &["-t", "0.5", "--exclude", "/[0-9]", "d"], 0),
+    ] {
+        let running = Running::ready(wrapped(dir.path(), SLOWED, tool, arguments));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for writer in 0..2 {
+                let (over, at) = (&over, dir.path().join("d"));
+                scope.spawn(move || {
+                    for number in (0..50).cycle() {
+                        if over.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let path = at.join(format!("{writer}-{number}"));
+                        fs::write(&path, "").unwrap();
+                        fs::remove_file(path).unwrap();
+                    }
+                });
+            }
+            let _over = Over(&over);
+            running.finish().code(code).printed("");
+        });
     }
 }
