@@ -45,6 +45,11 @@ impl Filter {
         matching && (directory || !self.hides(path))
     }
 
+    /// Whether every path is reported and every directory watched.
+    pub fn is_empty(&self) -> bool {
+        self.pattern.is_none() && self.hidden.is_empty()
+    }
+
     /// What a match of the expression means, if there is one.
     pub fn sense(&self) -> Option<Sense> {
         self.pattern.as_ref().map(|(_, sense)| *sense)

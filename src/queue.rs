@@ -166,6 +166,11 @@ impl Queue {
         self.overflows > 0 || self.changing.contains_key(place)
     }
 
+    /// Whether [`changes`](Self::changes) may be true of any place.
+    pub fn any_changes(&self) -> bool {
+        self.overflows > 0 || !self.changing.is_empty()
+    }
+
     /// The queued events by which directories appear at a place or leave it, oldest first.
     pub fn changes_at(&self, place: &Place) -> impl Iterator<Item = Change> + '_ {
         self.changing.get(place).into_iter().flatten().copied()

@@ -81,7 +81,7 @@ pub struct Tree<S = Flags> {
     unwatched: usize,
     /// The nodes that are entries, by parent and name.
     by_place: HashTable<u32>,
-    hasher: RandomState,
+    hasher: PlaceHasher,
 }
 
 impl<S> Default for Tree<S> {
@@ -96,7 +96,7 @@ impl<S> Default for Tree<S> {
             by_wd: HashTable::new(),
             unwatched: 0,
             by_place: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: PlaceHasher::default(),
         }
     }
 }
@@ -106,8 +106,33 @@ fn hash_of_wd(wd: i32) -> u64 {
     u64::from(wd as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-fn hash_of_place(hasher: &RandomState, parent: u32, name: &[u8]) -> u64 {
-    hasher.hash_one((parent, name))
+/// Hashes places by random keys: whoever chooses the names must not be able to choose hashes. The standard library's hash
+/// takes several times as long for names as short as these.
+#[derive(Debug)]
+struct PlaceHasher([u64; 2]);
+
+impl Default for PlaceHasher {
+    fn default() -> PlaceHasher {
+        let random = RandomState::new();
+        PlaceHasher([random.hash_one(0), random.hash_one(1)])
+    }
+}
+
+impl PlaceHasher {
+    fn hash(&self, parent: u32, name: &[u8]) -> u64 {
+        let PlaceHasher([start, key]) = *self;
+        let words = name.chunks_exact(8);
+        let last = words.remainder().iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let length = (name.len() as u64) << 32 | u64::from(parent);
+        let words = words.filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
+        words.chain([last, length]).fold(start, |hash, word| mixed(hash ^ word, key))
+    }
+}
+
+/// Each bit of the result depends on all bits of both.
+fn mixed(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ (product >> 64) as u64
 }
 
 impl<S: State> Tree<S> {
@@ -121,7 +146,7 @@ impl<S: State> Tree<S> {
     pub fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         self.get(parent)?;
         let is_it = |index: &u32| self.at(*index).parent == parent.index && self.name_at(*index) == name;
-        let found = self.by_place.find(hash_of_place(&self.hasher, parent.index, name), is_it)?;
+        let found = self.by_place.find(self.hasher.hash(parent.index, name), is_it)?;
         Some(self.id(*found))
     }
 
@@ -175,8 +200,10 @@ impl<S: State> Tree<S> {
     pub fn set_wd(&mut self, id: NodeId, wd: i32) {
         let Some(old) = self.get(id).filter(|node| !node.is_removed).map(|node| node.wd) else { return };
         let Tree { nodes, by_wd, .. } = self;
-        if let Ok(entry) = by_wd.find_entry(hash_of_wd(old), |index| *index == id.index) {
-            entry.remove();
+        if old != NO_WATCH {
+            if let Ok(entry) = by_wd.find_entry(hash_of_wd(old), |index| *index == id.index) {
+                entry.remove();
+            }
         }
         nodes[id.index as usize].wd = wd;
         self.unwatched += usize::from(old != NO_WATCH);
@@ -373,7 +400,7 @@ impl<S: State> Tree<S> {
         let Tree { nodes, names, by_place, hasher, .. } = self;
         let hash_of = |index: u32| {
             let Node { parent, name_at, name_length, .. } = &nodes[index as usize];
-            hash_of_place(hasher, *parent, &names[*name_at as usize..][..*name_length as usize])
+            hasher.hash(*parent, &names[*name_at as usize..][..*name_length as usize])
         };
         by_place.insert_unique(hash_of(index), index, |index| hash_of(*index));
     }
@@ -382,7 +409,7 @@ impl<S: State> Tree<S> {
         if !self.at(index).is_entry {
             return;
         }
-        let hash = hash_of_place(&self.hasher, self.at(index).parent, self.name_at(index));
+        let hash = self.hasher.hash(self.at(index).parent, self.name_at(index));
         if let Ok(entry) = self.by_place.find_entry(hash, |found| *found == index) {
             entry.remove();
         }
@@ -435,7 +462,7 @@ impl<S: State> Tree<S> {
         if by_place.capacity() > 1024 && by_place.len() < by_place.capacity() / 4 {
             by_place.shrink_to(by_place.len() * 2, |index| {
                 let Node { parent, name_at, name_length, .. } = &nodes[*index as usize];
-                hash_of_place(hasher, *parent, &names[*name_at as usize..][..*name_length as usize])
+                hasher.hash(*parent, &names[*name_at as usize..][..*name_length as usize])
             });
         }
     }

@@ -127,6 +127,9 @@ impl<W: World> Watcher<W> {
 
     /// Decides by the path of a directory that has no watch whether it needs one.
     fn exclude(&mut self, node: NodeId) {
+        if self.settings.filter.is_empty() {
+            return;
+        }
         let mut path = self.tree.path(node);
         let announce = match self.coverage(node) {
             Coverage::Unread { announce } | Coverage::Arriving { announce } => announce,

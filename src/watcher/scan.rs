@@ -270,10 +270,12 @@ impl<W: World> Watcher<W> {
         }
         self.world.sync(&above.0);
         self.pull();
-        let wd = self.tree.wd(parent);
+        let (wd, any_changes) = (self.tree.wd(parent), self.queue.any_changes());
         for (node, since, result, is_leaf) in watched.into_iter().rev() {
-            let place = Place { wd, name: self.tree.name(node).into() };
-            let is_doubtful = self.queue.changes(&place);
+            let is_doubtful = any_changes && {
+                let place = Place { wd, name: self.tree.name(node).into() };
+                self.queue.changes(&place)
+            };
             let found = match result {
                 Ok(wd) => self.settle(node, wd, is_doubtful, task),
                 Err(error) => {
@@ -558,6 +560,9 @@ impl<W: World> Watcher<W> {
     /// `create x; watch; create y; unlink x; list` → x is gone, y is listed; CREATE y and DELETE x are queued: x was there.
     fn before_watch(&self, node: NodeId, listing: Listing, since: usize, task: Task) -> (Listing, Listing) {
         let wd = self.tree.wd(node);
+        if !task.announces() && !self.queue.any_changes() {
+            return (listing, Listing::default());
+        }
         if !task.announces() {
             // Directories only: the queue has an index of their events.
             let mut stood = Listing::default();
