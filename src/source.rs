@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use crate::event::Mask;
 use crate::filter::Filter;
@@ -141,6 +142,11 @@ pub trait Source: AsFd {
     /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
     /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
     fn read(&mut self) -> io::Result<usize>;
+
+    /// When a turn is to begin at the latest, though nothing can be read.
+    fn wakes_at(&self) -> Option<Instant> {
+        None
+    }
 
     /// Whether more than this turn's was read.
     fn has_more(&self) -> bool;

@@ -439,6 +439,7 @@ impl Wait {
             if self.pause.is_none() {
                 fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
             }
+            until = until.into_iter().chain(self.source.wakes_at()).min();
             self.pause
         };
         if let Some(pause) = pause {

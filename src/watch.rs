@@ -220,7 +220,7 @@ impl Count<'_> {
         let unwritten = self.intervals.as_ref().and_then(Intervals::unwritten);
         fds.extend(unwritten.map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
         let next = self.intervals.as_ref().and_then(Intervals::next);
-        let mut until = deadline.into_iter().chain(next).min();
+        let mut until = deadline.into_iter().chain(next).chain(self.source.wakes_at()).min();
         if self.source.has_more() {
             until = Some(Instant::now());
         } else if let Some(pause) = self.pause {

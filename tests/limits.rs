@@ -136,6 +136,37 @@ fn a_new_directory_at_the_limit() {
     }
 }
 
+/// Nothing happens in the tree that could tell that there is room again.
+#[test]
+fn a_directory_is_watched_some_time_after_the_limit_was_raised() {
+    const RAISED: &str = r#"
+        echo 7 > /proc/sys/user/max_inotify_watches
+        { until [ -e raise ]; do sleep 0.02; done; echo 10 > /proc/sys/user/max_inotify_watches; } >/dev/null 2>&1 &
+        exec "$@""#;
+    if !need_namespace() {
+        return;
+    }
+    for tool in ["inotifywait", "inotifywatch"] {
+        let dir = tempdir();
+        six_directories(dir.path());
+        let arguments = ["-Ur", "sh", "-ec", RAISED, "sh", common::binary(tool), "-r", "-e", "create", "d"];
+        let more = if tool == "inotifywait" { &["-m"][..] } else { &[] };
+        let mut run = Running::ready(command(dir.path(), "unshare", arguments.iter().chain(more)));
+        for number in 1..=4 {
+            fs::create_dir_all(dir.path().join(format!("d/n{number}/sub"))).unwrap();
+        }
+        run.expect_message("Couldn't watch new directory");
+        run.wait_asleep();
+        assert_eq!(run.watches(), 7);
+        fs::write(dir.path().join("raise"), "").unwrap();
+        run.wait("three more", |run| run.watches() == 10);
+        // There is not enough for all: that is said again, once.
+        run.wait("the message", |run| {
+            String::from_utf8_lossy(&run.stderr.bytes()).matches("Couldn't").count() == 2
+        });
+    }
+}
+
 #[test]
 fn a_new_directory_at_the_limit_is_counted_without_its_contents() {
     if need_namespace() {

@@ -231,7 +231,9 @@ impl<W: World> Watcher<W> {
 
     /// Whether an entry without a MOVED_FROM may come from a new directory of the tree that was not watched when it left.
     fn may_be_from_new(&self) -> bool {
-        self.queue.events().taken() <= self.renames.announce_origin_end || !self.unread.is_empty()
+        self.queue.events().taken() <= self.renames.announce_origin_end
+            || !self.unread.is_empty()
+            || !self.refused.is_empty()
     }
 
     /// An entry arrives where a directory is. Either that is replaced (it was empty, and is deleted), or the two are exchanged:

@@ -15,12 +15,14 @@
 //!   came, no watched directory has it any more.
 
 mod follow;
+mod refused;
 mod scan;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use libc::{
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
@@ -37,6 +39,7 @@ use crate::tree::{self, NodeId, Tree};
 use crate::world::World;
 
 use self::follow::Renames;
+use self::refused::Refused;
 use self::scan::Scan;
 
 /// How completely a directory is watched. A node without [`Coverage::Watched`] has no watch.
@@ -139,8 +142,7 @@ pub struct Watcher<W: World> {
     unread: Vec<NodeId>,
     /// Directories whose watches are still to be removed.
     moved_out: VecDeque<NodeId>,
-    /// The limit on watches was reached, and the user was told so.
-    is_at_limit: bool,
+    refused: Refused,
     is_set_up: bool,
     /// Up to here the events that were queued belong to this turn.
     turn_end: u64,
@@ -169,7 +171,7 @@ impl<W: World> Watcher<W> {
             renames: Renames::default(),
             unread: Vec::new(),
             moved_out: VecDeque::new(),
-            is_at_limit: false,
+            refused: Refused::default(),
             is_set_up: false,
             turn_end: 0,
             is_turn_over: true,
@@ -310,6 +312,9 @@ impl<W: World> Watcher<W> {
             return false;
         }
         self.remove_moved_out(REMOVALS);
+        if self.refused.is_due() {
+            self.try_refused();
+        }
         self.raise_late();
         self.check_arriving();
         let unread = std::mem::take(&mut self.unread);
@@ -324,6 +329,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         self.outbox.push_back(Outgoing::Retired { watch, path: self.tree.path(node) });
+        self.try_refused();
         self.path_of = None;
         for below in self.tree.subtree(node) {
             if self.tree.wd(below) == tree::NO_WATCH {
@@ -392,6 +398,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
         let length = self.queue.fill(|buffer| self.world.read(buffer))?;
         (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
         Ok(length)
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        self.refused.next()
     }
 
     fn has_more(&self) -> bool {

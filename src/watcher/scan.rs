@@ -306,7 +306,8 @@ impl<W: World> Watcher<W> {
                     self.make_up(self.tree.wd(above), IN_CREATE | IN_ISDIR, 0, &name);
                 }
                 self.cover(node, Coverage::Watched);
-                self.is_at_limit = false;
+                self.refused.end();
+                self.try_refused();
                 if task == Task::Rescan {
                     self.scan.met.insert(node);
                 }
@@ -367,14 +368,22 @@ impl<W: World> Watcher<W> {
             return self.tree.remove(node);
         }
         if error.kind() == io::ErrorKind::StorageFull {
-            self.unread.push(node);
-            if std::mem::replace(&mut self.is_at_limit, true) {
+            if !self.refused.add(node) {
                 return;
             }
         } else {
             self.cover(node, Coverage::Unwatchable);
         }
         self.report_problem(node, error, task);
+    }
+
+    /// Tries the next of the directories that got no watch.
+    pub(super) fn try_refused(&mut self) {
+        while let Some(node) = self.refused.take() {
+            if self.tree.is_entry(node) && matches!(self.coverage(node), Coverage::Unread { .. }) {
+                return self.work.push_back(Work::Attach(node));
+            }
+        }
     }
 
     fn report_problem(&mut self, node: NodeId, error: io::Error, task: Task) {
@@ -663,6 +672,7 @@ impl<W: World> Watcher<W> {
         self.renames.clear();
         self.scan.arriving.clear();
         self.unread.clear();
+        self.refused.clear();
         self.work.retain(|work| !matches!(work, Work::Attach(_)));
         self.scan.stack.push(Frame::FinishRescan);
         let since = self.queue.start();
