@@ -456,6 +456,23 @@ fn operands_of_any_bytes() {
     run.stop().printed(wanted);
 }
 
+/// The second operand's setup must not change what the watch of the first asks for.
+#[test]
+fn an_operand_within_an_earlier_one_reports_every_event() {
+    let dir = tempdir();
+    fs::create_dir_all(dir.path().join("d/a/b")).unwrap();
+    for operands in [["d", "d/a"], ["d/a", "d"], ["d/a/b", "d/a"], ["d", "d"]] {
+        let mut run = Running::ready(inotifywait(
+            dir.path(),
+            ["-m", "-r", "-e", "open", "--format", "%w|%e|%f"].iter().chain(&operands),
+        ));
+        fs::File::open(dir.path().join("d/a/b")).unwrap();
+        run.expect_line("d/a/|OPEN,ISDIR|b");
+        run.expect_line("d/a/b/|OPEN,ISDIR|");
+        run.stop();
+    }
+}
+
 /// With a terminal to look at, a set-up of more than a second tells how far it is, and leaves no trace of that.
 #[test]
 fn a_long_set_up_counts_on_a_terminal() {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use libc::{
-    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR,
+    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
     IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
 };
 
@@ -163,7 +163,8 @@ impl<W: World> Watcher<W> {
             if operand.last() != Some(&b'/') {
                 name.to_mut().push(b'/');
             }
-            mask = self.scan_mask(Task::Setup);
+            // An operand before may be watched there already, with all events.
+            mask = self.scan_mask(Task::Setup) | IN_MASK_ADD;
         } else if !self.settings.follow {
             mask |= IN_DONT_FOLLOW;
         }
