@@ -1,6 +1,8 @@
 # make test      the whole test suite; what it needs and this system lacks is named, and installed by apt-get if it can be
 # make soak      random operations replayed from the watcher's lines, RUNS=100 times
 # make generate  renews the text made from the tables of options and events: completions, heads and synopsis of the manual pages
+# make demo      the recording at the top of README.md, docs/demo.svg; needs python3
+# make other-tools  inotify-tools, fswatch, watchexec and entr in the same cases, as far as they are installed; needs python3
 # make check-rules  the watcher on a simulated system: every history of DEPTH=4 operations, RANDOM_HISTORIES=100000 longer ones
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
@@ -50,7 +52,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace
 
-.PHONY: all test test-needs generate check-rules soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
+.PHONY: all test test-needs generate demo other-tools check-rules soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
@@ -72,6 +74,18 @@ test: test-needs
 
 generate:
 	GENERATE=1 $(CARGO) test --test generated
+
+demo: $(TARGET)/release/inotifywait
+	docs/demo.py $(TARGET)/release/inotifywait docs/demo.svg
+
+# WATCHED are the options of inotifywait for it.
+WATCHED = -mrq -e create,moved_to {exclude=--exclude /node_modules/} --format %w%f d
+other-tools: $(TARGET)/release/inotifywait
+	docs/other-tools.py "this=$(abspath $(TARGET))/release/inotifywait $(WATCHED)" \
+		"inotify-tools 3.22=/usr/bin/inotifywait $(WATCHED)" \
+		"inotify-tools 4.x=$(abspath $(REFERENCE_4))/bin/inotifywait $(WATCHED)" \
+		"fswatch=fswatch -r {exclude=-e /node_modules/} d" \
+		"watchexec=watchexec -q --only-emit-events --emit-events-to=stdio -w d {exclude=-i **/node_modules/**}"
 
 DEPTH = 4
 RANDOM_HISTORIES = 100000
@@ -161,7 +175,8 @@ $(call $(1),$(SHAREDIR)/fish/vendor_completions.d,644,$(wildcard completions/*.f
 $(call $(1),$(ZSHDIR),644,$(wildcard completions/_*))
 $(call $(1),$(PREFIX)/lib/systemd/system,644,$(wildcard packaging/systemd/*))
 $(call $(1),$(DOCDIR)/examples,644,$(wildcard packaging/examples/*))
-$(call $(1),$(DOCDIR),644,README.md CHANGELOG.md $(wildcard docs/*.md))
+$(call $(1),$(DOCDIR),644,$(wildcard *.md))
+$(call $(1),$(DOCDIR)/docs,644,$(wildcard docs/*.md docs/*.svg))
 $(call $(1),$(LICENSEDIR),644,LICENSE-MIT LICENSE-APACHE)
 endef
 put = install -d "$(DESTDIR)$(1)" && install -m $(2) $(3) "$(DESTDIR)$(1)"
@@ -175,7 +190,7 @@ install: $(TOOLS:%=$(TARGET)/release/%)
 
 uninstall:
 	$(call everything,drop)
-	rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)" 2>/dev/null || :
+	rmdir "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)/docs" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LICENSEDIR)" 2>/dev/null || :
 
 # The packages hold what `make install` puts below STAGE; what they say of themselves is in Cargo.toml and packaging/. Nothing
 # in them tells when or where they were made: two builds of one source are the same, byte by byte.

@@ -94,11 +94,14 @@ fn all_there_is_gets_installed_and_uninstalled() {
         ("completions", "_inotifywait", "usr/share/zsh/site-functions"),
         ("packaging/systemd", "", "usr/lib/systemd/system"),
         ("packaging/examples", "", "usr/share/doc/inotify-tools-rs/examples"),
-        ("docs", "", doc),
+        ("docs", ".md", "usr/share/doc/inotify-tools-rs/docs"),
+        ("docs", ".svg", "usr/share/doc/inotify-tools-rs/docs"),
         ("LICENSE-MIT", "", "usr/share/licenses/inotify-tools-rs"),
         ("LICENSE-APACHE", "", "usr/share/licenses/inotify-tools-rs"),
         ("README.md", "", doc),
         ("CHANGELOG.md", "", doc),
+        ("CONTRIBUTING.md", "", doc),
+        ("SECURITY.md", "", doc),
     ] {
         let source = Path::new(ROOT).join(source);
         let files = if source.is_dir() { tree(&source).into_keys().collect() } else { vec![PathBuf::new()] };
@@ -118,6 +121,41 @@ fn all_there_is_gets_installed_and_uninstalled() {
     quiet(make(dir.path()).arg("uninstall").arg("PREFIX=/usr").arg(format!("DESTDIR={}", root.display())));
     assert_eq!(tree(&root), BTreeMap::new());
     assert!(!root.join(doc).exists());
+}
+
+/// Links to other files, which have to be there in the source and where they are installed.
+#[test]
+fn links_in_the_documents_lead_somewhere() {
+    let dir = tempdir();
+    let installed = install(dir.path()).join("usr/share/doc/inotify-tools-rs");
+    let link = Regex::new(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)").unwrap();
+    let mut links = 0;
+    for top in [Path::new(ROOT), &installed] {
+        let docs = fs::read_dir(top.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let pages =
+            ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| top.join(name));
+        for page in docs.chain(pages).filter(|path| path.extension().is_some_and(|end| end == "md")) {
+            let text = fs::read_to_string(&page).unwrap();
+            for found in link.captures_iter(&text) {
+                let target = if found[1].is_empty() { page.clone() } else { page.with_file_name(&found[1]) };
+                let what = format!("{}: {}", page.display(), &found[0]);
+                let target = fs::read_to_string(target).unwrap_or_else(|error| panic!("{what}: {error}"));
+                if let Some(heading) = found.get(2) {
+                    let named =
+                        target.lines().any(|line| line.starts_with('#') && anchor(line) == heading.as_str());
+                    assert!(named, "{what}: no such heading");
+                }
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 20);
+}
+
+/// How a heading is named in a link.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The text that is made from the tables of options and events: the lists in the completions, and in the manual pages the
-//! synopsis, the heads of the options and the version.
+//! synopsis, the heads of the options and the version; and the figures in README.md from docs/.
 //!
 //! Each file is written by hand except for the lines between `generated: NAME` and `end of generated`, and the `.It` and
 //! `.Os` lines of a page. `make generate` renews those (GENERATE=1); without it, the test fails where they are not current.
@@ -9,6 +9,7 @@
 mod bash;
 mod fish;
 mod manual;
+mod readme;
 mod zsh;
 
 use std::fmt::Write;
@@ -28,6 +29,7 @@ fn generated_text_is_current() {
         ("completions/inotifywait.bash", bash::renew as fn(&str) -> String),
         ("completions/_inotifywait", zsh::renew),
         ("completions/inotifywait.fish", fish::renew),
+        ("README.md", readme::renew),
         ("man/inotifywait.1", |page| manual::renew(page, Tool::Wait)),
         ("man/inotifywatch.1", |page| manual::renew(page, Tool::Watch)),
     ] {
@@ -60,7 +62,7 @@ fn with_lines(text: &str, name: &str, lines: &str) -> String {
     let begin =
         text.find(&format!("generated: {name}\n")).unwrap_or_else(|| panic!("no 'generated: {name}'"));
     let begin = begin + text[begin..].find('\n').unwrap() + 1;
-    let end = begin + text[begin..].find("end of generated\n").unwrap();
+    let end = begin + text[begin..].find("end of generated").unwrap();
     let end = text[..end].rfind('\n').unwrap() + 1;
     format!("{}{lines}{}", &text[..begin], &text[end..])
 }

@@ -1,0 +1,49 @@
+//! The figures in README.md: from the tables that `make compare` and `make bench` write.
+
+use std::fs;
+use std::path::Path;
+
+use crate::with_lines;
+
+/// A figure's name, the file and the beginning of its row there, and the command that measures it.
+const NUMBERS: [(&str, &str, &str, &str); 4] = [
+    (
+        "Reported of an unpacked archive of 441 entries",
+        "docs/compatibility.md",
+        "`tar x` of 441 entries",
+        "compare",
+    ),
+    (
+        "Printed after the reader slept for 4 seconds",
+        "docs/compatibility.md",
+        "Reader asleep for 4 s,",
+        "compare",
+    ),
+    ("Setup of `-r` with 100,000 directories", "docs/performance.md", "setup, 100,000 directories", "bench"),
+    ("CPU time for one line", "docs/performance.md", "CPU per line, flood", "bench"),
+];
+
+pub fn renew(text: &str) -> String {
+    let mut lines = "| | inotify-tools 3.22 | here | measured by |\n|---|--:|--:|---|\n".to_owned();
+    for (name, path, row, command) in NUMBERS {
+        let [reference, here] = figures(path, row);
+        lines += &format!("| {name} | {reference} | **{here}** | `make {command}` |\n");
+    }
+    with_lines(text, "numbers -->", &lines)
+}
+
+/// The figures of the reference and of this program.
+fn figures(path: &str, row: &str) -> [String; 2] {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let row = text.lines().find(|line| line.replace("set-up", "setup").starts_with(&format!("| {row}")));
+    let cells: Vec<&str> = row.unwrap_or_else(|| panic!("{path} has no such row")).split(" | ").collect();
+    // The first one of several, without the least and the most.
+    [1, 2].map(|cell| {
+        let figure = cells[cell].trim_end_matches(" |").split(';').next().unwrap();
+        let figure = match (figure.find('('), figure.find(')')) {
+            (Some(begin), Some(end)) => format!("{}{}", &figure[..begin], &figure[end + 2..]),
+            _ => figure.to_owned(),
+        };
+        figure.replace(" paths announced", "").replace(" lines came", "")
+    })
+}
