@@ -276,4 +276,4 @@ try-packages: test-needs
 # Where the version stands besides Cargo.toml, tests/packaging.rs looks after.
 tag-check:
 	@[ "$(TAG)" = "v$(VERSION)" ] || { echo "the tag is '$(TAG)', Cargo.toml has $(VERSION)" >&2; exit 1; }
-	@grep -qx '## $(VERSION)' CHANGELOG.md || { echo "CHANGELOG.md has no section $(VERSION)" >&2; exit 1; }
+	@grep -q '^## \[$(VERSION)\] - ' CHANGELOG.md || { echo "CHANGELOG.md has no section $(VERSION)" >&2; exit 1; }
