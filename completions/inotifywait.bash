@@ -27,9 +27,10 @@ _inotify_tools()
         *)
             letters=eto
             valued=' event fromfile exclude excludei include includei type ready timeout format timefmt
-                outfile debounce max-delay '
+                outfile until debounce max-delay '
             options+=' -m --monitor -q --quiet -t --timeout -c --csv -d --daemon -s --syslog --format
-                --no-newline --timefmt -o --outfile --debounce --max-delay --batch-marker -0 --print0'
+                --no-newline --timefmt -o --outfile --follow-name --until --debounce --max-delay
+                --batch-marker -0 --print0'
             ;;
     esac
     # end of generated
@@ -77,6 +78,7 @@ _inotify_tools()
         --fromfile | -o | --outfile) files=1 ;;
         -e | --event) words=$events ;;
         -a | --ascending | -d | --descending) words=$keys ;;
+        --until) words='exists gone' ;;
         --type) words='file dir' ;;
         --ready) words='systemd' ;;
         # end of generated

@@ -1,6 +1,7 @@
 //! Which paths count: `--exclude`, `--include` and their case-insensitive forms, `@path`, and `--type`.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use libc::IN_ISDIR;
 
@@ -8,9 +9,9 @@ use crate::ere::Ere;
 use crate::source::Event;
 
 /// What the user does not want to hear of.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Filter {
-    pattern: Option<(Ere, Sense)>,
+    pattern: Option<(Rc<Ere>, Sense)>,
     hidden: HashSet<Vec<u8>>,
 }
 
@@ -31,7 +32,7 @@ impl Filter {
         for operand in operands {
             hidden.remove(bare(operand));
         }
-        Filter { pattern, hidden }
+        Filter { pattern: pattern.map(|(ere, sense)| (Rc::new(ere), sense)), hidden }
     }
 
     /// Whether an event on `path` (`%w%f`) is reported.

@@ -19,6 +19,7 @@ mod sys;
 mod source;
 
 mod backlog;
+mod names;
 mod queue;
 mod tree;
 mod watcher;
@@ -50,6 +51,7 @@ mod messages;
 mod pace;
 mod ready;
 mod setup;
+mod until;
 mod wait;
 mod watch;
 
@@ -67,6 +69,8 @@ pub mod internals {
     pub use crate::filter::{Filter, Sense};
     pub use crate::format::{Formatter, needs_time, unknown_name};
     pub use crate::limits::{Process, Report, parse as parse_limits};
+    pub use crate::names::Names;
+    pub use crate::names::files::{Files, Found, Kind};
     pub use crate::queue::Events;
     pub use crate::source::{Event, Interface, Item, Settings, Source};
     pub use crate::sys::{directory, fanotify, inotify, proc, regex, start, unread};

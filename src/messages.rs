@@ -176,6 +176,12 @@ pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
         Problem::Directory { path, error, new: false } => {
             (!quiet).then(|| Message::new(&[b"Couldn't watch ", path, b": ", limited(error).as_bytes()]))
         }
+        Problem::Absent { path, error } => {
+            (!quiet).then(|| Message::new(&[b"Waiting for ", path, b": ", words::of(error).as_bytes()]))
+        }
+        Problem::Blocked { path, cause } => {
+            Some(Message::new(&[b"Couldn't watch ", path, b": ", limited(cause).as_bytes()]))
+        }
         Problem::Overflow { limit, recursive } => {
             let mut message = match limit {
                 Some(limit) => {

@@ -4,11 +4,13 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{Error, failing};
 use crate::fanotify::absolute_hidden;
 use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
-use crate::source::{Interface, Scope, Settings, Source};
+use crate::names::Names;
+use crate::names::files::InotifyFiles;
+use crate::source::{Interface, Problem, Scope, Settings, Source};
 use crate::watcher::Watcher;
 use crate::world::{InotifyWorld, MarksWorld};
 
@@ -30,6 +32,9 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
             Ok(filesystems) => return Ok(Box::new(filesystems)),
             Err(unused) => settings = unused,
         }
+    }
+    if settings.by_name {
+        return Ok(Box::new(Names::new(InotifyFiles::new().map_err(no_queue)?, settings)));
     }
     Ok(match settings.interface {
         Interface::Inotify => Box::new(Watcher::new(InotifyWorld::new().map_err(no_queue)?, settings)),
@@ -93,6 +98,9 @@ impl<'a> SetUp<'a> {
         }
         self.erase();
         while let Some(problem) = source.problem() {
+            if let Problem::Blocked { path, cause } = problem {
+                return Err(failing("Couldn't watch", &path)(cause));
+            }
             self.messages.problem(&problem, self.quiet);
         }
         more.map(drop)

@@ -30,7 +30,7 @@ pub enum Scope {
 }
 
 /// What the program was asked to watch, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The events to report (`-e`), [`LSDIR`](crate::event::LSDIR) among them.
     pub events: Mask,
@@ -42,6 +42,8 @@ pub struct Settings {
     pub monitor: bool,
     /// Follow a symbolic link given as an operand (not `-P`).
     pub follow: bool,
+    /// Operands are names, which may come to lead elsewhere or nowhere (`--follow-name`, `--until`).
+    pub by_name: bool,
     /// Put before relative paths in system calls; empty while the current directory is the user's.
     pub base: Vec<u8>,
     /// What is not reported.
@@ -84,7 +86,7 @@ pub struct Event<'a> {
     pub ends_wait: bool,
 }
 
-/// What went wrong without ending the work.
+/// What went wrong, in most cases without ending the work.
 #[derive(Debug)]
 pub enum Problem {
     /// A directory could not be watched or read.
@@ -95,6 +97,20 @@ pub enum Problem {
         error: io::Error,
         /// It appeared after the set-up.
         new: bool,
+    },
+    /// An operand that is followed by its name leads nowhere yet.
+    Absent {
+        /// As given.
+        path: Vec<u8>,
+        /// Why.
+        error: io::Error,
+    },
+    /// The way of an operand cannot be followed: that ends the program.
+    Blocked {
+        /// The directory or file that cannot be watched.
+        path: Vec<u8>,
+        /// Why.
+        cause: io::Error,
     },
     /// Events are lost.
     Overflow {
@@ -114,6 +130,11 @@ pub enum Problem {
 pub trait Source: AsFd {
     /// Watches an operand, or says why not.
     fn watch(&mut self, operand: &[u8]) -> io::Result<()>;
+
+    /// Watches an operand that has just been created: all that is in it is to be reported.
+    fn watch_new(&mut self, operand: &[u8]) -> io::Result<()> {
+        self.watch(operand)
+    }
 
     /// Goes on with the set-up of what is below the operands; `false` when there is no more to do.
     ///

@@ -22,11 +22,12 @@ use crate::pace::pause_after;
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
-use crate::source::{Interface, Item, Scope, Settings, Source};
+use crate::source::{Interface, Item, Problem, Scope, Settings, Source};
 use crate::sys::output::Output;
 use crate::sys::process::{self, Background, Signals};
 use crate::sys::unread::unread;
 use crate::timefmt::TimeFormat;
+use crate::until;
 use crate::who::{self, Lookup, Names};
 
 /// How long a queue without a limit may grow between two looks at it, while nothing can be read.
@@ -53,6 +54,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
 
 /// Runs to the exit status, or to the error that ends the program.
 fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Error> {
+    if let Some(condition) = options.until {
+        return until::run(options, condition, messages);
+    }
     let ready = options.ready.map(Ready::new).transpose()?;
     let mut background = None;
     let mut base = Vec::new();
@@ -87,7 +91,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     let settings = Settings { base: base.clone(), ..options.settings };
     let quiet = options.quiet > 0;
     let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
-    let endings = (!quiet).then(|| Endings::new(&settings, &options.paths));
+    let endings = (!quiet && !settings.by_name).then(|| Endings::new(&settings, &options.paths));
     let mut source = setup::source(settings, &options.paths)?;
     if let Some(name) = process_name.filter(|_| !source.tells_processes()) {
         return Err(Error::NoProcess(name));
@@ -301,6 +305,9 @@ impl Wait {
                 Item::Event(event) => event,
                 Item::Problem(problem) => {
                     messages.problem(&problem, self.quiet);
+                    if let Problem::Blocked { .. } = problem {
+                        return Some(ExitStatus::Other);
+                    }
                     continue;
                 }
                 Item::Retired { .. } => continue,

@@ -259,6 +259,7 @@ fn argument(option: &'static Opt) -> Arg {
             let text = OsStringValueParser::new();
             match id {
                 "timeout" => argument.value_parser(text.try_map(|v| values::timeout(v.as_bytes()))),
+                "until" => argument.value_parser(text.try_map(|v| values::condition(v.as_bytes()))),
                 "type" => argument.value_parser(text.try_map(|v| values::file_type(v.as_bytes()))),
                 "top" => argument.value_parser(text.try_map(|v| values::rows(v.as_bytes()))),
                 "debounce" | "max-delay" | "interval" => {
@@ -315,7 +316,9 @@ fn interface_conflict(line: &Line) -> Option<&'static str> {
 
 /// What to watch with: what was asked for, or what the program's name stands for. There is no [`interface_conflict`].
 fn interface(line: &Line) -> Interface {
-    if line.flag("filesystem") {
+    if line.is_given("until") {
+        Interface::Inotify
+    } else if line.flag("filesystem") {
         Interface::Fanotify(Scope::Filesystem)
     } else if line.flag("mount") {
         Interface::Fanotify(Scope::Mount)
@@ -367,6 +370,7 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         recursive: line.flag("recursive"),
         monitor: line.flag("monitor") || line.flag("daemon"),
         follow: !line.flag("no-dereference"),
+        by_name: line.flag("follow-name") || line.is_given("until"),
         base: Vec::new(),
         filter: Filter::new(pattern, targets.excluded, &targets.paths),
     };

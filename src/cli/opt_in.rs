@@ -18,6 +18,9 @@ pub(super) const WAIT: &[Rule] = &[
     Needs("max-delay", "debounce"),
     Needs("batch-marker", "debounce"),
     Not("batch-marker", "no-newline"),
+    Not("fanotify", "follow-name"),
+    Not("filesystem", "follow-name"),
+    Not("mount", "follow-name"),
     Not("print0", "no-newline"),
     Not("csv", "json"),
     Not("json", "format"),
@@ -36,6 +39,24 @@ pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
         }
         _ => None,
     })
+}
+
+/// What is wrong with a command line whose program's name stands for fanotify, which prints the real path of an object and not the
+/// name that was given.
+pub(super) fn interface_conflict(line: &Line) -> Option<String> {
+    let is_fanotify = line.program.fanotify && !line.flag("inotify");
+    (line.flag("follow-name") && is_fanotify)
+        .then(|| "--follow-name cannot be specified without -I.".to_owned())
+}
+
+/// What is wrong with a command line that has `--until`, which prints no events.
+pub(super) fn until_conflict(line: &Line) -> Option<String> {
+    const USED: [&str; 9] =
+        ["until", "inotify", "no-dereference", "quiet", "syslog", "timeout", "fromfile", "ready", "help"];
+    let is_other = |option: &&Opt| !USED.contains(&option.id) && line.is_given(option.id);
+    let tool = line.program.tool;
+    let other = options(tool).filter(|_| line.is_given("until")).find(is_other)?;
+    Some(format!("{} and --until cannot both be specified.", shown(tool, other.id)))
 }
 
 /// What is wrong with a command line that has `--limits`: that and `--json` is all that it may have.

@@ -202,6 +202,8 @@ pub const OPTIONS: &[Opt] = &[
     option(BOTH, Reporting, "", "excludei", Value("regex"), "Like --exclude, ignoring case"),
     option(BOTH, Reporting, "", "include", Value("regex"), "Exclude paths that do not match"),
     option(BOTH, Reporting, "", "includei", Value("regex"), "Like --include, ignoring case"),
+    whole(option(WAIT, Watching, "", "follow-name", Flag, "Watch names: paths may be absent or replaced")),
+    whole(option(WAIT, Running, "", "until", Value("exists|gone"), "Exit as soon as all paths exist, or none does")),
     whole(option(BOTH, Reporting, "", "type", Value("file|dir"), "Report only events on files, or directories")),
     whole(option(WAIT, Output, "", "debounce", Value("seconds"), "Gather events until none comes for this long")),
     whole(option(WAIT, Output, "", "max-delay", Value("seconds"), "Print a batch after this long at the latest")),

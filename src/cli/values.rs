@@ -13,6 +13,7 @@ use crate::filter::FileType;
 use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Interface;
+use crate::until::Condition;
 
 /// How inotifywatch orders its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +151,17 @@ pub fn rows(text: &[u8]) -> Result<usize, Exit> {
 pub fn file_type(text: &[u8]) -> Result<FileType, Exit> {
     FileType::parse(text).ok_or_else(|| {
         Exit::usage(Message::new(&[b"'", text, b"' is not a valid type!  Use 'file' or 'dir'."]))
+    })
+}
+
+/// `--until`: `exists` or `gone`.
+///
+/// # Errors
+///
+/// A message that says so.
+pub fn condition(text: &[u8]) -> Result<Condition, Exit> {
+    Condition::parse(text).ok_or_else(|| {
+        Exit::usage(Message::new(&[b"'", text, b"' is not a valid condition!  Use 'exists' or 'gone'."]))
     })
 }
 

@@ -11,6 +11,7 @@ use crate::format;
 use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::{Interface, Settings};
+use crate::until::Condition;
 
 /// What inotifywait is to do.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct WaitOptions {
     pub settle: Option<Settle>,
     /// Print an empty record after each batch.
     pub batch_marker: bool,
+    /// Print no events, but exit as soon as this is true of the paths.
+    pub until: Option<Condition>,
     /// Only events on files of this type.
     pub file_type: Option<FileType>,
     /// What is to hear that the watches are established.
@@ -76,6 +79,8 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let conflict = filter_conflict(&line).or_else(|| conflict(&line)).or_else(|| interface_conflict(&line));
     let conflict = conflict.map(Message::from);
     let conflict = conflict.or_else(|| opt_in::conflict(&line, opt_in::WAIT).map(Message::from));
+    let conflict = conflict.or_else(|| opt_in::interface_conflict(&line).map(Message::from));
+    let conflict = conflict.or_else(|| opt_in::until_conflict(&line).map(Message::from));
     let conflict = conflict.or_else(|| name_conflict(&line).map(Message::from));
     let mut warnings = Message::default();
     for id in ["exclude", "excludei"] {
@@ -112,6 +117,7 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
         },
         settle: line.last("debounce").map(|quiet| Settle { quiet, most: line.last("max-delay") }),
         batch_marker: line.flag("batch-marker"),
+        until: line.last("until"),
         file_type: line.last("type"),
         ready: line.last("ready"),
         warnings,

@@ -24,15 +24,21 @@ impl Lookout {
     /// Beside the readiness of these.
     pub fn new(others: &[BorrowedFd]) -> io::Result<Lookout> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for other in others {
-            epoll.add(other, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        }
         let open = || Ok::<_, io::Error>([File::open(MOUNTINFO)?, File::open(MOUNTINFO)?]);
-        let files = open().ok();
-        if let Some([waiting, _]) = &files {
-            epoll.add(waiting, EpollEvent::new(EpollFlags::EPOLLPRI | EpollFlags::EPOLLERR, 0))?;
+        let lookout = Lookout { epoll, files: open().ok() };
+        for other in others {
+            lookout.add(*other)?;
         }
-        Ok(Lookout { epoll, files })
+        if let Some([waiting, _]) = &lookout.files {
+            let change = EpollFlags::EPOLLPRI | EpollFlags::EPOLLERR;
+            lookout.epoll.add(waiting, EpollEvent::new(change, 0))?;
+        }
+        Ok(lookout)
+    }
+
+    /// Beside the readiness of one more, until that is closed.
+    pub fn add(&self, other: BorrowedFd) -> io::Result<()> {
+        Ok(self.epoll.add(other, EpollEvent::new(EpollFlags::EPOLLIN, 0))?)
     }
 
     /// Whether what is mounted has changed since this was asked last.

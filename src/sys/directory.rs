@@ -1,6 +1,7 @@
 //! Directories: reading entries with their types, and paths of any length.
 
 use std::ffi::{CStr, CString};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -56,14 +57,26 @@ pub fn with_path<T>(path: &[u8], with: impl FnOnce(&CStr) -> io::Result<T>) -> i
 
 /// A path to an open directory, wherever it is now.
 pub fn through(directory: &OwnedFd) -> CString {
-    static HAS_PROC: OnceLock<bool> = OnceLock::new();
-    let mut path = match HAS_PROC.get_or_init(|| Path::new("/proc/self/fd").exists()) {
-        true => format!("/proc/self/fd/{}", directory.as_raw_fd()).into_bytes(),
-        false => path_by_entering(directory).unwrap_or_default(),
-    };
+    let mut path = link_to(directory);
     // With `/.` it is the directory itself, also for calls that do not follow links. It holds no NUL.
     path.extend_from_slice(b"/.");
     CString::new(path).unwrap_or_default()
+}
+
+/// A path that a call follows to an open object, wherever that is now. If that is a symbolic link, the call gets the link. Without /proc
+/// only a directory has such a path.
+pub fn link_to(object: &OwnedFd) -> Vec<u8> {
+    static HAS_PROC: OnceLock<bool> = OnceLock::new();
+    match HAS_PROC.get_or_init(|| Path::new("/proc/self/fd").exists()) {
+        true => format!("/proc/self/fd/{}", object.as_raw_fd()).into_bytes(),
+        false => path_by_entering(object).unwrap_or_default(),
+    }
+}
+
+/// The number of the mount by which an object was opened; `None` without /proc.
+pub fn mount_of(object: &OwnedFd) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 
 /// The path of an open directory, by a look from inside: for where /proc is missing.

@@ -353,7 +353,11 @@ impl<W: World> Watcher<W> {
 
 impl<W: World + AsFd> Source for Watcher<W> {
     fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
-        self.watch_operand(operand)
+        self.watch_operand(operand, false)
+    }
+
+    fn watch_new(&mut self, operand: &[u8]) -> io::Result<()> {
+        self.watch_operand(operand, true)
     }
 
     fn walk(&mut self) -> io::Result<bool> {

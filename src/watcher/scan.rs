@@ -147,8 +147,9 @@ impl Listing {
 
 impl<W: World> Watcher<W> {
     /// Watches an operand. ENOSPC means the limit max_user_watches. With `-r`, the directories below it follow by
-    /// [`scan_on`](Self::scan_on).
-    pub(super) fn watch_operand(&mut self, operand: &[u8]) -> io::Result<()> {
+    /// [`scan_on`](Self::scan_on); what is in one that is `new` is reported.
+    pub(super) fn watch_operand(&mut self, operand: &[u8], new: bool) -> io::Result<()> {
+        let task = if new { Task::Arrival { announce: true, by_event: true } } else { Task::Setup };
         let recursive = self.settings.recursive;
         let path = self.real(operand).into_owned();
         let mut directory = match self.world.is_directory(&path, recursive) {
@@ -164,7 +165,7 @@ impl<W: World> Watcher<W> {
                 name.to_mut().push(b'/');
             }
             // An operand before may be watched there already, with all events.
-            mask = self.scan_mask(Task::Setup) | IN_MASK_ADD;
+            mask = self.scan_mask(task) | IN_MASK_ADD;
         } else if !self.settings.follow {
             mask |= IN_DONT_FOLLOW;
         }
@@ -183,7 +184,7 @@ impl<W: World> Watcher<W> {
             let node = self.tree.insert(None, &place, wd, state);
             if recursive {
                 let since = self.queue.mark();
-                self.scan.stack.push(Frame::Visit { node, above: None, since, task: Task::Setup });
+                self.scan.stack.push(Frame::Visit { node, above: None, since, task });
             }
         }
         Ok(())

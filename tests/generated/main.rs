@@ -126,7 +126,7 @@ fn has_column(event: &EventName) -> bool {
 }
 
 /// The options that the program refuses together are not offered together by zsh. What is listed here is refused.
-const EXCLUSIVE: [&[&str]; 9] = [
+const EXCLUSIVE: [&[&str]; 12] = [
     &["inotify", "filesystem"],
     &["inotify", "mount"],
     &["filesystem", "mount"],
@@ -136,6 +136,9 @@ const EXCLUSIVE: [&[&str]; 9] = [
     &["print0", "no-newline"],
     &["batch-marker", "no-newline"],
     &["daemon", "ready"],
+    &["fanotify", "follow-name"],
+    &["filesystem", "follow-name"],
+    &["mount", "follow-name"],
 ];
 
 /// The other options that are exclusive with one.

@@ -8,9 +8,11 @@ mod common;
 mod file_type;
 mod intervals;
 mod limits;
+mod names;
 mod ready;
 mod records;
 mod settle;
+mod until;
 mod who;
 
 use std::path::Path;

@@ -514,6 +514,13 @@ fn usage() -> Vec<Case> {
             .ours_status("exit 0")
             .ours_stdout("\nd/ MODIFY a\n")
             .ours_stderr(ESTABLISHED),
+        once("new-follow-name", "--follow-name -e modify d/a")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout("d/a MODIFY \n")
+            .ours_stderr(ESTABLISHED),
+        once("new-until", "--until exists d/a").ours_status("exit 0").ours_stderr(""),
         once("fanotify-filesystem-twice", "-S --files nowhere")
             .ours_stderr("Multiple --filesystem options given.\n"),
         once("fanotify-inotify-filesystem", "-I -S nowhere")

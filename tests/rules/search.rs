@@ -139,6 +139,7 @@ impl Scene {
         let ere = |text: &str| Ere::new(text.as_bytes(), false).unwrap();
         let pattern = self.exclude.map(|text| (ere(text), Sense::Exclude));
         Settings {
+            by_name: false,
             events: self.events,
             interface: Interface::Inotify,
             recursive: true,

@@ -58,6 +58,7 @@ impl Kernel for Simulated {
 impl Watcher for Filesystems<Simulated> {
     fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
         let settings = Settings {
+            by_name: false,
             events: IN_CREATE | IN_DELETE | IN_MOVE,
             interface: Interface::Fanotify(Scope::Paths),
             recursive: true,
