@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_none_while_they_repeat() {
+    fn there_is_no_pause_while_events_repeat() {
         let mut pace = Pace::default();
         assert_eq!(reads(&mut pace, Pace::TRIAL, IN_CREATE, IN_DELETE), 0);
         assert_eq!(reads(&mut pace, 10, IN_CREATE, IN_DELETE), 10);

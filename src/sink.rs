@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_takes_little_more_than_its_text() {
+    fn kept_lines_occupy_little_more_than_their_text() {
         let (mut reader, mut sink) = stalled();
         let line = [b'x'; 267];
         for _ in 0..100_000 {

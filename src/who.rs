@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_for_long_takes_no_memory() {
+    fn processes_that_exited_long_ago_occupy_no_memory() {
         let begin = Instant::now();
         let mut names = Names::new(|pid| (pid < 1000).then(|| b"name".to_vec()), begin);
         names.begin(begin);

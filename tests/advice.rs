@@ -238,7 +238,7 @@ fn the_end_of_a_wait_is_explained() {
 }
 
 #[test]
-fn the_end_of_the_last_watch_is_told_while_the_program_goes_on() {
+fn the_end_of_the_last_watch_is_reported_with_m() {
     for (tool, arguments) in [
         ("inotifywait", &["-m", "-e", "close_write,delete_self"][..]),
         ("inotifywait", &["-m", "-r", "-e", "modify"]),
@@ -264,7 +264,7 @@ fn the_end_of_the_last_watch_is_told_while_the_program_goes_on() {
 }
 
 #[test]
-fn a_watch_that_ends_after_one_event_needs_no_word() {
+fn a_oneshot_watch_ends_without_a_message() {
     let dir = tempdir();
     fs::write(dir.path().join("f"), "").unwrap();
     let mut run = Running::ready(common::inotifywait(dir.path(), ["-m", "-e", "open,oneshot", "f"]));
@@ -275,7 +275,7 @@ fn a_watch_that_ends_after_one_event_needs_no_word() {
 }
 
 #[test]
-fn an_unmount_is_told() {
+fn an_unmount_is_reported() {
     let Some(own) = common::Own::new() else { return };
     let mounted = own.path().join("d");
     let line = "'d' is no longer watched: its file system was unmounted.";

@@ -195,7 +195,7 @@ fn relative_exclusions_and_the_outfile_inside() {
 }
 
 #[test]
-fn errors_of_the_set_up_are_told_and_no_daemon_is_left() {
+fn errors_of_the_setup_are_printed_and_no_daemon_remains() {
     let place = Place::new();
     fs::create_dir(place.path().join("dir")).unwrap();
     let cases: [(&[&str], &str); 6] = [
@@ -316,7 +316,7 @@ fn its_own_writing_is_no_event_while_the_outfile_is_renamed() {
 }
 
 #[test]
-fn what_others_write_to_a_file_of_the_outfiles_former_name_is_an_event() {
+fn writes_to_a_new_file_of_the_outfiles_name_are_reported() {
     let place = Place::new();
     let (d, out) = (place.path().join("d"), place.path().join("d/out"));
     let daemon = place.daemon(&["-d", "-o", "d/out", "-e", "modify", "d"]);
@@ -399,7 +399,7 @@ fn a_full_disk_delays_the_lines_of_a_daemon() {
 }
 
 #[test]
-fn what_a_full_disk_did_not_take_goes_to_the_next_outfile() {
+fn lines_kept_on_a_full_disk_go_to_the_next_outfile() {
     let place = Place::new();
     let out = place.path().join("out");
     symlink("/dev/full", &out).unwrap();
@@ -575,7 +575,7 @@ fn an_overflow_in_the_system_log_even_when_quiet() {
 }
 
 #[test]
-fn what_the_daemon_says_in_the_system_log() {
+fn messages_of_the_daemon_in_the_system_log() {
     let place = Place::new();
     let Some(log) = Log::new(&place) else { return };
     fs::create_dir(place.path().join("log")).unwrap();

@@ -265,7 +265,7 @@ fn case_is_ignored_in_letters_ranges_and_classes() {
 }
 
 #[test]
-fn what_is_invalid_is_told_in_regerrors_words() {
+fn an_invalid_expression_has_the_message_of_regerror() {
     for (pattern, words) in [
         (&b"("[..], "Unmatched ( or \\("),
         (b"*a", "Invalid preceding regular expression"),

@@ -77,7 +77,7 @@ fn steps(page: &str) -> (Vec<Step>, usize) {
 }
 
 #[test]
-fn the_page_is_true() {
+fn the_commands_of_the_guide_work() {
     let tools = ["rsync", "bash", "ip", "logger", "pgrep", "unshare"];
     if !need_root() || !tools.into_iter().all(need) {
         return;

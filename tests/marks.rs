@@ -270,7 +270,7 @@ fn an_operand_that_was_renamed_has_its_new_path() {
 }
 
 #[test]
-fn what_was_excluded_is_excluded_by_absolute_paths() {
+fn exclusions_apply_to_absolute_paths() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir -p d/a d/b d/c; ln -s d e; chmod -R 777 d");
     let path = fs::canonicalize(dir.path().join("d/b")).unwrap();
@@ -283,7 +283,7 @@ fn what_was_excluded_is_excluded_by_absolute_paths() {
 }
 
 #[test]
-fn its_own_doing_is_not_told() {
+fn its_own_actions_are_not_reported() {
     let dir = fast_tempdir();
     for number in 0..300 {
         fs::create_dir_all(dir.path().join(format!("d/{number}/below"))).unwrap();
@@ -305,7 +305,7 @@ fn its_own_doing_is_not_told() {
 }
 
 #[test]
-fn only_what_was_asked_for_is_told() {
+fn only_requested_events_are_reported() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir d; chmod 777 d");
     let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", "moved_to,modify", "d"]));
@@ -327,7 +327,7 @@ fn only_what_was_asked_for_is_told() {
 
 /// What is told as one has an order all the same.
 #[test]
-fn what_was_not_read_in_time_is_told_in_order() {
+fn merged_events_are_reported_in_order() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir -p d/a; chmod -R 777 d");
     let events = "create,delete,move,close_write,open,delete_self";
@@ -376,7 +376,7 @@ fn what_was_not_read_in_time_is_told_in_order() {
 
 /// A rename that became one with an earlier one is told, at the latest, when something else is found in its place.
 #[test]
-fn what_went_unheard_is_told_before_what_came_after_it() {
+fn missed_events_are_reported_first() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir -p d/one/below d/other; chmod -R 777 d");
     let mut run = Running::ready(started(dir.path(), false, &["-m", "-r", "-e", "create,delete,move", "d"]));
@@ -489,7 +489,7 @@ fn after_an_overflow_the_tree_is_whole() {
 }
 
 #[test]
-fn it_ends_as_with_inotify() {
+fn a_wait_ends_as_with_inotify() {
     for &root in users() {
         let dir = fast_tempdir();
         shell(dir.path(), "mkdir d; chmod 777 d");
@@ -602,7 +602,7 @@ fn as_a_daemon() {
 }
 
 #[test]
-fn a_link_as_an_operand_is_told_as_what_it_leads_to() {
+fn a_link_as_an_operand_is_reported_as_its_target() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir d; chmod 777 d");
     symlink("d", dir.path().join("l")).unwrap();

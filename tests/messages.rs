@@ -104,7 +104,7 @@ fn a_message_in_the_system_log_is_one_line_too() {
 }
 
 #[test]
-fn what_inotifywatch_reports_of_its_set_up_is_one_line() {
+fn each_message_of_the_setup_of_inotifywatch_is_one_line() {
     let dir = tempdir();
     fs::create_dir(dir.path().join(NAME)).unwrap();
     let end = Running::start(inotifywatch(dir.path(), ["-v", "-r", "-t", "0.01", NAME])).finish();

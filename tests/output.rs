@@ -480,7 +480,7 @@ fn lines_that_a_slow_reader_has_not_taken_outlast_the_timeout() {
 }
 
 #[test]
-fn what_a_stalled_reader_may_cost_is_bounded() {
+fn memory_for_a_stalled_reader_is_bounded() {
     const LIMIT: usize = 256 << 20;
     /// How often a name stands in its line: the names make long lines first, short ones then.
     const TIMES: usize = 100;
@@ -576,7 +576,7 @@ fn writers_on_one_pipe_do_not_mix() {
 }
 
 #[test]
-fn what_it_writes_itself_is_no_event() {
+fn its_own_output_causes_no_event() {
     for arguments in [
         &["-m", "-o", "d/s/out", "-r", "d"][..],
         &["-m", "-o", "d/s/out", "d/s"],
@@ -611,7 +611,7 @@ fn what_it_writes_itself_is_no_event() {
 }
 
 #[test]
-fn what_it_writes_itself_is_no_event_without_proc() {
+fn its_own_output_causes_no_event_without_proc() {
     if !need_root() {
         return;
     }

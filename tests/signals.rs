@@ -177,7 +177,7 @@ fn events_that_are_printed_nowhere_count() {
 }
 
 #[test]
-fn nothing_and_less_is_for_ever() {
+fn zero_and_negative_timeouts_never_expire() {
     for timeout in ["0", "-1", "-0.5", "-100000"] {
         let dir = tempdir();
         let mut run = Running::ready(inotifywait(dir.path(), ["-t", timeout, "-e", "create", "."]));
@@ -244,7 +244,7 @@ fn inotifywatch_prints_when_asked_and_goes_on() {
 }
 
 #[test]
-fn what_happened_before_the_request_is_in_the_table() {
+fn events_before_the_request_are_in_the_table() {
     let dir = tempdir();
     for round in 0..20 {
         let run = Running::ready(inotifywatch(dir.path(), ["-e", "create", "."]));

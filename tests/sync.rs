@@ -690,7 +690,7 @@ fn a_module_by_ssh() {
 
 /// ssh may leave a process behind that keeps a connection, and with it the pipe to the log.
 #[test]
-fn what_keeps_the_output_of_rsync_open() {
+fn a_process_that_keeps_the_output_of_rsync_open() {
     let Some(place) = place() else { return };
     let to = Dest::local("dest");
     put_script(&place.at("bin/rsync"), "sleep 120 &\nPATH=${PATH#*:} exec rsync \"$@\"");
@@ -977,7 +977,7 @@ fn refusals_that_pass_and_refusals_that_stay() {
 }
 
 #[test]
-fn what_a_password_file_has_to_be() {
+fn a_password_file_must_be_private() {
     let Some(place) = place() else { return };
     let refused = |file: &str, dest: &str, words: &str| {
         let end = Running::start(place.quick(&["--password-file", file], dest)).finish();

@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_watched_whole_is_said_once() {
+    fn a_file_system_is_named_once() {
         for (line, message) in [
             ("-SS", "Multiple --filesystem options given.\n"),
             ("-S --filesystem -t x", "Multiple --filesystem options given.\n"),

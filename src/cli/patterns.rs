@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_posix_lacks_is_named_and_replaced() {
+    fn perl_syntax_is_named_and_replaced() {
         let rule = "POSIX extended regular expressions have no '(?'";
         for (pattern, sense, said) in [
             ("(?:a|b)c", Sense::Exclude, ". Write '(a|b)c'."),

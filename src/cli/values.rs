@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_timeout_is_named() {
+    fn an_invalid_timeout_is_named() {
         for text in [
             " ", "x", "5x", "5 ", "0x10", "1e3", "--1", "+-1", "- 5", "+", "-", ".", "-.", "1.2.3", "1,5",
             "5. ",

@@ -566,7 +566,7 @@ mod tests {
     use crate::sys::fanotify::decoded;
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn encoded_bytes_are_decoded_again() {
         let mut world = World::new(Marked::Filesystem(u64::MAX));
         for text in ["mkdir a", "create b", "rename b a/b", "remove a/b", "open a"] {
             assert!(world.act(1, &Operation::parse(text).unwrap()), "{text}");

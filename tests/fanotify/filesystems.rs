@@ -192,7 +192,7 @@ fn overlayfs_as_it_mostly_is() {
 }
 
 #[test]
-fn what_cannot_be_watched_is_refused() {
+fn an_unwatchable_operand_is_an_error() {
     if !need_root() {
         return;
     }

@@ -104,7 +104,7 @@ fn the_operand_s_own_file_system_is_unmounted() {
 }
 
 #[test]
-fn with_m_it_goes_on() {
+fn with_m_the_wait_continues() {
     let Some(space) = Space::new("mkdir d e; mount -t tmpfs none d") else { return };
     let mut running = space.monitor(&["-r", "-e", "create,unmount", "d", "e"]);
     space.does(&running, "touch d/1; umount d");

@@ -11,7 +11,7 @@ use crate::common::{self, Own, Running, command, lines, need, wait_until, wrappe
 use crate::{Space, stopped};
 
 #[test]
-fn its_own_writing_is_not_told() {
+fn its_own_writing_is_not_reported() {
     // Those that the test's reading of the file does not cause.
     const EVENTS: &str = "create,modify,close_write,attrib,move,delete";
     let Some(space) = Space::new("mkdir -p d/a") else { return };
@@ -32,7 +32,7 @@ fn its_own_writing_is_not_told() {
 
 /// With all events asked for, nothing is told where nobody but the program looks.
 #[test]
-fn its_own_looking_is_not_told() {
+fn its_own_lookups_are_not_reported() {
     // Of its own, for others' tests look, too.
     let Some(space) = Space::new("mkdir m; mount -t tmpfs none m; mkdir -p m/a/b/c m/e") else { return };
     let mut running = space.monitor(&["-S", "m/e"]);
@@ -160,7 +160,7 @@ fn a_reader_that_stalls() {
 /// While as much waits for the reader as may, events are thrown away, for the queue has no limit. Then it goes on, with
 /// the paths of directories that were renamed meanwhile.
 #[test]
-fn a_reader_that_stalls_for_long_is_told_of_an_overflow() {
+fn a_reader_that_stalls_for_long_gets_an_overflow_message() {
     const FULL: usize = 256 << 20;
     const TIMES: usize = 400;
     // A mark for the directory alone, and one for the file system.

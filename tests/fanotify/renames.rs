@@ -101,7 +101,7 @@ fn the_operand_is_renamed() {
 }
 
 #[test]
-fn what_is_above_the_operand_is_renamed() {
+fn a_directory_above_the_operand_is_renamed() {
     story(
         "mkdir -p up/o/d/k other",
         "up/o/d",
@@ -137,7 +137,7 @@ fn in_and_out() {
 }
 
 #[test]
-fn two_change_places() {
+fn two_directories_are_swapped() {
     for unread in [false, true] {
         let Some(space) = Space::new("mkdir -p d/p/q d/r/s out/m") else { return };
         let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);
@@ -179,7 +179,7 @@ fn two_change_places() {
 /// What happened in a directory that another one then took the place of, by one process and unread: no event says which
 /// entry it was.
 #[test]
-fn a_directory_that_was_in_the_way() {
+fn a_directory_is_replaced_by_a_rename() {
     // Of its own, where no other test looks just when it ends.
     let Some(space) = Space::new("mkdir m; mount -t tmpfs none m; mkdir -p m/d/old m/d/new m/d/x") else {
         return;
@@ -203,7 +203,7 @@ fn a_directory_that_was_in_the_way() {
 
 /// Back and forth and back again by one process, unread, is told by the kernel as back and forth.
 #[test]
-fn what_the_kernel_tells_as_less_ends_where_it_is() {
+fn repeated_renames_end_at_the_final_path() {
     let Some(space) = Space::new("mkdir -p d/a d/l; touch d/f d/l/x") else { return };
     let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);
     let at = |path: &str| space.path().join(path);

@@ -29,7 +29,7 @@ fn all_events_of_a_file_and_a_directory() {
 }
 
 #[test]
-fn what_happens_to_a_directory_itself_has_its_own_path() {
+fn an_event_on_a_directory_itself_has_its_own_path() {
     let Some(space) = Space::new("mkdir -p d/a/b; touch d/a/b/f") else { return };
     let mut running = space.monitor(&["-r", "-e", "attrib,open,access,close", "d"]);
     for (script, line) in [

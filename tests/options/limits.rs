@@ -74,7 +74,7 @@ fn a_command_whose_name_is_hard_to_print_is_one_row() {
 }
 
 #[test]
-fn what_an_ordinary_user_cannot_see_is_counted() {
+fn processes_hidden_from_an_ordinary_user_are_counted() {
     if !need_root() {
         return;
     }
@@ -118,7 +118,7 @@ fn the_lower_limit_of_a_namespace_is_shown_and_how_to_raise_it() {
 }
 
 #[test]
-fn it_stands_alone() {
+fn the_daemon_has_its_own_session() {
     for (line, message) in [
         ("--limits -r", "-r and --limits cannot both be specified.\n"),
         ("--limits --ready 1", "--ready and --limits cannot both be specified.\n"),

@@ -246,7 +246,7 @@ fn a_built_crate() {
 }
 
 #[test]
-fn a_directory_that_is_filled_and_renamed_at_once_is_told_whole() {
+fn a_directory_filled_and_renamed_at_once_is_reported_completely() {
     let dir = fast_tempdir();
     fs::create_dir(dir.path().join("d")).unwrap();
     let mut running = watch(dir.path(), "create,moved_to", &[]);

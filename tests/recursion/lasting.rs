@@ -115,7 +115,7 @@ fn the_reading_of_a_new_directory_is_reported_once() {
 
 /// While it reads what is new, every look of another at what is old is told.
 #[test]
-fn what_others_read_meanwhile_is_printed() {
+fn reads_of_other_processes_are_reported() {
     const LOOKS: usize = 2000;
     const NEW: usize = 300;
     let dir = fast_tempdir();

@@ -137,7 +137,7 @@ fn recovery_prints_nothing_of_its_own() {
 }
 
 #[test]
-fn an_overflow_ends_a_one_shot_with_a_word() {
+fn an_overflow_ends_a_one_shot_with_a_message() {
     let dir = fast_tempdir();
     fs::create_dir(dir.path().join("d")).unwrap();
     for (events, code, line) in [("delete,q_overflow", 0, " Q_OVERFLOW \n"), ("delete", 1, "")] {

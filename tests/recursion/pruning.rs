@@ -94,7 +94,7 @@ fn a_pruned_directory_whose_new_path_alone_is_excluded_is_watched() {
 }
 
 #[test]
-fn what_was_pruned_is_no_news_after_renames_unread() {
+fn a_pruned_directory_is_not_announced_after_unread_renames() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/cache/a")).unwrap();
     fs::write(dir.path().join("d/cache/f"), "").unwrap();
@@ -134,7 +134,7 @@ fn a_pruned_directory_that_is_excluded_no_more_has_moved_itself() {
 }
 
 #[test]
-fn what_changes_places_with_a_pruned_directory_is_pruned() {
+fn a_directory_swapped_with_a_pruned_one_is_pruned() {
     let dir = fast_tempdir();
     for path in ["a/b", "a/c", "c/c"] {
         fs::create_dir_all(dir.path().join("d").join(path)).unwrap();

@@ -157,7 +157,7 @@ fn a_rename_costs_the_same_whatever_hangs_below() {
 
 /// Out of the tree, and others out and back again, unread.
 #[test]
-fn what_left_unread_is_silent() {
+fn a_directory_that_left_before_it_was_read_is_silent() {
     let dir = fast_tempdir();
     for name in ["d/goes/a/b", "d/wanders/a/b", "d/is-swapped/a", "out/swapped/below"] {
         fs::create_dir_all(dir.path().join(name)).unwrap();
@@ -198,7 +198,7 @@ fn what_left_unread_is_silent() {
 }
 
 #[test]
-fn what_moves_in_is_watched_whole() {
+fn a_directory_that_moves_in_is_watched_completely() {
     let dir = fast_tempdir();
     fs::create_dir(dir.path().join("d")).unwrap();
     let all = ["", "/a", "/a/b", "/a/b/c", "/x"];
@@ -229,7 +229,7 @@ fn what_moves_in_is_watched_whole() {
 }
 
 #[test]
-fn of_several_that_move_in_at_once_only_the_moves_are_news() {
+fn several_directories_that_move_in_report_only_the_moves() {
     let dir = fast_tempdir();
     fs::create_dir(dir.path().join("d")).unwrap();
     let mut running = watch(dir.path(), "create,close_write,move", &[]);
@@ -265,7 +265,7 @@ fn inotifywatch_counts_no_more_of_what_left() {
 }
 
 #[test]
-fn names_stay_true_through_renames() {
+fn paths_stay_correct_after_renames() {
     let dir = fast_tempdir();
     for name in ["a/b/c", "x/y", "over"] {
         fs::create_dir_all(dir.path().join("d").join(name)).unwrap();
