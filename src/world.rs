@@ -20,6 +20,8 @@ pub enum At<'a, D> {
     Dir(&'a D),
     /// The entry of that name in an open directory.
     Entry(&'a D, &'a [u8]),
+    /// The directory that [`World::close_inside`] was called for last.
+    Inside,
 }
 
 /// What the watcher asks of the operating system. Symbolic links are followed only at the end of a path that has a `/`
@@ -54,6 +56,11 @@ pub trait World {
 
     /// Whether it is certain that there is no directory in the directory there. Not opened, so no watch reports that.
     fn is_leaf(&mut self, at: At<Self::Dir>) -> bool;
+
+    /// Closes a directory, and keeps it as [`At::Inside`] until the next call; `false` if that is not possible.
+    fn close_inside(&mut self, _dir: Self::Dir) -> bool {
+        false
+    }
 
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
     fn sync(&mut self, dir: &Self::Dir);
@@ -142,6 +149,8 @@ pub struct OpenDir {
     fd: OwnedFd,
     /// Differs for all that were ever opened, as descriptors do not.
     number: u64,
+    /// It was opened to be listed.
+    is_listed: bool,
 }
 
 /// What both have in common.
@@ -154,9 +163,9 @@ struct Files {
 }
 
 impl Files {
-    fn opened(&mut self, fd: io::Result<OwnedFd>) -> io::Result<OpenDir> {
+    fn opened(&mut self, fd: io::Result<OwnedFd>, is_listed: bool) -> io::Result<OpenDir> {
         self.opened += 1;
-        Ok(OpenDir { fd: fd?, number: self.opened })
+        Ok(OpenDir { fd: fd?, number: self.opened, is_listed })
     }
 
     fn list(&mut self, dir: &OwnedFd, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
@@ -176,6 +185,7 @@ fn path_of(at: At<OpenDir>) -> Vec<u8> {
         At::Path(path) => path.into(),
         At::Dir(dir) => directory::through(&dir.fd).into_bytes(),
         At::Entry(dir, name) => [directory::through(&dir.fd).as_bytes(), b"/", name].concat(),
+        At::Inside => b".".to_vec(),
     }
 }
 
@@ -200,8 +210,9 @@ macro_rules! files {
                 }
                 At::Dir(dir) => directory::open_in(&dir.fd, b".", flags),
                 At::Entry(dir, name) => directory::open_in(&dir.fd, name, flags),
+                At::Inside => directory::open_path(b".", flags),
             };
-            self.files.opened(fd)
+            self.files.opened(fd, false)
         }
 
         fn open(&mut self, at: At<OpenDir>) -> io::Result<OpenDir> {
@@ -213,13 +224,14 @@ macro_rules! files {
                 }
                 At::Dir(dir) => directory::open_in(&dir.fd, b".", flags),
                 At::Entry(dir, name) => directory::open_in(&dir.fd, name, flags),
+                At::Inside => directory::open(b"."),
             };
-            self.files.opened(fd)
+            self.files.opened(fd, true)
         }
 
         fn is_leaf(&mut self, at: At<OpenDir>) -> bool {
             match at {
-                At::Entry(dir, name) => self.files.counts.is_leaf(&dir.fd, name),
+                At::Entry(dir, name) => self.files.counts.is_leaf(&dir.fd, dir.number, name),
                 _ => false,
             }
         }
@@ -239,7 +251,10 @@ macro_rules! files {
         }
 
         fn sync(&mut self, dir: &OpenDir) {
-            directory::wait_for_change(&dir.fd);
+            match dir.is_listed {
+                true => self.files.reader.wait_for_change(&dir.fd),
+                false => directory::wait_for_change(&dir.fd),
+            }
         }
     };
 }
@@ -255,6 +270,7 @@ impl World for InotifyWorld {
         let name = match at {
             At::Entry(dir, name) if self.place.is(&dir.fd, dir.number) => Some(name),
             At::Dir(dir) if self.place.is(&dir.fd, dir.number) => Some(&b"."[..]),
+            At::Inside => Some(&b"."[..]),
             _ => None,
         };
         if let Some(name) = name {
@@ -262,6 +278,10 @@ impl World for InotifyWorld {
         }
         self.place.leave();
         with_path(at, |path| directory::with_path(path, |path| self.inotify.add_watch(path, mask)))
+    }
+
+    fn close_inside(&mut self, dir: OpenDir) -> bool {
+        self.place.is(&dir.fd, dir.number)
     }
 
     fn rest(&mut self) {

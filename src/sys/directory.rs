@@ -149,19 +149,33 @@ impl WorkingDirectory {
 pub struct LinkCounts {
     /// By device number.
     known: Vec<(u64, bool)>,
+    /// The number of the directory in which the last entry was that is not on one of those.
+    uncounted: Option<u64>,
 }
 
 impl LinkCounts {
     /// Whether it is certain that there is no directory in the directory of that name.
     ///
     /// On ext4, xfs and tmpfs a directory has a link for its name, one for its own `.`, and one for the `..` of each directory in it. On
-    /// btrfs it always has one. What overlayfs shows comes from below and may be anything.
-    pub fn is_leaf(&mut self, directory: &OwnedFd, name: &[u8]) -> bool {
-        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else { return false };
-        if status.links() != 2 || status.kind() != SFlag::S_IFDIR {
+    /// btrfs it always has one. What overlayfs shows comes from below and may be anything. No two directories have one `number`.
+    pub fn is_leaf(&mut self, directory: &OwnedFd, number: u64, name: &[u8]) -> bool {
+        if self.uncounted == Some(number) {
             return false;
         }
-        let (device, _) = status.id();
+        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else { return false };
+        if status.kind() != SFlag::S_IFDIR {
+            return false;
+        }
+        if self.counts(directory, name, status.id().0) {
+            return status.links() == 2;
+        }
+        // The others in this directory are most probably like it; else they are only read in vain.
+        self.uncounted = Some(number);
+        false
+    }
+
+    /// Whether links are counted on a device, on which there is an entry of that name.
+    fn counts(&mut self, directory: &OwnedFd, name: &[u8], device: u64) -> bool {
         if let Some((_, counts)) = self.known.iter().find(|(known, _)| *known == device) {
             return *counts;
         }
@@ -257,26 +271,35 @@ impl Default for Reader {
 }
 
 impl Reader {
+    /// [`wait_for_change`] by a directory that was read to its end, which costs less: reading takes the same lock.
+    pub fn wait_for_change(&mut self, directory: &OwnedFd) {
+        let _ = self.fill(directory);
+    }
+
     /// Calls `entry` with the name and kind of every entry of the directory but `.` and `..`, in the
     /// directory's own order.
     pub fn read(&mut self, directory: &OwnedFd, mut entry: impl FnMut(&[u8], Kind)) -> io::Result<()> {
         loop {
-            // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is
-            // valid for that many.
-            let length = unsafe {
-                libc::syscall(
-                    libc::SYS_getdents64,
-                    directory.as_raw_fd(),
-                    self.buffer.as_mut_ptr(),
-                    self.buffer.len(),
-                )
-            };
-            match usize::try_from(length) {
-                Ok(0) => return Ok(()),
-                Ok(length) => entries(&self.buffer[..length], &mut entry),
-                Err(_) => return Err(io::Error::last_os_error()),
+            match self.fill(directory)? {
+                0 => return Ok(()),
+                length => entries(&self.buffer[..length], &mut entry),
             }
         }
+    }
+
+    /// getdents(2): the number of bytes read, 0 at the directory's end.
+    fn fill(&mut self, directory: &OwnedFd) -> io::Result<usize> {
+        // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is
+        // valid for that many.
+        let length = unsafe {
+            libc::syscall(
+                libc::SYS_getdents64,
+                directory.as_raw_fd(),
+                self.buffer.as_mut_ptr(),
+                self.buffer.len(),
+            )
+        };
+        usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
 }
 

@@ -5,7 +5,8 @@
 //! it, and adds a watch for each directory in it: so no path is looked up that could lead elsewhere by now.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -30,8 +31,8 @@ use crate::world::{At, World};
 /// What reading a directory causes on it and on its parent.
 pub(super) const DIR_READ_EVENTS: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
 
-/// How many directories may be kept open on the way down, if the limit on open files allows it. Deeper ones are opened
-/// by their paths.
+/// How many directories may be kept open on the way down, if the limit on open files allows it. Deeper down the uppermost are
+/// closed, and opened again by `..` on the way back.
 const KEPT_OPEN: usize = 24;
 /// What else has to be opened at the same time: the directory that is visited, twice, the one before, and what the
 /// program opens after the setup.
@@ -57,8 +58,8 @@ pub(super) struct Scan<D> {
     lack_read_events: Vec<i32>,
     /// Their paths may have changed since that was tried.
     pub(super) is_raise_due: bool,
-    /// As many references as there are directories kept open.
-    open: Rc<()>,
+    /// The directories on the way down that are open, the deepest last.
+    kept: VecDeque<Above<D>>,
 }
 
 impl<D> Default for Scan<D> {
@@ -70,7 +71,7 @@ impl<D> Default for Scan<D> {
             met: HashSet::new(),
             lack_read_events: Vec::new(),
             is_raise_due: true,
-            open: Rc::new(()),
+            kept: VecDeque::new(),
         }
     }
 }
@@ -87,14 +88,33 @@ impl<D> Scan<D> {
 enum Frame<D> {
     /// List a watched directory, and watch the directories in it.
     Visit { node: NodeId, above: Option<Above<D>>, since: usize, task: Task },
-    /// Ask for all events of a directory: everything below it has been read.
-    Raise { node: NodeId, above: Option<Above<D>> },
+    /// Everything below a directory has been visited.
+    Leave { dir: Above<D>, task: Task },
     /// Everything has been visited after an overflow.
     FinishRescan,
 }
 
-/// The open directory that a directory is in, and with it a reference to [`Scan::open`].
-type Above<D> = Rc<(Rc<D>, Rc<()>)>;
+/// The directory that a directory is in.
+type Above<D> = Rc<Entered<D>>;
+
+/// A watched directory whose directories are visited.
+#[derive(Debug)]
+struct Entered<D> {
+    node: NodeId,
+    above: Option<Above<D>>,
+    /// None while too many are open.
+    dir: RefCell<Option<Rc<D>>>,
+}
+
+impl<D> Entered<D> {
+    fn new(node: NodeId, above: Option<Above<D>>, dir: Rc<D>) -> Above<D> {
+        Rc::new(Entered { node, above, dir: RefCell::new(Some(dir)) })
+    }
+
+    fn dir(&self) -> Option<Rc<D>> {
+        self.dir.borrow().clone()
+    }
+}
 
 /// Why a directory is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +216,7 @@ impl<W: World> Watcher<W> {
     pub(super) fn scan_on(&mut self) -> io::Result<bool> {
         match self.scan.stack.pop() {
             Some(Frame::Visit { node, above, since, task }) => self.visit(node, above, since, task)?,
-            Some(Frame::Raise { node, above }) => self.raise(node, above),
+            Some(Frame::Leave { dir, task }) => self.leave(dir, task),
             Some(Frame::FinishRescan) => self.finish_rescan(),
             None => {
                 self.world.rest();
@@ -219,9 +239,9 @@ impl<W: World> Watcher<W> {
             return self.unread.push(node);
         }
         let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
-        let above = Rc::new((dir, Rc::clone(&self.scan.open)));
+        let above = Entered::new(parent, None, Rc::clone(&dir));
         // Outside the setup no error ends it.
-        let _ = self.attach_all(parent, &above, &[node], Task::Arrival { announce, by_event: true });
+        let _ = self.attach_all(&above, &dir, &[node], Task::Arrival { announce, by_event: true });
     }
 
     /// Opens a watched directory; `None` if it is not where the events say that were handled.
@@ -249,8 +269,8 @@ impl<W: World> Watcher<W> {
     /// `mkdir t; rename t a; mkdir t`, the first CREATE is handled → the watch is on the second `t`; MOVED_FROM t is queued.
     fn attach_all(
         &mut self,
-        parent: NodeId,
         above: &Above<W::Dir>,
+        dir: &W::Dir,
         nodes: &[NodeId],
         task: Task,
     ) -> io::Result<()> {
@@ -259,10 +279,9 @@ impl<W: World> Watcher<W> {
         for node in nodes {
             let since = self.queue.mark();
             let name = self.tree.name(*node);
-            let result = self.world.watch(At::Entry(&above.0, name), mask);
+            let result = self.world.watch(At::Entry(dir, name), mask);
             // The watch was first: the events tell of directories that are made from now on.
-            let is_leaf =
-                result.is_ok() && !task.lists_all() && self.world.is_leaf(At::Entry(&above.0, name));
+            let is_leaf = result.is_ok() && !task.lists_all() && self.world.is_leaf(At::Entry(dir, name));
             if let Err(error) = &result {
                 if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
                     return result.map(drop);
@@ -270,9 +289,9 @@ impl<W: World> Watcher<W> {
             }
             watched.push((*node, since, result, is_leaf));
         }
-        self.world.sync(&above.0);
+        self.world.sync(dir);
         self.pull();
-        let (wd, any_changes) = (self.tree.wd(parent), self.queue.any_changes());
+        let (wd, any_changes) = (self.tree.wd(above.node), self.queue.any_changes());
         for (node, since, result, is_leaf) in watched.into_iter().rev() {
             let is_doubtful = any_changes && {
                 let place = Place { wd, name: self.tree.name(node).into() };
@@ -416,14 +435,15 @@ impl<W: World> Watcher<W> {
                 return Ok(());
             }
         };
-        if task == Task::Setup && self.scan_mask(task) != self.kernel_mask() {
-            self.scan.stack.push(Frame::Raise { node, above });
+        let entered = dir.map(|dir| Entered::new(node, above, dir));
+        if let Some(dir) = &entered {
+            self.scan.stack.push(Frame::Leave { dir: Rc::clone(dir), task });
         }
-        self.add_entries(node, listing, dir, since, task)
+        self.add_entries(node, listing, entered, since, task)
     }
 
-    /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there are directories in it, it
-    /// is kept open.
+    /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there is more to do in it, it
+    /// stays open.
     fn read_dir(
         &mut self,
         node: NodeId,
@@ -431,15 +451,17 @@ impl<W: World> Watcher<W> {
         task: Task,
     ) -> io::Result<(Listing, Option<Rc<W::Dir>>)> {
         let mask = self.scan_mask(task);
-        if mask != self.kernel_mask() && self.tree.parent(node).is_some() {
-            // Its own reading is not to be reported.
-            let is_lowered = self.change_mask(node, above, mask);
+        let is_raised_later = mask != self.kernel_mask();
+        let dir = above.and_then(|above| above.dir());
+        if is_raised_later && self.is_oneshot() && self.tree.parent(node).is_some() {
+            // To be opened would use up its watch.
+            let is_lowered = self.change_mask(node, dir.as_deref(), mask);
             if !is_lowered {
                 return Err(io::Error::from_raw_os_error(libc::ENOENT));
             }
         }
-        let opened = match above {
-            Some(above) => self.world.open(At::Entry(&above.0, self.tree.name(node)))?,
+        let opened = match &dir {
+            Some(dir) => self.world.open(At::Entry(dir, self.tree.name(node)))?,
             None => {
                 let path = self.system_path(node);
                 self.world.open(At::Path(&path))?
@@ -456,20 +478,32 @@ impl<W: World> Watcher<W> {
             }
         })?;
         let has_directories = listing.iter().any(|(_, kind)| kind == Kind::Directory);
-        let dir = if has_directories { Some(Rc::new(self.world.enter(At::Dir(&opened))?)) } else { None };
-        Ok((listing, dir))
+        let dir = match has_directories {
+            // Closing it now is reported now, and dropped with the events of its reading.
+            true if self.is_reading_reported(task) => Some(self.world.enter(At::Dir(&opened))?),
+            true => Some(opened),
+            false => Some(opened).filter(|_| is_raised_later),
+        };
+        Ok((listing, dir.map(Rc::new)))
+    }
+
+    /// Whether the reading of a directory is reported by its watch during a scan.
+    fn is_reading_reported(&self, task: Task) -> bool {
+        W::REPORTS_OWN_ACTIONS && self.scan_mask(task) & DIR_READ_EVENTS != 0
     }
 
     /// Drops the events of our own reading. That of a new directory is reported once, on its parent, as the reference does.
     fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task, was_read: bool) {
-        if self.scan_mask(task) & DIR_READ_EVENTS == 0 || !W::REPORTS_OWN_ACTIONS {
+        // In the setup it was opened before it was known to be the directory whose watch is to ask for less.
+        if self.kernel_mask() & DIR_READ_EVENTS == 0 || !W::REPORTS_OWN_ACTIONS {
             return;
         }
         let wd = self.tree.wd(node);
         let above = self.tree.parent(node).map(|above| self.tree.wd(above));
         let name = self.tree.name(node).to_vec();
         self.queue.drop_since(mark, |event| {
-            let is_self = event.wd == wd && event.name.is_empty();
+            // In the setup, another directory may have been opened that took its place.
+            let is_self = event.name.is_empty() && (event.wd == wd || task == Task::Setup);
             let is_ours = is_self || Some(event.wd) == above && event.name == name;
             is_ours && event.mask & IN_ISDIR != 0 && event.mask & DIR_READ_EVENTS != 0
         });
@@ -498,7 +532,7 @@ impl<W: World> Watcher<W> {
         &mut self,
         node: NodeId,
         listing: Listing,
-        dir: Option<Rc<W::Dir>>,
+        entered: Option<Above<W::Dir>>,
         since: usize,
         task: Task,
     ) -> io::Result<()> {
@@ -521,10 +555,11 @@ impl<W: World> Watcher<W> {
             }
             nodes.push(found);
         }
-        if let Some(dir) = dir {
-            let above = Rc::new((dir, Rc::clone(&self.scan.open)));
-            self.attach_all(node, &above, &attached, task.below())?;
-            self.close_deep(&above);
+        if let (Some(above), false) = (entered, attached.is_empty()) {
+            if let Some(dir) = above.dir() {
+                self.attach_all(&above, &dir, &attached, task.below())?;
+            }
+            self.keep_open(above);
         }
         let wd = self.tree.wd(node);
         if announce {
@@ -549,19 +584,38 @@ impl<W: World> Watcher<W> {
         Ok(())
     }
 
-    /// Where many directories are kept open, the visits below this one open theirs by path.
-    fn close_deep(&mut self, above: &Above<W::Dir>) {
-        if Rc::strong_count(&self.scan.open) <= most_kept_open() {
-            return;
+    /// Keeps a directory open for the visits of those in it. If too many are open, the uppermost is closed.
+    fn keep_open(&mut self, dir: Above<W::Dir>) {
+        self.scan.kept.push_back(dir);
+        if self.scan.kept.len() > most_kept_open() {
+            if let Some(uppermost) = self.scan.kept.pop_front() {
+                uppermost.dir.take();
+            }
         }
-        for frame in self.scan.stack.iter_mut().rev() {
-            match frame {
-                Frame::Visit { above: Some(known), .. } if Rc::ptr_eq(known, above) => {}
-                _ => break,
-            }
-            if let Frame::Visit { above, .. } = frame {
-                *above = None;
-            }
+    }
+
+    /// Everything below a directory has been visited: closes it, and asks for all its events.
+    ///
+    /// Those that reading a directory causes were not asked for in the setup while the directories in it were read: the scan would
+    /// have filled the queue with its own.
+    fn leave(&mut self, entered: Above<W::Dir>, task: Task) {
+        if self.scan.kept.back().is_some_and(|last| Rc::ptr_eq(last, &entered)) {
+            self.scan.kept.pop_back();
+        }
+        let Some(dir) = entered.dir.take() else { return self.raise(entered.node, None, task) };
+        if let Some(above) = entered.above.as_ref().filter(|above| above.dir.borrow().is_none()) {
+            self.open_again(above, &dir, task);
+        }
+        self.raise(entered.node, Rc::into_inner(dir), task);
+    }
+
+    /// Opens a directory that was closed because too many were open, from one in it.
+    fn open_again(&mut self, above: &Above<W::Dir>, from: &W::Dir, task: Task) {
+        let Ok(dir) = self.world.enter(At::Entry(from, b"..")) else { return };
+        // The other may have been moved.
+        if self.is_still(&dir, self.tree.wd(above.node), self.scan_mask(task)) {
+            *above.dir.borrow_mut() = Some(Rc::new(dir));
+            self.scan.kept.push_front(Rc::clone(above));
         }
     }
 
@@ -628,25 +682,28 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Asks for all events of a directory of the setup.
-    ///
-    /// Those that reading a directory causes were not asked for while the directories in it were read: the scan would have filled
-    /// the queue with its own.
-    fn raise(&mut self, node: NodeId, above: Option<Above<W::Dir>>) {
+    /// Asks for all events of a directory of the setup. It is closed before, which is not to be reported.
+    fn raise(&mut self, node: NodeId, dir: Option<W::Dir>, task: Task) {
         let (wd, mask) = (self.tree.wd(node), self.kernel_mask());
-        let is_raised = self.change_mask(node, above.as_ref(), mask);
+        if task != Task::Setup || self.scan_mask(task) == mask || wd == NO_WATCH {
+            return;
+        }
+        let is_raised = match dir {
+            Some(dir) => self.world.close_inside(dir) && self.is_watched_as(At::Inside, wd, mask),
+            None => self.change_mask(node, None, mask),
+        };
         if !is_raised {
             self.scan.lack_read_events.push(wd);
         }
     }
 
     /// Changes what the watch of a directory asks for; `false` if the directory is not where it is believed to be.
-    fn change_mask(&mut self, node: NodeId, above: Option<&Above<W::Dir>>, mask: Mask) -> bool {
+    fn change_mask(&mut self, node: NodeId, above: Option<&W::Dir>, mask: Mask) -> bool {
         let wd = self.tree.wd(node);
         match above {
             Some(above) => {
                 let name = self.tree.name(node).to_vec();
-                self.is_watched_as(At::Entry(&above.0, &name), wd, mask | IN_DONT_FOLLOW)
+                self.is_watched_as(At::Entry(above, &name), wd, mask | IN_DONT_FOLLOW)
             }
             None => {
                 let path = self.system_path(node);
@@ -663,7 +720,7 @@ impl<W: World> Watcher<W> {
         }
         for wd in std::mem::take(&mut self.scan.lack_read_events) {
             if let Some(node) = self.tree.find(wd) {
-                self.raise(node, None);
+                self.raise(node, None, Task::Setup);
             }
         }
     }

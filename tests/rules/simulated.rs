@@ -93,6 +93,8 @@ pub struct System {
     pub merged_renames: bool,
     /// Some event was dropped.
     pub overflowed: bool,
+    /// The watcher's working directory.
+    inside: Ino,
     /// The calls of the watcher.
     pub calls: usize,
     /// What the watcher has seen so far: with the state this decides what comes next.
@@ -128,7 +130,7 @@ impl System {
     pub fn new(queue_limit: usize) -> System {
         let mut system = System { queue_limit, ..System::default() };
         for _ in [TOP, OUTSIDE] {
-            system.inodes.push(Inode { is_directory: true, ..Inode::default() });
+            system.inodes.push(Inode { is_directory: true, open: 1, ..Inode::default() });
         }
         system.make(TOP, OPERAND, true);
         system
@@ -301,6 +303,16 @@ impl System {
             }
         } else if !is_repeated {
             self.queue.push_back(event);
+        }
+    }
+
+    /// Changes the watcher's working directory, which is in use as if it were open.
+    fn stay_inside(&mut self, ino: Ino) {
+        self.inodes[ino].open += 1;
+        let left = std::mem::replace(&mut self.inside, ino);
+        self.inodes[left].open -= 1;
+        for event in self.release(left) {
+            self.queue_event(Some(event));
         }
     }
 
@@ -576,6 +588,7 @@ impl System {
     fn resolve(&self, at: &At<Dir>) -> io::Result<Ino> {
         let error = |number| Err(io::Error::from_raw_os_error(number));
         let entry = |above: Ino, name: &str| match self.inodes[above].entries.get(name) {
+            _ if name == ".." => Ok(self.inodes[above].parent),
             Some(ino) => Ok(*ino),
             None => error(libc::ENOENT),
         };
@@ -588,6 +601,7 @@ impl System {
             }
             At::Dir(dir) => Ok(dir.ino),
             At::Entry(dir, name) => entry(dir.ino, std::str::from_utf8(name).unwrap()),
+            At::Inside => Ok(self.inside),
         }
     }
 
@@ -681,6 +695,7 @@ fn described(at: &At<Dir>) -> String {
             let above = dir.system.borrow().path(dir.ino).unwrap_or_default();
             format!("{} in the open directory {above}", String::from_utf8_lossy(name))
         }
+        At::Inside => "the directory that it is inside".into(),
     }
 }
 
@@ -793,6 +808,15 @@ impl World for Simulated {
 
     fn is_directory(&mut self, path: &[u8], _: bool) -> io::Result<bool> {
         Ok(self.kind(At::Path(path)) == Kind::Directory)
+    }
+
+    fn close_inside(&mut self, dir: Dir) -> bool {
+        self.call(|| "close it and stay inside".into()).stay_inside(dir.ino);
+        true
+    }
+
+    fn rest(&mut self) {
+        self.system.borrow_mut().stay_inside(TOP);
     }
 
     fn sync(&mut self, dir: &Dir) {
