@@ -10,15 +10,14 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use common::{
-    Collected, Running, as_nobody, contains, deep_directory, exchange, fast_tempdir, inotifywait,
-    inotifywatch, need_root, tempdir, terminal,
+    Collected, Running, as_nobody, contains, deep_directory, fast_tempdir, inotifywait, inotifywatch,
+    need_root, tempdir, terminal,
 };
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::signal::Signal;
@@ -89,141 +88,6 @@ fn directories_that_may_not_be_read() {
     let end =
         Running::start(as_nobody(dir.path(), "inotifywait", ["-q", "-r", "d/open", "d/secret"])).finish();
     end.code(1).said("Couldn't watch d/secret: Permission denied\n");
-}
-
-/// Every directory below `top`, relative to it.
-fn directories(top: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut pending = vec![top.to_path_buf()];
-    while let Some(at) = pending.pop() {
-        for entry in fs::read_dir(&at).unwrap().flatten() {
-            if entry.file_type().unwrap().is_dir() {
-                pending.push(entry.path());
-            }
-        }
-        found.push(at.strip_prefix(top).unwrap().to_path_buf());
-    }
-    found
-}
-
-/// How many directories stand in one that holds nothing else.
-const MANY: usize = 2_000;
-
-/// Makes, fills, renames, moves and removes directories until told to stop.
-fn churn(top: &Path, own: usize, over: &AtomicBool) {
-    for number in 0.. {
-        if over.load(Ordering::SeqCst) {
-            break;
-        }
-        // Another thread may have moved it away, or put its own there: every call may fail.
-        let outer = top.join(format!("d{}", number * 7 % 40));
-        let made = outer.join(format!("new{own}-{}", number % 50));
-        let _ = fs::create_dir_all(made.join("a/b"));
-        let _ = fs::write(made.join("a/f"), "");
-        // In a directory of many a name has been read long before it is watched.
-        let one_of_many = top.join(format!("flat/m{}", number * 13 % MANY));
-        let _ = fs::remove_dir(&one_of_many);
-        let _ = fs::create_dir(top.join(format!("flat/m{}", number * 13 % MANY + number % 2 * MANY)));
-        match number % 5 {
-            0 => drop(fs::remove_dir_all(&made)),
-            1 => drop(fs::rename(&made, top.join(format!("d{}/s{}", number % 40, number % 30)))),
-            2 => drop(fs::rename(&outer, top.join(format!("d{}", number * 11 % 40)))),
-            3 => drop(exchange(&outer, &top.join(format!("d{}", number * 11 % 40)))),
-            _ => drop(fs::remove_dir_all(outer.join(format!("s{}", number % 30)))),
-        }
-    }
-}
-
-/// While others change the tree at full speed, the set-up ends without an error, and then every directory that
-/// is there is watched under its true path.
-fn set_up_under_churn(tool: &str) {
-    for _ in 0..3 {
-        let dir = fast_tempdir();
-        let top = dir.path().join("top");
-        for outer in 0..40 {
-            for inner in 0..30 {
-                fs::create_dir_all(top.join(format!("d{outer}/s{inner}"))).unwrap();
-            }
-        }
-        for number in 0..MANY {
-            fs::create_dir_all(top.join(format!("flat/m{number}"))).unwrap();
-        }
-        let over = AtomicBool::new(false);
-        let mut run = thread::scope(|scope| {
-            struct Over<'a>(&'a AtomicBool);
-            impl Drop for Over<'_> {
-                fn drop(&mut self) {
-                    self.0.store(true, Ordering::SeqCst);
-                }
-            }
-            let stop = Over(&over);
-            let (top, over) = (&top, &over);
-            for own in 0..2 {
-                scope.spawn(move || churn(top, own, over));
-            }
-            let command = match tool {
-                "inotifywait" => inotifywait(dir.path(), ["-m", "-r", "-e", "create", "top"]),
-                _ => inotifywatch(dir.path(), ["-r", "-e", "create", "top"]),
-            };
-            let mut run = Running::start(command);
-            run.wait_ready();
-            drop(stop);
-            run
-        });
-        run.wait_asleep();
-        let all = directories(&top);
-        let watched = |path: &Path| match path.as_os_str().is_empty() {
-            true => "top/".to_owned(),
-            false => format!("top/{}/", path.display()),
-        };
-        for path in &all {
-            fs::write(top.join(path).join("sentinel"), "").unwrap();
-        }
-        run.wait_asleep();
-        let end = match tool {
-            "inotifywait" => run.stop(),
-            _ => {
-                run.signal(Signal::SIGINT);
-                run.finish()
-            }
-        };
-        let lines = end.lines();
-        let mut wanted: Vec<String> = Vec::new();
-        let mut seen: Vec<String> = Vec::new();
-        if tool == "inotifywait" {
-            wanted.extend(all.iter().map(|path| format!("{} CREATE sentinel", watched(path))));
-            seen.extend(lines.into_iter().filter(|line| line.ends_with(" sentinel")));
-        } else {
-            // A row for each, for each of them had an event.
-            wanted.extend(all.iter().map(|path| watched(path)));
-            let names = lines.iter().skip(1).filter_map(|line| line.rsplit(' ').next());
-            seen.extend(names.filter(|name| wanted.iter().any(|wanted| wanted == name)).map(str::to_owned));
-        }
-        wanted.sort();
-        seen.sort();
-        let missing: Vec<&String> = wanted.iter().filter(|line| seen.binary_search(line).is_err()).collect();
-        let wrong: Vec<&String> = seen.iter().filter(|line| wanted.binary_search(line).is_err()).collect();
-        let what = format!("each directory once under its own path; missing {missing:?}, wrong {wrong:?}");
-        end.check(&what, seen == wanted);
-        // The kernel's queue may have been too short, which is said.
-        let said = String::from_utf8_lossy(&end.stderr).into_owned();
-        let usual = |line: &&str| {
-            ["Setting up", "Watches established", "Establishing", "Finished establishing", "Events were lost"]
-                .iter()
-                .any(|start| line.starts_with(start))
-        };
-        end.check("no error", said.lines().all(|line| usual(&line)));
-    }
-}
-
-#[test]
-fn inotifywait_sets_up_a_tree_that_changes() {
-    set_up_under_churn("inotifywait");
-}
-
-#[test]
-fn inotifywatch_sets_up_a_tree_that_changes() {
-    set_up_under_churn("inotifywatch");
 }
 
 #[test]
