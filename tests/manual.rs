@@ -84,8 +84,12 @@ fn mandoc_has_no_complaint() {
     for page in TOOLS.map(path).iter().map(String::as_str).chain([SYNC]) {
         let mut command = bounded("mandoc");
         let (output, text) =
-            run(command.args(["-Tlint", "-Wwarning", page]).current_dir(env!("CARGO_MANIFEST_DIR")));
-        assert!(output.status.success() && output.stdout.is_empty(), "{text}");
+            run(command.args(["-Tlint", "-Wstyle", page]).current_dir(env!("CARGO_MANIFEST_DIR")));
+        // The footer has this program instead of a system; which other pages are installed is no matter of the page.
+        let complaints = String::from_utf8(output.stdout).unwrap();
+        let known = ["operating system explicitly specified", "referenced manual not found"];
+        let others = complaints.lines().filter(|line| !known.iter().any(|known| line.contains(known)));
+        assert_eq!(others.collect::<Vec<_>>(), [""; 0], "{text}");
     }
 }
 

@@ -32,6 +32,7 @@ fn generated_text_is_current() {
         ("README.md", readme::renew),
         ("man/inotifywait.1", |page| manual::renew(page, Tool::Wait)),
         ("man/inotifywatch.1", |page| manual::renew(page, Tool::Watch)),
+        ("man/inotify-rsync.1", manual::with_footer),
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let text = fs::read_to_string(&file).unwrap();

@@ -8,12 +8,34 @@ use crate::{is_placeholder, value, with_lines};
 
 pub fn renew(page: &str, tool: Tool) -> String {
     let page = with_lines(page, "synopsis", &synopsis(tool));
+    let page = with_lines(&page, "extensions", &extensions(tool));
     let page = with_heads(&page, tool);
+    with_footer(&page)
+}
+
+/// A page with the project's name and version in its footer, and in lines of a proper length.
+pub fn with_footer(page: &str) -> String {
     let version = |line: &str| match line.starts_with(".Os") {
         true => format!(".Os \"inotify-tools-rs {}\"\n", env!("CARGO_PKG_VERSION")),
         false => line.to_owned(),
     };
-    page.split_inclusive('\n').map(version).collect()
+    folded(&page.split_inclusive('\n').map(version).collect::<String>())
+}
+
+/// Text in lines of at most 80 bytes, as mandoc asks for. Macros and literal blocks stay as they are.
+fn folded(page: &str) -> String {
+    let (mut text, mut literal) = (String::new(), false);
+    for line in page.lines() {
+        literal = line.starts_with(".Bd") || literal && !line.starts_with(".Ed");
+        let mut rest = line;
+        while !literal && !line.starts_with('.') && rest.len() > 80 {
+            let Some(at) = rest[..=80].rfind(' ') else { break };
+            let _ = writeln!(text, "{}", &rest[..at]);
+            rest = &rest[at + 1..];
+        }
+        let _ = writeln!(text, "{rest}");
+    }
+    text
 }
 
 fn synopsis(tool: Tool) -> String {
@@ -32,11 +54,23 @@ fn synopsis(tool: Tool) -> String {
         .filter(|option| option.short.is_none() || value(option).is_some())
         .partition(|option| option.short.is_some());
     for option in short.into_iter().chain(long) {
-        let name = option.short.map_or_else(|| long_name(option), |letter| char::from(letter).to_string());
-        let _ = writeln!(text, ".Op Fl {name}{}", argument(option));
+        let _ = writeln!(text, ".Op Fl {}{}", name(option), argument(option));
     }
     let other = Program { tool, fanotify: true }.name();
     text + operands + &format!(".Nm {other}\n.Op Ar option ...\n") + operands
+}
+
+/// The options that inotify-tools 3.22 does not have.
+fn extensions(tool: Tool) -> String {
+    let mut all: Vec<&Opt> = options(tool).filter(|option| option.whole && !option.hidden).collect();
+    all.sort_by_key(|option| order(option));
+    let names: Vec<String> = all.into_iter().map(|option| format!(".Fl {}", name(option))).collect();
+    format!("{} .\n", names.join(" ,\n"))
+}
+
+/// The letter, or the long name after one dash.
+fn name(option: &Opt) -> String {
+    option.short.map_or_else(|| long_name(option), |letter| char::from(letter).to_string())
 }
 
 /// By letter, lower case first, and by name.
