@@ -50,7 +50,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	e2fsprogs:/usr/sbin/mkfs.ext4 xfsprogs:/usr/sbin/mkfs.xfs btrfs-progs:/usr/sbin/mkfs.btrfs mount:mount \
 	systemd:systemd-analyze rsync:rsync openssh-server:/usr/sbin/sshd openssh-client:ssh shellcheck:shellcheck \
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
-	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace
+	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace git:git
 
 .PHONY: all test test-needs generate demo other-tools check-rules soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check

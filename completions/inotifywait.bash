@@ -14,20 +14,20 @@ _inotify_tools()
     local keys='total access modify attrib close_write close_nowrite open moved_to moved_from move_self create
                 delete delete_self unmount'
     local options='-h --help -e --event -r --recursive -I --inotify -F --fanotify -S --filesystem -M --mount
-                -P --no-dereference --fromfile --exclude --excludei --include --includei --type --json --ready
-                -V --version'
+                -P --no-dereference --fromfile --exclude --excludei --include --includei --ignore
+                --ignore-file --max-depth --type --json --ready -V --version'
     case ${1##*/} in
         *watch)
             letters=etad
-            valued=' event fromfile exclude excludei include includei type ready timeout ascending descending
-                interval top '
+            valued=' event fromfile exclude excludei include includei ignore ignore-file max-depth type ready
+                timeout ascending descending interval top '
             options+=' -t --timeout -v --verbose -z --zero -a --ascending -d --descending --interval --top
                 --limits'
             ;;
         *)
             letters=eto
-            valued=' event fromfile exclude excludei include includei type ready timeout format timefmt
-                outfile until debounce max-delay '
+            valued=' event fromfile exclude excludei include includei ignore ignore-file max-depth type ready
+                timeout format timefmt outfile until debounce max-delay '
             options+=' -m --monitor -q --quiet -t --timeout -c --csv -d --daemon -s --syslog --format
                 --no-newline --timefmt -o --outfile --follow-name --until --debounce --max-delay
                 --batch-marker -0 --print0'
@@ -54,7 +54,7 @@ _inotify_tools()
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $prev =~ $cluster && -z ${BASH_REMATCH[3]} ]]; then
         option=-${BASH_REMATCH[2]}
-    elif [[ $prev == --* && $valued == *" ${prev#--} "* ]]; then
+    elif [[ $prev == --* && $valued == *[[:space:]]"${prev#--}"[[:space:]]* ]]; then
         option=$prev
     elif [[ $cur == --*=* ]]; then
         option=${cur%%=*} head=$option= cur=${cur#*=}
@@ -75,7 +75,7 @@ _inotify_tools()
     esac
     case $option in
         # generated: values
-        --fromfile | -o | --outfile) files=1 ;;
+        --fromfile | -o | --outfile | --ignore-file) files=1 ;;
         -e | --event) words=$events ;;
         -a | --ascending | -d | --descending) words=$keys ;;
         --until) words='exists gone' ;;

@@ -358,22 +358,10 @@ impl<'a> Translator<'a> {
     }
 
     fn class(&self, name: &[u8]) -> Option<fn(&u8) -> bool> {
-        Some(match name {
-            b"upper" | b"lower" if self.ignore_case => u8::is_ascii_alphabetic,
-            b"alnum" => u8::is_ascii_alphanumeric,
-            b"alpha" => u8::is_ascii_alphabetic,
-            b"blank" => |byte| matches!(byte, b' ' | b'\t'),
-            b"cntrl" => u8::is_ascii_control,
-            b"digit" => u8::is_ascii_digit,
-            b"graph" => u8::is_ascii_graphic,
-            b"lower" => u8::is_ascii_lowercase,
-            b"print" => |byte| matches!(byte, b' '..=b'~'),
-            b"punct" => u8::is_ascii_punctuation,
-            b"space" => is_space,
-            b"upper" => u8::is_ascii_uppercase,
-            b"xdigit" => u8::is_ascii_hexdigit,
-            _ => return None,
-        })
+        match name {
+            b"upper" | b"lower" if self.ignore_case => class(b"alpha"),
+            _ => class(name),
+        }
     }
 
     /// Writes an atom that matches the bytes whose folded form is a member.
@@ -421,6 +409,25 @@ impl<'a> Translator<'a> {
         }
         found
     }
+}
+
+/// A character class of the C locale, by its name.
+pub(crate) fn class(name: &[u8]) -> Option<fn(&u8) -> bool> {
+    Some(match name {
+        b"alnum" => u8::is_ascii_alphanumeric,
+        b"alpha" => u8::is_ascii_alphabetic,
+        b"blank" => |byte| matches!(byte, b' ' | b'\t'),
+        b"cntrl" => u8::is_ascii_control,
+        b"digit" => u8::is_ascii_digit,
+        b"graph" => u8::is_ascii_graphic,
+        b"lower" => u8::is_ascii_lowercase,
+        b"print" => |byte| matches!(byte, b' '..=b'~'),
+        b"punct" => u8::is_ascii_punctuation,
+        b"space" => is_space,
+        b"upper" => u8::is_ascii_uppercase,
+        b"xdigit" => u8::is_ascii_hexdigit,
+        _ => return None,
+    })
 }
 
 /// A letter, digit or underscore of the C locale.

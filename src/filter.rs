@@ -1,4 +1,5 @@
-//! Which paths count: `--exclude`, `--include` and their case-insensitive forms, `@path`, and `--type`.
+//! Which paths count: `--exclude`, `--include` and their case-insensitive forms, `@path`, what is ignored ([`Ignore`]), and
+//! `--type`.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -6,13 +7,16 @@ use std::rc::Rc;
 use libc::IN_ISDIR;
 
 use crate::ere::Ere;
+use crate::ignore::Ignore;
 use crate::source::Event;
+use crate::tree::{NodeId, State, Tree};
 
 /// What the user does not want to hear of.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
     pattern: Option<(Rc<Ere>, Sense)>,
     hidden: HashSet<Vec<u8>>,
+    ignore: Option<Box<Ignore>>,
 }
 
 /// What a match of the pattern means.
@@ -32,7 +36,32 @@ impl Filter {
         for operand in operands {
             hidden.remove(bare(operand));
         }
-        Filter { pattern: pattern.map(|(ere, sense)| (Rc::new(ere), sense)), hidden }
+        Filter { pattern: pattern.map(|(ere, sense)| (Rc::new(ere), sense)), hidden, ignore: None }
+    }
+
+    /// The same with what is ignored.
+    pub fn ignoring(self, ignore: Ignore) -> Filter {
+        Filter { ignore: Some(Box::new(ignore)), ..self }
+    }
+
+    /// Whether an event is ignored. `path` is that of `node`, perhaps with an entry's name.
+    pub fn ignores<S: State>(&self, tree: &Tree<S>, node: NodeId, path: &[u8], directory: bool) -> bool {
+        self.ignore.as_ref().is_some_and(|ignore| ignore.drops(tree, node, path, directory))
+    }
+
+    /// Whether a directory is ignored, with all below it.
+    pub fn ignores_tree<S: State>(&self, tree: &Tree<S>, node: NodeId) -> bool {
+        self.ignore.as_ref().is_some_and(|ignore| ignore.leaves_out(tree, node))
+    }
+
+    /// Whether a directory is ignored, or one above it is.
+    pub fn ignores_above<S: State>(&self, tree: &Tree<S>, node: NodeId) -> bool {
+        self.ignore.is_some() && tree.way_up(node).any(|node| self.ignores_tree(tree, node))
+    }
+
+    /// Whether a directory that is renamed may be ignored by its new place, or one below it.
+    pub fn ignores_by_place(&self) -> bool {
+        self.ignore.is_some()
     }
 
     /// Whether an event on `path` (`%w%f`) is reported.
@@ -48,7 +77,7 @@ impl Filter {
 
     /// Whether every path is reported and every directory watched.
     pub fn is_empty(&self) -> bool {
-        self.pattern.is_none() && self.hidden.is_empty()
+        self.pattern.is_none() && self.hidden.is_empty() && self.ignore.is_none()
     }
 
     /// What a match of the expression means, if there is one.
@@ -101,9 +130,13 @@ impl Filter {
         self.hidden.extend(named);
     }
 
-    /// Makes the paths given as `@path` what `resolve` makes of them.
-    pub fn resolve_hidden(&mut self, resolve: impl Fn(&[u8]) -> Vec<u8>) {
-        self.hidden = self.hidden.iter().map(|path| resolve(path)).collect();
+    /// Makes the paths given as `@path`, and those of operands, what `resolve` makes of them.
+    pub fn resolve_paths(&mut self, resolve: impl Fn(&[u8]) -> Vec<u8>) {
+        let resolved = |paths: &HashSet<Vec<u8>>| paths.iter().map(|path| resolve(path)).collect();
+        self.hidden = resolved(&self.hidden);
+        if let Some(ignore) = &mut self.ignore {
+            ignore.operands = resolved(&ignore.operands);
+        }
     }
 
     /// Whether a directory that appears at `path` (no `/` at the end) is left alone: an excluded one is, for
@@ -263,7 +296,7 @@ mod tests {
     #[test]
     fn at_paths_become_what_they_resolve_to() {
         let mut filter = filter(None, &["d"]);
-        filter.resolve_hidden(|path| [b"/", path].concat());
+        filter.resolve_paths(|path| [b"/", path].concat());
         assert!(filter.reports(b"d", false) && !filter.reports(b"/d", false));
     }
 

@@ -29,6 +29,7 @@ mod fanotify;
 
 mod ere;
 mod filter;
+mod ignore;
 
 mod batch;
 mod format;
@@ -68,6 +69,7 @@ pub mod internals {
     pub use crate::event::{EVENTS, EventName, LSDIR, Mask, PRINTED};
     pub use crate::filter::{Filter, Sense};
     pub use crate::format::{Formatter, needs_time, unknown_name};
+    pub use crate::ignore::pattern::Patterns;
     pub use crate::limits::{Process, Report, parse as parse_limits};
     pub use crate::names::Names;
     pub use crate::names::files::{Files, Found, Kind};

@@ -167,6 +167,11 @@ pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
     failed("Couldn't write to", outfile, cause).line(&[advice.as_bytes()])
 }
 
+/// A line of a file is no pattern.
+pub fn invalid_pattern(file: &[u8], line: usize) -> Message {
+    Message::new(&[file, b":", line.to_string().as_bytes(), b": invalid pattern"])
+}
+
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.
 pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
     match problem {

@@ -27,8 +27,11 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
+use crate::error::failed;
 use crate::filter::{Filter, Sense};
-use crate::messages::Message;
+use crate::ignore::Ignore;
+use crate::ignore::pattern::{Pattern, Patterns};
+use crate::messages::{self, Message};
 use crate::source::{Interface, Scope, Settings};
 use getopt::Unknown;
 use options::{Kind, Opt, Program, Tool};
@@ -160,6 +163,12 @@ impl Line {
         self.all(id).next_back()
     }
 
+    /// The same, each with its place on the command line.
+    fn placed<T: Clone + Send + Sync + 'static>(&self, id: &str) -> impl Iterator<Item = (usize, T)> {
+        let places = self.matches.try_contains_id(id).is_ok().then(|| self.matches.indices_of(id)).flatten();
+        places.into_iter().flatten().zip(self.all(id))
+    }
+
     fn bytes(&self, id: &str) -> Option<Vec<u8>> {
         self.last::<OsString>(id).map(OsString::into_vec)
     }
@@ -262,6 +271,8 @@ fn argument(option: &'static Opt) -> Arg {
                 "until" => argument.value_parser(text.try_map(|v| values::condition(v.as_bytes()))),
                 "type" => argument.value_parser(text.try_map(|v| values::file_type(v.as_bytes()))),
                 "top" => argument.value_parser(text.try_map(|v| values::rows(v.as_bytes()))),
+                "max-depth" => argument.value_parser(text.try_map(|v| values::depth(v.as_bytes()))),
+                "ignore" => argument.value_parser(text.try_map(|v| values::pattern(v.as_bytes()))),
                 "debounce" | "max-delay" | "interval" => {
                     argument.value_parser(text.try_map(|v| values::seconds(v.as_bytes())))
                 }
@@ -364,6 +375,12 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
     if interface == Interface::Inotify {
         notes = patterns::unreachable(&given, &targets.paths).into_iter().fold(notes, Message::and);
     }
+    let mut filter = Filter::new(pattern, targets.excluded, &targets.paths);
+    if ["ignore", "ignore-file", "max-depth"].into_iter().any(|id| line.is_given(id)) {
+        let (patterns, invalid) = ignored(line).map_err(|error| Exit::usage(warnings.clone().and(error)))?;
+        notes = notes.and(invalid);
+        filter = filter.ignoring(Ignore::new(patterns, line.last("max-depth"), &targets.paths));
+    }
     let settings = Settings {
         events: all_if_none(line.all("event")),
         interface,
@@ -372,9 +389,38 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         follow: !line.flag("no-dereference"),
         by_name: line.flag("follow-name") || line.is_given("until"),
         base: Vec::new(),
-        filter: Filter::new(pattern, targets.excluded, &targets.paths),
+        filter,
     };
     Ok((targets.paths, settings, notes))
+}
+
+/// The patterns of `--ignore` and `--ignore-file`, in the order in which they were typed, and a message about lines that are
+/// no patterns.
+///
+/// # Errors
+///
+/// The message about a file that cannot be read.
+fn ignored(line: &Line) -> Result<(Patterns, Message), Message> {
+    let typed = line.placed::<Option<Pattern>>("ignore").map(|(at, pattern)| (at, Ok(pattern)));
+    let files = line.placed::<OsString>("ignore-file").map(|(at, file)| (at, Err(file)));
+    let mut all: Vec<_> = typed.chain(files).collect();
+    all.sort_by_key(|(at, _)| *at);
+    let (mut patterns, mut invalid) = (Patterns::default(), Message::default());
+    for (_, one) in all {
+        match one {
+            Ok(pattern) => patterns.add(pattern),
+            Err(file) => {
+                let text =
+                    std::fs::read(&file).map_err(|error| failed("Couldn't open", file.as_bytes(), &error))?;
+                let (found, lines) = Patterns::read(&text);
+                patterns.add(found);
+                for number in lines {
+                    invalid = invalid.and(messages::invalid_pattern(file.as_bytes(), number));
+                }
+            }
+        }
+    }
+    Ok((patterns, invalid))
 }
 
 #[cfg(test)]

@@ -13,14 +13,23 @@ pub(super) enum Rule {
 
 use Rule::{Needs, Not};
 
-/// The rules of inotifywait, in the order in which they are checked.
-pub(super) const WAIT: &[Rule] = &[
+/// The rules of both programs, in the order in which they are checked.
+pub(super) const RULES: &[Rule] = &[
     Needs("max-delay", "debounce"),
     Needs("batch-marker", "debounce"),
     Not("batch-marker", "no-newline"),
     Not("fanotify", "follow-name"),
     Not("filesystem", "follow-name"),
     Not("mount", "follow-name"),
+    Not("filesystem", "ignore"),
+    Not("mount", "ignore"),
+    Not("filesystem", "ignore-file"),
+    Not("mount", "ignore-file"),
+    Not("filesystem", "gitignore"),
+    Not("mount", "gitignore"),
+    Needs("max-depth", "recursive"),
+    Not("filesystem", "max-depth"),
+    Not("mount", "max-depth"),
     Not("print0", "no-newline"),
     Not("csv", "json"),
     Not("json", "format"),
@@ -28,9 +37,9 @@ pub(super) const WAIT: &[Rule] = &[
 ];
 
 /// The message about the first rule that a command line breaks.
-pub(super) fn conflict(line: &Line, rules: &[Rule]) -> Option<String> {
+pub(super) fn conflict(line: &Line) -> Option<String> {
     let tool = line.program.tool;
-    rules.iter().find_map(|rule| match rule {
+    RULES.iter().find_map(|rule| match rule {
         Not(one, other) if line.is_given(one) && line.is_given(other) => {
             Some(format!("{} and {} cannot both be specified.", shown(tool, one), shown(tool, other)))
         }

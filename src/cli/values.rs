@@ -10,6 +10,7 @@ use super::{Exit, hints};
 use crate::error::Error;
 use crate::event::{EVENTS, EventName, LSDIR, Mask};
 use crate::filter::FileType;
+use crate::ignore::pattern::Pattern;
 use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Interface;
@@ -137,10 +138,32 @@ pub fn seconds(text: &[u8]) -> Result<Duration, Exit> {
 ///
 /// A message that says so.
 pub fn rows(text: &[u8]) -> Result<usize, Exit> {
+    positive(text)
+        .ok_or_else(|| Exit::usage(Message::new(&[b"'", text, b"' is not a valid number of rows."])))
+}
+
+/// `--max-depth`: a positive number.
+///
+/// # Errors
+///
+/// A message that says so.
+pub fn depth(text: &[u8]) -> Result<usize, Exit> {
+    positive(text).ok_or_else(|| Exit::usage(Message::new(&[b"'", text, b"' is not a valid depth."])))
+}
+
+/// `--ignore`: a pattern of gitignore(5); `None` for an empty one.
+///
+/// # Errors
+///
+/// A message that it can match nothing.
+pub fn pattern(text: &[u8]) -> Result<Option<Pattern>, Exit> {
+    Pattern::new(text).map_err(|_| Exit::usage(Message::new(&[b"Error in `ignore' pattern '", text, b"'."])))
+}
+
+fn positive(text: &[u8]) -> Option<usize> {
     let (number, rest) = digits(text);
-    let number = decimal(number).filter(|number| rest.is_empty() && *number > 0);
-    let invalid = || Exit::usage(Message::new(&[b"'", text, b"' is not a valid number of rows."]));
-    number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)).ok_or_else(invalid)
+    let number = decimal(number).filter(|number| rest.is_empty() && *number > 0)?;
+    Some(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 /// `--type`: `file` or `dir`, or its first letter.

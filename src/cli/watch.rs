@@ -71,6 +71,7 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
         _ => filter_conflict(&line).or_else(|| interface_conflict(&line)),
     };
     let conflict = conflict.map(Message::from);
+    let conflict = conflict.or_else(|| opt_in::conflict(&line).map(Message::from));
     let conflict = conflict.or_else(|| opt_in::limits_conflict(&line).map(Message::from));
     line.judge(conflict, &Message::default())?;
     if line.flag("limits") {

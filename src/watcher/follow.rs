@@ -138,6 +138,9 @@ impl<W: World> Watcher<W> {
         if self.settings.filter.leaves_out(&path) {
             return self.cover(node, Coverage::Pruned);
         }
+        if self.settings.filter.ignores_tree(&self.tree, node) {
+            return self.cover(node, Coverage::Ignored);
+        }
         path.pop();
         if announce && self.settings.filter.refuses_new(&path) {
             self.cover(node, Coverage::Excluded);
@@ -316,19 +319,34 @@ impl<W: World> Watcher<W> {
             return;
         }
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
-            let place = (parent, name.to_vec());
-            self.tree.unplace(node);
-            self.move_out(node);
-            self.add_unread(place.0, &place.1, false);
-            return;
+            return self.prune(node);
         }
-        if self.tree.unwatched() > 0 {
+        if self.tree.unwatched() > 0 || self.settings.filter.ignores_by_place() {
             for below in self.tree.subtree(node) {
-                if self.tree.wd(below) == NO_WATCH && !self.tree.is_removed(below) {
-                    self.reconsider(below);
-                }
+                self.judge_again(below);
             }
         }
+    }
+
+    /// The path of a directory has changed.
+    fn judge_again(&mut self, node: NodeId) {
+        if self.tree.is_removed(node) || self.is_moved_out(node) {
+            return;
+        }
+        if self.tree.wd(node) == NO_WATCH {
+            self.reconsider(node);
+        } else if self.settings.filter.ignores_tree(&self.tree, node) {
+            self.prune(node);
+        }
+    }
+
+    /// A watched directory needs no watch any more, nor does what is below it.
+    fn prune(&mut self, node: NodeId) {
+        let Some(parent) = self.tree.parent(node) else { return };
+        let name = self.tree.name(node).to_vec();
+        self.tree.unplace(node);
+        self.move_out(node);
+        self.add_unread(parent, &name, false);
     }
 
     /// The path of a directory without a watch has changed: it may need one now.

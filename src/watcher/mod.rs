@@ -64,6 +64,8 @@ enum Coverage {
     Pruned,
     /// It appeared while its own path was excluded.
     Excluded,
+    /// It is ignored, or below the deepest level that is reported.
+    Ignored,
     /// It could not be watched; the user was told so.
     Unwatchable,
     /// It was renamed to where nothing is watched: its watches are being removed, and its events are not reported.
@@ -158,7 +160,7 @@ impl<W: World> Watcher<W> {
     pub fn new(world: W, mut settings: Settings) -> Watcher<W> {
         if !W::REPORTS_OWN_ACTIONS {
             let base = settings.base.clone();
-            settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
+            settings.filter.resolve_paths(|path| absolute_hidden(&base, path));
         }
         Watcher {
             world,
@@ -214,7 +216,10 @@ impl<W: World> Watcher<W> {
         if deletion_follows && self.settings.filter.reports(bare(&self.path), true) {
             return None;
         }
-        let is_reported = self.settings.filter.reports(&self.path, mask & IN_ISDIR != 0);
+        let filter = &self.settings.filter;
+        let is_directory = mask & IN_ISDIR != 0;
+        let is_reported = filter.reports(&self.path, is_directory)
+            && !filter.ignores(&self.tree, node, &self.path, is_directory);
         let watched = match W::REPORTS_OWN_ACTIONS {
             // A directory in an operand, where that has no watch of its own.
             false if self.path.last() == Some(&b'/') => self.path.len(),

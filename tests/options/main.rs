@@ -6,6 +6,7 @@
 mod common;
 
 mod file_type;
+mod ignore;
 mod intervals;
 mod limits;
 mod names;

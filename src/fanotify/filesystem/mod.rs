@@ -138,7 +138,7 @@ impl Filesystems {
             }
         }
         let base = source.settings.base.clone();
-        source.settings.filter.resolve_hidden(|path| absolute_hidden(&base, path));
+        source.settings.filter.resolve_paths(|path| absolute_hidden(&base, path));
         Ok(Ok(source))
     }
 
@@ -325,8 +325,11 @@ impl<K: Kernel> Filesystems<K> {
         }
         let filter = &self.settings.filter;
         let below_root = || self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len()) + 1;
-        let reported =
-            filter.reports(&self.path, mask & IN_ISDIR != 0) && !filter.hides_above(&self.path, below_root);
+        let directory = mask & IN_ISDIR != 0;
+        let reported = filter.reports(&self.path, directory)
+            && !filter.hides_above(&self.path, below_root)
+            && !filter.ignores_above(&self.tree, node)
+            && !filter.ignores(&self.tree, node, &self.path, directory);
         reported.then_some((watched, mask, !asked))
     }
 
