@@ -1175,7 +1175,7 @@ fn command_lines_that_are_wrong() {
     for tool in ["/nothing", REFERENCE] {
         let mut command = place.command(["src", "dest"]);
         command.env("INOTIFYWAIT", tool);
-        Running::start(command).finish().code(2).said(&format!("inotify-rsync: {tool}: {needs}"));
+        Running::start(command).finish().code(2).said(format!("inotify-rsync: {tool}: {needs}"));
     }
     assert_eq!(place.runs(), 0);
     assert!(!place.at("dest").exists());
