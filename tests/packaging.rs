@@ -303,8 +303,8 @@ for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
 #[test]
 fn make_test_installs_what_the_tests_need() {
     // Part of every system, or of what is installed with another command.
-    const THERE: [&str; 9] =
-        ["bash", "python3", "tar", "git", "nohup", "umount", "nsenter", "setpriv", "ssh-keygen"];
+    const THERE: [&str; 10] =
+        ["bash", "python3", "tar", "git", "nohup", "umount", "nsenter", "setpriv", "ssh-keygen", "flock"];
     let makefile = file("Makefile").replace("\\\n", "");
     let needs = makefile.lines().find_map(|line| line.strip_prefix("TEST_NEEDS = ")).unwrap();
     let known: Vec<&str> =
