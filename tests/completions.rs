@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{bounded, need, run};
+use common::{binary, bounded, need, run};
 use inotify_tools::internals::options::{Kind, Program, Tool, options};
 use inotify_tools::internals::{EVENTS, LSDIR};
 use tempfile::TempDir;
@@ -342,6 +342,31 @@ fn fish_completes_files() {
     let (answers, text) = ask_fish(&cases.clone().map(|(line, _)| line.to_owned()));
     for ((line, expected), answer) in cases.iter().zip(answers) {
         assert_eq!(&answer, expected, "{line:?}\n{text}");
+    }
+}
+
+/// The bash-completion package has a completion of its own, which reads `--help`.
+#[test]
+fn the_completion_of_bash_completion_reads_the_help() {
+    const OTHER: &str = "/usr/share/bash-completion/completions/inotifywait";
+    if !need(BASH_COMPLETION) || !need(OTHER) {
+        return;
+    }
+    let script = r#"
+        . "$1"; . "$2"
+        _parse_help "$3"; echo END
+        cur= COMPREPLY=()
+        _inotifywait_events "$3"
+        printf '%s\n' "${COMPREPLY[@]}"; echo END"#;
+    let place = place();
+    for (tool, name) in [(Tool::Wait, "inotifywait"), (Tool::Watch, "inotifywatch")] {
+        let mut command = bounded("bash");
+        command.args(["--norc", "-c", script, "bash", BASH_COMPLETION, OTHER, binary(name)]);
+        let (output, text) = run(command.current_dir(place.path()));
+        let answers = sets(&String::from_utf8(output.stdout).unwrap());
+        let long = option_names(tool).into_iter().filter(|name| name.starts_with("--"));
+        assert_eq!(answers[0], long.collect(), "{text}");
+        assert_eq!(answers[1], listed(), "{text}");
     }
 }
 

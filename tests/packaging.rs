@@ -152,6 +152,24 @@ fn links_in_the_documents_lead_somewhere() {
     assert!(links > 20);
 }
 
+/// `make demo`, with the program of the tests. The order of lines may depend on the moment, so the picture is not compared.
+#[test]
+fn the_recording_shows_what_the_program_prints() {
+    if !need("python3") {
+        return;
+    }
+    let dir = tempdir();
+    let picture = dir.path().join("demo.svg");
+    let mut demo = bounded(Path::new(ROOT).join("docs/demo.py"));
+    quiet(demo.arg(binary("inotifywait")).arg(&picture));
+    for text in [fs::read_to_string(picture).unwrap(), file("docs/demo.svg")] {
+        let shown = |line: &str| text.contains(&format!(">{line}</text>"));
+        for line in ["Watches established.", "src/ MOVED_TO,ISDIR z", "441", "src/ DELETE,ISDIR z"] {
+            assert!(shown(line), "{line:?} is not in\n{text}");
+        }
+    }
+}
+
 /// How a heading is named in a link.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
