@@ -101,12 +101,14 @@ bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 bench: test-needs
 	$(CARGO) build --release --target-dir $(TARGET)/installed
 	BENCH_RELEASE=$(abspath $(TARGET))/installed/release/inotifywait $(CARGO) bench --bench bench
+	$(MAKE) generate
 
 # Of the release build, which is the one that is used.
 compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git
 compare: test-needs
 	$(CARGO) build --release
 	COMPARE_OURS=$(abspath $(TARGET))/release $(CARGO) test --test compare
+	$(MAKE) generate
 
 fuzz: fuzz-needs
 	for target in $(FUZZ_TARGETS); do \
