@@ -96,6 +96,7 @@ fn ask_zsh(lines: &[String]) -> (Vec<BTreeSet<String>>, String) {
         inotifywatch() { inotifywait }
         fsnotifywait() { inotifywait }
         fsnotifywatch() { inotifywait }
+        inotify-rsync() { inotifywait }
         LISTMAX=1000"#;
     let text = zsh(place.path(), setup, lines);
     let offered = std::fs::read_to_string(place.path().join("offered")).unwrap_or_default();
@@ -105,6 +106,8 @@ fn ask_zsh(lines: &[String]) -> (Vec<BTreeSet<String>>, String) {
 fn ask_fish(lines: &[String]) -> (Vec<BTreeSet<String>>, String) {
     let script = r#"
         set -p fish_complete_path $ROOT/completions
+        # Nothing is loaded for a command that is not there.
+        set -p PATH $ROOT/packaging/sync
         for line in $argv
             complete -C $line | string replace -r '\t.*' ''
             echo END
@@ -196,6 +199,26 @@ fn holds_to_the_tables(ask: Ask) {
             .map(|name| tails.iter().find_map(|tail| name.strip_prefix(tail)).unwrap_or(name).to_owned())
             .collect();
         assert_eq!(&answer, expected, "{line:?}\n{text}");
+    }
+}
+
+/// The script has no table: its options are those of its help.
+#[test]
+fn the_options_of_the_script_are_completed() {
+    let help =
+        bounded(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sync/inotify-rsync")).arg("-h").output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let words =
+        help.lines().flat_map(|line| line.split([' ', ',']).take_while(|word| !word.contains("SECONDS")));
+    let options: BTreeSet<String> = words.filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+    assert!(options.len() > 15, "{help}");
+    let lines = ["inotify-rsync --".to_owned(), "inotify-rsync --max".to_owned()];
+    let asks: [(&str, Ask); 3] = [("bash", ask_bash), ("zsh", ask_zsh), ("fish", ask_fish)];
+    for (shell, ask) in asks.into_iter().filter(|(shell, _)| need(shell)) {
+        let (answers, text) = ask(&lines);
+        assert_eq!(answers.len(), 3, "{shell}: {text}");
+        assert_eq!(answers[0], options, "{shell}: {text}");
+        assert_eq!(answers[1], ["--max-batch", "--max-delay"].map(str::to_owned).into(), "{shell}: {text}");
     }
 }
 

@@ -92,6 +92,7 @@ fn all_there_is_gets_installed_and_uninstalled() {
         ("completions", ".bash", "usr/share/bash-completion/completions"),
         ("completions", ".fish", "usr/share/fish/vendor_completions.d"),
         ("completions", "_inotifywait", "usr/share/zsh/site-functions"),
+        ("completions", "_inotify-rsync", "usr/share/zsh/site-functions"),
         ("packaging/systemd", "", "usr/lib/systemd/system"),
         ("packaging/examples", "", "usr/share/doc/inotify-tools-rs/examples"),
         ("docs", ".md", "usr/share/doc/inotify-tools-rs/docs"),

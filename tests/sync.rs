@@ -10,6 +10,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -836,7 +837,7 @@ fn left_out() {
         "mkdir -p cache/x/y sub/cache/z sub/tmp keep/tmp; echo 1 >sub/cache/z/f; echo 1 >a.o; echo 1 >a.c",
     );
     fs::write(place.at("patterns"), "# comment\n; comment\n\n- *.o\n+ /keep/tmp/\ntmp/\n").unwrap();
-    let options = ["--exclude", "cache/", "--exclude-from", "patterns"];
+    let options = ["--ignore", "cache/", "--exclude-from", "patterns"];
     let rsync = ["--exclude=cache/", "--exclude-from=patterns"];
     let mut sync = Sync::new(&place, place.quick(&options, "dest"));
     sync.identical_with(&to, &rsync);
@@ -857,7 +858,17 @@ fn left_out() {
     {
         assert!(!there(name), "{name}");
     }
-    sync.stop().code(0);
+    // What inotifywait ignores has no watch. Left: src sub sub/tmp keep keep/tmp new new/tmp
+    let entries = fs::read_dir(format!("/proc/{}/fdinfo", sync.watcher())).unwrap().flatten();
+    let infos = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    assert_eq!(infos.map(|text| text.matches("inotify wd:").count()).sum::<usize>(), 7);
+    // Nor does it start anything: the batch of the last file is of one path.
+    place.shell("echo 4 >cache/f; echo 4 >sub/cache/f; echo 4 >marker");
+    sync.until("the marker", |_| place.at("dest/marker").exists());
+    let end = sync.stop();
+    end.code(0);
+    let sent = end.lines().into_iter().rfind(|line| line.contains(", sending "));
+    end.check("one path", sent.is_some_and(|line| line.ends_with(", sending 1 paths")));
 }
 
 #[test]
@@ -1009,6 +1020,128 @@ fn one_at_a_time_by_flock() {
     sync.identical(&to);
     sync.stop().code(0);
     Running::start(locked(&["--once"])).finish().code(0);
+}
+
+/// Rules that are neither for the sender nor for the receiver alone keep what is not in the batch.
+#[test]
+fn a_batch_deletes_nothing_else_whatever_rsync_is_told_to_delete() {
+    let Some(place) = Place::new() else { return };
+    place.shell("mkdir a; echo 1 >a/file; echo 1 >a/other; echo 1 >gone; echo 1 >gone.o");
+    let options = ["--exclude", "*.o", "--exclude", "+ a/", "--rsync-opt", "--delete-excluded"];
+    let mut sync = Sync::new(&place, place.quick(&options, "dest"));
+    sync.until("a first file", |_| place.at("dest/a/file").exists());
+    fs::write(place.at("dest/a/mine"), "1").unwrap();
+    fs::write(place.at("dest/mine"), "1").unwrap();
+    place.shell("rm gone gone.o a/file; echo 2 >b");
+    sync.until("a batch", |_| place.at("dest/b").exists() && !place.at("dest/a/file").exists());
+    sync.stop().code(0);
+    let there = |name: &str| place.at("dest").join(name).exists();
+    assert!(there("a/mine") && there("mine") && there("a/other") && !there("gone"));
+}
+
+/// By the second alone, the last change would look like the one before.
+#[test]
+fn changes_within_the_same_second_are_sent() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--settle", "0.01"], &to);
+    for round in 0..10 {
+        place.write("file", round.to_string());
+        sync.until("its copy", |_| fs::read_to_string(place.at("dest/file")).ok() == Some(round.to_string()));
+    }
+    sync.stop().code(0);
+}
+
+/// inotifywait is stopped, and at its end has more to read than it reads at once.
+#[test]
+fn sigterm_sends_what_was_not_read_yet() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
+    let watcher = sync.watcher();
+    kill(watcher, Signal::SIGSTOP).unwrap();
+    place.shell("for n in $(seq 4000); do echo 1 >a-name-that-needs-some-room-$n; done");
+    sync.run.signal(Signal::SIGTERM);
+    // Its own signal waits with the events.
+    sync.until("a signal", |_| {
+        let status = fs::read_to_string(format!("/proc/{watcher}/status")).unwrap();
+        status.lines().any(|line| line.starts_with("ShdPnd:") && !line.ends_with("0000"))
+    });
+    kill(watcher, Signal::SIGCONT).unwrap();
+    let end = sync.run.finish();
+    end.code(0);
+    end.check("nothing unsent", to.differences(&place, &[]).is_empty());
+}
+
+#[test]
+fn a_service_manager_is_notified_once_the_watches_are_established() {
+    let Some(place) = Place::new().filter(|_| need("systemd-notify")) else { return };
+    let socket = UnixDatagram::bind(place.at("notify")).unwrap();
+    socket.set_read_timeout(Some(common::BOUND)).unwrap();
+    let mut command = place.quick(&[], "dest");
+    command.env("NOTIFY_SOCKET", place.at("notify"));
+    let mut sync = Sync::new(&place, command);
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&buffer[..length]).trim_end(), "READY=1");
+    // systemd-notify waits until that is read.
+    thread::spawn(move || while socket.recv(&mut [0; 4096]).is_ok() {});
+    place.write("file", "1");
+    sync.identical(&Dest::local("dest"));
+    sync.stop().code(0);
+}
+
+/// The other script, with other addresses and paths. docs/sync.md runs it as it is.
+#[test]
+fn the_script_of_the_guide_loses_nothing() {
+    let Some(place) = Place::new() else { return };
+    let mut daemon = Daemon::new(&place);
+    let to = daemon.url();
+    let at = place.dir.path().display().to_string();
+    let mut script = common::file("packaging/examples/sync.sh");
+    for (old, new) in [
+        ("'/data/www/'", format!("'{at}/src/'")),
+        ("'tom@10.0.0.12::backup'", format!("'{}'", to.dest)),
+        ("'/var/log/changelist.log'", format!("'{at}/changelist.log'")),
+        ("/etc/rsync.pas", format!("{at}/password")),
+        ("sleep 10", "sleep 0.5".to_owned()),
+    ] {
+        assert!(script.contains(old), "{old}");
+        script = script.replace(old, &new);
+    }
+    fs::write(place.at("sync.sh"), script).unwrap();
+    place.shell("mkdir old; echo 1 >old/file; echo 1 >x.swp");
+    fs::write(place.at("backup/stale"), "1").unwrap();
+    let mut command = place.program("bash", ["sync.sh"]);
+    let tools = Path::new(common::binary("inotifywait")).parent().unwrap().display().to_string();
+    let path = format!("{}:{tools}:{}", place.at("bin").display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path);
+    let mut sync = Sync::new(&place, command);
+    let swp = ["--exclude=*.swp"];
+    sync.identical_with(&to, &swp);
+    let runs = place.runs();
+    place.shell(
+        "mkdir -p d/e; echo 1 >d/e/f; echo 1 >' two words '; echo 1 >'new\nline\\'; echo 1 >-rf; echo 1 >'*'; mv d g
+         rm -r old; for n in $(seq 500); do echo 1 >$n; done; echo 2 >x.swp",
+    );
+    sync.identical_with(&to, &swp);
+    let log = || fs::read_to_string(place.at("changelist.log")).unwrap_or_default();
+    for name in ["g", " two words ", "new?line\\", "-rf", "500"] {
+        sync.until(name, |_| log().contains(&format!(", file {at}/src/{name} was backuped up via rsync\n")));
+    }
+    assert!(place.runs() - runs < 10, "{} runs", place.runs() - runs);
+    assert!(log().lines().all(|line| line.starts_with("At ") && line.ends_with(" via rsync")));
+    // While the network is down.
+    daemon.kill();
+    place.write("later", "1");
+    let runs = place.runs();
+    sync.until("two attempts", |_| place.runs() > runs + 1);
+    place.shell("echo 1 >latest; rm g/e/f");
+    daemon.start();
+    sync.identical_with(&to, &swp);
+    assert!(!place.at("backup/x.swp").exists());
+    sync.run.signal_all(Signal::SIGTERM);
+    sync.run.finish();
 }
 
 #[test]
@@ -1169,9 +1302,13 @@ fn command_lines_that_are_wrong() {
     wrong(&["src", "src"], "src is in src");
     wrong(&["src", "."], "src is in ., and would be deleted there");
     wrong(&["--log", "src/log", "src", "dest"], "is in src");
+    for option in ["-V", "--version"] {
+        let version = format!("inotify-rsync {}\n", env!("CARGO_PKG_VERSION"));
+        Running::start(place.command([option])).finish().code(0).printed(version).said("");
+    }
     let end = Running::start(place.command(["nothing", "dest"])).finish();
     end.code(1).said("inotify-rsync: nothing: no such directory\n");
-    let needs = "not the inotifywait of inotify-tools-rs, which has --batch-marker\n";
+    let needs = "not the inotifywait of inotify-tools-rs, which has --ignore\n";
     for tool in ["/nothing", REFERENCE] {
         let mut command = place.command(["src", "dest"]);
         command.env("INOTIFYWAIT", tool);
@@ -1391,7 +1528,9 @@ done
 #[test]
 fn shellcheck_has_no_complaint() {
     if need("shellcheck") {
-        let (output, text) = run(bounded("shellcheck").arg(SCRIPT));
+        let (output, text) = run(bounded("shellcheck")
+            .arg(SCRIPT)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples/sync.sh")));
         assert!(output.status.success() && output.stdout.is_empty(), "{text}");
     }
 }
