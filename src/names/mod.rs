@@ -36,6 +36,8 @@ struct Name {
     tree: Option<Tree>,
     /// The watches that it needs.
     watches: Vec<i32>,
+    /// The last rename from one entry on the way to another.
+    inner_rename: Option<u32>,
 }
 
 impl Name {
@@ -127,6 +129,11 @@ impl<F: Files> Names<F> {
         }
     }
 
+    /// The device and inode number of what a name leads to, as far as the events were handled: for tests.
+    pub fn leads_to(&self, at: usize) -> Option<(u64, u64)> {
+        self.names.get(at)?.object?.id
+    }
+
     /// The way of a name now. Its watches are added, and kept if [`adopt`](Self::adopt) takes it.
     fn find(&mut self, at: usize) -> Way {
         let Names { files, queue, settings, .. } = self;
@@ -205,7 +212,7 @@ impl<F: Files> Names<F> {
         if mask & (IN_DELETE | IN_MOVED_FROM) != 0 {
             self.on_departure(at, step, taken);
         } else if mask & (IN_CREATE | IN_MOVED_TO) != 0 {
-            self.on_arrival(at, step, mask);
+            self.on_arrival(at, step, mask, cookie);
         } else if self.names[at].is_object(step) {
             self.report(at, mask, b"", 0);
         } else if mask & IN_ATTRIB != 0 && (mask & IN_ISDIR != 0 || self.names[at].object.is_none()) {
@@ -216,11 +223,16 @@ impl<F: Files> Names<F> {
     /// An entry on the way has left: the name leads nowhere, unless another has come in the same moment.
     fn on_departure(&mut self, at: usize, step: usize, taken: &Taken) {
         let way = self.find(at);
-        let is_replaced = taken.mask & IN_MOVED_FROM != 0 && self.is_exchange(at, step, taken, &way);
-        self.sweep(&way.watches());
-        if is_replaced {
-            return;
+        if taken.mask & IN_MOVED_FROM != 0 {
+            if way.has_found(step) {
+                // `exchange y x` → MOVED_FROM y, MOVED_TO x, MOVED_FROM x, MOVED_TO y: the other one has come before this one leaves.
+                return self.adopt(at, way, Cause::Other, IN_DELETE_SELF);
+            }
+            if self.is_exchange(at, step, taken, &way) || self.is_inner_rename(at, taken) {
+                return self.sweep(&way.watches());
+            }
         }
+        self.sweep(&way.watches());
         let name = &mut self.names[at];
         let is_object = step + 1 == name.steps.len() && name.steps[step].is_last && !name.steps[step].is_link;
         let is_renamed = is_object && taken.mask & IN_MOVED_FROM != 0;
@@ -259,8 +271,25 @@ impl<F: Files> Names<F> {
         is_swapped && !is_back
     }
 
+    /// Whether an entry on the way is renamed to another place on the way: where the name leads is to be seen then.
+    ///
+    /// `symlink g f; rename g f` → MOVED_FROM g, MOVED_TO f: `f` has led to the same inode all the time.
+    fn is_inner_rename(&mut self, at: usize, taken: &Taken) -> bool {
+        let mut ahead = self.queue.since(self.queue.start());
+        let Some(to) = ahead.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == taken.cookie)
+        else {
+            return false;
+        };
+        let name = &mut self.names[at];
+        let is_inner = name.step(to.wd, to.name).is_some();
+        if is_inner {
+            name.inner_rename = Some(taken.cookie);
+        }
+        is_inner
+    }
+
     /// An entry on the way has come, perhaps in the place of another.
-    fn on_arrival(&mut self, at: usize, step: usize, mask: Mask) {
+    fn on_arrival(&mut self, at: usize, step: usize, mask: Mask, cookie: u32) {
         let way = self.find(at);
         if !way.is_in_doubt(step + 1) {
             return self.adopt(at, way, Cause::Arrival(step, mask), IN_DELETE_SELF);
@@ -268,7 +297,8 @@ impl<F: Files> Names<F> {
         self.sweep(&way.watches());
         // It has left already, or its directory has. What it was nobody can say if it may have been a link.
         let name = &mut self.names[at];
-        if !name.steps[step].is_last || name.steps[step].is_link {
+        let is_inner = mask & IN_MOVED_TO != 0 && name.inner_rename == Some(cookie);
+        if !name.steps[step].is_last || name.steps[step].is_link || is_inner {
             return;
         }
         name.steps.truncate(step + 1);
@@ -312,8 +342,10 @@ impl<F: Files> Names<F> {
     fn meet(&mut self, at: usize, object: Object, cause: Cause) {
         let name = &mut self.names[at];
         if let Some(known) = &mut name.object {
-            if known.id == object.id {
-                known.watch = object.watch;
+            // One that was gone too soon to be looked at has been reported.
+            let is_it = known.id.is_none() && known.kind == object.kind && matches!(cause, Cause::Other);
+            if known.id == object.id || is_it {
+                *known = object;
                 return;
             }
         }

@@ -83,6 +83,13 @@ impl Way {
         watches(&self.steps, object)
     }
 
+    /// Whether there is an entry for sure at a step.
+    pub fn has_found(&self, step: usize) -> bool {
+        self.steps.len() > step + 1
+            || self.steps.len() == step + 1
+                && (self.steps[step].is_link || matches!(self.end, End::Object(_) | End::Blocked { .. }))
+    }
+
     /// Whether it is in doubt at one of the first so many steps.
     pub fn is_in_doubt(&self, steps: usize) -> bool {
         matches!(self.end, End::Doubt(_)) && self.steps.len() <= steps
