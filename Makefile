@@ -92,6 +92,7 @@ RANDOM_HISTORIES = 100000
 check-rules:
 	RULES_RANDOM=$(RANDOM_HISTORIES) $(CARGO) test --profile rules --test rules random -- --nocapture
 	RULES_DEPTH=$(DEPTH) $(CARGO) test --profile rules --test rules every -- --nocapture
+	NAMES_DEPTH=3 $(CARGO) test --profile rules --test names every -- --nocapture
 
 soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
