@@ -227,8 +227,8 @@ fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> + Clone {
     })
 }
 
-/// Whether a directory comes or goes.
-fn is_change(mask: Mask) -> bool {
+/// Whether by an event a directory appears at a place or leaves it.
+pub fn is_change(mask: Mask) -> bool {
     mask & IN_ISDIR != 0 && mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) != 0
 }
 

@@ -356,6 +356,13 @@ impl<S: State> Tree<S> {
         }
     }
 
+    /// The node, or one below it that has none below itself.
+    pub fn lowest(&self, top: NodeId) -> Option<NodeId> {
+        self.get(top)?;
+        let below = |index: &u32| Some(self.at(*index).first_child).filter(|below| *below != NONE);
+        std::iter::successors(Some(top.index), below).last().map(|index| self.id(index))
+    }
+
     /// Every watched node, in no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.by_wd.iter().map(|index| self.id(*index))

@@ -8,7 +8,7 @@ use libc::{
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
-use crate::queue::{Place, Taken};
+use crate::queue::{Taken, is_change};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
@@ -18,6 +18,9 @@ use crate::world::{At, World};
 /// How many renames that have left their old place are remembered. Both events of a rename are queued within microseconds, with
 /// those of other processes between them at most.
 const DEPARTURES: usize = 1024;
+
+/// How many watches are removed before the queue is read again: each leaves an event in it.
+const REMOVALS: usize = 512;
 
 /// Renames that are reported to have left a watched directory, and not yet to have arrived.
 #[derive(Debug, Default)]
@@ -31,18 +34,17 @@ pub(super) struct Renames {
 
 #[derive(Debug)]
 struct Departure {
-    cookie: u32,
+    /// Not known of a directory that another has replaced: its MOVED_FROM comes next, if the two were exchanged.
+    cookie: Option<u32>,
     /// The directory that left, if it was one that is known.
     node: Option<NodeId>,
-    /// Where it was, if it is a directory.
-    from: Option<Place>,
     /// Its watches were removed, since no MOVED_TO came with its MOVE_SELF.
     was_moved_out: bool,
 }
 
 impl Renames {
     fn take(&mut self, cookie: u32) -> Option<Departure> {
-        let at = self.departures.iter().rposition(|known| known.cookie == cookie)?;
+        let at = self.departures.iter().rposition(|known| known.cookie == Some(cookie))?;
         self.departures.remove(at)
     }
 
@@ -164,20 +166,58 @@ impl<W: World> Watcher<W> {
 
     /// MOVED_FROM: an entry of a watched directory has left its place, to where the MOVED_TO of the same cookie says.
     fn begin_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
-        // The second half of an exchange, whose directory was taken by the first.
-        if self.renames.departures.iter().any(|known| known.cookie == cookie) {
-            return;
-        }
-        let node = if is_directory { self.tree.child(parent, name) } else { None };
+        let node = if is_directory { self.find_leaving(parent, name) } else { None };
         if let Some(node) = node {
             self.report_arriving(node);
             self.tree.unplace(node);
-            if self.tree.wd(node) == NO_WATCH {
+            if self.tree.wd(node) == NO_WATCH && self.tree.child(parent, name).is_none() {
                 self.expect_hidden(parent, name);
             }
         }
-        let from = is_directory.then(|| Place { wd: self.tree.wd(parent), name: name.into() });
-        self.depart(Departure { cookie, node, from, was_moved_out: false });
+        self.depart(Departure { cookie: Some(cookie), node, was_moved_out: false });
+    }
+
+    /// The directory that leaves a place. If another has arrived there, the two may have been exchanged: then the one that was
+    /// there leaves only now.
+    ///
+    /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVE_SELF of x; MOVED_FROM y (2), MOVED_TO x (2), MOVE_SELF of y.
+    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x.
+    fn find_leaving(&mut self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        let there = self.tree.child(parent, name);
+        if there.is_some_and(|there| self.leaves(there, parent, name)) {
+            return there;
+        }
+        let is_displaced = |departure: &&Departure| {
+            let is_at_place = |node| self.tree.parent(node) == Some(parent) && self.tree.name(node) == name;
+            departure.cookie.is_none() && departure.node.is_some_and(is_at_place)
+        };
+        let displaced = self.renames.departures.iter().rfind(is_displaced).and_then(|known| known.node);
+        if let Some(node) = displaced.filter(|node| !self.tree.is_removed(*node)) {
+            if self.tree.wd(node) == NO_WATCH || self.leaves(node, parent, name) {
+                self.renames.departures.retain(|known| known.node != displaced);
+                return displaced;
+            }
+        }
+        there.filter(|there| self.tree.wd(*there) == NO_WATCH)
+    }
+
+    /// Whether a watched directory leaves its place by the MOVED_FROM taken last: then its MOVE_SELF comes before the next event by
+    /// which the entry changes. All these are queued under the lock of the parent.
+    fn leaves(&mut self, node: NodeId, parent: NodeId, name: &[u8]) -> bool {
+        let (wd, place) = (self.tree.wd(node), self.tree.wd(parent));
+        if wd == NO_WATCH {
+            return false;
+        }
+        if !self.queue.moves(wd) {
+            if let Some(dir) = self.enter(parent) {
+                self.world.sync(&dir);
+            }
+            self.pull();
+        }
+        let is_next = |event: &RawEvent| event.wd == place && event.name == name && is_change(event.mask);
+        let is_own = |event: &RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+        let first = self.queue.since(self.queue.start()).find(|event| is_own(event) || is_next(event));
+        first.is_some_and(|event| event.wd == wd)
     }
 
     /// A directory leaves that could not be watched. Another may be in its place: the kernel merges equal neighbours, whatever their
@@ -210,7 +250,11 @@ impl<W: World> Watcher<W> {
         match self.tree.child(parent, name) {
             // Nobody knows of a directory there: its node only waits for a look.
             Some(there) if self.coverage(there) == Coverage::Hidden => self.tree.remove(there),
-            Some(there) => self.make_room(parent, name, there, departure.as_ref(), is_directory),
+            // It is deleted, or leaves by the MOVED_FROM that is next.
+            Some(there) => {
+                self.tree.unplace(there);
+                self.depart(Departure { cookie: None, node: Some(there), was_moved_out: false });
+            }
             None => {}
         }
         let is_from_new = departure.is_none() && self.may_be_from_new();
@@ -237,73 +281,6 @@ impl<W: World> Watcher<W> {
         self.queue.events().taken() <= self.renames.announce_origin_end
             || !self.unread.is_empty()
             || !self.refused.is_empty()
-    }
-
-    /// An entry arrives where a directory is. Either that is replaced (it was empty, and is deleted), or the two are exchanged:
-    /// then the kernel reports two renames, and the directory leaves only with the second.
-    ///
-    /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVE_SELF of x; MOVED_FROM y (2), MOVED_TO x (2), MOVE_SELF of y.
-    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x.
-    fn make_room(
-        &mut self,
-        parent: NodeId,
-        name: &[u8],
-        there: NodeId,
-        arriving: Option<&Departure>,
-        is_directory: bool,
-    ) {
-        // All events of an exchange are queued under the lock of the directory.
-        if let Some(dir) = self.enter(parent) {
-            self.world.sync(&dir);
-        }
-        self.pull();
-        match self.exchange_cookie(parent, name, there, arriving, is_directory) {
-            Some(cookie) => {
-                self.tree.unplace(there);
-                let from = Some(Place { wd: self.tree.wd(parent), name: name.into() });
-                self.depart(Departure { cookie, node: Some(there), from, was_moved_out: false });
-            }
-            None => self.displace(there),
-        }
-    }
-
-    /// The cookie by which the directory `there` leaves, if an exchange brought the entry that arrives in its place.
-    fn exchange_cookie(
-        &self,
-        parent: NodeId,
-        name: &[u8],
-        there: NodeId,
-        arriving: Option<&Departure>,
-        is_directory: bool,
-    ) -> Option<u32> {
-        let wd = self.tree.wd(parent);
-        let mut ahead = self.queue.since(self.queue.start());
-        let leaving = ahead.find(|event| event.wd == wd && event.name == name)?;
-        if leaving.mask & IN_MOVED_FROM == 0 || leaving.mask & IN_ISDIR == 0 {
-            return None;
-        }
-        let cookie = Some(leaving.cookie);
-        let is_self_move = |wd: i32| move |event: &RawEvent| event.mask & IN_MOVE_SELF != 0 && event.wd == wd;
-        if self.tree.wd(there) != NO_WATCH {
-            return cookie.filter(|_| ahead.any(|event| is_self_move(self.tree.wd(there))(&event)));
-        }
-        // No file can replace a directory.
-        if !is_directory {
-            return cookie;
-        }
-        let to = ahead.clone().find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == leaving.cookie);
-        let from = arriving.and_then(|departure| departure.from.as_ref());
-        if to.map(|to| (to.wd, to.name)) != from.map(|from| (from.wd, &*from.name)) {
-            return None;
-        }
-        let mover = arriving.and_then(|departure| departure.node).map(|node| self.tree.wd(node));
-        let moves_on = mover.filter(|mover| *mover != NO_WATCH).is_some_and(|mover| {
-            let is_next = |event: &RawEvent| event.wd == wd && event.name == name;
-            ahead
-                .find(|event| is_self_move(mover)(event) || is_next(event))
-                .is_some_and(|event| event.wd == mover)
-        });
-        cookie.filter(|_| !moves_on)
     }
 
     /// Puts a directory at its new place.
@@ -393,7 +370,7 @@ impl<W: World> Watcher<W> {
         else {
             return false;
         };
-        let cookie = self.renames.departures.remove(at).map_or(0, |known| known.cookie);
+        let cookie = self.renames.departures.remove(at).and_then(|known| known.cookie).unwrap_or(0);
         let name = self.tree.name(there).to_vec();
         self.tree.remove(there);
         self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);
@@ -419,25 +396,27 @@ impl<W: World> Watcher<W> {
         self.moved_out.push_back(node);
     }
 
-    /// Removes up to so many watches of directories that were moved out.
-    pub(super) fn remove_moved_out(&mut self, most: usize) {
-        let mut left = most;
-        while let Some(top) = self.moved_out.front().copied() {
-            for node in self.tree.subtree(top).into_iter().rev() {
-                if left == 0 {
-                    return self.pull();
-                }
-                match self.tree.wd(node) {
-                    NO_WATCH => self.tree.remove(node),
-                    wd => {
-                        self.world.unwatch(wd);
-                        self.retire(node);
-                        left -= 1;
-                    }
-                }
-            }
-            self.moved_out.pop_front();
+    /// Removes the watches of all directories that were moved out.
+    pub(super) fn remove_all_moved_out(&mut self) {
+        while !self.moved_out.is_empty() {
+            self.remove_moved_out();
         }
+    }
+
+    /// Removes some of these watches, those below first. Each leaves an event in the queue.
+    pub(super) fn remove_moved_out(&mut self) {
+        for _ in 0..REMOVALS {
+            let Some(top) = self.moved_out.front().copied() else { break };
+            match self.tree.lowest(top) {
+                Some(node) if self.tree.wd(node) == NO_WATCH => self.tree.remove(node),
+                Some(node) => {
+                    self.world.unwatch(self.tree.wd(node));
+                    self.retire(node);
+                }
+                None => drop(self.moved_out.pop_front()),
+            }
+        }
+        self.pull();
     }
 
     /// A directory was renamed that needed no watch where it was: with a watch it would have had a MOVE_SELF.

@@ -316,7 +316,9 @@ impl<W: World> Watcher<W> {
         if std::mem::replace(&mut self.is_turn_over, true) {
             return false;
         }
-        self.remove_moved_out(REMOVALS);
+        if !self.moved_out.is_empty() {
+            self.remove_moved_out();
+        }
         if self.refused.is_due() {
             self.try_refused();
         }
@@ -509,6 +511,3 @@ impl<W: World + AsFd> AsFd for Watcher<W> {
 /// The events that a recursive watch needs to follow its tree, whatever `-e` says.
 const TRACKING_EVENTS: Mask =
     IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
-
-/// How many watches are removed before the queue is read again: each leaves an event in it.
-const REMOVALS: usize = 512;

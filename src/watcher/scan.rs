@@ -292,7 +292,13 @@ impl<W: World> Watcher<W> {
         self.world.sync(dir);
         self.pull();
         let (wd, any_changes) = (self.tree.wd(above.node), self.queue.any_changes());
+        let mut has_returned = false;
         for (node, since, result, is_leaf) in watched.into_iter().rev() {
+            if self.is_returning(&result) {
+                has_returned = true;
+                self.work.push_back(Work::Attach(node));
+                continue;
+            }
             let is_doubtful = any_changes && {
                 let place = Place { wd, name: self.tree.name(node).into() };
                 self.queue.changes(&place)
@@ -308,7 +314,17 @@ impl<W: World> Watcher<W> {
                 self.scan.stack.push(Frame::Visit { node, above: Some(above.clone()), since, task });
             }
         }
+        if has_returned {
+            self.remove_all_moved_out();
+        }
         Ok(())
+    }
+
+    /// Whether a watch is one that is about to be removed: the directory was moved out, and what happened in it since was not
+    /// reported.
+    fn is_returning(&self, watched: &io::Result<i32>) -> bool {
+        let known = |wd: &i32| self.tree.find(*wd).is_some_and(|known| self.is_moved_out(known));
+        !self.moved_out.is_empty() && watched.as_ref().is_ok_and(known)
     }
 
     /// A name in a directory is watched as `wd`: returns the node to visit.
@@ -342,11 +358,6 @@ impl<W: World> Watcher<W> {
 
     /// At the place of a node a directory is found that is watched already, as another node.
     fn meet(&mut self, node: NodeId, known: NodeId, is_doubtful: bool, task: Task) -> Option<NodeId> {
-        if self.is_moved_out(known) {
-            self.remove_moved_out(usize::MAX);
-            self.work.push_back(Work::Attach(node));
-            return None;
-        }
         if is_doubtful {
             self.unread.push(node);
             return None;
@@ -727,7 +738,7 @@ impl<W: World> Watcher<W> {
 
     /// After an overflow: compares the tree with the file system, from the operands down.
     pub(super) fn rescan(&mut self) {
-        self.remove_moved_out(usize::MAX);
+        self.remove_all_moved_out();
         self.renames.clear();
         self.scan.arriving.clear();
         self.unread.clear();

@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod histories;
 mod kernel;
 mod operations;
 mod search;
@@ -115,7 +116,7 @@ fn random_histories() {
         for seed in first..first + each / 10 {
             for (scene, _) in SCENES {
                 let Some(failure) = scene.try_random(seed, operations) else { continue };
-                fail(scene.name, scene, &failure);
+                fail(scene.name, scene, &scene.shorten(failure));
             }
         }
     }

@@ -62,6 +62,8 @@ pub struct Queued {
     pub name: String,
     /// `%w%f` as it was at the moment of the event.
     pub path: String,
+    /// Every directory above was watched at that moment, so events say what the path is.
+    pub is_tracked: bool,
 }
 
 /// The state of the simulated system.
@@ -253,7 +255,21 @@ impl System {
         }
         let above = self.path(ino).unwrap_or_default();
         let path = if name.is_empty() { format!("{above}/") } else { format!("{above}/{name}") };
-        Some(Queued { wd, mask, cookie, name: name.into(), path })
+        Some(Queued { wd, mask, cookie, name: name.into(), path, is_tracked: self.is_tracked(ino) })
+    }
+
+    /// Whether a directory and every one above it in the tree are watched.
+    fn is_tracked(&self, ino: Ino) -> bool {
+        let mut at = ino;
+        while at != TOP && at != OUTSIDE {
+            let Inode { parent, name, watch, .. } = &self.inodes[at];
+            // A deleted directory that somebody still has open is nowhere.
+            if watch.is_none() || self.inodes[*parent].entries.get(name) != Some(&at) {
+                return false;
+            }
+            at = *parent;
+        }
+        true
     }
 
     /// An event of the operation that is being done.
@@ -299,6 +315,7 @@ impl System {
                     cookie: 0,
                     name: String::new(),
                     path: String::new(),
+                    is_tracked: true,
                 });
             }
         } else if !is_repeated {
@@ -618,7 +635,7 @@ impl System {
 
 /// A step of the story, for those who read it.
 fn shown(event: &Queued) -> String {
-    let Queued { wd, mask, cookie, name, path } = event;
+    let Queued { wd, mask, cookie, name, path, .. } = event;
     let cookie = if *cookie == 0 { String::new() } else { format!(" ({cookie})") };
     format!(
         "{} of watch {wd}{}{name}{cookie}, at {path}",
@@ -829,7 +846,7 @@ impl World for Simulated {
     fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize> {
         let mut system = self.call(|| "read events".into());
         let before = queue.len();
-        for Queued { wd, mask, cookie, name, path } in std::mem::take(&mut system.queue) {
+        for Queued { wd, mask, cookie, name, path, .. } in std::mem::take(&mut system.queue) {
             RawEvent { wd, mask, cookie, name: name.as_bytes() }.encode(queue);
             system.saw((wd, mask, cookie, name, path));
         }
