@@ -328,11 +328,7 @@ impl<W: World> Watcher<W> {
 
     /// The path of a directory without a watch has changed: it may need one now.
     fn reconsider(&mut self, node: NodeId) {
-        let coverage = self.coverage(node);
-        if coverage == Coverage::Hidden {
-            return self.work.push_back(Work::Attach(node));
-        }
-        let announce = matches!(coverage, Coverage::Unread { announce: true });
+        let announce = matches!(self.coverage(node), Coverage::Unread { announce: true });
         self.cover(node, Coverage::Unread { announce });
         self.exclude(node);
         if self.coverage(node) == (Coverage::Unread { announce }) {

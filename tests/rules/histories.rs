@@ -43,6 +43,9 @@ histories! {
     two_directories_return_whose_watches_were_about_to_be_removed:
         "all: 4 movein d/a/a; 16 mkdir d/a/a/a; 19 rename d/a/a d/a/b; 44 moveout d/a/b/a; 50 movein d/b; \
          51 rename d/b d/c; 51 rename d/a d/c/a; 51 rename d/c/a/b d/c/b; 52 rename d/c d/b",
+    a_directory_leaves_to_an_excluded_name_that_nobody_knew:
+        "exclude: 0 movein d/a/a; 21 rename d/a d/b; 22 rename d/b/a d/c; 30 mkdir d/a; 32 rename d/b d/c/sub/a; \
+         38 exchange d/a d/c/sub/a; 42 rename d/c/sub/a d/b",
     a_directory_is_found_in_one_that_came_late:
         "late: 0+ mkdir d/a; 2 mkdir d/b; 9+ mkdir d/b/a; 14+ movein d/b/a/a; 18 rename d/b/a/a d/b/a/b; \
          20+ create d/a/a; 20 exchange d/a/a d/b/a/b; 22 mkdir d/c; 24+ rename d/b d/c/a; \

@@ -473,9 +473,10 @@ impl Reader {
             }
         } else if mask & IN_MOVED_FROM != 0 {
             let mut taken = self.displaced.remove(path).unwrap_or_else(|| self.take(path));
-            // Found in a directory from elsewhere after this one had left.
             let is_another = |known: &Known| !known.is_told && known.is_directory != (mask & IN_ISDIR != 0);
-            if taken.iter().any(|(below, known)| below.is_empty() && is_another(known)) {
+            // Found in a directory from elsewhere after this one had left, or only what is in it was reported.
+            let itself = taken.iter().find(|(below, _)| below.is_empty());
+            if itself.is_none_or(|(_, known)| is_another(known)) {
                 taken.clear();
             }
             if mask & IN_ISDIR == 0 {
