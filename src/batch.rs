@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_too_long_for_a_clock_are_never_over() {
+    fn timeouts_too_long_for_a_clock_never_expire() {
         let mut batch = Batch::new(Settle { quiet: Duration::MAX, most: Some(Duration::MAX) });
         let begin = Instant::now();
         add(

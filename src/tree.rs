@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relinked_node_takes_all_below_along() {
+    fn a_relinked_node_keeps_its_subtree() {
         let mut tree: Tree = Tree::default();
         let root = tree.insert(None, b".", 1, DIRECTORY);
         let a = tree.insert(Some(root), b"a", 2, DIRECTORY);

@@ -348,7 +348,7 @@ fn without_proc_directories_are_watched_and_what_cannot_be_is_explained() {
 
 /// `while inotifywait -r -e modify,create,delete d; do …; done` goes on after that.
 #[test]
-fn a_directory_below_that_is_deleted_ends_a_wait_for_deletions_with_its_event() {
+fn a_deleted_subdirectory_ends_a_wait_for_deletions() {
     for (arguments, printed, code) in [
         (&["-r", "-e", "modify,create,delete", "d"][..], "d/ DELETE,ISDIR s\n", 0),
         (&["-r", "-e", "delete", "--include", "s$", "d"], "d/ DELETE,ISDIR s\n", 0),

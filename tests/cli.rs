@@ -66,7 +66,7 @@ fn the_help_says_what_is_the_default_under_the_name() {
 }
 
 #[test]
-fn the_name_is_what_stands_behind_the_path() {
+fn the_name_follows_the_path() {
     for (argv0, of, first) in [
         ("-fsnotifywait", "inotifywait", "fsnotifywait "),
         ("/usr/local/bin/fsnotifywait", "inotifywait", "fsnotifywait "),

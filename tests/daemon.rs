@@ -88,7 +88,7 @@ impl Drop for Place {
 }
 
 #[test]
-fn its_return_means_that_it_watches() {
+fn the_daemon_command_returns_once_it_watches() {
     let place = Place::new();
     for number in 0..20 {
         // What happens at once after it returned is heard.
@@ -117,7 +117,7 @@ fn a_batch_that_is_open_when_the_file_is_reopened_goes_to_the_new_one() {
 }
 
 #[test]
-fn it_lets_go_of_where_it_was_started() {
+fn the_daemon_leaves_its_directory() {
     let place = Place::new();
     let daemon = place.daemon(&["-d", "-o", "out", "d"]);
     let of = |what: &str| fs::read_link(format!("/proc/{daemon}/{what}")).unwrap();
@@ -596,7 +596,7 @@ fn messages_of_the_daemon_in_the_system_log() {
 }
 
 #[test]
-fn a_daemon_that_cannot_start_tells_log_and_stderr() {
+fn a_daemon_that_cannot_start_reports_to_the_log_and_stderr() {
     let place = Place::new();
     let Some(log) = Log::new(&place) else { return };
     let end = Running::start(log.inotifywait(&place, &["-d", "-o", "out", "nowhere"])).finish();
@@ -608,7 +608,7 @@ fn a_daemon_that_cannot_start_tells_log_and_stderr() {
 }
 
 #[test]
-fn usage_errors_are_not_for_the_log() {
+fn usage_errors_go_to_stderr_and_not_to_the_log() {
     let place = Place::new();
     let Some(log) = Log::new(&place) else { return };
     let end = Running::start(log.inotifywait(&place, &["-s", "-e", "nonsense", "d"])).finish();

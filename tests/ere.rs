@@ -208,7 +208,7 @@ fn ere(pattern: &str) -> Ere {
 }
 
 #[test]
-fn patterns_are_what_the_c_library_takes_for_them() {
+fn patterns_are_valid_if_the_c_library_accepts_them() {
     for (pattern, matching, other) in [
         ("a)b", "a)b", "ab"),
         ("a()b", "ab", "a"),
@@ -296,7 +296,7 @@ fn bounds_and_depth_beyond_the_engine_are_left_to_the_c_library() {
 }
 
 #[test]
-fn any_depth_that_the_c_library_takes_is_taken() {
+fn any_depth_that_the_c_library_accepts_is_accepted() {
     let nested = |depth| format!("^{}a{}$", "(".repeat(depth), ")".repeat(depth));
     let repeated = |depth| format!("^a{}$", "*".repeat(depth));
     for depth in [1, 19, 20, 21, 25] {

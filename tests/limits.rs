@@ -65,7 +65,7 @@ fn too_few_watches(tool: &str, arguments: &[&str], limit: usize, operand: &str, 
 }
 
 #[test]
-fn set_up_at_the_limit_on_watches() {
+fn setup_at_the_limit_on_watches() {
     if need_namespace() {
         too_few_watches("inotifywait", &["-r", "-m", "d"], 3, "d", 6);
         too_few_watches("inotifywait", &["-qq", "-r", "d"], 5, "d", 6);

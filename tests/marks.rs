@@ -217,7 +217,7 @@ fn a_file_and_a_link() {
 
 /// The events of which they are told are not among those that tell where they are.
 #[test]
-fn directories_below_are_told_of_whatever_was_asked_for() {
+fn subdirectories_are_followed_whatever_is_requested() {
     for &root in users() {
         let dir = fast_tempdir();
         shell(dir.path(), "mkdir -p d/old; chmod -R 777 d");
@@ -653,7 +653,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 /// Both halves of a rename are told apart there, and may be read apart, too.
 #[test]
-fn the_halves_of_a_rename_on_an_older_kernel() {
+fn the_events_of_a_rename_on_an_older_kernel() {
     if !need("python3") {
         return;
     }

@@ -62,7 +62,7 @@ fn a_usage_error_is_one_line_whatever_was_typed() {
 }
 
 #[test]
-fn an_error_after_the_set_up_is_one_line_and_the_event_is_raw() {
+fn an_error_after_the_setup_is_one_line_and_the_event_is_raw() {
     let dir = tempdir();
     let top = dir.path().join("d");
     fs::create_dir(&top).unwrap();
@@ -77,7 +77,7 @@ fn an_error_after_the_set_up_is_one_line_and_the_event_is_raw() {
 }
 
 #[test]
-fn a_message_in_the_system_log_is_one_line_too() {
+fn a_message_in_the_system_log_is_one_line() {
     const LOGGED: &str = ": >dev/null; mount --bind /dev/null dev/null; mount --rbind dev /dev; exec \"$@\"";
     if !need_root() || !need("unshare") {
         return;
@@ -116,7 +116,7 @@ fn each_message_of_the_setup_of_inotifywatch_is_one_line() {
 
 /// As ls does, only on a terminal; JSON escapes names itself.
 #[test]
-fn names_act_on_no_terminal() {
+fn names_cannot_control_a_terminal() {
     let name = "x\x1b[2K\r\x07\u{9b}1m\u{e9}\n";
     let shown = r"x\033[2K\r\a\302\2331m\u{e9}\n".replace(r"\u{e9}", "\u{e9}");
     let json = r"x\u001b[2K\u000d\u0007\u009b1m\u{e9}\n".replace(r"\u{e9}", "\u{e9}");

@@ -339,7 +339,7 @@ fn an_operand_within_an_earlier_one_reports_every_event() {
 
 /// With a terminal to look at, a set-up of more than a second tells how far it is, and leaves no trace of that.
 #[test]
-fn a_long_set_up_counts_on_a_terminal() {
+fn a_long_setup_shows_a_count_on_a_terminal() {
     const WIDE: usize = 200;
     let dir = fast_tempdir();
     for number in 0..WIDE * 50 {

@@ -299,7 +299,7 @@ fn in_set_up(interrupt: impl Fn(&mut Running)) -> Ended {
 }
 
 #[test]
-fn inotifywatch_interrupted_in_its_set_up_warns() {
+fn inotifywatch_warns_of_a_signal_during_the_setup() {
     // As in the reference it goes on, until the next one.
     let end = in_set_up(|run| {
         run.wait_ready();
@@ -313,7 +313,7 @@ fn inotifywatch_interrupted_in_its_set_up_warns() {
 }
 
 #[test]
-fn inotifywatch_interrupted_twice_in_its_set_up_ends() {
+fn inotifywatch_ends_by_a_second_signal_during_the_setup() {
     // The second signal may come after the set-up: then that is another case, and no failure.
     let ended = (0..20).any(|_| {
         let end = in_set_up(|run| run.signal(Signal::SIGINT));
@@ -329,7 +329,7 @@ fn inotifywatch_interrupted_twice_in_its_set_up_ends() {
 }
 
 #[test]
-fn inotifywait_dies_in_its_set_up() {
+fn inotifywait_dies_of_a_signal_during_the_setup() {
     let dir = fast_tempdir();
     many_directories(dir.path(), (watch_limit() / 4).clamp(1_000, 10_000) / 100);
     let mut run = Running::start(inotifywait(dir.path(), ["-r", "-m", "."]));

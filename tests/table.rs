@@ -23,7 +23,7 @@ fn make_and_remove(run: &mut Running, path: &Path, times: usize) {
 }
 
 #[test]
-fn directories_of_one_name_take_the_memory_of_one() {
+fn directories_of_one_name_share_its_memory() {
     const TIMES: usize = 20_000;
     /// Bytes for each of them would be more, in KiB.
     const SMALL: usize = TIMES * 20 / 1024;
@@ -52,7 +52,7 @@ fn directories_of_one_name_take_the_memory_of_one() {
 }
 
 #[test]
-fn a_directory_that_is_made_again_adds_to_its_row() {
+fn a_directory_created_again_adds_to_its_row() {
     for order in ["-a", "-d"] {
         let dir = tempdir();
         let path = dir.path().join("name");
@@ -77,7 +77,7 @@ fn a_directory_that_is_made_again_adds_to_its_row() {
 }
 
 #[test]
-fn rows_alike_keep_the_order_of_watching_whatever_happened_first() {
+fn equal_rows_keep_the_order_of_watching() {
     let dir = tempdir();
     let names = ["a", "b", "c", "d"];
     names.iter().for_each(|name| fs::create_dir(dir.path().join(name)).unwrap());
@@ -95,7 +95,7 @@ fn rows_alike_keep_the_order_of_watching_whatever_happened_first() {
 }
 
 #[test]
-fn zeros_have_rows_only_where_they_are_asked_for() {
+fn zeros_have_rows_only_with_z() {
     for zero in [true, false] {
         let dir = tempdir();
         for name in ["d/gone", "d/quiet"] {

@@ -113,7 +113,7 @@ fn a_directory_above_the_operand_is_renamed() {
 
 /// Moved in: from then on heard of. Moved out: silent.
 #[test]
-fn in_and_out() {
+fn moves_in_and_out() {
     story(
         "mkdir -p d out/m/n/l",
         "d",

@@ -60,7 +60,7 @@ fn one_mount() {
 }
 
 #[test]
-fn every_file_system_that_was_named() {
+fn every_specified_file_system_is_watched() {
     let setup = "mkdir m n; mount -t tmpfs none m; mount -t tmpfs none n; mkdir m/a n/b";
     let Some(space) = Space::new(setup) else { return };
     let mut running = space.monitor(&["-S", "-e", "create", "m/a", "n/b"]);

@@ -96,7 +96,7 @@ fn links() {
 
 /// The end of a directory is told before a new one takes its name.
 #[test]
-fn a_directory_made_again() {
+fn a_directory_created_again() {
     let once = [
         "d/ CREATE,ISDIR a 0",
         "d/a/ CREATE f 0",

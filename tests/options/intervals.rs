@@ -313,7 +313,7 @@ fn the_table_that_a_signal_asks_for_is_printed_beside_the_other() {
 }
 
 #[test]
-fn names_do_not_act_on_the_terminal() {
+fn names_in_events_cannot_control_the_terminal() {
     let Some(tmux) = Tmux::start("-r -e create --interval 0.2 .", 12) else { return };
     fs::create_dir(tmux.path().join("work/\u{1b}[2J\n")).unwrap();
     fs::write(tmux.path().join("work/\u{1b}[2J\n/f"), "").unwrap();

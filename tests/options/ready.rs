@@ -12,7 +12,7 @@ const TOOLS: [&str; 2] = ["inotifywait", "inotifywatch"];
 
 /// The manual's way: whoever reads the line may act, and is heard.
 #[test]
-fn a_reader_of_the_descriptor_is_told_when_all_watches_are_established() {
+fn the_descriptor_gets_a_newline_once_all_watches_are_established() {
     for tool in TOOLS {
         let dir = tempdir();
         let script = "mkfifo r; { timeout 20 \"$@\" --ready 3 -t 2 -e create . 3>r; echo \"status $?\"; } & \
@@ -38,7 +38,7 @@ fn the_descriptor_is_closed_after_the_newline() {
 }
 
 #[test]
-fn a_set_up_that_fails_shows_as_the_end_of_the_file() {
+fn a_failed_setup_closes_the_descriptor() {
     let dir = tempdir();
     let script = "\"$@\" --ready 3 nowhere 3>&1 >/dev/null 2>/dev/null | od -c; echo end";
     let end = Running::start(wrapped(dir.path(), script, "inotifywait", [""; 0])).finish();

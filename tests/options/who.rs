@@ -77,7 +77,7 @@ fn each_event_has_the_process_that_caused_it() {
 }
 
 #[test]
-fn json_has_the_process_too() {
+fn json_has_the_process() {
     if !need_root() || !need("jq") {
         return;
     }

@@ -306,7 +306,7 @@ fn a_directory_that_cannot_be_watched_is_announced() {
 }
 
 #[test]
-fn without_monitor_a_new_directory_is_followed_and_its_end_is_nothing() {
+fn without_monitor_the_deletion_of_a_new_directory_does_not_end_the_wait() {
     let dir = fast_tempdir();
     fs::create_dir(dir.path().join("d")).unwrap();
     let mut running = Running::ready(inotifywait(dir.path(), ["-r", "-e", "modify", "d"]));

@@ -11,7 +11,7 @@ use crate::common::{Running, fast_tempdir, inotifywait, inotifywatch, need, wrap
 /// Directories by the thousand come, are renamed or moved out, and go; in the end there is no more of them than in
 /// the beginning. `LEAK_DIRECTORIES` asks for more than the usual number, a million say.
 #[test]
-fn nothing_is_left_of_directories_that_went() {
+fn deleted_directories_leave_nothing() {
     /// So many at a time that their events fit in the kernel's queue.
     const AT_ONCE: usize = 1000;
     let asked = std::env::var("LEAK_DIRECTORIES").ok().and_then(|number| number.parse::<usize>().ok());

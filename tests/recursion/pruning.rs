@@ -15,7 +15,7 @@ use crate::common::{Running, exchange, fast_tempdir, inotifywait, inotifywatch};
 use crate::{few_cases, follow_exchange, follow_rename, moved, paths, quiet, watch};
 
 #[test]
-fn excluded_subtrees_take_no_watches() {
+fn excluded_subtrees_need_no_watches() {
     let dir = fast_tempdir();
     for number in 0..200 {
         fs::create_dir_all(dir.path().join(format!("d/a/node_modules/{number}"))).unwrap();
@@ -152,7 +152,7 @@ fn a_directory_swapped_with_a_pruned_one_is_pruned() {
 }
 
 #[test]
-fn inotifywatch_takes_no_watches_there_either() {
+fn inotifywatch_adds_no_watches_in_excluded_subtrees() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/node_modules/a/b")).unwrap();
     fs::create_dir(dir.path().join("d/c")).unwrap();

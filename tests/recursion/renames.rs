@@ -133,7 +133,7 @@ fn processor_time(running: &Running) -> u64 {
 }
 
 #[test]
-fn a_rename_costs_the_same_whatever_hangs_below() {
+fn a_rename_costs_the_same_for_any_subtree() {
     let dir = fast_tempdir();
     let at = |path: &str| dir.path().join("d").join(path);
     for number in 0..10_000 {
@@ -244,7 +244,7 @@ fn several_directories_that_move_in_report_only_the_moves() {
 }
 
 #[test]
-fn inotifywatch_counts_no_more_of_what_left() {
+fn inotifywatch_stops_counting_in_directories_that_left() {
     let dir = fast_tempdir();
     fs::create_dir_all(dir.path().join("d/a/b")).unwrap();
     fs::create_dir(dir.path().join("in")).unwrap();
