@@ -19,6 +19,7 @@ mod sys;
 mod source;
 
 mod backlog;
+mod hash;
 mod names;
 mod queue;
 mod tree;

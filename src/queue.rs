@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use libc::{
     IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
     IN_Q_OVERFLOW,
@@ -11,13 +13,14 @@ use libc::{
 
 use crate::backlog::Backlog;
 use crate::event::Mask;
+use crate::hash::PlaceHasher;
 use crate::sys::inotify::{self, HEADER, RawEvent};
 
 /// The place of a watched directory ends.
 pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
 
 /// An entry of a watched directory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The watch of the directory.
     pub wd: i32,
@@ -102,12 +105,22 @@ impl Change {
     }
 }
 
+/// A place, and the events by which directories appear there or leave it.
+#[derive(Debug)]
+struct Changing {
+    place: Place,
+    first: Change,
+    /// Those after it, oldest first. Most have none.
+    more: VecDeque<Change>,
+}
+
 /// What the kernel has told, and what it tells about directories further on.
 #[derive(Debug, Default)]
 pub struct Queue {
     events: Events,
-    /// The events by which directories appear at their places or leave them, oldest first.
-    changing: HashMap<Place, VecDeque<Change>>,
+    /// The places at which directories appear or which they leave.
+    changing: HashTable<Changing>,
+    hasher: PlaceHasher,
     /// Watches whose own place is said to end, by a rename or a deletion, and how often.
     moving: HashMap<i32, u32>,
     /// How many overflows are queued.
@@ -123,8 +136,7 @@ impl Queue {
         while let Some((wd, mask, size)) = RawEvent::peek(rest) {
             if is_change(mask) {
                 if let Some((RawEvent { name, cookie, .. }, _)) = RawEvent::decode(rest) {
-                    let place = Place { wd, name: name.into() };
-                    self.changing.entry(place).or_default().push_back(Change { mask, cookie });
+                    changes(&mut self.changing, &self.hasher, (wd, name), Change { mask, cookie });
                 }
             }
             if mask & ENDS != 0 {
@@ -140,11 +152,12 @@ impl Queue {
     pub fn take(&mut self) -> Option<Taken> {
         let taken = self.events.take()?;
         if is_change(taken.mask) {
-            let place = Place { wd: taken.wd, name: self.events.name(&taken).into() };
-            if let Some(changes) = self.changing.get_mut(&place) {
-                changes.pop_front();
-                if changes.is_empty() {
-                    self.changing.remove(&place);
+            let name = self.events.name(&taken);
+            let hash = self.hasher.hash(taken.wd as u32, name);
+            if let Ok(mut found) = self.changing.find_entry(hash, |changing| changing.is_at(taken.wd, name)) {
+                match found.get_mut().more.pop_front() {
+                    Some(next) => found.get_mut().first = next,
+                    None => drop(found.remove()),
                 }
             }
         }
@@ -163,7 +176,7 @@ impl Queue {
     /// Whether a queued event says that the directory at a place goes, or that another comes there: a rename
     /// over an empty directory tells of no going. After an overflow any may have.
     pub fn changes(&self, place: &Place) -> bool {
-        self.overflows > 0 || self.changing.contains_key(place)
+        self.overflows > 0 || self.changing_at(place).is_some()
     }
 
     /// Whether [`changes`](Self::changes) may be true of any place.
@@ -173,7 +186,15 @@ impl Queue {
 
     /// The queued events by which directories appear at a place or leave it, oldest first.
     pub fn changes_at(&self, place: &Place) -> impl Iterator<Item = Change> + '_ {
-        self.changing.get(place).into_iter().flatten().copied()
+        let changing = self.changing_at(place);
+        changing
+            .into_iter()
+            .flat_map(|changing| std::iter::once(&changing.first).chain(&changing.more))
+            .copied()
+    }
+
+    fn changing_at(&self, Place { wd, name }: &Place) -> Option<&Changing> {
+        self.changing.find(self.hasher.hash(*wd as u32, name), |changing| changing.is_at(*wd, name))
     }
 
     /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
@@ -216,6 +237,25 @@ impl Queue {
             from += size;
         }
         bytes.truncate(to);
+    }
+}
+
+impl Changing {
+    fn is_at(&self, wd: i32, name: &[u8]) -> bool {
+        self.place.wd == wd && *self.place.name == *name
+    }
+}
+
+/// Adds an event to those of a place.
+fn changes(table: &mut HashTable<Changing>, hasher: &PlaceHasher, (wd, name): (i32, &[u8]), change: Change) {
+    let hash_of = |place: &Place| hasher.hash(place.wd as u32, &place.name);
+    let hash = hasher.hash(wd as u32, name);
+    match table.entry(hash, |changing| changing.is_at(wd, name), |changing| hash_of(&changing.place)) {
+        Entry::Occupied(mut found) => found.get_mut().more.push_back(change),
+        Entry::Vacant(vacant) => {
+            let place = Place { wd, name: name.into() };
+            vacant.insert(Changing { place, first: change, more: VecDeque::new() });
+        }
     }
 }
 

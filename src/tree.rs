@@ -3,9 +3,9 @@
 //! A node is its parent and its own name; a path is built by walking up. Renaming a directory re-links one node, whatever is
 //! below it. A node needs some tens of bytes: nodes refer to each other by 32-bit index, and their names share one buffer.
 
-use std::hash::{BuildHasher, RandomState};
-
 use hashbrown::HashTable;
+
+use crate::hash::PlaceHasher;
 
 /// A node. It names that node only: once the node is removed, it names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,35 +104,6 @@ impl<S> Default for Tree<S> {
 /// Watch descriptors rise by one: spreading them over the high bits is all that a hash needs to do.
 fn hash_of_wd(wd: i32) -> u64 {
     u64::from(wd as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-/// Hashes places by random keys: whoever chooses the names must not be able to choose hashes. The standard library's hash
-/// takes several times as long for names as short as these.
-#[derive(Debug)]
-struct PlaceHasher([u64; 2]);
-
-impl Default for PlaceHasher {
-    fn default() -> PlaceHasher {
-        let random = RandomState::new();
-        PlaceHasher([random.hash_one(0), random.hash_one(1)])
-    }
-}
-
-impl PlaceHasher {
-    fn hash(&self, parent: u32, name: &[u8]) -> u64 {
-        let PlaceHasher([start, key]) = *self;
-        let words = name.chunks_exact(8);
-        let last = words.remainder().iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let length = (name.len() as u64) << 32 | u64::from(parent);
-        let words = words.filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
-        words.chain([last, length]).fold(start, |hash, word| mixed(hash ^ word, key))
-    }
-}
-
-/// Each bit of the result depends on all bits of both.
-fn mixed(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    (product as u64) ^ (product >> 64) as u64
 }
 
 impl<S: State> Tree<S> {

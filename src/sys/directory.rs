@@ -7,7 +7,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
@@ -249,13 +248,20 @@ fn kind_of(status: io::Result<Status>) -> Kind {
 
 /// Waits until whoever is just changing an entry of an open directory (O_PATH will do) is done, and its event queued.
 ///
-/// The kernel does both under the lock of the directory, which looking up a name takes, too, unless that was looked up
-/// before. Unlike reading the directory it makes no event for anybody who watches it.
+/// The kernel does both under the lock of the directory. Looking up a name takes it as well, unless that was looked up before. A name
+/// longer than any entry's is never remembered, nor searched for. Unlike reading the directory the lookup makes no event.
 pub fn wait_for_change(directory: &OwnedFd) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let name = format!(".looked-up-at-{}", now.as_nanos());
-    let _ = fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+    const TOO_LONG: [u8; NAME_MAX + 2] = {
+        let mut name = [b'-'; NAME_MAX + 2];
+        name[NAME_MAX + 1] = 0;
+        name
+    };
+    let name = CStr::from_bytes_with_nul(&TOO_LONG).unwrap_or_default();
+    let _ = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
 }
+
+/// The length of the longest name.
+const NAME_MAX: usize = 255;
 
 /// Reads whole directories; one buffer serves them all.
 #[derive(Debug)]

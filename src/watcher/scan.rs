@@ -133,8 +133,8 @@ impl Task {
         matches!(self, Task::Arrival { announce: true, .. })
     }
 
-    /// Whether a directory is listed although there is no directory in it.
-    fn lists_all(self) -> bool {
+    /// Whether the reading of a directory is reported, as that by the reference is: not below one that arrives.
+    fn reports_reading(self) -> bool {
         self.announces() || matches!(self, Task::Arrival { by_event: true, .. })
     }
 
@@ -281,7 +281,7 @@ impl<W: World> Watcher<W> {
             let name = self.tree.name(*node);
             let result = self.world.watch(At::Entry(dir, name), mask);
             // The watch was first: the events tell of directories that are made from now on.
-            let is_leaf = result.is_ok() && !task.lists_all() && self.world.is_leaf(At::Entry(dir, name));
+            let is_leaf = result.is_ok() && !task.announces() && self.world.is_leaf(At::Entry(dir, name));
             if let Err(error) = &result {
                 if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
                     return result.map(drop);
@@ -310,8 +310,13 @@ impl<W: World> Watcher<W> {
                     None
                 }
             };
-            if let Some(node) = found.filter(|_| !is_leaf) {
-                self.scan.stack.push(Frame::Visit { node, above: Some(above.clone()), since, task });
+            match found {
+                // Nothing in it needs a watch or a line.
+                Some(node) if is_leaf => self.report_reading(node, task),
+                Some(node) => {
+                    self.scan.stack.push(Frame::Visit { node, above: Some(above.clone()), since, task });
+                }
+                None => {}
             }
         }
         if has_returned {
@@ -434,7 +439,10 @@ impl<W: World> Watcher<W> {
         let mark = self.queue.mark();
         let read = self.read_dir(node, above.as_ref(), task);
         self.pull();
-        self.discard_own_reading(node, mark, task, read.is_ok());
+        self.discard_own_reading(node, mark, task);
+        if read.is_ok() {
+            self.report_reading(node, task);
+        }
         let (listing, dir) = match read {
             Ok(read) => read,
             Err(error) if is_gone(&error) => {
@@ -503,8 +511,8 @@ impl<W: World> Watcher<W> {
         W::REPORTS_OWN_ACTIONS && self.scan_mask(task) & DIR_READ_EVENTS != 0
     }
 
-    /// Drops the events of our own reading. That of a new directory is reported once, on its parent, as the reference does.
-    fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task, was_read: bool) {
+    /// Drops the events of our own reading.
+    fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task) {
         // In the setup it was opened before it was known to be the directory whose watch is to ask for less.
         if self.kernel_mask() & DIR_READ_EVENTS == 0 || !W::REPORTS_OWN_ACTIONS {
             return;
@@ -518,12 +526,16 @@ impl<W: World> Watcher<W> {
             let is_ours = is_self || Some(event.wd) == above && event.name == name;
             is_ours && event.mask & IN_ISDIR != 0 && event.mask & DIR_READ_EVENTS != 0
         });
+    }
+
+    /// Reports the reading of a new directory once, on its parent, as the reference does.
+    fn report_reading(&mut self, node: NodeId, task: Task) {
         // The watch of its parent has ended with its arrival.
-        let is_reported = was_read && task.lists_all() && !self.is_oneshot();
-        if let (true, Some(above)) = (is_reported, above) {
-            for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
-                self.make_up(above, mask | IN_ISDIR, 0, &name);
-            }
+        let is_reported = W::REPORTS_OWN_ACTIONS && task.reports_reading() && !self.is_oneshot();
+        let Some(above) = self.tree.parent(node).filter(|_| is_reported) else { return };
+        let (above, name) = (self.tree.wd(above), self.tree.name(node).to_vec());
+        for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
+            self.make_up(above, mask | IN_ISDIR, 0, &name);
         }
     }
 
