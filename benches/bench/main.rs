@@ -5,12 +5,16 @@
 //! ```
 //!
 //! `cargo bench --bench bench`, or `make bench`. In the environment: ROWS, the groups of rows to measure (all, if
-//! there are none); ROUNDS, how often (5); BENCH_OURS and BENCH_REFERENCE, the programs; BENCH_RELEASE, this one
+//! there are none); ROUNDS, how often (3); SCALE, the size of the trees as a part of the usual one (1); BENCH_OURS and BENCH_REFERENCE, the programs; BENCH_RELEASE, this one
 //! as it is installed (cargo's own for a benchmark is larger: it unwinds when it panics); BENCH_DIR, where
-//! (/dev/shm). When every group was measured, with this program, the tables are also put into docs/performance.md.
+//! (/dev/shm). When every group was measured, with this program and in the usual
+//! size, the tables are also put into docs/performance.md, and the plot into docs/setup.svg.
 
+mod arrivals;
+mod file_systems;
 mod floors;
 mod measure;
+mod plot;
 mod report;
 mod rows;
 mod storm;
@@ -31,7 +35,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 type Measure = fn(&Programs, &mut Report) -> Result<()>;
 
 /// The groups, in the order of the table.
-const GROUPS: [(&str, Measure); 11] = [
+const GROUPS: [(&str, Measure); 13] = [
     ("flood", rows::flood),
     ("bursts", rows::bursts),
     ("timefmt", rows::timefmt),
@@ -39,6 +43,8 @@ const GROUPS: [(&str, Measure); 11] = [
     ("outfile", rows::outfile),
     ("counting", rows::counting),
     ("setup", rows::setup),
+    ("arrivals", arrivals::arrivals),
+    ("filesystems", file_systems::file_systems),
     ("start", rows::start),
     ("latency", rows::latency),
     ("interfaces", rows::interfaces),
@@ -46,6 +52,7 @@ const GROUPS: [(&str, Measure); 11] = [
 ];
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");
+const PLOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/setup.svg");
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
@@ -79,9 +86,11 @@ fn run() -> Result<()> {
     }
     let text = report.text();
     print!("{text}");
-    if wanted.is_empty() && env::var_os("BENCH_OURS").is_none() {
+    let is_usual = env::var_os("BENCH_OURS").is_none() && programs.is_full_size();
+    if wanted.is_empty() && is_usual {
         let document = fs::read_to_string(DOCUMENT).map_err(|error| format!("{DOCUMENT}: {error}"))?;
         fs::write(DOCUMENT, report::replaced(&document, &text)?)?;
+        fs::write(PLOT, report.plot())?;
     }
     Ok(())
 }

@@ -52,6 +52,8 @@ pub struct Programs {
     floor: PathBuf,
     /// How often everything is measured.
     pub rounds: usize,
+    /// The size of what is measured, as a part of the usual one.
+    scale: f64,
     /// A directory for all that is made here; it is removed at the end.
     pub dir: TempDir,
 }
@@ -69,7 +71,15 @@ impl Programs {
             Ok(text) => {
                 text.parse().ok().filter(|rounds| *rounds > 0).ok_or("ROUNDS is not a positive number")?
             }
-            Err(_) => 5,
+            Err(_) => 3,
+        };
+        let scale = match env::var("SCALE") {
+            Ok(text) => text
+                .parse()
+                .ok()
+                .filter(|scale| *scale > 0.0 && *scale <= 1.0)
+                .ok_or("SCALE is not a number from 0 to 1")?,
+            Err(_) => 1.0,
         };
         let released = env::var("BENCH_RELEASE").unwrap_or(env!("CARGO_BIN_EXE_inotifywait").to_owned());
         let dir = path("BENCH_DIR", "/dev/shm");
@@ -81,8 +91,19 @@ impl Programs {
             here: path("BENCH_OURS", &released),
             floor: env::current_exe()?,
             rounds,
+            scale,
             dir,
         })
+    }
+
+    /// A number of directories or files, by the size that was asked for.
+    pub fn scaled(&self, count: usize) -> usize {
+        ((count as f64 * self.scale) as usize).max(100)
+    }
+
+    /// Whether that is the usual one.
+    pub fn is_full_size(&self) -> bool {
+        self.scale == 1.0
     }
 
     /// A side's program, with the arguments for an inotifywait or those for a floor.
@@ -341,6 +362,11 @@ impl Watcher {
 
     fn mark_path(&self, mark: u64) -> PathBuf {
         self.top.join(format!("{MARK}{mark}"))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?)
     }
 
     /// The CPU time that it has used so far, all its threads together.

@@ -10,6 +10,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 use crate::Result;
 use crate::measure::{Programs, Samples, Side};
+use crate::plot;
 
 /// What was measured so far.
 pub struct Report {
@@ -33,7 +34,7 @@ struct Row {
 
 /// Medians in a tree of one size: the reference's, and ours.
 pub struct Growth {
-    directories: usize,
+    pub directories: usize,
     set_up: [f64; 2],
     memory: [f64; 2],
     rename: [f64; 2],
@@ -89,6 +90,20 @@ impl Report {
         self.growth.push(growth);
     }
 
+    /// How cost grows, drawn.
+    pub fn plot(&self) -> String {
+        let panels: [plot::Panel; 3] = [
+            ("Setup", |growth| growth.set_up, time),
+            (
+                "Memory after the setup",
+                |growth| growth.memory.map(|each| each * growth.directories as f64),
+                amount,
+            ),
+            ("CPU time for a rename", |growth| growth.rename, time),
+        ];
+        plot::plot(&self.growth, panels)
+    }
+
     /// All of it, in Markdown.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.machine);
@@ -116,7 +131,7 @@ impl Report {
         if !self.growth.is_empty() {
             text.push_str("\nHow cost grows, the reference's first:\n\n");
             text.push_str(
-                "| directories | set-up | memory per watch | CPU for a rename |\n|--:|--:|--:|--:|\n",
+                "| directories | setup | memory per watch | CPU for a rename |\n|--:|--:|--:|--:|\n",
             );
         }
         for Growth { directories, set_up, memory, rename } in &self.growth {
@@ -181,6 +196,15 @@ pub fn time(nanoseconds: f64) -> String {
 /// A number of bytes.
 pub fn bytes(bytes: f64) -> String {
     format!("{} bytes", grouped(bytes.round() as u64))
+}
+
+/// A number of bytes, in a unit that suits it.
+fn amount(bytes: f64) -> String {
+    match bytes {
+        few if few < 1e3 => format!("{few:.0} B"),
+        some if some < 1e6 => format!("{:.0} kB", some / 1e3),
+        many => format!("{:.0} MB", many / 1e6),
+    }
 }
 
 /// With a comma between thousands.

@@ -12,13 +12,13 @@ use nix::unistd::Uid;
 use crate::Result;
 use crate::measure::{Programs, Samples, Side, Watcher, own_cpu};
 use crate::report::{Growth, Report, bytes, grouped, median, time};
-use crate::storm::{EVENTS_PER_FILE, Storm, touch, tree};
+use crate::storm::{EVENTS_PER_FILE, Storm, touch, tree, wide_tree};
 
-const BOTH: [Side; 2] = [Side::Reference, Side::Here];
+pub const BOTH: [Side; 2] = [Side::Reference, Side::Here];
 const ALL: [Side; 3] = [Side::Reference, Side::Here, Side::Floor];
 
 /// How the watchers are called: for ever, with all below, all events.
-const MONITOR: [&str; 2] = ["-m", "-r"];
+pub const MONITOR: [&str; 2] = ["-m", "-r"];
 
 /// The events of a flood.
 const EVENTS: usize = 500_000;
@@ -164,7 +164,7 @@ fn flooded(
 }
 
 /// The sizes of a tree that show how cost grows.
-const GROWING: [usize; 3] = [1_000, 10_000, 100_000];
+const GROWING: [usize; 4] = [1_000, 10_000, 30_000, 100_000];
 
 /// Set-up, memory and a rename, in trees of several sizes.
 pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
@@ -175,9 +175,9 @@ pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
         programs.watch(side, &top, &MONITOR, &[])?.anonymous_memory()
     })?;
     let alone = alone.map(|memory| *memory as f64);
-    for directories in GROWING {
+    for directories in GROWING.map(|directories| programs.scaled(directories)) {
         let top = programs.dir.path().join("tree");
-        let what = format!("set-up, {} directories with 5 files each", grouped(directories as u64));
+        let what = format!("setup, {} directories with 5 files each", grouped(directories as u64));
         tree(&top, directories, 5)?;
         let samples =
             programs.alternate(&what, programs.rounds, &ALL, |side| established(programs, side, &top))?;
@@ -186,30 +186,39 @@ pub fn setup(programs: &Programs, report: &mut Report) -> Result<()> {
         let memory = memory.zip(&alone, |memory, alone| (memory - alone).max(0.0) / directories as f64);
         let rename = samples.map(|tree| nanoseconds(tree.rename)).without(Side::Floor);
         report.growth(Growth::new(directories, &set_up, &memory, &rename));
-        if directories == GROWING[GROWING.len() - 1] {
+        if directories == programs.scaled(GROWING[GROWING.len() - 1]) {
             let many = grouped(directories as u64);
-            report.row(what, set_up, time, Some(0.65));
-            report.row("its CPU time", samples.map(|tree| nanoseconds(tree.cpu)), time, None);
+            report.row(what, set_up, time, Some(0.25));
+            report.row("its CPU time", samples.map(|tree| nanoseconds(tree.cpu)), time, Some(0.25));
             report.row(format!("anonymous memory per watch, {many} directories"), memory, bytes, Some(0.25));
             report.row(format!("CPU for a rename among {many} directories"), rename, time, Some(0.02));
         }
         fs::remove_dir_all(top)?;
     }
-    let top = programs.dir.path().join("wide");
-    let what = "set-up, 20,000 directories with 40 files each";
-    tree(&top, 20_000, 40)?;
-    let samples = programs.alternate(what, programs.rounds, &ALL, |side| {
-        let watcher = programs.watch(side, &top, &MONITOR, &["walk"])?;
-        Ok(nanoseconds(watcher.set_up))
-    })?;
-    report.row(what, samples, time, Some(0.45));
-    Ok(fs::remove_dir_all(top)?)
+    // Many files, which the reference looks at one by one; and hardly any, where its cost is least.
+    for (directories, files, goal) in [(20_000, 40, 0.12), (100_000, 0, 0.35)] {
+        let top = programs.dir.path().join("tree");
+        let directories = programs.scaled(directories);
+        let what = match files {
+            0 => format!("setup, {} directories, nearly all of them empty", grouped(directories as u64)),
+            _ => format!("setup, {} directories with {files} files each", grouped(directories as u64)),
+        };
+        wide_tree(&top, directories, files, if files == 0 { 20 } else { 10 })?;
+        let samples = programs.alternate(&what, programs.rounds, &ALL, |side| {
+            let watcher = programs.watch(side, &top, &MONITOR, &["walk"])?;
+            Ok((nanoseconds(watcher.set_up), nanoseconds(watcher.cpu()?)))
+        })?;
+        report.row(what, samples.map(|(time, _)| *time), time, Some(goal));
+        report.row("its CPU time", samples.map(|(_, cpu)| *cpu), time, Some(goal));
+        fs::remove_dir_all(top)?;
+    }
+    Ok(())
 }
 
 /// What a tree took.
 struct Established {
     set_up: Duration,
-    /// The CPU time of the set-up.
+    /// The CPU time of the setup.
     cpu: Duration,
     /// Anonymous memory in bytes.
     memory: u64,
@@ -236,7 +245,7 @@ fn established(programs: &Programs, side: Side, top: &Path) -> Result<Establishe
     Ok(Established { set_up, cpu, memory, rename: (watcher.cpu()? - before) / RENAMES })
 }
 
-/// inotify against fanotify: a flood, one elsewhere on the file system, set-up, memory, a rename, latency.
+/// inotify against fanotify: a flood, one elsewhere on the file system, setup, memory, a rename, latency.
 pub fn interfaces(programs: &Programs, report: &mut Report) -> Result<()> {
     const SIDES: [Side; 3] = [Side::Here, Side::Filesystem, Side::Marks];
     if !Uid::effective().is_root() {
@@ -249,23 +258,17 @@ pub fn interfaces(programs: &Programs, report: &mut Report) -> Result<()> {
         ("CPU for a file made, written and deleted", Storm::new(&top)?),
         ("the same elsewhere on the file system", Storm::new(&elsewhere)?),
     ] {
-        let files = EVENTS / EVENTS_PER_FILE;
         let samples = programs.alternate(what, programs.rounds, &SIDES, |side| {
-            let mut watcher = programs.watch(side, &top, &MONITOR, &[])?;
-            watcher.settle()?;
-            let before = watcher.cpu()?;
-            storm.files(files)?;
-            watcher.settle()?;
-            Ok(nanoseconds(watcher.cpu()? - before) / files as f64)
+            for_a_file(programs, side, &top, &MONITOR, &storm)
         })?;
         report.interfaces(what, &samples, time);
     }
     fs::remove_dir_all(elsewhere)?;
     let top = programs.dir.path().join("tree");
-    let directories = GROWING[GROWING.len() - 1];
+    let directories = programs.scaled(GROWING[GROWING.len() - 1]);
     let many = grouped(directories as u64);
     tree(&top, directories, 5)?;
-    let what = format!("set-up, {many} directories with 5 files each");
+    let what = format!("setup, {many} directories with 5 files each");
     let samples =
         programs.alternate(&what, programs.rounds, &SIDES, |side| established(programs, side, &top))?;
     report.interfaces(what, &samples.map(|tree| nanoseconds(tree.set_up)), time);
@@ -276,17 +279,25 @@ pub fn interfaces(programs: &Programs, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What the options cost that the original does not have, in notes: there is nothing to compare them with.
+/// The CPU time for a file made, written and deleted, to a watcher of `top`.
+fn for_a_file(programs: &Programs, side: Side, top: &Path, arguments: &[&str], storm: &Storm) -> Result<f64> {
+    let files = EVENTS / EVENTS_PER_FILE;
+    let mut watcher = programs.watch(side, top, arguments, &[])?;
+    watcher.settle()?;
+    let before = watcher.cpu()?;
+    storm.files(files)?;
+    watcher.settle()?;
+    Ok(nanoseconds(watcher.cpu()? - before) / files as f64)
+}
+
+/// What the options cost that the original does not have, beside the same program without them.
 pub fn options(programs: &Programs, report: &mut Report) -> Result<()> {
     let top = programs.dir.path().join("flood");
     let storm = Storm::new(&top)?;
-    let files = EVENTS / EVENTS_PER_FILE;
     let who = ["--format", "%w%f %{pid} %{comm}"];
     for (what, side, more) in [
-        ("as ever", Side::Here, &[][..]),
-        ("`--json`", Side::Here, &["--json"]),
+        ("`--json`", Side::Here, &["--json"][..]),
         ("`--debounce 0.05`", Side::Here, &["--debounce", "0.05"]),
-        ("fanotify, for root", Side::Filesystem, &[]),
         ("fanotify, `%{comm}`, for root", Side::Filesystem, &who),
     ] {
         if side == Side::Filesystem && !Uid::effective().is_root() {
@@ -294,15 +305,13 @@ pub fn options(programs: &Programs, report: &mut Report) -> Result<()> {
         }
         let arguments = [&MONITOR[..], more].concat();
         let samples = programs.alternate(what, programs.rounds, &[side], |side| {
-            let mut watcher = programs.watch(side, &top, &arguments, &[])?;
-            watcher.settle()?;
-            let before = watcher.cpu()?;
-            storm.files(files)?;
-            watcher.settle()?;
-            Ok(nanoseconds(watcher.cpu()? - before) / files as f64)
+            let without = for_a_file(programs, side, &top, &MONITOR, &storm)?;
+            Ok((without, for_a_file(programs, side, &top, &arguments, &storm)?))
         })?;
-        let figure = time(median(samples.of(side)));
-        report.note(format!("CPU for a file made, written and deleted (five events), {what}: {figure}"));
+        let middle = |number: fn(&(f64, f64)) -> f64| median(samples.map(number).of(side));
+        let (without, with) = (time(middle(|(without, _)| *without)), time(middle(|(_, with)| *with)));
+        let ratio = middle(|(without, with)| with / without);
+        report.note(format!("{what}: CPU for a file made, written and deleted {with}, without the option {without} ({ratio:.2})"));
     }
     Ok(())
 }
@@ -374,6 +383,6 @@ fn lone_events(programs: &Programs, what: &str, sides: &[Side]) -> Result<Sample
     })
 }
 
-fn nanoseconds(time: Duration) -> f64 {
+pub fn nanoseconds(time: Duration) -> f64 {
     time.as_nanos() as f64
 }

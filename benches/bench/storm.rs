@@ -68,11 +68,16 @@ impl Storm {
 /// Makes a tree of `directories`, `top` among them, each with `files` empty files. Each directory has ten
 /// others in it, as far as they go.
 pub fn tree(top: &Path, directories: usize, files: usize) -> Result<()> {
+    wide_tree(top, directories, files, 10)
+}
+
+/// The same with `width` in each.
+pub fn wide_tree(top: &Path, directories: usize, files: usize, width: usize) -> Result<()> {
     let mut paths: Vec<PathBuf> = Vec::with_capacity(directories);
     for number in 0..directories {
         let path = match number.checked_sub(1) {
             None => top.to_path_buf(),
-            Some(below) => paths[below / 10].join(format!("dir{}", below % 10)),
+            Some(below) => paths[below / width].join(format!("dir{}", below % width)),
         };
         fs::create_dir(&path)?;
         for file in 0..files {
