@@ -5,6 +5,7 @@
 # make other-tools  inotify-tools, fswatch, watchexec and entr in the same cases, as far as they are installed; needs python3
 # make check-rules  the watcher on a simulated system: every history of DEPTH=4 operations, RANDOM_HISTORIES=100000 longer ones
 # make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
+# make bench-sync  inotify-rsync beside sync.sh, lsyncd and ANOTHER=script, as root, into docs/sync.md; ROUNDS=3
 # make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
 # make fuzz      each target in fuzz/ for SECONDS=60
 # make miri      the decoders of the kernel's bytes, in Miri
@@ -52,7 +53,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace git:git
 
-.PHONY: all test test-needs generate demo other-tools check-rules soak compare bench fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
+.PHONY: all test test-needs generate demo other-tools check-rules soak compare bench bench-sync fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
@@ -103,6 +104,13 @@ bench: test-needs
 	$(CARGO) build --release --target-dir $(TARGET)/installed
 	BENCH_RELEASE=$(abspath $(TARGET))/installed/release/inotifywait $(CARGO) bench --bench bench
 	$(MAKE) generate
+
+# What it takes from the environment is told in packaging/sync/bench. ANOTHER is a script with the same options.
+ANOTHER =
+bench-sync: TEST_NEEDS = rsync:rsync lsyncd:lsyncd procps:pgrep
+bench-sync: test-needs
+	$(CARGO) build --release --target-dir $(TARGET)/installed
+	packaging/sync/bench $(TARGET)/installed/release/inotifywait $(ANOTHER)
 
 # Of the release build, which is the one that is used.
 compare: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait git:git

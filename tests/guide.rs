@@ -59,6 +59,8 @@ fn steps(page: &str) -> (Vec<Step>, usize) {
             Some(("until", script)) if !lacking => steps.push(Step::Until(script.to_owned())),
             Some(("syslog", words)) if !lacking => steps.push(Step::Syslog(words.to_owned())),
             Some(("until" | "syslog", _)) => lacking = false,
+            // Around the table of `make bench-sync`.
+            Some(("measured" | "end of measured", "")) => {}
             Some((other, _)) => panic!("a comment that means nothing here: {other}"),
             None => {}
         }

@@ -1528,9 +1528,9 @@ done
 #[test]
 fn shellcheck_has_no_complaint() {
     if need("shellcheck") {
-        let (output, text) = run(bounded("shellcheck")
-            .arg(SCRIPT)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples/sync.sh")));
+        let scripts = ["sync/inotify-rsync", "sync/bench", "examples/sync.sh"];
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+        let (output, text) = run(bounded("shellcheck").args(scripts).current_dir(packaging));
         assert!(output.status.success() && output.stdout.is_empty(), "{text}");
     }
 }
