@@ -13,6 +13,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,10 @@ CASES = [
 
 def main():
     tools = [argument.split("=", 1) for argument in sys.argv[1:]]
+    for name, command in tools:
+        if not shutil.which(command.split()[0]):
+            print(f"{name} is left out: {command.split()[0]} is not installed", file=sys.stderr)
+    tools = [(name, command) for name, command in tools if shutil.which(command.split()[0])]
     print("| case |", " | ".join(name for name, _ in tools), "|")
     print("|---" * (len(tools) + 1) + "|")
     for name, case in CASES:
