@@ -269,6 +269,10 @@ fn systemd_has_no_complaint() {
     for unit in ["sysinit", "basic", "shutdown", "network-online", "remote-fs", "multi-user", "slices"] {
         fs::write(units.join(format!("{unit}.target")), "[Unit]\nDefaultDependencies=no\n").unwrap();
     }
+    let drop_in = units.join("inotify-rsync@.service.d");
+    fs::create_dir(&drop_in).unwrap();
+    let remote = Path::new(ROOT).join("packaging/examples/inotify-rsync-remote.conf");
+    fs::copy(remote, drop_in.join("remote.conf")).unwrap();
     for unit in ["inotify-rsync@www.service", example] {
         let mut verify = bounded("systemd-analyze");
         quiet(verify.args(["verify", "--man=no", &format!("--root={}", root.display()), unit]));
@@ -322,8 +326,19 @@ for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
 #[test]
 fn make_test_installs_what_the_tests_need() {
     // Part of every system, or of what is installed with another command.
-    const THERE: [&str; 10] =
-        ["bash", "python3", "tar", "git", "nohup", "umount", "nsenter", "setpriv", "ssh-keygen", "flock"];
+    const THERE: [&str; 11] = [
+        "bash",
+        "python3",
+        "tar",
+        "git",
+        "nohup",
+        "umount",
+        "nsenter",
+        "setpriv",
+        "ssh-keygen",
+        "flock",
+        "systemd-notify",
+    ];
     let makefile = file("Makefile").replace("\\\n", "");
     let needs = makefile.lines().find_map(|line| line.strip_prefix("TEST_NEEDS = ")).unwrap();
     let known: Vec<&str> =
