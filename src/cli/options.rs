@@ -3,7 +3,7 @@
 //!
 //! To add an option: a line here, with the name of its value after [`Value`]; `make generate`; the text below the head that
 //! has appeared in the manual page; the option's effect in `wait.rs` or `watch.rs`. An option that is not the reference's is
-//! [`whole`].
+//! `whole`.
 //!
 //! Each tool's order is the reference's: the message about an ambiguous abbreviation lists the
 //! possibilities in it.
