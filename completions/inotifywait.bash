@@ -15,7 +15,7 @@ _inotify_tools()
                 delete delete_self unmount'
     local options='-h --help -e --event -r --recursive -I --inotify -F --fanotify -S --filesystem -M --mount
                 -P --no-dereference --fromfile --exclude --excludei --include --includei --ignore
-                --ignore-file --max-depth --type --json --ready -V --version'
+                --ignore-file --gitignore --max-depth --type --json --ready -V --version'
     case ${1##*/} in
         *watch)
             letters=etad

@@ -159,7 +159,9 @@ fn mounts_below(settings: &Settings, operands: &[Vec<u8>]) -> Vec<Vec<u8>> {
                 Interface::Inotify => [operand.strip_suffix(b"/").unwrap_or(operand), rest].concat(),
                 Interface::Fanotify(_) => point.clone(),
             };
-            if !settings.filter.leaves_out(&[&printed, &b"/"[..]].concat()) {
+            if !settings.filter.leaves_out(&[&printed, &b"/"[..]].concat())
+                && !settings.filter.ignores_path(&top, point)
+            {
                 below.push(printed);
             }
         }

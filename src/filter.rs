@@ -54,14 +54,35 @@ impl Filter {
         self.ignore.as_ref().is_some_and(|ignore| ignore.leaves_out(tree, node))
     }
 
-    /// Whether a directory is ignored, or one above it is.
-    pub fn ignores_above<S: State>(&self, tree: &Tree<S>, node: NodeId) -> bool {
-        self.ignore.is_some() && tree.way_up(node).any(|node| self.ignores_tree(tree, node))
+    /// Whether a directory below an operand is ignored, or one on the way to it, by what is there now.
+    pub fn ignores_path(&self, operand: &[u8], directory: &[u8]) -> bool {
+        self.ignore.as_ref().is_some_and(|ignore| ignore.leaves_out_path(operand, directory))
+    }
+
+    /// What is ignored.
+    pub fn ignore(&mut self) -> Option<&mut Ignore> {
+        self.ignore.as_deref_mut()
     }
 
     /// Whether a directory that is renamed may be ignored by its new place, or one below it.
     pub fn ignores_by_place(&self) -> bool {
         self.ignore.is_some()
+    }
+
+    /// Whether a path is an operand, and more than one path is.
+    pub fn is_operand(&self, path: &[u8]) -> bool {
+        let operands = self.ignore.as_ref().map(|ignore| &ignore.operands);
+        operands.is_some_and(|operands| operands.len() > 1 && operands.contains(bare(path)))
+    }
+
+    /// Whether an operand may be within another, and that matters.
+    pub fn has_operands_in_others(&self) -> bool {
+        self.ignore.as_ref().is_some_and(|ignore| ignore.operands.len() > 1)
+    }
+
+    /// Whether the files are read in which git keeps patterns.
+    pub fn reads_git(&self) -> bool {
+        self.ignore.as_ref().is_some_and(|ignore| ignore.reads_git())
     }
 
     /// Whether an event on `path` (`%w%f`) is reported.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use crate::error::{Limit, Setting, failed};
 use crate::escape::escape;
+use crate::ignore::BadLine;
 use crate::sink::LIMIT;
 use crate::source::Problem;
 use crate::sys::syslog::Syslog;
@@ -168,8 +169,8 @@ pub fn no_room(outfile: &[u8], cause: &io::Error) -> Message {
 }
 
 /// A line of a file is no pattern.
-pub fn invalid_pattern(file: &[u8], line: usize) -> Message {
-    Message::new(&[file, b":", line.to_string().as_bytes(), b": invalid pattern"])
+pub fn invalid_pattern(bad: &BadLine) -> Message {
+    Message::new(&[&bad.file, b":", bad.number.to_string().as_bytes(), b": invalid pattern"])
 }
 
 /// What went wrong while the program goes on; `None` where `-q` asks for silence.
@@ -187,6 +188,7 @@ pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
         Problem::Blocked { path, cause } => {
             Some(Message::new(&[b"Couldn't watch ", path, b": ", limited(cause).as_bytes()]))
         }
+        Problem::Pattern(bad) => (!quiet).then(|| invalid_pattern(bad)),
         Problem::Overflow { limit, recursive } => {
             let mut message = match limit {
                 Some(limit) => {

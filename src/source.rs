@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::event::Mask;
 use crate::filter::Filter;
+use crate::ignore::BadLine;
 
 /// The interface that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,6 +113,8 @@ pub enum Problem {
         /// Why.
         cause: io::Error,
     },
+    /// A line of a file is no pattern.
+    Pattern(BadLine),
     /// Events are lost.
     Overflow {
         /// The kernel's queue was full: where its length is set. `None` where it has no limit, but events wait

@@ -8,6 +8,7 @@ use nix::fcntl::OFlag;
 
 use crate::event::Mask;
 use crate::fanotify::marks::Marks;
+use crate::ignore::git;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
 use crate::sys::inotify::Inotify;
 
@@ -64,6 +65,11 @@ pub trait World {
 
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
     fn sync(&mut self, dir: &Self::Dir);
+
+    /// Reads what git reads in a directory.
+    fn git_files(&mut self, _at: At<Self::Dir>) -> git::Files {
+        git::Files::default()
+    }
 
     /// Appends what the kernel has queued, in the form of inotify(7); returns the number of bytes. Never blocks.
     fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize>;
@@ -248,6 +254,18 @@ macro_rules! files {
         fn is_directory(&mut self, path: &[u8], follow: bool) -> io::Result<bool> {
             self.rest();
             directory::is_directory(path, follow)
+        }
+
+        fn git_files(&mut self, at: At<OpenDir>) -> git::Files {
+            match at {
+                At::Path(path) => {
+                    self.rest();
+                    git::Files::at(path)
+                }
+                At::Dir(dir) => git::Files::of(&dir.fd, b"."),
+                At::Entry(dir, name) => git::Files::of(&dir.fd, name),
+                At::Inside => git::Files::at(b"."),
+            }
         }
 
         fn sync(&mut self, dir: &OpenDir) {

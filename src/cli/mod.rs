@@ -29,8 +29,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::ere::Ere;
 use crate::error::failed;
 use crate::filter::{Filter, Sense};
-use crate::ignore::Ignore;
 use crate::ignore::pattern::{Pattern, Patterns};
+use crate::ignore::{BadLine, Ignore, patterns_of};
 use crate::messages::{self, Message};
 use crate::source::{Interface, Scope, Settings};
 use getopt::Unknown;
@@ -376,10 +376,11 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         notes = patterns::unreachable(&given, &targets.paths).into_iter().fold(notes, Message::and);
     }
     let mut filter = Filter::new(pattern, targets.excluded, &targets.paths);
-    if ["ignore", "ignore-file", "max-depth"].into_iter().any(|id| line.is_given(id)) {
-        let (patterns, invalid) = ignored(line).map_err(|error| Exit::usage(warnings.clone().and(error)))?;
-        notes = notes.and(invalid);
-        filter = filter.ignoring(Ignore::new(patterns, line.last("max-depth"), &targets.paths));
+    if ["ignore", "ignore-file", "gitignore", "max-depth"].into_iter().any(|id| line.is_given(id)) {
+        let (ignore, bad) =
+            ignored(line, &targets.paths).map_err(|error| Exit::usage(warnings.clone().and(error)))?;
+        notes = bad.iter().map(messages::invalid_pattern).fold(notes, Message::and);
+        filter = filter.ignoring(ignore);
     }
     let settings = Settings {
         events: all_if_none(line.all("event")),
@@ -394,33 +395,35 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
     Ok((targets.paths, settings, notes))
 }
 
-/// The patterns of `--ignore` and `--ignore-file`, in the order in which they were typed, and a message about lines that are
-/// no patterns.
+/// What is ignored: the patterns of `--ignore` and `--ignore-file`, in the order in which they were typed, and the rest. Lines
+/// that are no patterns, too.
 ///
 /// # Errors
 ///
 /// The message about a file that cannot be read.
-fn ignored(line: &Line) -> Result<(Patterns, Message), Message> {
+fn ignored(line: &Line, operands: &[Vec<u8>]) -> Result<(Ignore, Vec<BadLine>), Message> {
     let typed = line.placed::<Option<Pattern>>("ignore").map(|(at, pattern)| (at, Ok(pattern)));
     let files = line.placed::<OsString>("ignore-file").map(|(at, file)| (at, Err(file)));
     let mut all: Vec<_> = typed.chain(files).collect();
     all.sort_by_key(|(at, _)| *at);
-    let (mut patterns, mut invalid) = (Patterns::default(), Message::default());
+    let (mut patterns, mut bad) = (Patterns::default(), Vec::new());
     for (_, one) in all {
         match one {
             Ok(pattern) => patterns.add(pattern),
             Err(file) => {
                 let text =
                     std::fs::read(&file).map_err(|error| failed("Couldn't open", file.as_bytes(), &error))?;
-                let (found, lines) = Patterns::read(&text);
-                patterns.add(found);
-                for number in lines {
-                    invalid = invalid.and(messages::invalid_pattern(file.as_bytes(), number));
-                }
+                patterns.add(patterns_of(file.as_bytes(), &text, &mut bad));
             }
         }
     }
-    Ok((patterns, invalid))
+    let mut ignore = Ignore::new(patterns, line.last("max-depth"), operands);
+    if line.flag("gitignore") {
+        let (with_git, more) = ignore.with_git();
+        ignore = with_git;
+        bad.extend(more);
+    }
+    Ok((ignore, bad))
 }
 
 #[cfg(test)]

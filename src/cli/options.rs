@@ -206,6 +206,7 @@ pub const OPTIONS: &[Opt] = &[
     whole(option(WAIT, Running, "", "until", Value("exists|gone"), "Exit as soon as all paths exist, or none does")),
     whole(option(BOTH, Reporting, "", "ignore", Value("glob"), "Ignore paths that match (gitignore syntax)")),
     whole(option(BOTH, Reporting, "", "ignore-file", Value("file"), "Read such patterns from this file")),
+    whole(option(BOTH, Reporting, "", "gitignore", Flag, "Ignore what git ignores, and .git")),
     whole(option(BOTH, Reporting, "", "max-depth", Value("N"), "With -r, report at most N levels below a path")),
     whole(option(BOTH, Reporting, "", "type", Value("file|dir"), "Report only events on files, or directories")),
     whole(option(WAIT, Output, "", "debounce", Value("seconds"), "Gather events until none comes for this long")),

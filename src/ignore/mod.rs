@@ -3,12 +3,16 @@
 //! Unlike an expression of `--exclude`, they are about the way down from an operand. A directory that is ignored has no watch, so
 //! that no pattern can take back what is below it. An operand itself is never ignored.
 
+pub mod git;
 pub mod pattern;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
 
 use crate::filter::bare;
-use crate::tree::{NodeId, State, Tree};
+use crate::tree::{Flags, NO_WATCH, NodeId, State, Tree};
 
 use self::pattern::Patterns;
 
@@ -21,14 +25,57 @@ pub struct Ignore {
     max_depth: Option<usize>,
     /// The operands, as events name them, without slashes at the end.
     pub operands: HashSet<Vec<u8>>,
+    /// With `--gitignore`.
+    git: Option<Git>,
+}
+
+/// What git ignores.
+#[derive(Debug, Clone)]
+struct Git {
+    /// Of the user's file for all repositories.
+    user: Rc<Patterns>,
+    /// Of the watched directories, those that have patterns.
+    directories: HashMap<NodeId, Directory>,
+}
+
+/// What git ignores in a directory and below it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Directory {
+    /// Of its .gitignore.
+    patterns: Patterns,
+    /// What holds besides those of the directories above in the tree, or in their place.
+    base: Option<Base>,
+}
+
+/// What is weaker than each .gitignore below a directory: the root of a repository, or an operand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Base {
+    is_repository: bool,
+    /// From the root of the repository to the directory, with a slash at the end, if it is not empty.
+    way: Vec<u8>,
+    /// Of each .gitignore on that way, the nearest first; with where its directory ends in the way.
+    above: Vec<(usize, Patterns)>,
+    /// Of info/exclude.
+    exclude: Patterns,
+    user: Rc<Patterns>,
+}
+
+/// A line of a file that is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// The file.
+    pub file: Vec<u8>,
+    /// The line's number.
+    pub number: usize,
 }
 
 /// Where an entry is.
 struct Place<'a> {
-    /// The path from the operand.
-    below: &'a [u8],
-    /// How many levels it is below the operand.
-    level: usize,
+    path: &'a [u8],
+    /// Where in the path the part below the operand begins.
+    below: usize,
+    /// The directory that it is in.
+    parent: Option<NodeId>,
     directory: bool,
 }
 
@@ -36,24 +83,57 @@ impl Ignore {
     /// What these patterns match, and what is deeper than that below an operand.
     pub fn new(patterns: Patterns, max_depth: Option<usize>, operands: &[Vec<u8>]) -> Ignore {
         let operands = operands.iter().map(|operand| bare(operand).to_vec()).collect();
-        Ignore { patterns, max_depth, operands }
+        Ignore { patterns, max_depth, operands, git: None }
+    }
+
+    /// The same with what git ignores; lines of the user's file that are no patterns, too.
+    pub fn with_git(self) -> (Ignore, Vec<BadLine>) {
+        let mut bad = Vec::new();
+        let user = git::user_file().map(|file| user_patterns(&file, &mut bad)).unwrap_or_default();
+        (Ignore { git: Some(Git { user: user.into(), directories: HashMap::new() }), ..self }, bad)
+    }
+
+    /// Whether the files of git are read.
+    pub fn reads_git(&self) -> bool {
+        self.git.is_some()
     }
 
     /// Whether an event is not reported. `path` is that of the directory `node`, with `/` at the end, and perhaps an entry's name.
     pub fn drops<S: State>(&self, tree: &Tree<S>, node: NodeId, path: &[u8], directory: bool) -> bool {
         let Some(place) = self.place(tree, node, path, directory) else { return false };
-        self.max_depth.is_some_and(|most| place.level > most) || self.ignores(&place)
+        self.max_depth.is_some_and(|most| place.level() > most) || self.ignores(tree, &place)
     }
 
     /// Whether a directory needs no watch.
     pub fn leaves_out<S: State>(&self, tree: &Tree<S>, node: NodeId) -> bool {
         let path = tree.path(node);
         let Some(place) = self.place(tree, node, &path, true) else { return false };
-        self.max_depth.is_some_and(|most| place.level >= most) || self.ignores(&place)
+        self.max_depth.is_some_and(|most| place.level() >= most) || self.ignores(tree, &place)
     }
 
-    fn ignores(&self, place: &Place) -> bool {
-        self.patterns.verdict(place.below, place.directory) == Some(true)
+    /// Whether a directory at an absolute path below an operand needs no watch, or one on the way to it.
+    pub fn leaves_out_path(&self, operand: &[u8], directory: &[u8]) -> bool {
+        let Some(way) = directory.strip_prefix(bare(operand)) else { return false };
+        let mut ignore = self.clone();
+        ignore.forget_all();
+        let state = Flags { directory: true, ..Flags::default() };
+        let mut tree = Tree::default();
+        let mut node = tree.insert(None, operand, NO_WATCH, state);
+        ignore.learn_operand(&tree, node, bare(operand));
+        way.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).any(|name| {
+            node = tree.insert(Some(node), name, NO_WATCH, state);
+            let is_left_out = ignore.leaves_out(&tree, node);
+            if ignore.reads_git() {
+                ignore.learn(&tree, node, git::Files::at(&tree.path(node)));
+            }
+            is_left_out
+        })
+    }
+
+    fn ignores<S: State>(&self, tree: &Tree<S>, place: &Place) -> bool {
+        let Place { path, below, directory, .. } = *place;
+        let verdict = self.patterns.verdict(&path[below..], directory);
+        verdict.unwrap_or_else(|| self.git.as_ref().is_some_and(|git| git.ignores(tree, place)))
     }
 
     /// Where a path is; `None` if it is an operand.
@@ -66,9 +146,9 @@ impl Ignore {
     ) -> Option<Place<'a>> {
         let is_itself = path.last() == Some(&b'/');
         let path = bare(path);
-        let below = &path[self.operand_end(tree, node, path)?..];
-        let level = 1 + below.iter().filter(|byte| **byte == b'/').count();
-        Some(Place { below, level, directory: directory || is_itself })
+        let below = self.operand_end(tree, node, path)?;
+        let parent = if is_itself { tree.parent(node) } else { Some(node) };
+        Some(Place { path, below, parent, directory: directory || is_itself })
     }
 
     /// Where in a path the part below the operand begins: of several operands above it, the nearest one counts.
@@ -86,4 +166,152 @@ impl Ignore {
         let end = tree.path(root).len();
         (end < path.len()).then_some(end)
     }
+
+    /// A directory of a tree is read for the first time, or again. Returns whether something else is ignored now, and bad lines.
+    pub fn learn<S: State>(
+        &mut self,
+        tree: &Tree<S>,
+        node: NodeId,
+        files: git::Files,
+    ) -> (bool, Vec<BadLine>) {
+        let Some(git) = &mut self.git else { return (false, Vec::new()) };
+        let mut bad = Vec::new();
+        let mut read =
+            |file: &[u8], text: &[u8]| patterns_of(&[&tree.path(node), file].concat(), text, &mut bad);
+        let patterns = read(git::GITIGNORE, &files.gitignore.unwrap_or_default());
+        let known = git.directories.get(&node).and_then(|known| known.base.clone());
+        let base = match (files.repository, known) {
+            (repository, Some(known)) if repository.is_some() == known.is_repository => Some(known),
+            (Some(repository), _) => Some(git.base_of(repository, &tree.path(node), &mut bad)),
+            (None, _) if tree.parent(node).is_none() => {
+                Some(Base { user: Rc::clone(&git.user), ..Base::default() })
+            }
+            (None, _) => None,
+        };
+        let new = Directory { patterns, base };
+        let old = git.directories.remove(&node).unwrap_or_default();
+        let is_changed = new != old;
+        if new != Directory::default() {
+            git.directories.insert(node, new);
+        }
+        bad.retain(|_| is_changed);
+        (is_changed, bad)
+    }
+
+    /// The same of an operand, which is at this absolute path. What holds for it from above is read now and not again.
+    pub fn learn_operand<S: State>(&mut self, tree: &Tree<S>, node: NodeId, real: &[u8]) -> Vec<BadLine> {
+        let Some(git) = &mut self.git else { return Vec::new() };
+        let mut bad = Vec::new();
+        let mut files = git::Files::at(real);
+        let gitignore = files.gitignore.take();
+        let base = git.base_at(real, files.repository, &mut bad);
+        git.directories.insert(node, Directory { base: Some(base), ..Directory::default() });
+        let is_repository = git.directories[&node].base.as_ref().is_some_and(|base| base.is_repository);
+        let repository = is_repository.then(git::Repository::default);
+        bad.extend(self.learn(tree, node, git::Files { gitignore, repository }).1);
+        bad
+    }
+
+    /// A directory is not watched any more.
+    pub fn forget(&mut self, node: NodeId) {
+        if let Some(git) = &mut self.git {
+            git.directories.remove(&node);
+        }
+    }
+
+    /// The same for another tree, of which nothing is known.
+    pub fn forget_all(&mut self) {
+        if let Some(git) = &mut self.git {
+            git.directories.clear();
+        }
+    }
+}
+
+impl Place<'_> {
+    /// How many levels it is below the operand.
+    fn level(&self) -> usize {
+        1 + self.path[self.below..].iter().filter(|byte| **byte == b'/').count()
+    }
+}
+
+impl Git {
+    fn ignores<S: State>(&self, tree: &Tree<S>, place: &Place) -> bool {
+        let Place { path, directory, parent, .. } = *place;
+        let mut begin = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        if path[begin..] == *git::GIT {
+            return true;
+        }
+        for node in parent.into_iter().flat_map(|parent| tree.way_up(parent)) {
+            let is_root = tree.parent(node).is_none();
+            if let Some(Directory { patterns, base }) = self.directories.get(&node) {
+                if let Some(verdict) = patterns.verdict(&path[begin..], directory) {
+                    return verdict;
+                }
+                if let Some(base) = base.as_ref().filter(|base| is_root || base.is_repository) {
+                    return base.verdict(&path[begin..], directory) == Some(true);
+                }
+            }
+            if is_root {
+                break;
+            }
+            begin -= tree.name(node).len() + 1;
+        }
+        false
+    }
+
+    fn base_of(&self, repository: git::Repository, path: &[u8], bad: &mut Vec<BadLine>) -> Base {
+        let user = match repository.user {
+            Some(file) => user_patterns(&file, bad).into(),
+            None => Rc::clone(&self.user),
+        };
+        let exclude = patterns_of(&[path, b".git/info/exclude"].concat(), &repository.exclude, bad);
+        Base { is_repository: true, exclude, user, ..Base::default() }
+    }
+
+    /// What holds in an operand from the directories above it, up to the root of its repository. `here` if it is that itself.
+    fn base_at(&self, real: &[u8], here: Option<git::Repository>, bad: &mut Vec<BadLine>) -> Base {
+        if let Some(repository) = here {
+            return self.base_of(repository, &[real, b"/"].concat(), bad);
+        }
+        let mut above = Vec::new();
+        let slashes = (0..real.len()).rev().filter(|at| real[*at] == b'/' && real.len() > 1);
+        for directory in slashes.map(|slash| &real[..=slash]) {
+            let files = git::Files::at(directory);
+            let file = [directory, git::GITIGNORE].concat();
+            above.push((directory.len(), patterns_of(&file, &files.gitignore.unwrap_or_default(), bad)));
+            if let Some(repository) = files.repository {
+                let root = directory.len();
+                above.iter_mut().for_each(|(end, _)| *end -= root);
+                above.retain(|(_, patterns)| !patterns.is_empty());
+                let way = [&real[root..], b"/"].concat();
+                let base = self.base_of(repository, directory, bad);
+                return Base { is_repository: false, way, above, ..base };
+            }
+        }
+        bad.clear();
+        Base { user: Rc::clone(&self.user), ..Base::default() }
+    }
+}
+
+impl Base {
+    fn verdict(&self, path: &[u8], directory: bool) -> Option<bool> {
+        let whole = [&self.way, path].concat();
+        let of = |(end, patterns): &(usize, Patterns)| patterns.verdict(&whole[*end..], directory);
+        let above = self.above.iter().find_map(of);
+        above
+            .or_else(|| self.exclude.verdict(&whole, directory))
+            .or_else(|| self.user.verdict(&whole, directory))
+    }
+}
+
+/// The patterns in the text of a file.
+pub fn patterns_of(file: &[u8], text: &[u8], bad: &mut Vec<BadLine>) -> Patterns {
+    let (patterns, lines) = Patterns::read(text);
+    bad.extend(lines.into_iter().map(|number| BadLine { file: file.to_vec(), number }));
+    patterns
+}
+
+fn user_patterns(file: &Path, bad: &mut Vec<BadLine>) -> Patterns {
+    use std::os::unix::ffi::OsStrExt;
+    patterns_of(file.as_os_str().as_bytes(), &fs::read(file).unwrap_or_default(), bad)
 }

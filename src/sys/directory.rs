@@ -106,6 +106,19 @@ pub fn open_in(directory: &OwnedFd, name: &[u8], flags: OFlag) -> io::Result<Own
     Ok(openat(directory, name, flags | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
+/// Reads a regular file, by a path from an open directory on. If it is a symbolic link, ELOOP unless `follow`.
+pub fn read_in(directory: &OwnedFd, path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
+    let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    // A FIFO has no reader to wait for.
+    let file = open_in(directory, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | links)?;
+    if Status::of(&file)?.kind() != SFlag::S_IFREG {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut text = Vec::new();
+    io::Read::read_to_end(&mut fs::File::from(file), &mut text)?;
+    Ok(text)
+}
+
 /// The working directory of the process, which is lent to one who needs to name entries of another directory.
 ///
 /// The other is not kept in use: whoever borrows the working directory gives it back before the program waits.

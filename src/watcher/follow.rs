@@ -7,7 +7,7 @@ use libc::{
     IN_Q_OVERFLOW,
 };
 
-use super::{Coverage, Outgoing, State, Watcher, Work};
+use super::{Coverage, GIT_EVENTS, Outgoing, State, Watcher, Work};
 use crate::queue::{Taken, is_change};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
@@ -67,6 +67,9 @@ impl<W: World> Watcher<W> {
         let Some(node) = self.tree.find(wd) else { return };
         if mask & IN_IGNORED != 0 {
             self.work.push_back(Work::Retire(node));
+        }
+        if mask & GIT_EVENTS != 0 && self.is_of_git(taken) {
+            self.work.push_back(Work::ReadGit(node));
         }
         if mask == 0 {
             // An operand has another path now: see `Marks::new`.
@@ -305,29 +308,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// The path of a directory has changed.
-    fn judge_again(&mut self, node: NodeId) {
-        if self.tree.is_removed(node) || self.is_moved_out(node) {
-            return;
-        }
-        if self.tree.wd(node) == NO_WATCH {
-            self.reconsider(node);
-        } else if self.settings.filter.ignores_tree(&self.tree, node) {
-            self.prune(node);
-        }
-    }
-
-    /// A watched directory needs no watch any more, nor does what is below it.
-    fn prune(&mut self, node: NodeId) {
-        let Some(parent) = self.tree.parent(node) else { return };
-        let name = self.tree.name(node).to_vec();
-        self.tree.unplace(node);
-        self.move_out(node);
-        self.add_unread(parent, &name, false);
-    }
-
     /// The path of a directory without a watch has changed: it may need one now.
-    fn reconsider(&mut self, node: NodeId) {
+    pub(super) fn reconsider(&mut self, node: NodeId) {
         let announce = matches!(self.coverage(node), Coverage::Unread { announce: true });
         self.cover(node, Coverage::Unread { announce });
         self.exclude(node);

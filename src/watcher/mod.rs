@@ -15,6 +15,7 @@
 //!   came, no watched directory has it any more.
 
 mod follow;
+mod ignored;
 mod refused;
 mod scan;
 
@@ -25,8 +26,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use libc::{
-    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_ONESHOT, IN_Q_OVERFLOW,
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW,
 };
 
 use crate::event::{self, FINAL, Mask, is_asked};
@@ -128,6 +129,8 @@ enum Work {
     ReportClosed { wd: i32, name: Box<[u8]> },
     /// Events were lost: the tree is compared with the file system.
     Rescan,
+    /// Patterns of git in a directory may be others now.
+    ReadGit(NodeId),
 }
 
 /// The source of events on inotify, or on fanotify with a mark for each directory or file.
@@ -142,6 +145,8 @@ pub struct Watcher<W: World> {
     renames: Renames,
     /// Directories that could not be watched when that was tried: to be tried again at the end of the turn.
     unread: Vec<NodeId>,
+    /// Directories in which the patterns of git could not be read again: the same.
+    unread_git: Vec<NodeId>,
     /// Directories whose watches are still to be removed.
     moved_out: VecDeque<NodeId>,
     refused: Refused,
@@ -172,6 +177,7 @@ impl<W: World> Watcher<W> {
             scan: Scan::default(),
             renames: Renames::default(),
             unread: Vec::new(),
+            unread_git: Vec::new(),
             moved_out: VecDeque::new(),
             refused: Refused::default(),
             is_set_up: false,
@@ -277,7 +283,9 @@ impl<W: World> Watcher<W> {
             true if self.settings.monitor => IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO,
             true => 0,
         };
-        requested | tracking
+        // What changes the patterns of git.
+        let git = if self.settings.filter.reads_git() && !self.is_oneshot() { GIT_EVENTS } else { 0 };
+        requested | tracking | git
     }
 
     /// Each watch ends with its first event.
@@ -306,6 +314,7 @@ impl<W: World> Watcher<W> {
             Some(Work::ReportMoved(node)) => self.report_moved(node),
             Some(Work::ReportClosed { wd, name }) => self.report_closed(wd, &name),
             Some(Work::Rescan) => self.rescan(),
+            Some(Work::ReadGit(node)) => self.read_git_again(node),
             None => return false,
         }
         true
@@ -326,6 +335,8 @@ impl<W: World> Watcher<W> {
         self.check_arriving();
         let unread = std::mem::take(&mut self.unread);
         self.work.extend(unread.into_iter().map(Work::Attach));
+        let unread = std::mem::take(&mut self.unread_git);
+        self.work.extend(unread.into_iter().map(Work::ReadGit));
         true
     }
 
@@ -344,6 +355,9 @@ impl<W: World> Watcher<W> {
             }
         }
         self.tree.remove(node);
+        if let Some(ignore) = self.settings.filter.ignore() {
+            ignore.forget(node);
+        }
     }
 
     fn take(&mut self) -> Option<Taken> {
@@ -511,3 +525,6 @@ impl<W: World + AsFd> AsFd for Watcher<W> {
 /// The events that a recursive watch needs to follow its tree, whatever `-e` says.
 const TRACKING_EVENTS: Mask =
     IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
+
+/// The events by which the patterns of git change. A link(2) only has a CREATE.
+const GIT_EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;

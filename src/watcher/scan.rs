@@ -202,6 +202,9 @@ impl<W: World> Watcher<W> {
             let recursive = directory && recursive;
             let state = State { directory, recursive, initial: true, coverage: Coverage::Watched };
             let node = self.tree.insert(None, &place, wd, state);
+            if directory {
+                self.read_git_of_operand(node);
+            }
             if recursive {
                 let since = self.queue.mark();
                 self.scan.stack.push(Frame::Visit { node, above: None, since, task });
@@ -228,9 +231,11 @@ impl<W: World> Watcher<W> {
 
     /// Watches a directory at its place, unless a queued event says that it is not there any more.
     pub(super) fn attach(&mut self, node: NodeId) {
-        let announce = match self.coverage(node) {
-            Coverage::Unread { announce } => announce,
-            Coverage::Hidden => true,
+        let (announce, by_event) = match self.coverage(node) {
+            Coverage::Unread { announce } => (announce, true),
+            Coverage::Hidden => (true, true),
+            // Patterns changed, and nothing else.
+            Coverage::Ignored if !self.settings.filter.ignores_tree(&self.tree, node) => (false, false),
             _ => return,
         };
         let Some(parent) = self.tree.parent(node).filter(|_| self.tree.is_entry(node)) else { return };
@@ -241,7 +246,7 @@ impl<W: World> Watcher<W> {
         let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
         let above = Entered::new(parent, None, Rc::clone(&dir));
         // Outside the setup no error ends it.
-        let _ = self.attach_all(&above, &dir, &[node], Task::Arrival { announce, by_event: true });
+        let _ = self.attach_all(&above, &dir, &[node], Task::Arrival { announce, by_event });
     }
 
     /// Opens a watched directory; `None` if it is not where the events say that were handled.
@@ -276,6 +281,7 @@ impl<W: World> Watcher<W> {
     ) -> io::Result<()> {
         let mask = self.kernel_mask() | IN_ONLYDIR | IN_DONT_FOLLOW;
         let mut watched = Vec::with_capacity(nodes.len());
+        let begin = self.queue.mark();
         for node in nodes {
             let since = self.queue.mark();
             let name = self.tree.name(*node);
@@ -287,13 +293,16 @@ impl<W: World> Watcher<W> {
                     return result.map(drop);
                 }
             }
-            watched.push((*node, since, result, is_leaf));
+            let reads_git = result.is_ok() && self.settings.filter.reads_git();
+            let git = reads_git.then(|| self.world.git_files(At::Entry(dir, name)));
+            watched.push((*node, since, result, is_leaf, git));
         }
         self.world.sync(dir);
         self.pull();
+        self.discard_git_reading(begin);
         let (wd, any_changes) = (self.tree.wd(above.node), self.queue.any_changes());
         let mut has_returned = false;
-        for (node, since, result, is_leaf) in watched.into_iter().rev() {
+        for (node, since, result, is_leaf, git) in watched.into_iter().rev() {
             if self.is_returning(&result) {
                 has_returned = true;
                 self.work.push_back(Work::Attach(node));
@@ -310,6 +319,9 @@ impl<W: World> Watcher<W> {
                     None
                 }
             };
+            if let (Some(node), Some(git)) = (found, git) {
+                self.learn(node, git);
+            }
             match found {
                 // Nothing in it needs a watch or a line.
                 Some(node) if is_leaf => self.report_reading(node, task),
@@ -762,6 +774,7 @@ impl<W: World> Watcher<W> {
             self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
         for node in operands {
             self.scan.met.insert(node);
+            self.look_at_git(node);
             for below in self.tree.subtree(node) {
                 if self.tree.wd(below) == NO_WATCH && !self.tree.is_removed(below) {
                     self.tree.remove(below);
@@ -801,18 +814,31 @@ impl<W: World> Watcher<W> {
         let mut needed = 0;
         for operand in operands {
             needed += 1;
-            let mut pending = vec![operand.clone()];
-            while let Some(mut path) = pending.pop().filter(|_| self.settings.recursive) {
-                if path.last() != Some(&b'/') {
-                    path.push(b'/');
-                }
-                let real = self.real(&path).into_owned();
+            let state =
+                State { directory: true, recursive: true, initial: true, coverage: Coverage::Watched };
+            let (mut tree, mut filter) = (Tree::default(), self.settings.filter.clone());
+            let top = tree.insert(None, operand, NO_WATCH, state);
+            if let (Some(ignore), Ok(real)) =
+                (filter.ignore(), absolute_path(&self.settings.base, operand, true))
+            {
+                ignore.forget_all();
+                ignore.learn_operand(&tree, top, &real);
+            }
+            let mut pending = vec![top];
+            while let Some(node) = pending.pop().filter(|_| self.settings.recursive) {
+                let real = self.real(&tree.path(node)).into_owned();
                 let Ok(dir) = self.world.open(At::Path(&real)) else { continue };
-                let (filter, world) = (&self.settings.filter, &mut self.world);
+                let git = (filter.reads_git() && node != top).then(|| self.world.git_files(At::Dir(&dir)));
+                if let (Some(ignore), Some(git)) = (filter.ignore(), git) {
+                    ignore.learn(&tree, node, git);
+                }
                 // What cannot be listed has been reported.
-                let _ = world.list(&dir, &mut |name, kind| {
-                    let below = [&path, name, b"/"].concat();
-                    if kind == Kind::Directory && !filter.leaves_out(&below) {
+                let _ = self.world.list(&dir, &mut |name, kind| {
+                    if kind != Kind::Directory {
+                        return;
+                    }
+                    let below = tree.insert(Some(node), name, NO_WATCH, state);
+                    if !filter.leaves_out(&tree.path(below)) && !filter.ignores_tree(&tree, below) {
                         needed += 1;
                         pending.push(below);
                     }

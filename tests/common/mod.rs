@@ -392,6 +392,17 @@ impl Running {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// Stops it for as long as something happens.
+    #[track_caller]
+    pub fn stopped(&mut self, happens: impl FnOnce()) {
+        self.signal(Signal::SIGSTOP);
+        let status = format!("/proc/{}/status", self.pid());
+        let stops = || fs::read_to_string(&status).is_ok_and(|status| status.contains("State:\tT"));
+        assert!(wait_until(stops), "it does not stop");
+        happens();
+        self.signal(Signal::SIGCONT);
+    }
+
     /// Sends a signal to it and all that it started.
     pub fn signal_all(&self, signal: Signal) {
         killpg(self.pid(), signal).unwrap();

@@ -7,3 +7,4 @@
 mod common;
 
 mod patterns;
+mod trees;

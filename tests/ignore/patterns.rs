@@ -144,7 +144,7 @@ fn repository() -> (TempDir, Vec<(Vec<u8>, bool)>) {
     (dir, paths)
 }
 
-fn git(dir: &Path, arguments: &[&str]) {
+pub fn git(dir: &Path, arguments: &[&str]) {
     assert!(command(dir).args(arguments).status().unwrap().success(), "{arguments:?}");
 }
 
@@ -160,7 +160,7 @@ fn command(dir: &Path) -> Command {
 }
 
 /// The paths that git ignores.
-fn ignored(dir: &Path, paths: &[(Vec<u8>, bool)]) -> Vec<Vec<u8>> {
+pub fn ignored(dir: &Path, paths: &[(Vec<u8>, bool)]) -> Vec<Vec<u8>> {
     let mut child = command(dir)
         .args(["check-ignore", "--no-index", "-z", "--stdin"])
         .stdin(Stdio::piped())

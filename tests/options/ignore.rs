@@ -320,6 +320,8 @@ fn what_is_no_pattern_no_depth_and_no_file_is_refused() {
             ("-M --ignore x p", "-M and --ignore cannot both be specified.\n"),
             ("-S --ignore-file x p", "-S and --ignore-file cannot both be specified.\n"),
             ("-M --ignore-file x p", "-M and --ignore-file cannot both be specified.\n"),
+            ("-S --gitignore p", "-S and --gitignore cannot both be specified.\n"),
+            ("-M --gitignore --max-depth 1 p", "-M and --gitignore cannot both be specified.\n"),
             ("-S -r --max-depth 1 p", "-S and --max-depth cannot both be specified.\n"),
             ("-M -r --max-depth 1 p", "-M and --max-depth cannot both be specified.\n"),
             // In the order of the manual.

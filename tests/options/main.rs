@@ -6,6 +6,7 @@
 mod common;
 
 mod file_type;
+mod gitignore;
 mod ignore;
 mod intervals;
 mod limits;

@@ -140,7 +140,9 @@ impl<K: Kernel> Filesystems<K> {
     /// Finds the paths of what is ready: something is about to be renamed.
     fn settle(&mut self) {
         while let Some(ready) = self.ready.pop_front() {
-            if let Some((watched, mask, ends_wait)) = self.report(&ready) {
+            let reported = self.report(&ready);
+            self.follow_git(&ready);
+            if let Some((watched, mask, ends_wait)) = reported {
                 self.settled.push_back((Ready { mask, ..ready }, self.path.clone(), watched, ends_wait));
             }
         }
@@ -200,6 +202,7 @@ impl<K: Kernel> Filesystems<K> {
     fn overflown(&mut self) {
         self.problems.push_back(Problem::Overflow { limit: self.limit, recursive: false });
         self.outside.clear();
+        self.read_git_anew();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         for node in nodes {
             if self.tree.parent(node).is_some() {

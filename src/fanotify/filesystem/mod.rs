@@ -10,6 +10,7 @@
 //! the first such event tells where it was.
 
 mod follow;
+mod ignored;
 pub(super) mod kernel;
 mod locate;
 mod queue;
@@ -20,8 +21,9 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libc::{
-    FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE,
-    IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
+    FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS,
+    IN_ALL_EVENTS, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN,
+    IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use nix::fcntl::OFlag;
 
@@ -84,6 +86,8 @@ pub struct Filesystems<K: Kernel = Marked> {
     /// The names of those that are ready.
     names: Vec<u8>,
     problems: VecDeque<Problem>,
+    /// Directories in which git's files have been read.
+    git_read: HashSet<NodeId>,
     /// The directories that ended last, and whether that was reported: it was not where nothing showed where they were.
     ended: VecDeque<(Box<Handle>, bool)>,
     /// Watches to be forgotten when all that is ready has been reported.
@@ -179,7 +183,8 @@ impl Filesystems {
         }
         // Both halves of a rename are told as one, and with it that the object itself was renamed.
         let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
-        let mask = u64::from(of_filesystem) | FOLLOW;
+        let git = if self.settings.filter.reads_git() { FAN_CLOSE_WRITE } else { 0 };
+        let mask = u64::from(of_filesystem) | FOLLOW | git;
         self.kernel.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
         self.kernel.add(file_system(&handle), base);
         Ok(handle)
@@ -205,7 +210,9 @@ impl Filesystems {
         for mount in mounts {
             let within = self.scope == Scope::Paths
                 && operands.iter().any(|path| mount.point != *path && mounts::is_below(&mount.point, path));
-            if !within || mount.kind == b"autofs" || self.refused.contains(&mount.point) {
+            let filter = &self.settings.filter;
+            let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
+            if !within || mount.kind == b"autofs" || is_ignored() || self.refused.contains(&mount.point) {
                 continue;
             }
             let object = open_path(&mount.point, OFlag::O_DIRECTORY);
@@ -247,6 +254,7 @@ impl<K: Kernel> Filesystems<K> {
             settled: VecDeque::new(),
             names: Vec::new(),
             problems: VecDeque::new(),
+            git_read: HashSet::new(),
             ended: VecDeque::new(),
             gone: VecDeque::new(),
             lost: false,
@@ -325,12 +333,9 @@ impl<K: Kernel> Filesystems<K> {
         }
         let filter = &self.settings.filter;
         let below_root = || self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len()) + 1;
-        let directory = mask & IN_ISDIR != 0;
-        let reported = filter.reports(&self.path, directory)
-            && !filter.hides_above(&self.path, below_root)
-            && !filter.ignores_above(&self.tree, node)
-            && !filter.ignores(&self.tree, node, &self.path, directory);
-        reported.then_some((watched, mask, !asked))
+        let reported =
+            filter.reports(&self.path, mask & IN_ISDIR != 0) && !filter.hides_above(&self.path, below_root);
+        (reported && !self.is_ignored(node, mask)).then_some((watched, mask, !asked))
     }
 
     /// Reads what the kernel has queued, and begins a turn.
@@ -354,7 +359,9 @@ impl<K: Kernel> Filesystems<K> {
                 }
                 None => match self.ready.pop_front() {
                     Some(ready) => {
-                        let Some((watched, mask, ends_wait)) = self.report(&ready) else { continue };
+                        let reported = self.report(&ready);
+                        self.follow_git(&ready);
+                        let Some((watched, mask, ends_wait)) = reported else { continue };
                         Some((mask, ready, watched, ends_wait))
                     }
                     None => None,
@@ -370,6 +377,10 @@ impl<K: Kernel> Filesystems<K> {
                 let Some(node) = self.tree.find(watch) else { continue };
                 (self.path, self.path_of) = (self.tree.path(node), None);
                 self.tree.remove(node);
+                self.git_read.remove(&node);
+                if let Some(ignore) = self.settings.filter.ignore() {
+                    ignore.forget(node);
+                }
                 self.roots.retain(|root| *root != watch);
                 if let Some(handle) = self.handles.remove(&watch) {
                     self.watches.remove(&handle);

@@ -1,0 +1,131 @@
+//! What is ignored: directories whose watches end or begin because of where they are, or because the patterns of git change.
+
+use libc::IN_ISDIR;
+
+use super::scan::DIR_READ_EVENTS;
+use super::{Coverage, Outgoing, Watcher, Work};
+use crate::fanotify::absolute_path;
+use crate::ignore::git;
+use crate::queue::Taken;
+use crate::source::Problem;
+use crate::tree::{NO_WATCH, NodeId};
+use crate::world::{At, World};
+
+impl<W: World> Watcher<W> {
+    /// The path of a directory has changed.
+    pub(super) fn judge_again(&mut self, node: NodeId) {
+        if self.tree.is_removed(node) || self.is_moved_out(node) {
+            return;
+        }
+        if self.tree.wd(node) == NO_WATCH {
+            self.reconsider(node);
+        } else if self.settings.filter.ignores_tree(&self.tree, node) {
+            self.prune(node);
+        }
+    }
+
+    /// A watched directory needs no watch any more, nor does what is below it.
+    pub(super) fn prune(&mut self, node: NodeId) {
+        let Some(parent) = self.tree.parent(node) else { return };
+        let name = self.tree.name(node).to_vec();
+        let is_operand =
+            |below: &NodeId| *below != node && self.settings.filter.is_operand(&self.tree.path(*below));
+        let operands: Vec<NodeId> = match self.settings.filter.has_operands_in_others() {
+            true => self.tree.subtree(node).into_iter().filter(is_operand).collect(),
+            false => Vec::new(),
+        };
+        for operand in operands {
+            let path = self.tree.path(operand);
+            self.tree.relink(operand, None, &path);
+            self.read_git_of_operand(operand);
+        }
+        self.path_of = None;
+        self.tree.unplace(node);
+        self.move_out(node);
+        self.add_unread(parent, &name, false);
+    }
+
+    /// Whether an event may be one by which the patterns of git change.
+    pub(super) fn is_of_git(&self, taken: &Taken) -> bool {
+        self.settings.filter.reads_git()
+            && matches!(self.queue.events().name(taken), git::GITIGNORE | git::GIT)
+    }
+
+    /// Reads what git reads in an operand and above it.
+    pub(super) fn read_git_of_operand(&mut self, node: NodeId) {
+        if !self.settings.filter.reads_git() {
+            return;
+        }
+        let Ok(real) = absolute_path(&self.settings.base, &self.tree.path(node), true) else { return };
+        let begin = self.queue.mark();
+        let tree = &self.tree;
+        let bad = self.settings.filter.ignore().map(|ignore| ignore.learn_operand(tree, node, &real));
+        self.outbox.extend(bad.into_iter().flatten().map(Problem::Pattern).map(Outgoing::Problem));
+        self.pull();
+        self.discard_git_reading(begin);
+    }
+
+    /// Takes note of what git reads in a watched directory; whether something else is ignored now.
+    pub(super) fn learn(&mut self, node: NodeId, files: git::Files) -> bool {
+        let tree = &self.tree;
+        let Some(ignore) = self.settings.filter.ignore() else { return false };
+        let (is_changed, bad) = ignore.learn(tree, node, files);
+        self.outbox.extend(bad.into_iter().map(Problem::Pattern).map(Outgoing::Problem));
+        is_changed
+    }
+
+    /// Drops the events of our own reading of git's files.
+    pub(super) fn discard_git_reading(&mut self, begin: usize) {
+        if !W::REPORTS_OWN_ACTIONS || !self.settings.filter.reads_git() {
+            return;
+        }
+        self.queue.drop_since(begin, |event| {
+            event.mask & DIR_READ_EVENTS != 0
+                && event.mask & IN_ISDIR == 0
+                && git::FILES.contains(&event.name)
+        });
+    }
+
+    /// The patterns of git may have changed in a directory: adds and removes watches below it.
+    pub(super) fn read_git_again(&mut self, node: NodeId) {
+        if !self.look_at_git(node) {
+            return;
+        }
+        for below in self.tree.subtree(node) {
+            if self.tree.is_removed(below) || self.is_moved_out(below) || below == node {
+                continue;
+            }
+            let is_watched = self.tree.wd(below) != NO_WATCH;
+            let is_ignored = self.settings.filter.ignores_tree(&self.tree, below);
+            match self.coverage(below) {
+                Coverage::Ignored if !is_ignored => self.work.push_back(Work::Attach(below)),
+                _ if is_watched && is_ignored => self.prune(below),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads what git reads in a directory that is known; whether something else is ignored now.
+    pub(super) fn look_at_git(&mut self, node: NodeId) -> bool {
+        if self.tree.wd(node) == NO_WATCH || !self.settings.filter.reads_git() {
+            return false;
+        }
+        let begin = self.queue.mark();
+        let files = match self.tree.parent(node) {
+            None => {
+                let path = self.real(&self.tree.path(node)).into_owned();
+                self.world.git_files(At::Path(&path))
+            }
+            Some(_) => match self.enter(node) {
+                Some(dir) => self.world.git_files(At::Dir(&dir)),
+                None => {
+                    self.unread_git.push(node);
+                    return false;
+                }
+            },
+        };
+        self.pull();
+        self.discard_git_reading(begin);
+        self.learn(node, files)
+    }
+}
