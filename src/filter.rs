@@ -49,6 +49,11 @@ impl Filter {
         self.ignore.as_ref().is_some_and(|ignore| ignore.drops(tree, node, path, directory))
     }
 
+    /// Whether an event of an entry of an operand is ignored. `name` is where its name begins in `path`.
+    pub fn ignores_entry(&self, path: &[u8], name: usize, directory: bool) -> bool {
+        self.ignore.as_ref().is_some_and(|ignore| ignore.drops_entry(path, name, directory))
+    }
+
     /// Whether a directory is ignored, with all below it.
     pub fn ignores_tree<S: State>(&self, tree: &Tree<S>, node: NodeId) -> bool {
         self.ignore.as_ref().is_some_and(|ignore| ignore.leaves_out(tree, node))

@@ -400,7 +400,8 @@ impl<F: Files> Names<F> {
         let mut path = name.path(name.is_directory());
         let watched = path.len();
         path.extend_from_slice(entry);
-        if self.settings.filter.reports(&path, mask & IN_ISDIR != 0) {
+        let (filter, is_directory) = (&self.settings.filter, mask & IN_ISDIR != 0);
+        if filter.reports(&path, is_directory) && !filter.ignores_entry(&path, watched, is_directory) {
             let watch = name.object.and_then(|object| object.watch).unwrap_or(-1);
             let mask = mask & (IN_ALL_EVENTS | IN_ISDIR | IN_UNMOUNT);
             self.outbox.push_back(Outgoing::Event { watch, path, watched, mask, cookie });

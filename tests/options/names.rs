@@ -423,6 +423,19 @@ fn it_goes_with_other_options() {
 }
 
 #[test]
+fn filters_apply_to_the_name_and_to_the_entries_of_a_directory() {
+    let dir = tempdir();
+    let at = |path: &str| dir.path().join(path);
+    let run = &mut follow(dir.path(), "--ignore *.o --exclude x --type file d conf x");
+    adds(run, "a directory", || fs::create_dir(at("d")).unwrap(), &[]);
+    adds(run, "an ignored entry", || write(&at("d/a.o"), ""), &[]);
+    adds(run, "an excluded entry", || write(&at("d/x"), ""), &[]);
+    adds(run, "an entry", || write(&at("d/a.c"), ""), &["d/ CREATE a.c", "d/ CLOSE_WRITE,CLOSE a.c"]);
+    adds(run, "an excluded name", || write(&at("x"), ""), &[]);
+    adds(run, "a name", || write(&at("conf"), ""), &["conf CREATE ", "conf CLOSE_WRITE,CLOSE "]);
+}
+
+#[test]
 fn fanotify_and_other_ways_to_watch_are_refused() {
     for option in ["-F", "-S", "-M"] {
         let message = format!("{option} and --follow-name cannot both be specified.\n");
