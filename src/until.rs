@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
 
+use crate::advice::surprises;
 use crate::cli::WaitOptions;
 use crate::error::{Error, ExitStatus, failing};
-use crate::messages::{self, Messages};
+use crate::messages::{self, Message, Messages};
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::source::{Item, Problem, Settings, Source};
@@ -66,9 +67,11 @@ pub fn run(options: WaitOptions, condition: Condition, messages: &mut Messages) 
     }
     let timeout = options.timeout.over(settings.interface)?;
     let interface = settings.interface;
+    let notes = if quiet { Message::default() } else { surprises(&settings, &paths) };
     let mut source = setup::source(Settings { events: 0, ..settings }, &paths)?;
     if !quiet {
         messages.inform(messages::SETTING_UP);
+        messages.inform(options.notes.and(notes));
     }
     // An absent path is waited for only if all are to exist.
     let hushed = quiet || condition == Condition::Gone;

@@ -87,6 +87,28 @@ impl Drop for Place {
     }
 }
 
+/// Its directory is `/` then, and the outfile is in the directory that is watched for the name.
+#[test]
+fn a_name_is_followed_from_the_directory_in_which_it_was_given() {
+    let place = Place::new();
+    let arguments =
+        ["-d", "--follow-name", "-e", "create,close_write,delete_self", "-o", "out", "conf", "e/f", "out"];
+    let daemon = place.daemon(&arguments);
+    let at = |path: &str| place.path().join(path);
+    fs::write(at("conf"), "").unwrap();
+    let text = "conf CREATE \nconf CLOSE_WRITE,CLOSE \n";
+    place.expect_file("out", text);
+    // As logrotate(8) does it.
+    fs::rename(at("out"), at("out.1")).unwrap();
+    kill(daemon, Signal::SIGHUP).unwrap();
+    assert!(wait_until(|| at("out").exists()));
+    fs::create_dir(at("e")).unwrap();
+    fs::rename(at("conf"), at("e/f")).unwrap();
+    place.expect_file("out", "out CREATE \ne/f CREATE \ne/f CLOSE_WRITE,CLOSE \n");
+    place.expect_file("out.1", text);
+    place.expect_end(daemon, Signal::SIGTERM);
+}
+
 #[test]
 fn the_daemon_command_returns_once_it_watches() {
     let place = Place::new();

@@ -16,8 +16,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{
-    IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR,
-    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
+    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
+    IN_UNMOUNT,
 };
 
 use self::files::{Files, Kind};
@@ -25,6 +26,9 @@ use self::way::{ENTRY, End, ITSELF, Object, Step, Walk, Way};
 use crate::event::{Mask, is_asked};
 use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
+
+/// What reading a directory causes on it and on the directory that it is in.
+const READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
 
 /// A path that was given, and where it leads as far as the events were handled.
 #[derive(Default)]
@@ -70,6 +74,8 @@ struct Tree {
     source: Box<dyn Source>,
     /// Differs for all trees there ever were.
     number: i32,
+    /// Where the events begin that were queued during the setup.
+    begun: usize,
     is_set_up: bool,
 }
 
@@ -321,6 +327,10 @@ impl<F: Files> Names<F> {
         self.names[at].steps = way.steps;
         match way.end {
             End::Object(object) => self.meet(at, object, cause),
+            End::Nowhere(cause) if !is_absence(&cause) => {
+                let path = self.names[at].given.clone();
+                self.outbox.push_back(Outgoing::Problem(Problem::Blocked { path, cause }));
+            }
             End::Nowhere(error) => {
                 self.lose(at, end);
                 if matches!(cause, Cause::Setup) {
@@ -445,6 +455,7 @@ impl<F: Files> Names<F> {
     fn watch_tree(&mut self, at: usize, is_new: bool) -> io::Result<()> {
         let given = self.names[at].given.clone();
         let mut source = self.files.tree(Settings { by_name: false, ..self.settings.clone() })?;
+        let begun = source.begin_own();
         if is_new {
             source.establish();
             source.watch_new(&given)?;
@@ -457,7 +468,7 @@ impl<F: Files> Names<F> {
         }
         self.trees = self.trees.wrapping_add(1);
         let (number, is_set_up) = (self.trees, self.is_set_up);
-        self.names[at].tree = Some(Tree { source, number, is_set_up });
+        self.names[at].tree = Some(Tree { source, number, begun, is_set_up });
         Ok(())
     }
 
@@ -526,7 +537,12 @@ impl<F: Files + AsFd> Source for Names<F> {
 
     fn establish(&mut self) {
         self.is_set_up = true;
-        self.sources().for_each(|tree| tree.source.establish());
+        for tree in self.sources() {
+            // Other trees in it were read.
+            let is_reading = |mask: Mask, _: &[u8]| mask & IN_ISDIR != 0 && mask & READING != 0;
+            tree.source.drop_own(tree.begun, &is_reading);
+            tree.source.establish();
+        }
     }
 
     fn needed(&mut self, operands: &[Vec<u8>]) -> usize {

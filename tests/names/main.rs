@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod kernel;
 mod model;
 mod simulated;
 
@@ -134,6 +135,7 @@ impl Scene {
             assert!(system.act(operation, false), "{operation}");
         }
         system.history.clear();
+        (system.written, system.relinked) = (0, 0);
         (system.operations, system.is_late) = (self.operations, self.is_late);
         (system.plan, system.visited) = (plan.iter().cloned().collect(), Rc::clone(visited));
         if self.is_early {
@@ -216,6 +218,7 @@ struct Judge {
     comes: usize,
     gone: usize,
     modified: usize,
+    closed: usize,
     rested: Option<Option<usize>>,
     comes_at_rest: usize,
 }
@@ -233,6 +236,8 @@ impl Judge {
             self.gone += 1;
         } else if mask & IN_MODIFY != 0 {
             self.modified += 1;
+        } else if mask & IN_CLOSE_WRITE != 0 {
+            self.closed += 1;
         }
         Ok(())
     }
@@ -264,6 +269,10 @@ impl Judge {
         };
         let comes = changes(&|old, new| new.is_some() && new != old);
         let gone = changes(&|old, new| old.is_some() && new.is_none());
+        // A file that is created has its real events only.
+        if self.closed > system.written + system.relinked && !system.overflowed {
+            return Err(format!("{} ends of writing, of {}", self.closed, system.written));
+        }
         // After an overflow a way is found before what is queued about it is handled.
         if self.modified > system.written && !system.overflowed {
             return Err(format!("{} writes, of {}", self.modified, system.written));

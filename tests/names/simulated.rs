@@ -74,6 +74,8 @@ pub struct System {
     pub history: Vec<Option<Ino>>,
     /// How often the object was written to, or created, by its own entry.
     pub written: usize,
+    /// How often something came by a rename or a link.
+    pub relinked: usize,
     pub operand: &'static str,
     /// The calls of the tracker.
     pub calls: usize,
@@ -202,6 +204,11 @@ impl System {
             self.story.push(format!("    {operation}{}", if late { " (late)" } else { "" }));
             let object = self.object();
             self.history.push(object);
+            self.relinked += match operation.split(' ').next() {
+                Some("rename" | "symlink") => 1,
+                Some("exchange") => 2,
+                _ => 0,
+            };
         }
         if !late {
             self.queue_events();
@@ -368,9 +375,7 @@ impl System {
             self.is_pruned = true;
             return;
         }
-        for operation in
-            self.operations.iter().filter(|operation| self.is_possible(operation)).collect::<Vec<_>>()
-        {
+        for operation in self.possible() {
             self.branches.push(Step { call, operation, late: false });
             if self.is_late {
                 self.branches.push(Step { call, operation, late: true });
@@ -378,10 +383,15 @@ impl System {
         }
     }
 
-    fn is_possible(&self, operation: &str) -> bool {
-        let mut tried = System { inodes: self.inodes.clone(), operand: self.operand, ..System::default() };
-        tried.inodes.iter_mut().for_each(|inode| inode.watch = None);
-        tried.change(operation).is_some()
+    /// All operations that can be done now.
+    pub fn possible(&self) -> Vec<&'static str> {
+        let is_possible = |operation: &&&'static str| {
+            let mut tried =
+                System { inodes: self.inodes.clone(), operand: self.operand, ..System::default() };
+            tried.inodes.iter_mut().for_each(|inode| inode.watch = None);
+            tried.change(operation).is_some()
+        };
+        self.operations.iter().filter(is_possible).copied().collect()
     }
 
     fn saw(&mut self, what: impl Hash) {

@@ -417,9 +417,34 @@ fn it_goes_with_other_options() {
     let line = &run.stdout.lines()[0];
     let fields = r#""path":"conf","watched":"conf","name":"","events":["MODIFY","CLOSE_WRITE","OPEN","CREATE","CLOSE"]"#;
     assert!(line.contains(fields), "{line}");
-    fs::remove_file(&conf).unwrap();
-    let arguments = ["-d", "--follow-name", "-e", PLACES, "-o", "out", "conf", "d/f"];
-    Running::start(inotifywait(dir.path(), arguments)).finish().code(0);
+}
+
+#[test]
+fn trees_in_each_other_do_not_report_the_setup() {
+    let dir = tempdir();
+    fs::create_dir_all(dir.path().join("d/e/f")).unwrap();
+    let arguments = ["-mq", "--follow-name", "-r", "d", "d/e", "."];
+    let mut run = Running::start(inotifywait(dir.path(), arguments));
+    run.wait_asleep();
+    assert_eq!(run.stdout.lines(), [""; 0]);
+    fs::remove_dir(dir.path().join("d/e/f")).unwrap();
+    run.wait_asleep();
+    let mut lines = run.stdout.lines();
+    lines.retain(|line| line.contains(" DELETE,ISDIR f"));
+    lines.sort();
+    assert_eq!(lines, ["./d/e/ DELETE,ISDIR f", "d/e/ DELETE,ISDIR f", "d/e/ DELETE,ISDIR f"]);
+}
+
+#[test]
+fn a_tree_is_new_with_the_directories_above() {
+    let dir = tempdir();
+    let at = |path: &str| dir.path().join(path);
+    let run = &mut follow(dir.path(), "-r a/b/c");
+    let lines = ["a/b/c/ CREATE,ISDIR ", "a/b/c/ CREATE,ISDIR d", "a/b/c/d/ CREATE,ISDIR e"];
+    adds(run, "made", || fs::create_dir_all(at("a/b/c/d/e")).unwrap(), &lines);
+    adds(run, "renamed", || fs::rename(at("a"), at("x")).unwrap(), &["a/b/c/ DELETE_SELF "]);
+    adds(run, "back", || fs::rename(at("x"), at("a")).unwrap(), &["a/b/c/ CREATE,ISDIR "]);
+    adds(run, "below", || fs::create_dir(at("a/b/c/d/f")).unwrap(), &["a/b/c/d/ CREATE,ISDIR f"]);
 }
 
 #[test]

@@ -102,6 +102,12 @@ fn it_says_what_it_waits_for() {
         end.code(2).said(format!("Setting up watches.\n{waiting}Watches established.\n"));
     }
     Running::start(inotifywait(dir.path(), ["--until", "exists", "there"])).finish().code(0).said("");
+    // Only the kernel changes this.
+    let end =
+        Running::start(inotifywait(dir.path(), ["--until", "gone", "-t", "0.01", "/proc/self"])).finish();
+    end.code(2).said(
+        "Setting up watches.\nOn proc ('/proc/self'), changes by the kernel are not reported.\nWatches established.\n",
+    );
 }
 
 #[test]
