@@ -104,10 +104,12 @@ impl Ignore {
         self.max_depth.is_some_and(|most| place.level() > most) || self.ignores(tree, &place)
     }
 
-    /// Whether an event of an entry of an operand is not reported. `name` is where its name begins in `path`.
+    /// Whether `--ignore` or `--ignore-file` drops an event of an entry of an operand. `name` is where its name begins in `path`.
     pub fn drops_entry(&self, path: &[u8], name: usize, directory: bool) -> bool {
-        let place = Place { below: &path[name..], level: 1, directory };
-        !place.below.is_empty() && !self.operands.contains(bare(path)) && self.ignores(&place)
+        let name = &path[name..];
+        !name.is_empty()
+            && !self.operands.contains(bare(path))
+            && self.patterns.verdict(name, directory) == Some(true)
     }
 
     /// Whether a directory needs no watch.
