@@ -22,7 +22,7 @@ use crate::pace::pause_after;
 use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::sink::Sink;
-use crate::source::{Interface, Item, Problem, Scope, Settings, Source};
+use crate::source::{Event, Interface, Item, Problem, Scope, Settings, Source};
 use crate::sys::output::Output;
 use crate::sys::process::{self, Background, Signals};
 use crate::sys::unread::unread;
@@ -64,88 +64,37 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         background = Some(Background::fork().map_err(failing("Couldn't start", b"a daemon"))?);
         base = process::current_directory().map_err(failing("Couldn't find", b"the current directory"))?;
     }
-    let output = match &options.outfile {
-        Some(path) => Some(open_outfile(path)?),
-        None if options.quiet > 1 => None,
-        None => Some(Output::stdout().map_err(failing(WRITE, b"stdout"))?),
-    };
+    let output = open_output(&options)?;
     if options.syslog {
         *messages = Messages::syslog(c"inotifywait", options.daemon);
     }
-    let outfile = options.outfile.map(|path| process::absolute(&base, &path).into_owned());
-    // Names are escaped in JSON, as JSON has it.
-    let is_json = options.output == Form::Json;
-    let process_name = match &options.output {
-        Form::Format { format, .. } => format::process_name(format),
-        _ => None,
-    };
-    let formatter = match options.output {
-        Form::Default => Formatter::standard(options.end),
-        Form::Csv => Formatter::csv(options.end),
-        Form::Json => Formatter::json(options.end),
-        Form::Format { format, timefmt } => {
-            Formatter::new(&format, options.end, timefmt.map(TimeFormat::new))
-        }
-    };
-    let Settings { interface, recursive, monitor, events, .. } = options.settings;
-    let settings = Settings { base: base.clone(), ..options.settings };
     let quiet = options.quiet > 0;
-    let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
+    let settings = Settings { base: base.clone(), ..options.settings.clone() };
     let endings = (!quiet && !settings.by_name).then(|| Endings::new(&settings, &options.paths));
-    let mut source = setup::source(settings, &options.paths)?;
-    if let Some(name) = process_name.filter(|_| !source.tells_processes()) {
-        return Err(Error::NoProcess(name));
-    }
-    if !quiet {
-        messages.inform(match interface {
-            Interface::Fanotify(Scope::Filesystem) => messages::SETTING_UP_FILESYSTEMS,
-            Interface::Fanotify(Scope::Mount) => messages::SETTING_UP_MOUNTS,
-            _ if recursive => messages::SETTING_UP_RECURSIVELY,
-            _ => messages::SETTING_UP,
-        });
-        messages.inform(options.notes.and(notes));
-    }
-    let mut set_up = SetUp::new(messages, &options.paths, quiet, interface, "Couldn't watch");
-    for operand in &options.paths {
-        set_up.watch(&mut *source, operand, || Ok(None))?;
-    }
-    source.establish();
+    let source = set_up(settings, &options, messages)?;
     let signals = signals(options.daemon, options.settle.is_some())?;
     if let Some(background) = background {
-        let null = process::null_device().map_err(failing("Couldn't open", b"/dev/null"))?;
-        background.ready(null).map_err(failing("Couldn't start", b"a daemon"))?;
+        detach(background)?;
         messages.leave_stderr();
     }
     if !quiet {
         messages.inform(messages::ESTABLISHED);
     }
-    let timeout = options.timeout.over(interface)?;
+    let timeout = options.timeout.over(options.settings.interface)?;
     if let Some(ready) = ready {
         ready.give(messages);
     }
-    // With -qq an outfile is made and stays empty.
-    let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
-    let shown = sink.as_ref().filter(|sink| !is_json && sink.output().is_terminal()).map(|_| Vec::new());
-    let batch = options.settle.map(Batch::new);
-    let names = (formatter.shows_comm() && source.tells_processes())
-        .then(|| Names::new(who::of_proc as Lookup, Instant::now()));
-    let own = Own::new(base, events, &options.paths, sink.as_ref().map(Sink::output));
+    let records = Records::new(&options, base.clone(), output, source.tells_processes());
     Wait {
         source,
         endings,
-        sink,
-        batch,
-        marker: options.batch_marker,
-        formatter,
-        names,
+        records,
         signals,
         ending: None,
-        outfile,
-        own,
-        shown,
+        outfile: options.outfile.map(|path| process::absolute(&base, &path).into_owned()),
         file_type: options.file_type,
         daemon: options.daemon,
-        monitor,
+        monitor: options.settings.monitor,
         quiet,
         timeout,
         blocked: None,
@@ -154,6 +103,58 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
         losing: false,
     }
     .run(messages)
+}
+
+/// Leaves the terminal, and lets the process that was started exit.
+fn detach(background: Background) -> Result<(), Error> {
+    let null = process::null_device().map_err(failing("Couldn't open", b"/dev/null"))?;
+    background.ready(null).map_err(failing("Couldn't start", b"a daemon"))
+}
+
+/// Opens what the records are written to; `None` if that is nothing.
+fn open_output(options: &WaitOptions) -> Result<Option<Output>, Error> {
+    match &options.outfile {
+        Some(path) => open_outfile(path).map(Some),
+        None if options.quiet > 1 => Ok(None),
+        None => Output::stdout().map(Some).map_err(failing(WRITE, b"stdout")),
+    }
+}
+
+fn formatter(form: &Form, end: Option<u8>) -> Formatter {
+    match form {
+        Form::Default => Formatter::standard(end),
+        Form::Csv => Formatter::csv(end),
+        Form::Json => Formatter::json(end),
+        Form::Format { format, timefmt } => Formatter::new(format, end, timefmt.clone().map(TimeFormat::new)),
+    }
+}
+
+/// Establishes the watches, and says so unless with -q.
+fn set_up(settings: Settings, options: &WaitOptions, messages: &Messages) -> Result<Box<dyn Source>, Error> {
+    let Settings { interface, recursive, .. } = settings;
+    let quiet = options.quiet > 0;
+    let notes = if quiet { Message::default() } else { surprises(&settings, &options.paths) };
+    let mut source = setup::source(settings, &options.paths)?;
+    if let Form::Format { format, .. } = &options.output {
+        if let Some(name) = format::process_name(format).filter(|_| !source.tells_processes()) {
+            return Err(Error::NoProcess(name));
+        }
+    }
+    if !quiet {
+        messages.inform(match interface {
+            Interface::Fanotify(Scope::Filesystem) => messages::SETTING_UP_FILESYSTEMS,
+            Interface::Fanotify(Scope::Mount) => messages::SETTING_UP_MOUNTS,
+            _ if recursive => messages::SETTING_UP_RECURSIVELY,
+            _ => messages::SETTING_UP,
+        });
+        messages.inform(options.notes.clone().and(notes));
+    }
+    let mut set_up = SetUp::new(messages, &options.paths, quiet, interface, "Couldn't watch");
+    for operand in &options.paths {
+        set_up.watch(&mut *source, operand, || Ok(None))?;
+    }
+    source.establish();
+    Ok(source)
 }
 
 /// Those that are answered to: a daemon's SIGHUP, and those that end the program but have a batch printed before.
@@ -175,29 +176,105 @@ fn open_outfile(path: &[u8]) -> Result<Output, Error> {
     Output::append(path).map_err(|cause| Error::Outfile { path: path.to_vec(), cause })
 }
 
-/// The state after set-up.
-struct Wait {
-    source: Box<dyn Source>,
-    /// Not with -q.
-    endings: Option<Endings>,
-    /// Where events go; nowhere with -qq.
+/// Makes records of events, and keeps them until they are written.
+struct Records {
+    /// Where they go; nowhere with -qq.
     sink: Option<Sink>,
-    /// Where they gather before, with `--debounce`.
+    /// Where events gather before, with `--debounce`.
     batch: Option<Batch>,
     /// An empty record follows each batch.
     marker: bool,
     formatter: Formatter,
     /// Those of the processes that cause events, if they are printed.
     names: Option<Names<Lookup>>,
-    /// Those that are answered to.
-    signals: Option<Signals>,
-    /// The one that ends the program, once all is printed.
-    ending: Option<Signal>,
-    outfile: Option<Vec<u8>>,
     /// The events of its own writing.
     own: Own,
     /// The path of an event with control characters escaped, for a terminal.
     shown: Option<Vec<u8>>,
+}
+
+/// What became of an event.
+enum Added {
+    /// Nothing: the program caused it itself.
+    Nothing,
+    /// It was added to a batch.
+    Gathered,
+    /// It is reported.
+    Reported,
+}
+
+impl Records {
+    /// Makes records for `output`, as the options have them. `base` is what relative paths begin at.
+    fn new(options: &WaitOptions, base: Vec<u8>, output: Option<Output>, tells_processes: bool) -> Records {
+        // With -qq an outfile is made and stays empty.
+        let sink = output.filter(|_| options.quiet < 2).map(Sink::new);
+        let is_on_terminal = sink.as_ref().is_some_and(|sink| sink.output().is_terminal());
+        let formatter = formatter(&options.output, options.end);
+        let shows_comm = formatter.shows_comm() && tells_processes;
+        Records {
+            batch: options.settle.map(Batch::new),
+            marker: options.batch_marker,
+            formatter,
+            names: shows_comm.then(|| Names::new(who::of_proc as Lookup, Instant::now())),
+            own: Own::new(base, options.settings.events, &options.paths, sink.as_ref().map(Sink::output)),
+            // Names are escaped in JSON, as JSON has it.
+            shown: (is_on_terminal && options.output != Form::Json).then(Vec::new),
+            sink,
+        }
+    }
+
+    /// Before the first event of a read: the time that it has.
+    fn begin(&mut self) -> Option<Instant> {
+        self.formatter.set_time();
+        let now = (self.batch.is_some() || self.names.is_some()).then(Instant::now);
+        if let (Some(names), Some(now)) = (&mut self.names, now) {
+            names.begin(now);
+        }
+        now
+    }
+
+    /// Adds an event that was read at that time.
+    fn add<'a>(&'a mut self, mut event: Event<'a>, now: Option<Instant>) -> Added {
+        let mut comm = None;
+        if let Some(names) = &mut self.names {
+            comm = names.of(event.pid.unwrap_or(0));
+            self.formatter.set_comm(comm);
+        }
+        if let Some(sink) = &mut self.sink {
+            if self.own.caused(&event, sink.output()) {
+                return Added::Nothing;
+            }
+            if let Some(shown) = &mut self.shown {
+                escape_names(&mut event, shown);
+            }
+            if self.batch.is_none() {
+                sink.add(|record| self.formatter.append(&event, record));
+            }
+        }
+        if let (Some(batch), Some(now)) = (&mut self.batch, now) {
+            batch.add(&event, comm, self.formatter.moment(), now);
+            return Added::Gathered;
+        }
+        Added::Reported
+    }
+
+    /// Whether events gather in a batch.
+    fn is_gathering(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.is_empty())
+    }
+}
+
+/// The state after set-up.
+struct Wait {
+    source: Box<dyn Source>,
+    /// Not with -q.
+    endings: Option<Endings>,
+    records: Records,
+    /// Signals that are answered to.
+    signals: Option<Signals>,
+    /// The one that ends the program, once all is printed.
+    ending: Option<Signal>,
+    outfile: Option<Vec<u8>>,
     /// Only events on files of this type.
     file_type: Option<FileType>,
     daemon: bool,
@@ -226,12 +303,12 @@ impl Wait {
                 self.losing = true;
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 // A process that is gone when its events are read has no name.
-                self.pause = pause_after(length).filter(|_| self.names.is_none());
+                self.pause = pause_after(length).filter(|_| self.records.names.is_none());
                 if let Some(status) = self.report(messages) {
                     self.write_rest(messages)?;
                     return Ok(status);
                 }
-                self.own.forget(!self.source.has_more());
+                self.records.own.forget(!self.source.has_more());
             }
             if let Some(status) = self.settle() {
                 self.write_rest(messages)?;
@@ -264,10 +341,10 @@ impl Wait {
 
     /// Prints the batch if it is complete; the exit status, if that ends the program.
     fn settle(&mut self) -> Option<ExitStatus> {
-        let batch = self.batch.as_mut().filter(|batch| !batch.is_empty())?;
-        let kept = self.sink.as_ref().map_or(0, Sink::len);
+        let batch = self.records.batch.as_mut().filter(|batch| !batch.is_empty())?;
+        let kept = self.records.sink.as_ref().map_or(0, Sink::len);
         let is_busy = || {
-            let unread = self.sink.as_ref().map(|sink| unread(sink.as_fd()));
+            let unread = self.records.sink.as_ref().map(|sink| unread(sink.as_fd()));
             self.monitor && (kept > 0 || matches!(unread, Some(Ok(1..))))
         };
         let is_forced = self.ending.is_some() || batch.is_full(kept);
@@ -275,15 +352,15 @@ impl Wait {
             return None;
         }
         let count = batch.len();
-        let formatter = &mut self.formatter;
-        match &mut self.sink {
+        let formatter = &mut self.records.formatter;
+        match &mut self.records.sink {
             Some(sink) => {
                 batch.take(|event, comm, moment| {
                     formatter.set_moment(moment);
                     formatter.set_comm(comm);
                     sink.add(|record| formatter.append(event, record));
                 });
-                if self.marker {
+                if self.records.marker {
                     sink.add(|record| formatter.append_marker(count, record));
                 }
             }
@@ -293,15 +370,11 @@ impl Wait {
         (!self.monitor && self.ending.is_none()).then_some(ExitStatus::Event)
     }
 
-    /// Formats the events that were read; the exit status, if one of them ends the program.
+    /// Handles the events that were read; the exit status, if one of them ends the program.
     fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
-        self.formatter.set_time();
-        let now = (self.batch.is_some() || self.names.is_some()).then(Instant::now);
-        if let (Some(names), Some(now)) = (&mut self.names, now) {
-            names.begin(now);
-        }
+        let now = self.records.begin();
         while let Some(item) = self.source.next() {
-            let mut event = match item {
+            let event = match item {
                 Item::Event(event) => event,
                 Item::Problem(problem) => {
                     messages.problem(&problem, self.quiet);
@@ -317,40 +390,21 @@ impl Wait {
                 messages.inform(message);
             }
             if event.ends_wait {
-                match self.monitor || self.batch.as_ref().is_some_and(|batch| !batch.is_empty()) {
-                    true => continue,
-                    false => return Some(ExitStatus::Other),
+                if self.monitor || self.records.is_gathering() {
+                    continue;
                 }
+                return Some(ExitStatus::Other);
             }
             if self.file_type.is_some_and(|kind| !kind.reports(&event)) {
                 continue;
             }
-            let mut comm = None;
-            if let Some(names) = &mut self.names {
-                comm = names.of(event.pid.unwrap_or(0));
-                self.formatter.set_comm(comm);
-            }
-            if let Some(sink) = &mut self.sink {
-                if self.own.caused(&event, sink.output()) {
-                    continue;
-                }
-                if let Some(shown) = &mut self.shown {
-                    escape_names(&mut event, shown);
-                }
-                if self.batch.is_none() {
-                    sink.add(|record| self.formatter.append(&event, record));
-                }
-            }
-            if let (Some(batch), Some(now)) = (&mut self.batch, now) {
-                batch.add(&event, comm, self.formatter.moment(), now);
+            match self.records.add(event, now) {
+                Added::Nothing => {}
                 // --timeout is for the first event of a batch.
-                self.deadline = None;
-                continue;
+                Added::Gathered => self.deadline = None,
+                Added::Reported if self.monitor => self.deadline = process::deadline(self.timeout),
+                Added::Reported => return Some(ExitStatus::Event),
             }
-            if !self.monitor {
-                return Some(ExitStatus::Event);
-            }
-            self.deadline = process::deadline(self.timeout);
         }
         if let Some(message) = self.endings.as_mut().and_then(|endings| endings.nothing_left(&*self.source)) {
             messages.inform(message);
@@ -359,17 +413,17 @@ impl Wait {
     }
 
     fn is_full(&self) -> bool {
-        self.sink.as_ref().is_some_and(Sink::is_full)
+        self.records.sink.as_ref().is_some_and(Sink::is_full)
     }
 
     /// Writes what the output takes. A daemon outlives a full disk, and nobody need read a FIFO yet: what is not
     /// taken is kept as for a slow reader.
     fn flush(&mut self, messages: &Messages) -> Result<(), Error> {
-        let Some(sink) = self.sink.as_mut().filter(|sink| !sink.is_empty()) else { return Ok(()) };
+        let Some(sink) = self.records.sink.as_mut().filter(|sink| !sink.is_empty()) else { return Ok(()) };
         let name = self.outfile.as_deref().unwrap_or(b"stdout");
-        self.own.note(sink.output());
+        self.records.own.note(sink.output());
         let flushed = sink.flush();
-        self.own.note(sink.output());
+        self.records.own.note(sink.output());
         let Err(cause) = flushed else {
             self.blocked = None;
             return Ok(());
@@ -392,7 +446,9 @@ impl Wait {
     fn write_rest(&mut self, messages: &Messages) -> Result<(), Error> {
         loop {
             self.flush(messages)?;
-            let Some(sink) = self.sink.as_ref().filter(|sink| !sink.is_empty()) else { return Ok(()) };
+            let Some(sink) = self.records.sink.as_ref().filter(|sink| !sink.is_empty()) else {
+                return Ok(());
+            };
             let mut fds = Vec::with_capacity(2);
             let mut until = None;
             if self.blocked.is_none() {
@@ -425,7 +481,7 @@ impl Wait {
     fn sleep(&self) -> Result<(), Error> {
         let mut fds = Vec::with_capacity(3);
         let mut ends_with_reader = false;
-        if let Some(sink) = &self.sink {
+        if let Some(sink) = &self.records.sink {
             ends_with_reader = sink.output().has_final_hangup();
             let takes = !sink.is_empty() && self.blocked.is_none();
             let interest = if takes { PollFlags::POLLOUT } else { PollFlags::empty() };
@@ -433,7 +489,7 @@ impl Wait {
                 fds.push(PollFd::new(sink.as_fd(), interest));
             }
         }
-        let wake = self.batch.as_ref().and_then(Batch::wake);
+        let wake = self.records.batch.as_ref().and_then(Batch::wake);
         let mut until = wake.or(self.deadline);
         if self.blocked.is_some() {
             until = process::earlier(until, RETRY);
@@ -465,16 +521,16 @@ impl Wait {
 
     /// After a log rotation: goes on in a new file.
     fn reopen(&mut self, messages: &Messages) {
-        let (Some(path), Some(sink)) = (&self.outfile, &mut self.sink) else { return };
+        let (Some(path), Some(sink)) = (&self.outfile, &mut self.records.sink) else { return };
         let begun = self.source.begin_own();
         let new = match open_outfile(path) {
             Ok(new) => new,
             Err(error) => return messages.error(error.message()),
         };
-        let reopened = self.own.reopen(sink.output(), &new, path);
+        let reopened = self.records.own.reopen(sink.output(), &new, path);
         sink.redirect(new);
         self.blocked = None;
-        self.source.drop_own(begun, &|mask, path| self.own.caused_reopening(&reopened, mask, path));
+        self.source.drop_own(begun, &|mask, path| self.records.own.caused_reopening(&reopened, mask, path));
     }
 }
 

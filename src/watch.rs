@@ -51,36 +51,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
 fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let ready = options.ready.map(Ready::new).transpose()?;
     let verbose = options.verbose > 0;
-    let Settings { interface, recursive, events, .. } = options.settings;
-    let notes = surprises(&options.settings, &options.paths);
+    let Settings { interface, events, .. } = options.settings;
+    let WatchOptions { zero, sort, top, json, file_type, .. } = options;
     let endings = Endings::new(&options.settings, &options.paths);
-    let mut source = setup::source(options.settings, &options.paths)?;
-    let escaped = io::stdout().is_terminal();
-    let WatchOptions { zero, sort, top, json, .. } = options;
-    let table = Table { events, zero, sort, top, kept: 0, json, escaped };
+    let mut source = setup::source(options.settings.clone(), &options.paths)?;
+    let table = Table { events, zero, sort, top, kept: 0, json, escaped: io::stdout().is_terminal() };
     let mut signals = take(&[&ENDS[..], &[WANTS]].concat())?;
-    messages.inform(messages::ESTABLISHING);
-    messages.inform(options.notes.and(notes));
-    let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
-    let mut interrupted = false;
-    for operand in &options.paths {
-        if interface == Interface::Fanotify(Scope::Filesystem) {
-            messages.inform(Message::new(&[b"Setting up filesystem watch on ", operand]));
-        } else if verbose && recursive {
-            messages.inform(Message::new(&[b"Setting up watch(es) on ", operand]));
-        }
-        set_up.watch(&mut *source, operand, || {
-            let Some(signal) = signals.next() else { return Ok(None) };
-            if signal != WANTS && std::mem::replace(&mut interrupted, true) {
-                return Err(Error::Interrupted);
-            }
-            Ok(interrupted.then_some(messages::STILL_ESTABLISHING))
-        })?;
-        if verbose && recursive {
-            messages.inform(Message::new(&[b"OK, ", operand, b" is now being watched."]));
-        }
-    }
-    source.establish();
+    set_up(&mut *source, &options, &mut signals, messages)?;
     let stats = Stats::new(&source.in_order(), zero);
     if verbose {
         messages.inform(format!("Total of {} watches.", source.watches()));
@@ -103,7 +80,6 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
             [Signal::SIGTSTP, Signal::SIGQUIT].into_iter().filter(|signal| !process::is_ignored(*signal));
         signals = take(&ENDS.into_iter().chain([WANTS, Signal::SIGWINCH]).chain(more).collect::<Vec<_>>())?;
     }
-    let file_type = options.file_type;
     let mut count = Count {
         source,
         endings,
@@ -123,6 +99,40 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     count.intervals = count.intervals.filter(|intervals| !intervals.is_in_place());
     count.print(false)?;
     count.write_rest()
+}
+
+/// Establishes the watches. The first signal that would end the counting has that said; the second ends the program.
+fn set_up(
+    source: &mut dyn Source,
+    options: &WatchOptions,
+    signals: &mut Signals,
+    messages: &Messages,
+) -> Result<(), Error> {
+    let Settings { interface, recursive, .. } = options.settings;
+    let is_verbose = options.verbose > 0 && recursive;
+    messages.inform(messages::ESTABLISHING);
+    messages.inform(options.notes.clone().and(surprises(&options.settings, &options.paths)));
+    let mut set_up = SetUp::new(messages, &options.paths, false, interface, "Failed to watch");
+    let mut interrupted = false;
+    for operand in &options.paths {
+        if interface == Interface::Fanotify(Scope::Filesystem) {
+            messages.inform(Message::new(&[b"Setting up filesystem watch on ", operand]));
+        } else if is_verbose {
+            messages.inform(Message::new(&[b"Setting up watch(es) on ", operand]));
+        }
+        set_up.watch(source, operand, || {
+            let Some(signal) = signals.next() else { return Ok(None) };
+            if signal != WANTS && std::mem::replace(&mut interrupted, true) {
+                return Err(Error::Interrupted);
+            }
+            Ok(interrupted.then_some(messages::STILL_ESTABLISHING))
+        })?;
+        if is_verbose {
+            messages.inform(Message::new(&[b"OK, ", operand, b" is now being watched."]));
+        }
+    }
+    source.establish();
+    Ok(())
 }
 
 /// Those that end the counting, and the one that asks for the table.
