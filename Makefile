@@ -1,27 +1,32 @@
-# make test      the whole test suite; what it needs and this system lacks is named, and installed by apt-get if it can be
-# make soak      random operations replayed from the watcher's lines, RUNS=100 times
-# make generate  renews the text made from the tables of options and events: completions, heads and synopsis of the manual pages
-# make demo      the recording at the top of README.md, docs/demo.svg; needs python3
-# make other-tools  inotify-tools, fswatch, watchexec and entr in the same cases, as far as they are installed; needs python3
-# make check-rules  the watcher on a simulated system: every history of DEPTH=4 operations, RANDOM_HISTORIES=100000 longer ones
-# make bench     what it costs, beside the original, into docs/performance.md; ROWS='flood setup' and ROUNDS=5 choose
-# make bench-sync  inotify-rsync beside sync.sh, lsyncd and ANOTHER=script, as root, into docs/sync.md; ROUNDS=3
-# make compare   the table of docs/compatibility.md: what the reference loses, doubles or misnames, and what this does
-# make fuzz      each target in fuzz/ for SECONDS=60
-# make miri      the decoders of the kernel's bytes, in Miri
-# make reference-4  inotify-tools 4.x, as Debian 13 has it, into target; make oracle-4 compares with it
-# make mutants   rules of MUTATED='src/FILE.rs ...' that can be changed without a failing test, into target/mutants.out
-# make cross     builds for other machines, and with the oldest Rust; the one for 32-bit x86 against the original
-# make install   DESTDIR= PREFIX=/usr/local
-# make uninstall
-# make deb       a package that replaces Debian's inotify-tools, into target/packages, as everything below
-# make try-deb   installs it in a copy of this system's root, as root, and goes back
-# make rpm       a package for RPM systems
-# make static    an archive of programs that need no library; STATIC=TARGET for another one than the host's
-# make dist      an archive of the source; make vendored one with all dependencies, which builds without a network
-# make arch      a package for Arch, by makepkg; make alpine one for Alpine, by abuild; neither as root
-# make try-packages  builds what this system can build twice and compares, and builds the vendored source offline
-# make tag-check TAG=v1.2.3 is this version
+# make                    Build the programs (cargo build --release)
+# make help               Print this list
+#
+# make test               Run all tests. Print the Debian packages that are missing for them, then install these by apt-get
+# make generate           Renew the text made from the tables of options and events, and from those of docs/
+# make check-rules        Run the watcher on a simulated system: all histories of DEPTH=4 operations, RANDOM_HISTORIES=100000 longer ones
+# make soak               Replay random operations from the watcher's lines, RUNS=100 times
+# make fuzz               Run each target in fuzz/ for SECONDS=60
+# make miri               Run the decoders of the kernel's bytes in Miri
+# make mutants            Find changes in MUTATED='src/FILE.rs ...' that no test notices, into target/mutants.out
+# make cross              Build for other machines and with the oldest Rust; compare the 32-bit x86 build with inotify-tools
+# make oracle-4           Compare with inotify-tools 4.x, which make reference-4 fetches into target
+#
+# make bench              Measure cost beside inotify-tools, into docs/performance.md; ROWS='flood setup' ROUNDS=5
+# make bench-sync         Measure inotify-rsync beside sync.sh, lsyncd and ANOTHER=script, as root, into docs/sync.md; ROUNDS=3
+# make compare            Count what both programs lose, double or misname, into docs/compatibility.md
+# make other-tools        Try fswatch, watchexec and inotify-tools in the same cases, if they are installed (python3)
+# make demo               Record docs/demo.svg, at the top of README.md (python3)
+#
+# make install            Install below PREFIX=/usr/local, in DESTDIR=
+# make uninstall          Remove what was installed
+# make deb                Build a package that replaces Debian's inotify-tools, into target/packages, as the following do
+# make rpm                Build a package for RPM systems
+# make arch, make alpine  Build a package for Arch (makepkg) or Alpine (abuild), not as root
+# make static             Build an archive of programs that need no library; STATIC=TARGET for another machine
+# make dist               Archive the source; make vendored: with all dependencies, to build without a network
+# make try-deb            Install the .deb in a copy of this system's root, as root, and switch back
+# make try-packages       Build the packages twice and compare them, and build the vendored source offline
+# make tag-check          Check that TAG=v1.2.3 is this version
 
 PREFIX = /usr/local
 DESTDIR =
@@ -35,7 +40,7 @@ ZSHDIR = $(SHAREDIR)/zsh/site-functions
 DOCDIR = $(SHAREDIR)/doc/$(NAME)
 LICENSEDIR = $(SHAREDIR)/licenses/$(NAME)
 
-# As a package is called; inotify-tools are the original.
+# The name of the package; inotify-tools is the program that it replaces.
 NAME = inotify-tools-rs
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SYNOPSIS = $(shell sed -n 's/^description = "\(.*\)"/\1/p' Cargo.toml)
@@ -44,7 +49,7 @@ MAINTAINER = $(NAME) developers <$(NAME)@localhost>
 NO_HOST = --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog
 TOOLS = inotifywait inotifywatch
 
-# What the tests use besides cargo: Debian's package, and the command or file that tells whether it is there.
+# What the tests use besides cargo: Debian's package, and a command or file that it contains.
 TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc dash:dash gcc:cc psmisc:fuser \
 	bsdutils:script util-linux:unshare tzdata:/usr/share/zoneinfo/Europe/Berlin \
 	bash-completion:/usr/share/bash-completion/bash_completion \
@@ -53,7 +58,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	procps:pgrep iproute2:ip mosquitto:/usr/sbin/mosquitto mosquitto-clients:mosquitto_pub bsdextrautils:col \
 	python3-yaml:/usr/lib/python3/dist-packages/yaml jq:jq tmux:tmux strace:strace git:git
 
-.PHONY: all test test-needs generate demo other-tools check-rules soak compare bench bench-sync fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
+.PHONY: all help test test-needs generate demo other-tools check-rules soak compare bench bench-sync fuzz fuzz-needs miri mutants cross reference-4 oracle-4 install uninstall \
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
@@ -62,6 +67,9 @@ SECONDS = 60
 
 all:
 	$(CARGO) build --release
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 $(TOOLS:%=$(TARGET)/release/%):
 	$(CARGO) build --release
@@ -98,7 +106,7 @@ check-rules:
 soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
 
-# What it takes from the environment is told in benches/bench/main.rs; make passes on what it was given.
+# benches/bench/main.rs explains the variables; make passes them on.
 bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
 bench: test-needs
 	$(CARGO) build --release --target-dir $(TARGET)/installed

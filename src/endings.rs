@@ -69,7 +69,7 @@ impl Endings {
         };
         let (what, then): (&[u8], &[u8]) = match event.mask & IN_UNMOUNT != 0 {
             true => (b"' is no longer watched: its file system was unmounted.", b""),
-            false if !is_operand => (b"' was deleted. To go on after that, use -m.", b""),
+            false if !is_operand => (b"' was deleted. To continue after that, use -m.", b""),
             false if is_there(path) => (
                 b"' is no longer watched: it was replaced. To see what replaces it, watch its directory, '",
                 b"'.",

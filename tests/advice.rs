@@ -204,7 +204,7 @@ fn the_end_of_a_wait_is_explained() {
         fs::remove_dir(dir.path().join("d/s")).unwrap();
         fs::remove_dir(dir.path().join("d")).unwrap();
     };
-    let below = "'d/s' was deleted. To go on after that, use -m.";
+    let below = "'d/s' was deleted. To continue after that, use -m.";
     for (arguments, line) in [
         (&["-e", "close_write", "f"][..], Some(REPLACED)),
         (&["-e", "close_write", "d"], Some(DELETED)),

@@ -77,8 +77,8 @@ const CASES: [Case; 28] = [
     ("`git clone`", RUNS, |side| announced(side, repository, clone, false)),
     ("`cargo build`", RUNS, |side| announced(side, package, build, false)),
     ("inotifywatch: `tar x` of 441 entries", RUNS, counted),
-    ("Set-up while directories are made, renamed and removed", RUNS, set_up),
-    ("inotifywatch: set-up in the same way", RUNS, set_up_counting),
+    ("Setup while directories are made, renamed and removed", RUNS, set_up),
+    ("inotifywatch: setup in the same way", RUNS, set_up_counting),
     ("A directory is renamed, then deleted with all below", RUNS, renamed_and_deleted),
     ("A to B to C, unread", RUNS, |side| {
         renamed(side, true, |d| rename(d, "a", "b").and(rename(d, "b", "c")))
@@ -494,7 +494,7 @@ fn rows(dir: &Path, mut run: Running) -> Cell {
     ]
 }
 
-// 2. Set-up under churn.
+// 2. Setup under churn.
 
 fn wide(dir: &Path) {
     for number in 0..1200 {
