@@ -76,7 +76,7 @@ pub mod internals {
     pub use crate::names::files::{Files, Found, Kind};
     pub use crate::queue::Events;
     pub use crate::source::{Event, Interface, Item, Settings, Source};
-    pub use crate::sys::{directory, fanotify, inotify, proc, regex, start, unread};
+    pub use crate::sys::{directory, fanotify, inotify, proc, regex, start, times, unread};
     pub use crate::timefmt::{Clock, TimeFormat};
     pub use crate::watcher::Watcher;
     pub use crate::world::{At, InotifyWorld, World};

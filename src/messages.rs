@@ -189,17 +189,21 @@ pub fn problem(problem: &Problem, quiet: bool) -> Option<Message> {
             Some(Message::new(&[b"Couldn't watch ", path, b": ", limited(cause).as_bytes()]))
         }
         Problem::Pattern(bad) => (!quiet).then(|| invalid_pattern(bad)),
-        Problem::Overflow { limit, recursive } => {
+        Problem::Overflow { limit, rescan } => {
             let mut message = match limit {
                 Some(limit) => {
                     format!("Events were lost: the kernel's queue was full (limit: {limit}).")
                 }
                 None => format!("Events were lost: {} MiB of output have not been read.", LIMIT >> 20),
             };
-            if *recursive {
+            if *rescan {
                 message += "  Scanning the directories again.";
             }
             let message = Message::from(message);
+            let message = match rescan {
+                true => message.and("Deleted files, and the old names of renamed ones, cannot be reported."),
+                false => message,
+            };
             Some(match limit {
                 // A queue keeps the length with which it was made.
                 Some(limit) => {

@@ -20,7 +20,7 @@ use crate::sys::inotify::{self, HEADER, RawEvent};
 pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
 
 /// An entry of a watched directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The watch of the directory.
     pub wd: i32,
@@ -211,6 +211,16 @@ impl Queue {
     /// the next event is taken.
     pub fn mark(&self) -> usize {
         self.events.0.mark()
+    }
+
+    /// How many overflows are queued.
+    pub fn overflows(&self) -> u32 {
+        self.overflows
+    }
+
+    /// The events from a mark on, in the kernel's form.
+    pub fn bytes_since(&self, mark: usize) -> &[u8] {
+        &self.events.0.bytes()[mark..]
     }
 
     /// The events from a mark on.

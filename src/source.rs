@@ -120,8 +120,8 @@ pub enum Problem {
         /// The kernel's queue was full: where its length is set. `None` where it has no limit, but events wait
         /// for a reader who takes none, and as many do as may.
         limit: Option<&'static str>,
-        /// A tree is watched, and is walked again now.
-        recursive: bool,
+        /// What is there is compared now with what was reported.
+        rescan: bool,
     },
 }
 

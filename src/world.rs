@@ -11,6 +11,7 @@ use crate::fanotify::marks::Marks;
 use crate::ignore::git;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
 use crate::sys::inotify::Inotify;
+use crate::sys::times::{Moment, Times};
 
 /// Where something is.
 #[derive(Debug)]
@@ -62,6 +63,12 @@ pub trait World {
     fn close_inside(&mut self, _dir: Self::Dir) -> bool {
         false
     }
+
+    /// The dates of what is there now, without following a link, by the clock that tells [`now`](Self::now).
+    fn times(&mut self, at: At<Self::Dir>) -> io::Result<Times>;
+
+    /// What is changed from now on has no older date.
+    fn now(&mut self) -> Moment;
 
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
     fn sync(&mut self, dir: &Self::Dir);
@@ -266,6 +273,22 @@ macro_rules! files {
                 At::Entry(dir, name) => git::Files::of(&dir.fd, name),
                 At::Inside => git::Files::at(b"."),
             }
+        }
+
+        fn times(&mut self, at: At<OpenDir>) -> io::Result<Times> {
+            match at {
+                At::Path(path) => {
+                    self.rest();
+                    directory::with_path(path, Times::at)
+                }
+                At::Dir(dir) => Times::of(&dir.fd),
+                At::Inside => Times::at(c"."),
+                At::Entry(dir, name) => directory::with_path(name, |name| Times::of_entry(&dir.fd, name)),
+            }
+        }
+
+        fn now(&mut self) -> Moment {
+            Moment::now()
         }
 
         fn sync(&mut self, dir: &OpenDir) {

@@ -589,6 +589,8 @@ fn an_overflow_in_the_system_log_even_when_quiet() {
     assert_eq!(said_by, pid);
     assert!(text.starts_with("Events were lost") && text.contains("max_queued_events"), "{text}");
     let (_, text) = log.next();
+    assert!(text.starts_with("Deleted files"), "{text}");
+    let (_, text) = log.next();
     assert!(text.contains("run as root: sysctl -w fs.inotify.max_queued_events="), "{text}");
     create_files(&place.path().join("d"), "g", 0..1);
     run.expect_line("g0");

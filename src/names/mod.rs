@@ -170,7 +170,7 @@ impl<F: Files> Names<F> {
     fn on_overflow(&mut self) {
         self.outbox.push_back(Outgoing::Problem(Problem::Overflow {
             limit: Some("/proc/sys/fs/inotify/max_queued_events"),
-            recursive: false,
+            rescan: false,
         }));
         if is_asked(self.settings.events, IN_Q_OVERFLOW) {
             let (path, mask) = (Vec::new(), IN_Q_OVERFLOW);

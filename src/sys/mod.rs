@@ -19,6 +19,7 @@ pub mod status;
 pub mod syslog;
 pub mod terminal;
 pub mod time;
+pub mod times;
 pub mod unread;
 pub mod words;
 

@@ -103,12 +103,10 @@ impl<W: World> Watcher<W> {
 
     /// The queue has overflowed: that is reported first, then the tree is compared with the file system.
     fn overflow(&mut self) {
-        let recursive = self.tree.nodes().any(|node| self.tree.state(node).recursive);
-        let problem = Problem::Overflow { limit: self.world.queue_limit(), recursive };
+        let problem = Problem::Overflow { limit: self.world.queue_limit(), rescan: true };
         self.outbox.push_back(Outgoing::Problem(problem));
-        if recursive {
-            self.work.push_back(Work::Rescan);
-        }
+        self.missed.handle();
+        self.work.push_back(Work::Rescan);
     }
 
     /// A directory is an entry of a watched one from now on, and nothing is known of what is in it. With `announce` that is

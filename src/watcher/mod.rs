@@ -16,6 +16,7 @@
 
 mod follow;
 mod ignored;
+mod missed;
 mod refused;
 mod scan;
 
@@ -33,13 +34,15 @@ use libc::{
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::fanotify::absolute_hidden;
 use crate::filter::bare;
-use crate::queue::{Queue, Taken};
+use crate::queue::{Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
+use crate::sys::inotify::RawEvent;
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 use crate::world::World;
 
 use self::follow::Renames;
+use self::missed::Missed;
 use self::refused::Refused;
 use self::scan::Scan;
 
@@ -150,6 +153,7 @@ pub struct Watcher<W: World> {
     /// Directories whose watches are still to be removed.
     moved_out: VecDeque<NodeId>,
     refused: Refused,
+    missed: Missed,
     is_set_up: bool,
     /// Up to here the events that were queued belong to this turn.
     turn_end: u64,
@@ -180,6 +184,7 @@ impl<W: World> Watcher<W> {
             unread_git: Vec::new(),
             moved_out: VecDeque::new(),
             refused: Refused::default(),
+            missed: Missed::default(),
             is_set_up: false,
             turn_end: 0,
             is_turn_over: true,
@@ -254,6 +259,7 @@ impl<W: World> Watcher<W> {
 
     /// Reports an event that the kernel did not queue, after everything that was reported before.
     fn make_up(&mut self, wd: i32, mask: Mask, cookie: u32, name: &[u8]) {
+        self.missed.make_up(&RawEvent { wd, mask, cookie, name });
         if let Some((watched, ends_wait)) = self.reportable(wd, mask, Name::Is(name)) {
             let (path, pid) = (self.path.clone(), self.world.tells_processes().then_some(0));
             self.outbox.push_back(Outgoing::Event { watch: wd, path, watched, mask, cookie, pid, ends_wait });
@@ -300,7 +306,15 @@ impl<W: World> Watcher<W> {
 
     /// Reads what the kernel has queued. An error shows again, and is handled, at the next ordinary read.
     fn pull(&mut self) {
-        let _ = self.queue.fill(|buffer| self.world.read(buffer));
+        let _ = self.fill();
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let (now, mark, overflows) = (self.world.now(), self.queue.mark(), self.queue.overflows());
+        let length = self.queue.fill(|buffer| self.world.read(buffer))?;
+        let until = self.world.now();
+        self.missed.read(now, until, self.queue.bytes_since(mark), self.queue.overflows() > overflows);
+        Ok(length)
     }
 
     /// Does one piece of what is left to do between two events; `false` if nothing is.
@@ -325,6 +339,9 @@ impl<W: World> Watcher<W> {
         if std::mem::replace(&mut self.is_turn_over, true) {
             return false;
         }
+        if self.missed.keeps_much() {
+            self.pull();
+        }
         if !self.moved_out.is_empty() {
             self.remove_moved_out();
         }
@@ -346,6 +363,11 @@ impl<W: World> Watcher<W> {
         if watch == tree::NO_WATCH {
             return;
         }
+        let tree = &self.tree;
+        self.missed.end_watch(|| {
+            let parent = tree.parent(node).filter(|_| tree.is_entry(node))?;
+            Some(Place { wd: tree.wd(parent), name: tree.name(node).into() })
+        });
         self.outbox.push_back(Outgoing::Retired { watch, path: self.tree.path(node) });
         self.try_refused();
         self.path_of = None;
@@ -420,7 +442,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn read(&mut self) -> io::Result<usize> {
-        let length = self.queue.fill(|buffer| self.world.read(buffer))?;
+        let length = self.fill()?;
         (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
         Ok(length)
     }
@@ -462,7 +484,9 @@ impl<W: World + AsFd> Source for Watcher<W> {
 
     fn next(&mut self) -> Option<Item<'_>> {
         loop {
-            if let Some(outgoing) = self.outbox.pop_front() {
+            // What the comparison after an overflow finds is put in order at its end.
+            let outgoing = if self.scan.is_rescan() { None } else { self.outbox.pop_front() };
+            if let Some(outgoing) = outgoing {
                 self.world.rest();
                 return Some(self.deliver(outgoing));
             }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::sync::OnceLock;
 
 use libc::{
     IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+    IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
@@ -77,6 +78,11 @@ impl<D> Default for Scan<D> {
 }
 
 impl<D> Scan<D> {
+    /// Whether the tree is being compared after an overflow.
+    pub(super) fn is_rescan(&self) -> bool {
+        matches!(self.stack.first(), Some(Frame::FinishRescan))
+    }
+
     /// Keeps nothing open while the program waits: a file system in use cannot be unmounted.
     pub(super) fn rest(&mut self) {
         self.entered = None;
@@ -133,6 +139,11 @@ impl Task {
         matches!(self, Task::Arrival { announce: true, .. })
     }
 
+    /// Whether the files in a directory matter, too.
+    fn lists_files(self) -> bool {
+        self == Task::Rescan || self.announces()
+    }
+
     /// Whether the reading of a directory is reported, as that by the reference is: not below one that arrives.
     fn reports_reading(self) -> bool {
         self.announces() || matches!(self, Task::Arrival { by_event: true, .. })
@@ -148,14 +159,18 @@ impl Task {
 }
 
 /// The entries of a directory.
-#[derive(Debug, Default)]
-struct Listing {
+#[derive(Debug, Default, Clone)]
+pub(super) struct Listing {
     names: Vec<u8>,
     entries: Vec<(usize, usize, Kind)>,
 }
 
 impl Listing {
-    fn iter(&self) -> impl Iterator<Item = (&[u8], Kind)> {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Kind)> {
         self.entries.iter().map(|&(at, length, kind)| (&self.names[at..at + length], kind))
     }
 
@@ -287,7 +302,7 @@ impl<W: World> Watcher<W> {
             let name = self.tree.name(*node);
             let result = self.world.watch(At::Entry(dir, name), mask);
             // The watch was first: the events tell of directories that are made from now on.
-            let is_leaf = result.is_ok() && !task.announces() && self.world.is_leaf(At::Entry(dir, name));
+            let is_leaf = result.is_ok() && !task.lists_files() && self.world.is_leaf(At::Entry(dir, name));
             if let Err(error) = &result {
                 if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
                     return result.map(drop);
@@ -324,9 +339,23 @@ impl<W: World> Watcher<W> {
             }
             match found {
                 // Nothing in it needs a watch or a line.
-                Some(node) if is_leaf => self.report_reading(node, task),
-                Some(node) => {
-                    self.scan.stack.push(Frame::Visit { node, above: Some(above.clone()), since, task });
+                Some(found) if is_leaf => self.report_reading(found, task),
+                Some(found) => {
+                    let name = || self.tree.name(node).into();
+                    let task = match task {
+                        // It was renamed: what is in it is known.
+                        _ if found != node => Task::Rescan,
+                        Task::Rescan if self.missed.is_unread(&Place { wd, name: name() }) => {
+                            Task::Arrival { announce: true, by_event: true }
+                        }
+                        other => other,
+                    };
+                    self.scan.stack.push(Frame::Visit {
+                        node: found,
+                        above: Some(above.clone()),
+                        since,
+                        task,
+                    });
                 }
                 None => {}
             }
@@ -362,8 +391,9 @@ impl<W: World> Watcher<W> {
                 self.cover(node, Coverage::Watched);
                 self.refused.end();
                 self.try_refused();
-                if task == Task::Rescan {
+                if self.scan.is_rescan() {
                     self.scan.met.insert(node);
+                    self.missed.find(node);
                 }
                 if task.announces() {
                     self.renames.announce_origin_end = self.queue.events().queued();
@@ -382,11 +412,12 @@ impl<W: World> Watcher<W> {
         let (parent, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
         let wd = self.tree.wd(known);
         let is_above = self.tree.is_within(parent, known);
-        if task == Task::Rescan
+        if self.scan.is_rescan()
             && !is_above
             && self.tree.parent(known).is_some()
             && self.scan.met.insert(known)
         {
+            self.report_renamed(known, parent, &name);
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
             self.path_of = None;
@@ -463,6 +494,8 @@ impl<W: World> Watcher<W> {
             }
             Err(error) => {
                 self.report_problem(node, error, task);
+                // What is below it may be there.
+                self.scan.met.extend(self.tree.subtree(node));
                 return Ok(());
             }
         };
@@ -470,7 +503,28 @@ impl<W: World> Watcher<W> {
         if let Some(dir) = &entered {
             self.scan.stack.push(Frame::Leave { dir: Rc::clone(dir), task });
         }
+        if task == Task::Rescan {
+            return self.compare(node, listing, entered, since);
+        }
         self.add_entries(node, listing, entered, since, task)
+    }
+
+    /// Compares a directory with what is known of it.
+    fn compare(
+        &mut self,
+        node: NodeId,
+        listing: Listing,
+        entered: Option<Above<W::Dir>>,
+        since: usize,
+    ) -> io::Result<()> {
+        let dir = entered.as_ref().and_then(|entered| entered.dir());
+        if self.tree.state(node).recursive {
+            self.add_entries(node, listing.clone(), entered, since, Task::Rescan)?;
+        }
+        if let Some(dir) = dir {
+            self.report_missed(node, &listing, &dir);
+        }
+        Ok(())
     }
 
     /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there is more to do in it, it
@@ -494,7 +548,10 @@ impl<W: World> Watcher<W> {
         let opened = match &dir {
             Some(dir) => self.world.open(At::Entry(dir, self.tree.name(node)))?,
             None => {
-                let path = self.system_path(node);
+                let mut path = self.system_path(node);
+                if self.tree.parent(node).is_none() && path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
                 self.world.open(At::Path(&path))?
             }
         };
@@ -502,14 +559,14 @@ impl<W: World> Watcher<W> {
             return Err(io::Error::from_raw_os_error(libc::ENOENT));
         }
         let mut listing = Listing::default();
-        let is_needed = |kind| kind == Kind::Directory || task.announces();
+        let is_needed = |kind| kind == Kind::Directory || task.lists_files();
         self.world.list(&opened, &mut |name, kind| {
             if is_needed(kind) {
                 listing.push(name, kind);
             }
         })?;
-        let has_directories = listing.iter().any(|(_, kind)| kind == Kind::Directory);
-        let dir = match has_directories {
+        let is_used = |(_, kind): (&[u8], Kind)| kind == Kind::Directory || task == Task::Rescan;
+        let dir = match listing.iter().any(is_used) {
             // Closing it now is reported now, and dropped with the events of its reading.
             true if self.is_reading_reported(task) => Some(self.world.enter(At::Dir(&opened))?),
             true => Some(opened),
@@ -777,10 +834,22 @@ impl<W: World> Watcher<W> {
             self.look_at_git(node);
             for below in self.tree.subtree(node) {
                 if self.tree.wd(below) == NO_WATCH && !self.tree.is_removed(below) {
+                    let is_known = self.tree.is_entry(below) && self.coverage(below) != Coverage::Hidden;
+                    if let Some(parent) = self.tree.parent(below).filter(|_| is_known) {
+                        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(below).into() };
+                        let is_unread = matches!(
+                            self.coverage(below),
+                            Coverage::Unread { announce: true } | Coverage::Arriving { announce: true }
+                        );
+                        self.missed.know_unwatched(place, is_unread);
+                    }
                     self.tree.remove(below);
                 }
             }
-            if self.tree.state(node).recursive {
+            let path = self.real(&self.tree.path(node)).into_owned();
+            if !self.world.is_directory(&path, self.settings.follow).unwrap_or(false) {
+                self.report_missed_operand(node);
+            } else {
                 self.scan.stack.push(Frame::Visit { node, above: None, since, task: Task::Rescan });
             }
         }
@@ -789,11 +858,23 @@ impl<W: World> Watcher<W> {
     /// What was not met is not in the tree any more.
     fn finish_rescan(&mut self) {
         let met = std::mem::take(&mut self.scan.met);
-        let gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
+        if self.queue.overflows() > 0 {
+            // Nothing could be trusted that was found; the next comparison decides.
+            return;
+        }
+        let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
+        gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
+        let is_rename = |out: &Outgoing| matches!(out, Outgoing::Event { mask, .. } if mask & IN_MOVE != 0);
+        let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
+        self.outbox = renamed;
+        self.report_gone(&gone);
         for node in gone {
             self.world.unwatch(self.tree.wd(node));
             self.retire(node);
         }
+        self.outbox.append(&mut found);
+        self.missed.end();
     }
 
     /// Directories that were listed where a rename was to take a watched one that did not come: they are others.
@@ -869,7 +950,7 @@ impl<W: World> Watcher<W> {
 
     /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand
     /// is followed; any other's does not, so that a link put in its place is not.
-    fn system_path(&self, node: NodeId) -> Vec<u8> {
+    pub(super) fn system_path(&self, node: NodeId) -> Vec<u8> {
         system_path(&self.tree, &self.settings.base, node)
     }
 }

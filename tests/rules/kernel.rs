@@ -23,6 +23,10 @@ fn act(top: &Path, outside: &Path, moved_out: &mut Vec<String>, operation: &Oper
         Operation::Mkdir(path) => fs::create_dir(at(path)).unwrap(),
         Operation::Rmdir(path) => fs::remove_dir(at(path)).unwrap(),
         Operation::Create(path) => drop(fs::File::create_new(at(path)).unwrap()),
+        Operation::Write(path) => {
+            let mut file = fs::File::options().append(true).open(at(path)).unwrap();
+            std::io::Write::write_all(&mut file, b"text").unwrap();
+        }
         Operation::Unlink(path) => fs::remove_file(at(path)).unwrap(),
         Operation::Link(path, other) => fs::hard_link(at(path), at(other)).unwrap(),
         Operation::Rename(from, to) => fs::rename(at(from), at(to)).unwrap(),

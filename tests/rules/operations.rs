@@ -17,6 +17,8 @@ pub enum Operation {
     Rmdir(String),
     /// A file is made, opened and closed.
     Create(String),
+    /// A file is opened, written to and closed.
+    Write(String),
     Unlink(String),
     Link(String, String),
     /// Over what is there, if that can be replaced.
@@ -33,6 +35,7 @@ impl fmt::Display for Operation {
             Operation::Mkdir(path) => write!(f, "mkdir {path}"),
             Operation::Rmdir(path) => write!(f, "rmdir {path}"),
             Operation::Create(path) => write!(f, "create {path}"),
+            Operation::Write(path) => write!(f, "write {path}"),
             Operation::Unlink(path) => write!(f, "unlink {path}"),
             Operation::Link(path, other) => write!(f, "link {path} {other}"),
             Operation::Rename(from, to) => write!(f, "rename {from} {to}"),
@@ -52,6 +55,7 @@ impl FromStr for Operation {
             ["mkdir", path] => Operation::Mkdir(path.into()),
             ["rmdir", path] => Operation::Rmdir(path.into()),
             ["create", path] => Operation::Create(path.into()),
+            ["write", path] => Operation::Write(path.into()),
             ["unlink", path] => Operation::Unlink(path.into()),
             ["link", path, other] => Operation::Link(path.into(), other.into()),
             ["rename", from, to] => Operation::Rename(from.into(), to.into()),
@@ -99,6 +103,9 @@ pub fn possible(system: &System) -> Vec<Operation> {
         found.extend([Operation::Mkdir(path.clone()), Operation::Create(path.clone())]);
         found.push(Operation::MoveIn(path.clone()));
         found.extend(files.first().map(|file| Operation::Link(file.clone(), path.clone())));
+    }
+    if system.overflows() {
+        found.extend(files.iter().cloned().map(Operation::Write));
     }
     for file in &files {
         found.extend([Operation::Unlink(file.clone()), Operation::MoveOut(file.clone())]);

@@ -17,10 +17,12 @@ use std::rc::Rc;
 use inotify_tools::internals::Mask;
 use inotify_tools::internals::directory::Kind;
 use inotify_tools::internals::inotify::RawEvent;
+use inotify_tools::internals::times::{Moment, Times};
 use inotify_tools::internals::{At, World};
 use libc::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED,
-    IN_ISDIR, IN_MASK_ADD, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN, IN_Q_OVERFLOW,
+    IN_ISDIR, IN_MASK_ADD, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+    IN_Q_OVERFLOW,
 };
 
 use crate::operations::Operation;
@@ -49,6 +51,26 @@ struct Inode {
     watch: Option<i32>,
 }
 
+/// The dates of an inode, and whether something was written to it.
+#[derive(Debug, Clone, Copy, Default, Hash)]
+struct Dates {
+    born: Moment,
+    modified: Moment,
+    changed: Moment,
+    is_written: bool,
+}
+
+/// What happened to the object at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Before the watches were established, or the directory was watched.
+    Early,
+    Made,
+    Written,
+    /// A directory, and it was watched.
+    Removed,
+}
+
 /// An event of the kernel's queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Queued {
@@ -70,6 +92,14 @@ pub struct Queued {
 #[derive(Default)]
 pub struct System {
     inodes: Vec<Inode>,
+    /// By inode.
+    dates: Vec<Dates>,
+    /// How many operations there were.
+    operations: usize,
+    /// What happened since the watcher started, and where.
+    pub deeds: Vec<(Deed, String)>,
+    /// Every path from which or to which something was moved.
+    pub moved: BTreeSet<String>,
     watches: BTreeMap<i32, (Ino, Mask)>,
     newest_wd: i32,
     queue: VecDeque<Queued>,
@@ -133,6 +163,7 @@ impl System {
         let mut system = System { queue_limit, ..System::default() };
         for _ in [TOP, OUTSIDE] {
             system.inodes.push(Inode { is_directory: true, open: 1, ..Inode::default() });
+            system.dates.push(Dates::default());
         }
         system.make(TOP, OPERAND, true);
         system
@@ -147,11 +178,40 @@ impl System {
     fn make(&mut self, parent: Ino, name: &str, is_directory: bool) -> Ino {
         self.inodes.push(Inode { is_directory, ..Inode::default() });
         let ino = self.inodes.len() - 1;
+        let now = self.now();
+        self.dates.push(Dates { born: now, modified: now, changed: now, is_written: false });
         self.put(parent, name, ino);
         ino
     }
 
+    /// The time, by a clock that is slower than what happens.
+    fn now(&self) -> Moment {
+        const SPEED: usize = 4;
+        let tick = (self.calls + self.operations) / SPEED;
+        Moment { seconds: 1_000_000, nanoseconds: 1 + tick as u32 }
+    }
+
+    /// Whether the queue is short.
+    pub fn overflows(&self) -> bool {
+        self.queue_limit < 100
+    }
+
+    fn note(&mut self, deed: Deed, path: &str) {
+        if self.calls > 0 {
+            let deed = if self.established > 0 { deed } else { Deed::Early };
+            self.deeds.push((deed, path.into()));
+        }
+    }
+
+    /// The entries of a directory change, or the names of an inode.
+    fn date_entry(&mut self, parent: Ino, ino: Ino) {
+        let now = self.now();
+        (self.dates[parent].modified, self.dates[parent].changed) = (now, now);
+        self.dates[ino].changed = now;
+    }
+
     fn put(&mut self, parent: Ino, name: &str, ino: Ino) {
+        self.date_entry(parent, ino);
         self.inodes[parent].entries.insert(name.into(), ino);
         let inode = &mut self.inodes[ino];
         (inode.parent, inode.name) = (parent, name.into());
@@ -171,6 +231,7 @@ impl System {
 
     fn take(&mut self, parent: Ino, name: &str) -> Ino {
         let ino = self.inodes[parent].entries.remove(name).unwrap();
+        self.date_entry(parent, ino);
         self.inodes[ino].links -= 1;
         ino
     }
@@ -351,6 +412,7 @@ impl System {
     /// Does an operation, if it can be done.
     pub fn act(&mut self, operation: &Operation, late: bool) -> bool {
         self.queue_events();
+        self.operations += 1;
         let done = self.change(operation).is_some();
         if !late {
             self.queue_events();
@@ -376,19 +438,40 @@ impl System {
 
     fn change(&mut self, operation: &Operation) -> Option<()> {
         match operation {
+            Operation::Rename(one, other) | Operation::Exchange(one, other) | Operation::Link(one, other) => {
+                self.moved.extend([one.clone(), other.clone()]);
+            }
+            Operation::MoveIn(path) | Operation::MoveOut(path) => drop(self.moved.insert(path.clone())),
+            _ => {}
+        }
+        match operation {
             Operation::Mkdir(path) => {
                 let (above, name) = self.free(path)?;
                 self.make(above, name, true);
+                self.note(Deed::Made, path);
                 self.report(above, name, IN_CREATE | IN_ISDIR, 0);
                 self.locked = vec![above];
             }
             Operation::Create(path) => {
                 let (above, name) = self.free(path)?;
                 self.make(above, name, false);
+                self.note(Deed::Made, path);
                 for mask in [IN_CREATE, IN_OPEN, IN_CLOSE_WRITE] {
                     self.report(above, name, mask, 0);
                 }
                 self.locked = vec![above];
+            }
+            Operation::Write(path) => {
+                let (above, name, ino) =
+                    self.existing(path).filter(|(_, _, ino)| !self.inodes[*ino].is_directory)?;
+                let now = self.now();
+                let dates = &mut self.dates[ino];
+                (dates.modified, dates.changed, dates.is_written) = (now, now, true);
+                let deed = if self.inodes[above].watch.is_some() { Deed::Written } else { Deed::Early };
+                self.note(deed, path);
+                for mask in [IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE] {
+                    self.report(above, name, mask, 0);
+                }
             }
             Operation::Link(path, other) => {
                 let (_, _, ino) =
@@ -411,6 +494,8 @@ impl System {
                     return None;
                 }
                 self.take(above, name);
+                let deed = if self.inodes[ino].watch.is_some() { Deed::Removed } else { Deed::Early };
+                self.note(deed, path);
                 let end = self.release(ino);
                 self.unqueued.extend(end);
                 self.report(above, name, IN_DELETE | IN_ISDIR, 0);
@@ -590,6 +675,10 @@ impl System {
     fn fingerprint(&self) -> u64 {
         let mut hasher = self.seen.clone();
         self.inodes.hash(&mut hasher);
+        if self.overflows() {
+            self.dates.hash(&mut hasher);
+            self.operations.hash(&mut hasher);
+        }
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);
         self.watches.hash(&mut hasher);
@@ -810,6 +899,26 @@ impl World for Simulated {
         };
         system.saw(format!("{kind:?}"));
         kind
+    }
+
+    fn times(&mut self, at: At<Dir>) -> io::Result<Times> {
+        let text = self.described(&at);
+        let mut system = self.call(|| format!("look at the dates of {text}"));
+        let found = system.resolve(&at);
+        let times = found.map(|ino| {
+            let kind = if system.inodes[ino].is_directory { Kind::Directory } else { Kind::File };
+            let Dates { born, modified, changed, is_written } = system.dates[ino];
+            Times { kind, is_empty: !is_written, born, modified, changed }
+        });
+        system.saw(times.as_ref().map(|times| (times.born, times.modified, times.changed)).map_err(|_| ()));
+        times
+    }
+
+    fn now(&mut self) -> Moment {
+        if self.system.borrow().overflows() {
+            return self.call(|| "look at the clock".into()).now();
+        }
+        self.system.borrow().now()
     }
 
     fn is_leaf(&mut self, at: At<Dir>) -> bool {

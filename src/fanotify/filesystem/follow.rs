@@ -200,7 +200,7 @@ impl<K: Kernel> Filesystems<K> {
 
     /// Renames and deletions may be among what was lost.
     fn overflown(&mut self) {
-        self.problems.push_back(Problem::Overflow { limit: self.limit, recursive: false });
+        self.problems.push_back(Problem::Overflow { limit: self.limit, rescan: false });
         self.outside.clear();
         self.read_git_anew();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();

@@ -1,0 +1,365 @@
+//! What an overflow has dropped, found again by the dates of the files.
+//!
+//! ```text
+//! read (now the queue is empty); CREATE a, CREATE b, Q_OVERFLOW, [CREATE c and CREATE d are dropped], read, CREATE e
+//! ```
+//!
+//! What was dropped happened after the last read before the overflow had begun. So an entry with a younger date is reported, unless
+//! its event is among those that were read since: before the overflow (`a`, `b`), or after it (`e`). A deleted file has no date, and
+//! a file that was renamed does not show its old name: these cannot be found. A watched directory can, for its name is known.
+
+use std::collections::{HashMap, HashSet};
+
+use libc::{
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW,
+};
+
+use super::Watcher;
+use super::scan::Listing;
+use crate::event::Mask;
+use crate::queue::Place;
+use crate::sys::directory::Kind;
+use crate::sys::inotify::RawEvent;
+use crate::sys::times::{Moment, Times};
+use crate::tree::{NO_WATCH, NodeId};
+use crate::world::{At, World};
+
+/// An entry appears, or disappears.
+const ARRIVALS: Mask = IN_CREATE | IN_MOVED_TO;
+const DEPARTURES: Mask = IN_DELETE | IN_MOVED_FROM;
+/// What is reported of an entry with a younger date, in this order.
+const REPORTED: [Mask; 4] = [IN_CREATE, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE];
+/// More bytes than these are not kept while the program waits.
+const MUCH: usize = 64 * 1024;
+/// So many files are looked at between two reads of the queue.
+const LOOKS: usize = 4096;
+
+/// The events that were read since a moment.
+#[derive(Debug, Default)]
+pub(super) struct Missed {
+    /// The moment before the last read began.
+    since: Moment,
+    /// The moment after it.
+    until: Moment,
+    /// In the kernel's form: the events of that read, of those before within the same tick of the clock, and those made up since.
+    recent: Vec<u8>,
+    gap: Option<Gap>,
+}
+
+/// Events were dropped.
+#[derive(Debug, Default)]
+struct Gap {
+    /// None before this moment.
+    since: Moment,
+    /// How often, and how many of these have been handled.
+    overflows: u32,
+    handled: u32,
+    entries: HashMap<Place, Reported>,
+    /// Directories that were not watched before.
+    found: HashSet<NodeId>,
+    /// Watched directories that were renamed.
+    renamed: HashSet<NodeId>,
+    /// Directories whose watches have ended, while the parent's event may have been dropped.
+    ended: Vec<Place>,
+    /// Directories that were not watched, and whether all that is in them is to be reported.
+    unwatched: HashMap<Place, bool>,
+}
+
+/// What the events that were not dropped say of an entry.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Reported {
+    /// Whether it was there after the last event before the overflow.
+    before: Option<bool>,
+    /// Whether the first event after the overflow is its arrival.
+    after: Option<bool>,
+    last: Option<bool>,
+    /// The same of an event that was made up since the overflow was read.
+    made_up: Option<bool>,
+    /// After how many overflows the last event was queued.
+    overflows: u32,
+    mask: Mask,
+}
+
+/// Whether an entry is there after such an event; `None` if that changes nothing of it.
+fn is_there(mask: Mask) -> Option<bool> {
+    (mask & (ARRIVALS | DEPARTURES) != 0).then_some(mask & ARRIVALS != 0)
+}
+
+impl Reported {
+    fn add(&mut self, mask: Mask, overflows: u32) {
+        self.mask |= mask;
+        self.overflows = overflows;
+        self.last = is_there(mask).or(self.last);
+        self.after = self.after.or(is_there(mask));
+    }
+
+    /// `handled` overflows are behind this.
+    fn make_up(&mut self, mask: Mask, handled: u32) {
+        self.mask |= mask;
+        // Events that are still queued come later.
+        if self.last.is_none() || self.overflows < handled {
+            self.made_up = is_there(mask).or(self.made_up);
+        }
+    }
+
+    /// Events are dropped here.
+    fn interrupt(&mut self) {
+        (self.before, self.after) = (self.made_up.take().or(self.last), None);
+    }
+
+    /// Whether its arrival is reported.
+    fn is_there(self) -> bool {
+        self.before == Some(true) || self.after == Some(true)
+    }
+
+    /// Whether its end is reported.
+    pub(super) fn is_gone(self) -> bool {
+        self.before == Some(false) || self.after == Some(false)
+    }
+
+    /// The events to report of it, by its dates.
+    fn missing(self, times: &Times, since: Moment) -> Mask {
+        // What comes next is not dropped, and the entry may be another than the one at the time of the overflow.
+        if self.after.is_some() {
+            return 0;
+        }
+        let is_new = match self.made_up.or(self.before) {
+            Some(is_there) => !is_there,
+            None => times.born.is_since(since),
+        };
+        // Anybody can give a file another date of modification. A rename changes only the other.
+        let is_changed = times.changed.is_since(since);
+        let is_modified = is_changed && times.modified.is_since(since);
+        let is_attrib = is_changed && !is_modified && self.mask & ARRIVALS == 0;
+        let mask = match times.kind {
+            Kind::Directory if is_new => IN_CREATE | IN_ISDIR,
+            // It is modified by the changes of its entries.
+            Kind::Directory if is_attrib => IN_ATTRIB | IN_ISDIR,
+            Kind::File if is_new || is_modified => {
+                let is_made = is_new || self.mask & IN_CREATE != 0;
+                let created = if is_new { IN_CREATE } else { 0 };
+                let modified = if is_made && times.is_empty { 0 } else { IN_MODIFY };
+                created | modified | IN_CLOSE_WRITE
+            }
+            Kind::Other | Kind::Unknown if is_new => IN_CREATE,
+            Kind::File | Kind::Other | Kind::Unknown if is_attrib => IN_ATTRIB,
+            _ => 0,
+        };
+        mask & !(self.mask & !IN_CREATE & !IN_ISDIR)
+    }
+}
+
+impl Missed {
+    /// `bytes` were read: that began after `now`, and it ended before `until`.
+    pub(super) fn read(&mut self, now: Moment, until: Moment, bytes: &[u8], is_overflow: bool) {
+        if is_overflow && self.gap.is_none() {
+            let mut gap = Gap { since: self.since, ..Gap::default() };
+            gap.add(&self.recent);
+            self.gap = Some(gap);
+        }
+        if let Some(gap) = &mut self.gap {
+            gap.add(bytes);
+        }
+        if now != self.until {
+            self.recent.clear();
+            self.recent.shrink_to(MUCH.max(bytes.len()));
+        }
+        (self.since, self.until) = (now, until);
+        self.recent.extend_from_slice(bytes);
+    }
+
+    /// Whether the events that are kept are so many that another read is worth its cost, which lets them go.
+    pub(super) fn keeps_much(&self) -> bool {
+        self.recent.len() > MUCH
+    }
+
+    /// An event that the kernel did not queue is reported.
+    pub(super) fn make_up(&mut self, event: &RawEvent) {
+        event.encode(&mut self.recent);
+        if let Some(gap) = &mut self.gap {
+            let handled = gap.handled;
+            gap.entry(event).make_up(event.mask, handled);
+        }
+    }
+
+    /// An overflow is handled.
+    pub(super) fn handle(&mut self) {
+        if let Some(gap) = &mut self.gap {
+            gap.handled += 1;
+        }
+    }
+
+    /// An entry is known that was there before.
+    pub(super) fn know(&mut self, place: Place) {
+        if let Some(gap) = &mut self.gap {
+            gap.entries.entry(place).or_default().before = Some(true);
+        }
+    }
+
+    /// A directory is known, but not watched.
+    pub(super) fn know_unwatched(&mut self, place: Place, is_unread: bool) {
+        if let Some(gap) = &mut self.gap {
+            gap.unwatched.insert(place.clone(), is_unread);
+        }
+        self.know(place);
+    }
+
+    /// A directory was found that was not watched.
+    pub(super) fn find(&mut self, node: NodeId) {
+        if let Some(gap) = &mut self.gap {
+            gap.found.insert(node);
+        }
+    }
+
+    /// Whether a directory was reported, and nothing yet of what is in it.
+    pub(super) fn is_unread(&self, place: &Place) -> bool {
+        self.gap.as_ref().is_some_and(|gap| gap.unwatched.get(place) == Some(&true))
+    }
+
+    /// The watch of a directory has ended: the deletion of its entry is the next event.
+    pub(super) fn end_watch(&mut self, place: impl FnOnce() -> Option<Place>) {
+        if let Some(gap) = &mut self.gap {
+            gap.ended.extend(place());
+        }
+    }
+
+    /// Whether a directory was not watched before.
+    pub(super) fn is_found(&self, node: NodeId) -> bool {
+        self.gap.as_ref().is_some_and(|gap| gap.found.contains(&node))
+    }
+
+    fn is_renamed(&self, node: NodeId) -> bool {
+        self.gap.as_ref().is_some_and(|gap| gap.renamed.contains(&node))
+    }
+
+    /// What the events say of an entry.
+    pub(super) fn reported(&self, place: &Place) -> Reported {
+        self.gap.as_ref().and_then(|gap| gap.entries.get(place)).copied().unwrap_or_default()
+    }
+
+    /// All that was dropped has been found.
+    pub(super) fn end(&mut self) {
+        self.gap = None;
+    }
+}
+
+impl Gap {
+    fn entry(&mut self, event: &RawEvent) -> &mut Reported {
+        self.entries.entry(Place { wd: event.wd, name: event.name.into() }).or_default()
+    }
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        while let Some((event, size)) = RawEvent::decode(bytes) {
+            match event.mask & IN_Q_OVERFLOW != 0 {
+                true => {
+                    self.overflows += 1;
+                    self.entries.values_mut().for_each(Reported::interrupt);
+                }
+                false => {
+                    let overflows = self.overflows;
+                    self.entry(&event).add(event.mask, overflows);
+                }
+            }
+            bytes = &bytes[size..];
+        }
+    }
+}
+
+impl<W: World> Watcher<W> {
+    /// Reports the entries of a directory whose events were dropped.
+    pub(super) fn report_missed(&mut self, node: NodeId, entries: &Listing, dir: &W::Dir) {
+        if self.settings.events & REPORTED.into_iter().fold(0, |all, mask| all | mask) == 0 {
+            return;
+        }
+        let mut found = Vec::with_capacity(entries.len());
+        for (number, (name, _)) in entries.iter().enumerate() {
+            found.push(self.world.times(At::Entry(dir, name)).ok());
+            if number % LOOKS == LOOKS - 1 {
+                self.pull();
+            }
+        }
+        // The events of what changed their dates until now.
+        self.world.sync(dir);
+        self.pull();
+        let wd = self.tree.wd(node);
+        for ((name, _), times) in entries.iter().zip(found) {
+            // The rename of a directory changes the same date as the change of its attributes.
+            let there = self.tree.child(node, name);
+            if let Some(times) = times.filter(|_| !there.is_some_and(|there| self.missed.is_renamed(there))) {
+                self.report_missing(wd, name, &times);
+            }
+        }
+    }
+
+    /// The same for a file that is an operand.
+    pub(super) fn report_missed_operand(&mut self, node: NodeId) {
+        let path = self.system_path(node);
+        if let Ok(times) = self.world.times(At::Path(&path)) {
+            let wd = self.tree.wd(node);
+            self.missed.know(Place { wd, name: Box::default() });
+            self.report_missing(wd, b"", &times);
+        }
+    }
+
+    fn report_missing(&mut self, wd: i32, name: &[u8], times: &Times) {
+        let Some(since) = self.missed.gap.as_ref().map(|gap| gap.since) else { return };
+        let missing = self.missed.reported(&Place { wd, name: name.into() }).missing(times, since);
+        for mask in REPORTED.into_iter().filter(|mask| missing & mask != 0) {
+            self.make_up(wd, mask | missing & IN_ISDIR, 0, name);
+        }
+    }
+
+    /// Watched directories are gone. What is below one comes before it.
+    pub(super) fn report_gone(&mut self, gone: &[NodeId]) {
+        let Some(gap) = &mut self.missed.gap else { return };
+        let (ended, unwatched) = (std::mem::take(&mut gap.ended), std::mem::take(&mut gap.unwatched));
+        for place in unwatched.into_keys() {
+            if self.node_at(&place).is_none() {
+                self.report_gone_entry(&place);
+            }
+        }
+        let place_of = |node: &NodeId| {
+            let parent = self.tree.parent(*node)?;
+            Some((Place { wd: self.tree.wd(parent), name: self.tree.name(*node).into() }, Some(*node)))
+        };
+        let gone: Vec<_> = gone.iter().filter_map(place_of).collect();
+        for (place, node) in ended.into_iter().map(|place| (place, None)).chain(gone) {
+            let there = self.node_at(&place).filter(|there| Some(*there) != node);
+            // Otherwise another watched directory was renamed to its name.
+            if there.is_none_or(|there| self.missed.is_found(there)) {
+                self.report_gone_entry(&place);
+            }
+        }
+    }
+
+    /// A watched directory was renamed, from its node's place.
+    pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
+        let Some(gap) = &mut self.missed.gap else { return };
+        let to = Place { wd: self.tree.wd(parent), name: name.into() };
+        let above = self.tree.parent(node).map_or(NO_WATCH, |above| self.tree.wd(above));
+        let from = Place { wd: above, name: self.tree.name(node).into() };
+        if from == to {
+            return;
+        }
+        gap.renamed.insert(node);
+        // The kernel counts from 1.
+        let cookie = u32::MAX - gap.renamed.len() as u32;
+        if !self.missed.reported(&from).is_gone() {
+            self.make_up(from.wd, IN_MOVED_FROM | IN_ISDIR, cookie, &from.name);
+        }
+        if !self.missed.reported(&to).is_there() {
+            self.make_up(to.wd, IN_MOVED_TO | IN_ISDIR, cookie, &to.name);
+        }
+    }
+
+    fn node_at(&self, place: &Place) -> Option<NodeId> {
+        self.tree.child(self.tree.find(place.wd)?, &place.name)
+    }
+
+    fn report_gone_entry(&mut self, place: &Place) {
+        if !self.missed.reported(place).is_gone() {
+            self.make_up(place.wd, IN_DELETE | IN_ISDIR, 0, &place.name);
+        }
+    }
+}
