@@ -301,6 +301,9 @@ impl<F: Files> Names<F> {
             return self.adopt(at, way, Cause::Arrival(step, mask), IN_DELETE_SELF);
         }
         self.sweep(&way.watches());
+        if self.is_swapped_in(at, step, &way) {
+            return;
+        }
         // It has left already, or its directory has. What it was nobody can say if it may have been a link.
         let name = &mut self.names[at];
         let is_inner = mask & IN_MOVED_TO != 0 && name.inner_rename == Some(cookie);
@@ -314,11 +317,24 @@ impl<F: Files> Names<F> {
         self.hold(at);
     }
 
+    /// Whether an entry came by an exchange whose other half is still queued: if one event says that it leaves, and yet it is there, that
+    /// event is about the other one.
+    fn is_swapped_in(&self, at: usize, step: usize, way: &Way) -> bool {
+        let Step { dir, name, .. } = &self.names[at].steps[step];
+        let ahead = self.queue.since(self.queue.start());
+        let mut ahead = ahead
+            .filter(|event| Some(event.wd) == *dir && event.name == &name[..] && event.mask & ENTRY != 0);
+        let is_leaving = ahead.next().is_some_and(|event| event.mask & IN_MOVED_FROM != 0);
+        is_leaving
+            && ahead.next().is_none()
+            && way.steps.len() == step + 1
+            && matches!(way.end, End::Doubt(Some(_)))
+    }
+
     // What a name leads to.
 
     /// Takes a way that was found. If it leads nowhere any more, `end` is reported.
     fn adopt(&mut self, at: usize, way: Way, cause: Cause, end: Mask) {
-        let watches = way.watches();
         for (path, error) in way.unwatchable {
             if self.reported.insert(path.clone()) {
                 self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
@@ -345,16 +361,13 @@ impl<F: Files> Names<F> {
             End::Doubt(_) => {}
         }
         self.hold(at);
-        self.sweep(&watches);
     }
 
     /// The name leads to an object, perhaps the same as before.
     fn meet(&mut self, at: usize, object: Object, cause: Cause) {
         let name = &mut self.names[at];
         if let Some(known) = &mut name.object {
-            // One that was gone too soon to be looked at has been reported.
-            let is_it = known.id.is_none() && known.kind == object.kind && matches!(cause, Cause::Other);
-            if known.id == object.id || is_it {
+            if known.id == object.id {
                 *known = object;
                 return;
             }

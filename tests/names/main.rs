@@ -43,6 +43,7 @@ const FILE: Scene = Scene {
         "rename f g",
         "rename g f",
         "exchange f g",
+        "exchange g f",
         "symlink g f",
         "create g",
         "mkdir f",
@@ -62,6 +63,7 @@ const LINK: Scene = Scene {
     operations: &[
         "rename n l",
         "exchange n l",
+        "exchange l n",
         "unlink l",
         "symlink 2 l",
         "unlink 1/f",

@@ -448,6 +448,36 @@ fn a_tree_is_new_with_the_directories_above() {
 }
 
 #[test]
+fn a_tree_behind_a_link_is_not_new() {
+    let dir = tempdir();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir_all(at("t/u")).unwrap();
+    let run = &mut follow(dir.path(), "-r d/l");
+    run.signal(Signal::SIGSTOP);
+    fs::create_dir(at("d")).unwrap();
+    symlink("../t", at("d/l")).unwrap();
+    let pid = run.pid();
+    adds(run, "created", || kill(pid, Signal::SIGCONT).unwrap(), &["d/l/ CREATE,ISDIR "]);
+}
+
+/// Nobody can say what it was, but its events show it.
+#[test]
+fn a_file_that_was_there_for_a_moment_is_reported() {
+    let dir = tempdir();
+    let at = |path: &str| dir.path().join(path);
+    write(&at("t"), "");
+    symlink("t", at("conf")).unwrap();
+    let run = &mut follow(dir.path(), "conf");
+    run.signal(Signal::SIGSTOP);
+    fs::remove_file(at("conf")).unwrap();
+    write(&at("conf"), "");
+    fs::remove_file(at("conf")).unwrap();
+    let pid = run.pid();
+    let lines = ["conf DELETE_SELF ", "conf CREATE ", "conf CLOSE_WRITE,CLOSE ", "conf DELETE_SELF "];
+    adds(run, "for a moment", || kill(pid, Signal::SIGCONT).unwrap(), &lines);
+}
+
+#[test]
 fn filters_apply_to_the_name_and_to_the_entries_of_a_directory() {
     let dir = tempdir();
     let at = |path: &str| dir.path().join(path);
