@@ -903,6 +903,27 @@ fn a_source_that_is_gone_or_replaced_deletes_nothing() {
     }
 }
 
+/// It may be the place of a file system that is not mounted.
+#[test]
+fn an_empty_source_deletes_nothing_at_the_start() {
+    let Some(place) = Place::new() else { return };
+    fs::create_dir(place.at("dest")).unwrap();
+    fs::write(place.at("dest/old"), "1").unwrap();
+    Running::start(place.quick(&["--once"], "dest")).finish().code(0).said("");
+    let mut sync = Sync::new(&place, place.quick(&[], "dest"));
+    sync.until_said("comparing everything");
+    place.write("new", "1");
+    sync.until("a batch", |_| place.at("dest/new").exists());
+    // What is deleted while it runs is no question.
+    place.shell("rm new");
+    sync.until("a deletion", |_| !place.at("dest/new").exists());
+    sync.stop().code(0);
+    assert!(place.at("dest/old").exists());
+    place.write("newer", "1");
+    Running::start(place.quick(&["--once"], "dest")).finish().code(0);
+    assert_eq!(Dest::local("dest").differences(&place, &[]), "");
+}
+
 #[test]
 fn the_limit() {
     let Some(place) = Place::new() else { return };
@@ -1450,6 +1471,23 @@ fn one_path_that_fails_does_not_hold_up_the_others() {
     fs::write(place.at("good"), "").unwrap();
     sync.identical(&to);
     sync.stop().code(0);
+}
+
+#[test]
+fn a_file_that_vanishes_while_rsync_runs_is_no_failure() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    put_script(
+        &place.at("bin/rsync"),
+        "PATH=${PATH#*:}; rsync \"$@\" || exit; echo 'file has vanished: \"/x\"' >&2
+         echo 'rsync warning: some files vanished before they could be transferred (code 24) at main.c' >&2; exit 24",
+    );
+    let mut sync = place.start(&[], &to);
+    place.write("file", "1");
+    sync.identical(&to);
+    place.shell("rm file; mkdir d");
+    sync.identical(&to);
+    sync.stop().code(0).said("");
 }
 
 /// rsync 3.2.3-4+deb11u4, 3.2.7-1+deb12u6 and 3.4.1+ds1-5+deb13u4, for instance, refuse --delete-missing-args.
