@@ -36,14 +36,13 @@ _inotify_tools()
     # end of generated
     COMPREPLY=()
 
-    # Behind `--` there are only paths.
+    # After `--` there are only paths.
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ $word == -- ]] && return
     done
 
-    # The option whose value is wanted: it is a word of its own, or before `=`, or a letter with the value
-    # behind it. bash takes `--event=create` for three words if COMP_WORDBREAKS has the `=`, which it has
-    # unless the user took it out.
+    # The option whose value is completed: a word of its own, the text before `=`, or a letter directly before
+    # the value. bash splits `--event=create` into three words if COMP_WORDBREAKS contains `=`, the default.
     local cluster="^(-[^-$letters]*([$letters]))(.*)$"
     if [[ $2 == @* ]]; then
         # The word to complete; in COMP_WORDS, the `@` may be a word of its own.
@@ -98,7 +97,7 @@ _inotify_tools()
     else
         COMPREPLY=($(compgen -P "$head" -W "$words" -- "$cur"))
     fi
-    # What is not a file is not completed as if it were one.
+    # Otherwise bash would offer files.
     ((${#COMPREPLY[@]})) || compopt +o default 2>/dev/null
 } &&
     complete -o default -F _inotify_tools inotifywait inotifywatch fsnotifywait fsnotifywatch

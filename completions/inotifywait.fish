@@ -24,7 +24,7 @@ function __inotify_tools_names
     # end of generated
 end
 
-# The words for the end of a list: what stands before the last comma is kept.
+# The events for the end of a list, each after the events that are already in it.
 function __inotify_tools_events
     set -l word (commandline -ct | string replace -r '^(--event=|-[^-e]*e)' '')
     set -l before (string match -r '^.*,' -- $word; or echo)
