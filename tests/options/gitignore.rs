@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
-use crate::common::{Running, create_files, inotifywait, inotifywatch, need, tempdir};
+use crate::common::{Running, create_files, flood, inotifywait, inotifywatch, need, need_root, tempdir};
 
 /// A directory with these files in it, and with those directories whose names end in `/`.
 fn tree(files: &[(&str, &str)]) -> TempDir {
@@ -287,4 +287,49 @@ fn other_filters_count_as_well() {
     }
     run.expect_line("./ CREATE end");
     run.stop().printed("./ CREATE end\n");
+}
+
+#[test]
+fn after_an_overflow_each_gitignore_is_read_again() {
+    let dir = tree(&[(".git/", ""), ("a/", ""), ("d/a/", ""), ("d/b/", "")]);
+    let mut run = watch(dir.path(), &["."]);
+    assert_eq!(run.watches(), 5);
+    run.stopped(|| {
+        flood(dir.path());
+        fs::write(dir.path().join(".gitignore"), "/a\n").unwrap();
+        fs::write(dir.path().join("d/.gitignore"), "/b\n").unwrap();
+    });
+    run.expect_message("Events were lost");
+    expect_watches(&mut run, 3);
+    run.stopped(|| {
+        flood(dir.path());
+        fs::remove_file(dir.path().join(".gitignore")).unwrap();
+        fs::remove_file(dir.path().join("d/.gitignore")).unwrap();
+    });
+    expect_watches(&mut run, 5);
+    run.stop();
+}
+
+/// When its event is handled, the directory is elsewhere.
+#[test]
+fn a_gitignore_is_read_where_its_directory_is_now() {
+    for fanotify in [&[][..], &["-F"]] {
+        if !fanotify.is_empty() && !need_root() {
+            return;
+        }
+        let dir = tree(&[(".git/", ""), ("patterns", "gen\n"), ("a/b/", ""), ("c/", "")]);
+        let mut run = watch(dir.path(), &[fanotify, &["."]].concat());
+        run.stopped(|| {
+            fs::rename(dir.path().join("patterns"), dir.path().join("a/b/.gitignore")).unwrap();
+            fs::rename(dir.path().join("a"), dir.path().join("c/a")).unwrap();
+        });
+        run.expect("the rename", |lines| lines.iter().any(|line| line.contains("/c/ MOVED_TO,ISDIR a")));
+        run.wait_asleep();
+        for name in ["gen", "end"] {
+            fs::write(dir.path().join("c/a/b").join(name), "").unwrap();
+        }
+        run.expect("the last line", |lines| lines.iter().any(|line| line.ends_with("/c/a/b/ CREATE end")));
+        let end = run.stop();
+        end.check("nothing of gen", !end.lines().iter().any(|line| line.ends_with(" gen")));
+    }
 }
