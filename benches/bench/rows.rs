@@ -313,6 +313,36 @@ pub fn options(programs: &Programs, report: &mut Report) -> Result<()> {
         let ratio = middle(|(without, with)| with / without);
         report.note(format!("{what}: CPU for a file made, written and deleted {with}, without the option {without} ({ratio:.2})"));
     }
+    ignored(programs, report)
+}
+
+/// A tree with an ignored directory beside it is set up in the time of the tree.
+fn ignored(programs: &Programs, report: &mut Report) -> Result<()> {
+    let top = programs.dir.path().join("checkout");
+    let (rest, many) = (programs.scaled(10_000), programs.scaled(100_000));
+    fs::create_dir_all(top.join(".git"))?;
+    fs::write(top.join(".gitignore"), "node_modules/\n")?;
+    tree(&top.join("src"), rest, 5)?;
+    let with = [&MONITOR[..], &["--gitignore"]].concat();
+    let cpu = |arguments: &[&str]| {
+        let samples = programs.alternate("`--gitignore`", programs.rounds, &[Side::Here], |side| {
+            Ok(nanoseconds(programs.watch(side, &top, arguments, &[])?.cpu()?))
+        })?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(median(samples.of(Side::Here)))
+    };
+    let (alone, unread) = (cpu(&with)?, cpu(&MONITOR)?);
+    tree(&top.join("node_modules"), many, 0)?;
+    let beside = cpu(&with)?;
+    fs::remove_dir_all(&top)?;
+    let (rest, many) = (grouped(rest as u64), grouped(many as u64));
+    report.note(format!(
+        "`--gitignore`: CPU for the setup of {rest} directories beside {many} ignored ones {}, without those {} ({:.2}), without the \
+         option {}",
+        time(beside),
+        time(alone),
+        beside / alone,
+        time(unread)
+    ));
     Ok(())
 }
 

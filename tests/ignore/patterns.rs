@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use inotify_tools::internals::Patterns;
+use inotify_tools::internals::{Patterns, git_value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -220,5 +220,46 @@ fn patterns_match_what_they_match_in_git() {
         fs::write(dir.path().join(".gitignore"), &text).unwrap();
         let (patterns, _) = Patterns::read(&text);
         prop_assert_eq!(shown(&ours(&patterns, &paths)), shown(&ignored(dir.path(), &paths)), "{}", text.escape_ascii());
+    });
+}
+
+/// Sections, variables and values of git-config(1).
+#[test]
+fn a_configuration_has_the_value_that_git_reads() {
+    if !need("git") {
+        return;
+    }
+    let dir = tempdir();
+    let parts = [
+        &b"[core]\n"[..],
+        b"[core]",
+        b"[CORE]\n",
+        b"[other]\n",
+        b"[core \"x\"]\n",
+        b"excludesFile = a\n",
+        b"excludesfile=b c\n",
+        b"EXCLUDESFILE =\n",
+        b"\texcludesFile = \"d e\" f # g\n",
+        b"excludesFile = h \\\n  i\n",
+        b"excludesFile = j\\tk\\\\l\n",
+        b"other = m\n",
+        b"flag\n",
+        b"# n\n",
+        b"; o\n",
+        b"\n",
+        b"excludesFile = \" p \"  \n",
+        b"excludesFile = q ; r\n",
+        b"excludesFile=s",
+    ];
+    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(parts in vec(select(parts.to_vec()), 0..7))| {
+        let text = parts.concat();
+        fs::write(dir.path().join("config"), &text).unwrap();
+        let arguments = ["config", "--file", "config", "-z", "--get", "core.excludesFile"];
+        let output = command(dir.path()).args(arguments).output().unwrap();
+        // git refuses the whole file otherwise.
+        prop_assume!(matches!(output.status.code(), Some(0 | 1)));
+        let theirs = output.stdout.strip_suffix(b"\0").map(<[u8]>::to_vec);
+        prop_assert_eq!(git_value(&text, b"core", b"excludesfile"), theirs, "{}", text.escape_ascii());
     });
 }

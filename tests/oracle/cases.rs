@@ -508,6 +508,20 @@ fn usage() -> Vec<Case> {
             .ours_status("exit 0")
             .ours_stdout("d/ MODIFY a\n\n")
             .ours_stderr(ESTABLISHED),
+        once("new-ignore", "--ignore b --gitignore -e modify d")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout("d/ MODIFY a\n")
+            .ours_stderr(ESTABLISHED),
+        once("new-max-depth", "-r --max-depth 1 -e modify d")
+            .ends(End::Exit)
+            .ours_ends(End::Retry(append("d/a", "x")))
+            .ours_status("exit 0")
+            .ours_stdout("d/ MODIFY a\n")
+            .ours_stderr(
+                "Setting up watches.  Beware: since -r was given, this may take a while!\nWatches established.\n",
+            ),
         once("new-ready", "--ready 1 -e modify d")
             .ends(End::Exit)
             .ours_ends(End::Retry(append("d/a", "x")))

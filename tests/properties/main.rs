@@ -8,6 +8,7 @@ mod fanotify;
 mod format;
 mod fromfile;
 mod limits;
+mod patterns;
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -121,6 +122,16 @@ proptest! {
         numbers in vec(any::<u32>(), 0..6),
     ) {
         limits::holds(&text, &numbers);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn any_file_of_patterns_is_read(
+        file in text(b"ab/**/*?[]!^-\\#\n\n\r [[:digit:]]{},"),
+        path in text(b"ab/1 \\]\xff"),
+        config in text(b"[core]\n\nexcludesFile= \t\\\"#;~/x"),
+    ) {
+        patterns::holds(&file, &path, &config);
     }
 
     #[test]
