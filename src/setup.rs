@@ -37,7 +37,11 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
         return Ok(Box::new(Names::new(InotifyFiles::new().map_err(no_queue)?, settings)));
     }
     Ok(match settings.interface {
-        Interface::Inotify => Box::new(Watcher::new(InotifyWorld::new().map_err(no_queue)?, settings)),
+        Interface::Inotify => {
+            let world = InotifyWorld::new().map_err(no_queue)?;
+            let world = if settings.recursive { world.with_mounts() } else { world };
+            Box::new(Watcher::new(world, settings))
+        }
         Interface::Fanotify(_) => {
             let world = MarksWorld::new(!settings.recursive).map_err(no_queue)?;
             Box::new(Watcher::new(world, settings))

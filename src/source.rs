@@ -2,7 +2,7 @@
 //! stands on. What is downstream knows no more of it than this.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use crate::event::Mask;
@@ -166,6 +166,15 @@ pub trait Source: AsFd {
     /// Reads what the kernel has queued, and begins a turn: [`next`](Self::next) handles what was read so far and
     /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
     fn read(&mut self) -> io::Result<usize>;
+
+    /// A descriptor with an exceptional condition (POLLPRI) once after each change of what is mounted: then
+    /// [`mounts_changed`](Self::mounts_changed), and a turn.
+    fn lookout(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Something was mounted or unmounted.
+    fn mounts_changed(&mut self) {}
 
     /// When a turn is to begin at the latest, though nothing can be read.
     fn wakes_at(&self) -> Option<Instant> {

@@ -478,9 +478,10 @@ impl Wait {
     }
 
     /// Waits until there is something to do, or the time is up.
-    fn sleep(&self) -> Result<(), Error> {
-        let mut fds = Vec::with_capacity(3);
+    fn sleep(&mut self) -> Result<(), Error> {
+        let mut fds = Vec::with_capacity(4);
         let mut ends_with_reader = false;
+        let mut lookout = None;
         if let Some(sink) = &self.records.sink {
             ends_with_reader = sink.output().has_final_hangup();
             let takes = !sink.is_empty() && self.blocked.is_none();
@@ -501,6 +502,7 @@ impl Wait {
         } else {
             if self.pause.is_none() {
                 fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
+                lookout = self.source.lookout().map(|fd| PollFd::new(fd, PollFlags::POLLPRI));
             }
             until = until.into_iter().chain(self.source.wakes_at()).min();
             self.pause
@@ -511,10 +513,16 @@ impl Wait {
         if let Some(signals) = &self.signals {
             fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
         }
+        let looks_out = lookout.is_some();
+        fds.extend(lookout);
         wait_for(&mut fds, until)?;
+        let has_changed = looks_out && fds.last().is_some_and(|last| last.any() == Some(true));
         let closed = PollFlags::POLLERR | PollFlags::POLLHUP;
         if ends_with_reader && fds[0].revents().is_some_and(|found| found.intersects(closed)) {
             process::die_of_sigpipe();
+        }
+        if has_changed {
+            self.source.mounts_changed();
         }
         Ok(())
     }

@@ -225,10 +225,11 @@ impl Count<'_> {
         say(message, &mut self.intervals, self.messages)
     }
 
-    fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {
+    fn sleep(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let unwritten = self.intervals.as_ref().and_then(Intervals::unwritten);
         fds.extend(unwritten.map(|fd| PollFd::new(fd, PollFlags::POLLOUT)));
+        let mut lookout = None;
         let next = self.intervals.as_ref().and_then(Intervals::next);
         let mut until = deadline.into_iter().chain(next).chain(self.source.wakes_at()).min();
         if self.source.has_more() {
@@ -237,8 +238,15 @@ impl Count<'_> {
             until = process::earlier(until, pause);
         } else {
             fds.push(PollFd::new(self.source.as_fd(), PollFlags::POLLIN));
+            lookout = self.source.lookout().map(|fd| PollFd::new(fd, PollFlags::POLLPRI));
         }
-        process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))
+        let looks_out = lookout.is_some();
+        fds.extend(lookout);
+        process::wait_for(&mut fds, until).map_err(failing("Couldn't wait for", b"events"))?;
+        if looks_out && fds.last().is_some_and(|last| last.any() == Some(true)) {
+            self.source.mounts_changed();
+        }
+        Ok(())
     }
 
     /// Answers to the signals that have arrived; whether one of them ends the counting.

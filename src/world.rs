@@ -1,6 +1,7 @@
 //! All that the watcher has to do with the operating system, as one trait: the real thing here, a simulated one in
 //! the tests, where another process can act before each call.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,6 +9,7 @@ use nix::fcntl::OFlag;
 
 use crate::event::Mask;
 use crate::fanotify::marks::Marks;
+use crate::fanotify::mounts::{self, Mount};
 use crate::ignore::git;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
 use crate::sys::inotify::Inotify;
@@ -111,6 +113,16 @@ pub trait World {
         false
     }
 
+    /// What is mounted, if that is looked out for.
+    fn mounts(&mut self) -> Vec<Mount> {
+        Vec::new()
+    }
+
+    /// [`Source::lookout`](crate::source::Source::lookout).
+    fn lookout(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// [`Source::lose`](crate::source::Source::lose).
     fn lose(&mut self) -> bool {
         false
@@ -127,6 +139,8 @@ pub trait World {
 #[derive(Debug)]
 pub struct InotifyWorld {
     inotify: Inotify,
+    /// The table of mounts.
+    mounts: Option<File>,
     files: Files,
     place: WorkingDirectory,
 }
@@ -143,9 +157,17 @@ impl InotifyWorld {
     pub fn new() -> io::Result<InotifyWorld> {
         Ok(InotifyWorld {
             inotify: Inotify::new()?,
+            mounts: None,
             files: Files::default(),
             place: WorkingDirectory::default(),
         })
+    }
+}
+
+impl InotifyWorld {
+    /// The same that looks out for mounts, if the system tells of them.
+    pub fn with_mounts(self) -> InotifyWorld {
+        InotifyWorld { mounts: mounts::open().ok(), ..self }
     }
 }
 
@@ -327,6 +349,14 @@ impl World for InotifyWorld {
 
     fn rest(&mut self) {
         self.place.leave();
+    }
+
+    fn mounts(&mut self) -> Vec<Mount> {
+        self.mounts.as_ref().and_then(|_| mounts::all().ok()).unwrap_or_default()
+    }
+
+    fn lookout(&self) -> Option<BorrowedFd<'_>> {
+        self.mounts.as_ref().map(File::as_fd)
     }
 
     fn unwatch(&mut self, wd: i32) {

@@ -57,9 +57,16 @@ impl AsFd for Lookout {
     }
 }
 
+/// The table, opened to wait for its changes.
+pub fn open() -> io::Result<File> {
+    File::open(MOUNTINFO)
+}
+
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// Its number.
+    pub id: Vec<u8>,
     /// The device of its file system, `major:minor`.
     pub device: Vec<u8>,
     /// Where it is mounted.
@@ -88,10 +95,11 @@ pub fn is_below(path: &[u8], top: &[u8]) -> bool {
 
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|byte| *byte == b' ');
-    let device = words.nth(2)?.to_vec();
+    let id = words.next()?.to_vec();
+    let device = words.nth(1)?.to_vec();
     let point = unescape(words.nth(1)?);
     let kind = unescape(words.skip_while(|word| *word != b"-").nth(1)?);
-    Some(Mount { device, point, kind })
+    Some(Mount { id, device, point, kind })
 }
 
 /// Undoes the kernel's `\ooo` for spaces, tabs, newlines and backslashes.
@@ -125,7 +133,12 @@ mod tests {
     fn a_line_is_read_with_its_escapes_and_optional_fields() {
         let line =
             b"36 35 98:0 /a\\040b /mnt\\134\\040\\012c rw,noatime master:1 shared:2 - ext3 /dev/root rw";
-        let mount = Mount { device: b"98:0".to_vec(), point: b"/mnt\\ \nc".to_vec(), kind: b"ext3".to_vec() };
+        let mount = Mount {
+            id: b"36".to_vec(),
+            device: b"98:0".to_vec(),
+            point: b"/mnt\\ \nc".to_vec(),
+            kind: b"ext3".to_vec(),
+        };
         assert_eq!(parse(line), Some(mount.clone()));
         assert_eq!(parse(b"36 35 98:0 / /mnt rw - xfs x rw").map(|mount| mount.kind), Some(b"xfs".to_vec()));
         for end in 0..line.len() {

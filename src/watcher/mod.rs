@@ -17,6 +17,7 @@
 mod follow;
 mod ignored;
 mod missed;
+mod mounts;
 mod refused;
 mod scan;
 
@@ -33,6 +34,7 @@ use libc::{
 
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::fanotify::absolute_hidden;
+use crate::fanotify::mounts::Mount;
 use crate::filter::bare;
 use crate::queue::{Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
@@ -154,6 +156,9 @@ pub struct Watcher<W: World> {
     moved_out: VecDeque<NodeId>,
     refused: Refused,
     missed: Missed,
+    /// What was mounted when the table was read last, and whether that has changed.
+    mounts: Vec<Mount>,
+    have_mounts_changed: bool,
     is_set_up: bool,
     /// Up to here the events that were queued belong to this turn.
     turn_end: u64,
@@ -185,6 +190,8 @@ impl<W: World> Watcher<W> {
             moved_out: VecDeque::new(),
             refused: Refused::default(),
             missed: Missed::default(),
+            mounts: Vec::new(),
+            have_mounts_changed: false,
             is_set_up: false,
             turn_end: 0,
             is_turn_over: true,
@@ -345,6 +352,9 @@ impl<W: World> Watcher<W> {
         if !self.moved_out.is_empty() {
             self.remove_moved_out();
         }
+        if std::mem::take(&mut self.have_mounts_changed) {
+            self.check_mounts();
+        }
         if self.refused.is_due() {
             self.try_refused();
         }
@@ -408,6 +418,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn establish(&mut self) {
+        self.mounts = self.world.mounts();
         self.is_set_up = true;
     }
 
@@ -445,6 +456,14 @@ impl<W: World + AsFd> Source for Watcher<W> {
         let length = self.fill()?;
         (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
         Ok(length)
+    }
+
+    fn lookout(&self) -> Option<BorrowedFd<'_>> {
+        self.world.lookout()
+    }
+
+    fn mounts_changed(&mut self) {
+        self.have_mounts_changed = true;
     }
 
     fn wakes_at(&self) -> Option<Instant> {

@@ -938,7 +938,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Whether the directory there is the one watched as `wd`.
-    fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
+    pub(super) fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
         let tree = &self.tree;
         self.world.is_watched_as(at, mask | IN_ONLYDIR, wd, |found| tree.find(found).is_some())
     }

@@ -7,6 +7,7 @@ mod announcing;
 #[path = "../common/mod.rs"]
 mod common;
 mod lasting;
+mod mounts;
 mod overflow;
 mod pruning;
 mod renames;

@@ -1,0 +1,75 @@
+//! Mounts that come and go in a watched tree: another directory is at their place then.
+//!
+//! ```text
+//! mount /dev/x d/m   →  no event; the watch of d/m is on the directory that is covered now
+//! umount d/m         →  UNMOUNT and IGNORED of each watch on its file system; the directory d/m is seen again
+//! ```
+//!
+//! The watches of a bind mount stay in effect, and no event says that it is gone. So the table of mounts is read whenever it has changed.
+
+use libc::IN_DONT_FOLLOW;
+
+use super::{Coverage, Watcher, Work};
+use crate::fanotify::absolute_path;
+use crate::fanotify::mounts::Mount;
+use crate::tree::{NO_WATCH, NodeId};
+use crate::world::{At, World};
+
+impl<W: World> Watcher<W> {
+    /// The table of mounts has changed: looks at each place where one has come or gone.
+    pub(super) fn check_mounts(&mut self) {
+        let now = self.world.mounts();
+        let before = std::mem::replace(&mut self.mounts, now.clone());
+        let gone = before.iter().filter(|mount| !now.contains(mount));
+        let come = now.iter().filter(|mount| !before.contains(mount));
+        // The watches on a file system that is gone end with events of their own.
+        let lives = |mount: &Mount| now.iter().any(|other| other.device == mount.device);
+        let mut places: Vec<(&Mount, bool)> =
+            gone.map(|mount| (mount, lives(mount))).chain(come.map(|mount| (mount, true))).collect();
+        places.sort_by_key(|(mount, _)| mount.point.len());
+        for (mount, removes) in places {
+            for (parent, name) in self.entries_at(&mount.point) {
+                self.look_at_mount(parent, &name, removes);
+            }
+        }
+    }
+
+    /// The entries of the tree that an absolute path leads to.
+    fn entries_at(&self, path: &[u8]) -> Vec<(NodeId, Vec<u8>)> {
+        let operands = self.tree.nodes().filter(|node| self.tree.parent(*node).is_none());
+        let entry = |operand: NodeId| {
+            let real = absolute_path(&self.settings.base, &self.tree.path(operand), true).ok()?;
+            let way = path.strip_prefix(&real[..])?;
+            let mut names: Vec<&[u8]> =
+                way.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+            let last = names.pop().filter(|_| real == b"/" || way.first() == Some(&b'/'))?;
+            let parent = names.into_iter().try_fold(operand, |node, name| self.tree.child(node, name))?;
+            Some((parent, last.to_vec()))
+        };
+        operands.filter(|node| self.tree.state(*node).recursive).filter_map(entry).collect()
+    }
+
+    /// If another directory is at a place than the one that is watched, that is watched instead.
+    fn look_at_mount(&mut self, parent: NodeId, name: &[u8], removes: bool) {
+        if let Some(node) = self.tree.child(parent, name) {
+            let wd = self.tree.wd(node);
+            let path = self.system_path(node);
+            let mask = self.kernel_mask() | IN_DONT_FOLLOW;
+            match wd {
+                NO_WATCH if self.coverage(node) != Coverage::Watched => return,
+                NO_WATCH => self.tree.remove(node),
+                wd if self.is_watched_as(At::Path(&path), wd, mask) => return,
+                _ => {
+                    self.tree.unplace(node);
+                    if removes {
+                        self.move_out(node);
+                    }
+                }
+            }
+        }
+        let node = self.add_unread(parent, name, false);
+        if self.coverage(node) == (Coverage::Unread { announce: false }) {
+            self.work.push_back(Work::Attach(node));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Mounts in a watched tree that come and go. The kernel reports only the end of a file system.
+
+use std::fs;
+
+use nix::mount::{MsFlags, mount, umount};
+
+use crate::common::{Own, Running, inotifywait, inotifywatch, mount_tmpfs};
+
+const EVENTS: &str = "create,moved_to,unmount";
+
+/// What it prints of these files, which are made one after the other.
+fn made(running: &mut Running, own: &Own, paths: &[&str]) {
+    running.wait_asleep();
+    for path in paths {
+        fs::write(own.path().join(path), "").unwrap();
+    }
+}
+
+#[test]
+fn what_is_mounted_is_watched_and_so_is_what_an_unmount_uncovers() {
+    let Some(own) = Own::new() else { return };
+    fs::create_dir_all(own.path().join("d/m/covered/deep")).unwrap();
+    let at = own.path().join("d/m");
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    for round in ["1", "2"] {
+        mount_tmpfs(&at).unwrap();
+        running.wait_asleep();
+        fs::create_dir(at.join(format!("new{round}"))).unwrap();
+        made(&mut running, &own, &[&format!("d/m/new{round}/a{round}"), &format!("d/m/b{round}")]);
+        running.expect_line(&format!("d/m/b{round} CREATE"));
+        umount(&at).unwrap();
+        running.expect("the unmount", |lines| {
+            let unmounts = lines.iter().filter(|line| *line == "d/m/ UNMOUNT,ISDIR").count();
+            unmounts == round.parse::<usize>().unwrap()
+        });
+        made(&mut running, &own, &[&format!("d/m/c{round}"), &format!("d/m/covered/deep/e{round}")]);
+        running.expect_line(&format!("d/m/covered/deep/e{round} CREATE"));
+        assert_eq!(running.watches(), 4);
+    }
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| line.ends_with(" CREATE"));
+    let wanted = ["1", "2"].map(|round| {
+        [
+            format!("new{round}/a{round}"),
+            format!("b{round}"),
+            format!("c{round}"),
+            format!("covered/deep/e{round}"),
+        ]
+        .map(|path| format!("d/m/{path} CREATE"))
+    });
+    assert_eq!(lines, wanted.concat());
+}
+
+/// Its file system is still there when it is gone: no event says so.
+#[test]
+fn after_a_bind_mount_is_gone_its_events_have_no_path() {
+    let Some(own) = Own::new() else { return };
+    let at = |path: &str| own.path().join(path);
+    fs::create_dir_all(at("d/bound/covered")).unwrap();
+    fs::create_dir_all(at("outside/sub")).unwrap();
+    let bind = || {
+        mount(Some(&at("outside")), &at("d/bound"), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    };
+    bind();
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    made(&mut running, &own, &["outside/sub/1", "d/bound/2"]);
+    running.expect_line("d/bound/2 CREATE");
+    umount(&at("d/bound")).unwrap();
+    running.wait("its watches", |running| running.watches() == 3);
+    made(&mut running, &own, &["outside/silent", "outside/sub/silent", "d/bound/covered/3"]);
+    running.expect_line("d/bound/covered/3 CREATE");
+    bind();
+    running.wait_asleep();
+    made(&mut running, &own, &["outside/sub/4", "d/bound/5"]);
+    running.expect_line("d/bound/5 CREATE");
+    let wanted = ["sub/1", "2", "covered/3", "sub/4", "5"].map(|path| format!("d/bound/{path} CREATE"));
+    assert_eq!(running.stdout.lines(), wanted);
+}
+
+/// A bind mount of a directory of the tree is the same directory, under its first path; elsewhere a mount means nothing.
+#[test]
+fn a_mount_that_is_no_news_changes_nothing() {
+    let Some(own) = Own::new() else { return };
+    let at = |path: &str| own.path().join(path);
+    fs::create_dir_all(at("d/a/sub")).unwrap();
+    fs::create_dir_all(at("d/bound")).unwrap();
+    fs::create_dir_all(at("elsewhere")).unwrap();
+    let mut running = Running::ready(inotifywatch(own.path(), ["-r", "-e", "create", "d"]));
+    mount(Some(&at("d/a")), &at("d/bound"), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    mount_tmpfs(&at("elsewhere")).unwrap();
+    running.wait("the covered directory's watch", |running| running.watches() == 3);
+    made(&mut running, &own, &["d/bound/1", "d/a/sub/2", "elsewhere/3"]);
+    umount(&at("d/bound")).unwrap();
+    umount(&at("elsewhere")).unwrap();
+    running.wait("the watch of what was covered", |running| running.watches() == 4);
+    made(&mut running, &own, &["d/bound/4", "d/a/5"]);
+    running.wait_asleep();
+    running.signal(nix::sys::signal::Signal::SIGINT);
+    let end = running.finish();
+    let rows: Vec<String> = end.lines().split_off(1);
+    let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.split_whitespace().collect()).collect();
+    end.check(
+        &format!("{rows:?}"),
+        rows == [["2", "2", "d/a/"], ["1", "1", "d/a/sub/"], ["1", "1", "d/bound/"]],
+    );
+}
