@@ -153,6 +153,25 @@ fn links_in_the_documents_lead_somewhere() {
     assert!(links > 20);
 }
 
+#[test]
+fn paths_in_the_documents_exist() {
+    let name = Regex::new(r"\b((?:src|tests|benches|docs|packaging)/[\w./-]*\w)").unwrap();
+    for page in [
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/architecture.md",
+        "docs/verification.md",
+        "docs/performance.md",
+    ] {
+        let text = file(page);
+        let mut paths = name.captures_iter(&text).map(|found| found[1].to_owned()).peekable();
+        assert!(page == "SECURITY.md" || paths.peek().is_some(), "{page}");
+        for path in paths {
+            assert!(Path::new(ROOT).join(&path).exists(), "{page}: {path}");
+        }
+    }
+}
+
 /// `make demo`, with the program of the tests. The order of lines may depend on the moment, so the picture is not compared.
 #[test]
 fn the_recording_shows_what_the_program_prints() {
