@@ -58,6 +58,9 @@ pub trait World {
     /// Whether a directory is at a path; a symbolic link counts as its target if `follow`, or if `/` stands behind it.
     fn is_directory(&mut self, path: &[u8], follow: bool) -> io::Result<bool>;
 
+    /// Whether [`is_leaf`](Self::is_leaf) may be true of any entry of an open directory.
+    fn tells_leaves(&mut self, dir: &Self::Dir) -> bool;
+
     /// Whether it is certain that there is no directory in the directory there. Not opened, so no watch reports that.
     fn is_leaf(&mut self, at: At<Self::Dir>) -> bool;
 
@@ -264,9 +267,13 @@ macro_rules! files {
             self.files.opened(fd, true)
         }
 
+        fn tells_leaves(&mut self, dir: &OpenDir) -> bool {
+            self.files.counts.are_in(&dir.fd)
+        }
+
         fn is_leaf(&mut self, at: At<OpenDir>) -> bool {
             match at {
-                At::Entry(dir, name) => self.files.counts.is_leaf(&dir.fd, dir.number, name),
+                At::Entry(dir, name) => self.files.counts.is_leaf(&dir.fd, name),
                 _ => false,
             }
         }

@@ -3,19 +3,21 @@
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use inotify_tools::internals::directory::{self, Kind, Reader};
 use inotify_tools::internals::inotify::{Inotify, RawEvent};
 use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
 use nix::libc::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MODIFY, IN_OPEN,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstatat;
+use nix::unistd::fchdir;
 
 use crate::Result;
 
@@ -33,7 +35,7 @@ pub fn called(arguments: &[OsString]) -> Option<Result<()>> {
     Some(match rest {
         [b"nothing"] => Ok(()),
         [b"events", top] => events(top),
-        [b"walk", top] => walk(top, 2),
+        [b"walk", top] => walk(top),
         _ => Err("no such floor".into()),
     })
 }
@@ -99,65 +101,40 @@ fn words(mask: u32) -> &'static [u8] {
     }
 }
 
-/// Directories that are found and not read yet, and the number of threads that may find more.
-struct Found {
-    paths: Vec<Vec<u8>>,
-    busy: usize,
-}
-
-/// Watches and reads every directory below `top`, in threads that share what they find.
-fn walk(top: &[u8], threads: usize) -> Result<()> {
+/// Watches every directory below `top` from inside the one that it is in, and reads those with directories in them: one with two
+/// links has none on tmpfs.
+fn walk(top: &[u8]) -> Result<()> {
     let inotify = Inotify::new()?;
-    let found = Mutex::new(Found { paths: vec![top.to_vec()], busy: 0 });
-    let more = Condvar::new();
-    let work = || -> Result<()> {
-        let mut reader = Reader::default();
-        while let Some(path) = take(&found, &more) {
-            let mut below = Vec::new();
-            let done = read(&inotify, &mut reader, &path, &mut below);
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.paths.append(&mut below);
-            found.busy -= 1;
-            more.notify_all();
-            done?;
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        work()?;
-        others.into_iter().try_for_each(|other| other.join().map_err(|_| "a thread ended early")?)
-    })?;
+    inotify.add_watch(&CString::new(top)?, QUIET)?;
+    visit(&inotify, &mut Reader::default(), &directory::open(top)?)?;
     established()?;
     loop {
         thread::park();
     }
 }
 
-/// Watches a directory, and appends those in it.
-fn read(inotify: &Inotify, reader: &mut Reader, path: &[u8], below: &mut Vec<Vec<u8>>) -> Result<()> {
-    inotify.add_watch(&CString::new(path)?, QUIET)?;
-    reader.read(&directory::open(path)?, |name, kind| {
+fn visit(inotify: &Inotify, reader: &mut Reader, directory: &OwnedFd) -> Result<()> {
+    let mut below = Vec::new();
+    reader.read(directory, |name, kind| {
         if kind == Kind::Directory {
-            below.push([path, b"/", name].concat());
+            below.push(name.to_vec());
         }
     })?;
-    Ok(())
-}
-
-/// The next directory; none when there can be no more.
-fn take(found: &Mutex<Found>, more: &Condvar) -> Option<Vec<u8>> {
-    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        if let Some(path) = found.paths.pop() {
-            found.busy += 1;
-            return Some(path);
+    fchdir(directory)?;
+    let mut inner = Vec::new();
+    for name in below {
+        let name = CString::new(name)?;
+        inotify.add_watch(&name, IN_ALL_EVENTS)?;
+        if fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?.st_nlink != 2 {
+            inner.push(name);
         }
-        if found.busy == 0 {
-            return None;
-        }
-        found = more.wait(found).unwrap_or_else(PoisonError::into_inner);
     }
+    for name in inner {
+        visit(inotify, reader, &directory::open_in(directory, name.as_bytes(), OFlag::O_DIRECTORY)?)?;
+    }
+    fchdir(directory)?;
+    inotify.add_watch(c".", IN_ALL_EVENTS)?;
+    Ok(())
 }
 
 fn established() -> Result<()> {

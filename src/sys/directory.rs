@@ -161,45 +161,30 @@ impl WorkingDirectory {
 pub struct LinkCounts {
     /// By device number.
     known: Vec<(u64, bool)>,
-    /// The number of the directory in which the last entry was that is not on one of those.
-    uncounted: Option<u64>,
 }
 
 impl LinkCounts {
-    /// Whether it is certain that there is no directory in the directory of that name.
-    ///
-    /// On ext4, xfs and tmpfs a directory has a link for its name, one for its own `.`, and one for the `..` of each directory in it. On
-    /// btrfs it always has one. What overlayfs shows comes from below and may be anything. No two directories have one `number`.
-    pub fn is_leaf(&mut self, directory: &OwnedFd, number: u64, name: &[u8]) -> bool {
-        if self.uncounted == Some(number) {
-            return false;
-        }
-        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else { return false };
-        if status.kind() != SFlag::S_IFDIR {
-            return false;
-        }
-        if self.counts(directory, name, status.id().0) {
-            return status.links() == 2;
-        }
-        // The others in this directory are most probably like it; else they are only read in vain.
-        self.uncounted = Some(number);
-        false
-    }
-
-    /// Whether links are counted on a device, on which there is an entry of that name.
-    fn counts(&mut self, directory: &OwnedFd, name: &[u8], device: u64) -> bool {
+    /// Whether the links of the directories in an open one are counted.
+    pub fn are_in(&mut self, directory: &OwnedFd) -> bool {
+        let Ok(status) = Status::of(directory) else { return false };
+        let (device, _) = status.id();
         if let Some((_, counts)) = self.known.iter().find(|(known, _)| *known == device) {
             return *counts;
         }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-        let Ok(opened) = open_in(directory, name, flags) else { return false };
-        // It may be another by now.
-        let is_it = Status::of(&opened).is_ok_and(|found| found.id().0 == device);
-        let counts = is_it && counts_links(&opened);
-        if is_it {
-            self.known.push((device, counts));
-        }
+        let counts = counts_links(directory);
+        self.known.push((device, counts));
         counts
+    }
+
+    /// Whether it is certain that there is no directory in the directory of that name.
+    ///
+    /// On ext4, xfs and tmpfs a directory has a link for its name, one for its own `.`, and one for the `..` of each directory in it. On
+    /// btrfs it always has one. What overlayfs shows comes from below and may be anything.
+    pub fn is_leaf(&mut self, directory: &OwnedFd, name: &[u8]) -> bool {
+        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else { return false };
+        let is_one = status.links() == 2 && status.kind() == SFlag::S_IFDIR;
+        // Another file system may be mounted there: it is known if it counts in a directory that was opened.
+        is_one && self.known.contains(&(status.id().0, true))
     }
 }
 

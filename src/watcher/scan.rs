@@ -294,22 +294,22 @@ impl<W: World> Watcher<W> {
         nodes: &[NodeId],
         task: Task,
     ) -> io::Result<()> {
-        let mask = self.kernel_mask() | IN_ONLYDIR | IN_DONT_FOLLOW;
+        let tells_leaves = task.lists_files() || self.world.tells_leaves(dir);
         let mut watched = Vec::with_capacity(nodes.len());
         let begin = self.queue.mark();
         for node in nodes {
             let since = self.queue.mark();
-            let name = self.tree.name(*node);
-            let result = self.world.watch(At::Entry(dir, name), mask);
-            // The watch was first: the events tell of directories that are made from now on.
-            let is_leaf = result.is_ok() && !task.lists_files() && self.world.is_leaf(At::Entry(dir, name));
+            let (result, is_leaf) = match task {
+                Task::Setup if !tells_leaves && !self.is_oneshot() => self.watch_and_read(dir, *node),
+                _ => self.watch_entry(dir, *node, task),
+            };
             if let Err(error) = &result {
                 if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
                     return result.map(drop);
                 }
             }
             let reads_git = result.is_ok() && self.settings.filter.reads_git();
-            let git = reads_git.then(|| self.world.git_files(At::Entry(dir, name)));
+            let git = reads_git.then(|| self.world.git_files(At::Entry(dir, self.tree.name(*node))));
             watched.push((*node, since, result, is_leaf, git));
         }
         self.world.sync(dir);
@@ -371,6 +371,34 @@ impl<W: World> Watcher<W> {
     fn is_returning(&self, watched: &io::Result<i32>) -> bool {
         let known = |wd: &i32| self.tree.find(*wd).is_some_and(|known| self.is_moved_out(known));
         !self.moved_out.is_empty() && watched.as_ref().is_ok_and(known)
+    }
+
+    /// Adds a watch for a directory in an open one; returns also whether it is certain that there is no directory in it.
+    fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task) -> (io::Result<i32>, bool) {
+        let name = self.tree.name(node);
+        let result = self.world.watch(At::Entry(dir, name), self.kernel_mask() | IN_ONLYDIR | IN_DONT_FOLLOW);
+        // The watch was first: the events tell of directories that are made from now on.
+        let is_leaf = result.is_ok() && !task.lists_files() && self.world.is_leaf(At::Entry(dir, name));
+        (result, is_leaf)
+    }
+
+    /// The same in the setup where only reading shows what is in it. Most directories have no directory in them: of those its own
+    /// reading is not reported, and they need no visit.
+    fn watch_and_read(&mut self, dir: &W::Dir, node: NodeId) -> (io::Result<i32>, bool) {
+        let name = self.tree.name(node);
+        // An operand before may be watched there already, with all events.
+        let mask = self.scan_mask(Task::Setup) | IN_ONLYDIR;
+        let result = self.world.watch(At::Entry(dir, name), mask | IN_DONT_FOLLOW | IN_MASK_ADD);
+        let Ok(wd) = result else { return (result, false) };
+        if self.tree.find(wd).is_some() {
+            return (Ok(wd), false);
+        }
+        let Ok(opened) = self.world.open(At::Entry(dir, name)) else { return (Ok(wd), false) };
+        let mut has_directories = false;
+        let listed = self.world.list(&opened, &mut |_, kind| has_directories |= kind == Kind::Directory);
+        let is_leaf = listed.is_ok() && !has_directories && self.world.close_inside(opened);
+        // Another may have taken its place before it was opened.
+        (Ok(wd), is_leaf && self.is_watched_as(At::Inside, wd, self.kernel_mask()))
     }
 
     /// A name in a directory is watched as `wd`: returns the node to visit.

@@ -24,10 +24,40 @@ const LONG: usize = 10_000;
 
 /// What is tried, and how many operations deep in the suite.
 const SCENES: &[(Scene, usize)] = &[
-    (Scene { name: "empty", before: &[], events: CHANGES, queue_limit: LONG, late: false, exclude: None }, 3),
-    (Scene { name: "late", before: &[], events: CHANGES, queue_limit: LONG, late: true, exclude: None }, 2),
     (
-        Scene { name: "some", before: &SOME, events: CHANGES, queue_limit: LONG, late: false, exclude: None },
+        Scene {
+            name: "empty",
+            before: &[],
+            events: CHANGES,
+            queue_limit: LONG,
+            late: false,
+            exclude: None,
+            counts_links: true,
+        },
+        3,
+    ),
+    (
+        Scene {
+            name: "late",
+            before: &[],
+            events: CHANGES,
+            queue_limit: LONG,
+            late: true,
+            exclude: None,
+            counts_links: true,
+        },
+        2,
+    ),
+    (
+        Scene {
+            name: "some",
+            before: &SOME,
+            events: CHANGES,
+            queue_limit: LONG,
+            late: false,
+            exclude: None,
+            counts_links: true,
+        },
         2,
     ),
     (
@@ -38,6 +68,7 @@ const SCENES: &[(Scene, usize)] = &[
             queue_limit: LONG,
             late: false,
             exclude: None,
+            counts_links: true,
         },
         2,
     ),
@@ -49,6 +80,7 @@ const SCENES: &[(Scene, usize)] = &[
             queue_limit: LONG,
             late: false,
             exclude: None,
+            counts_links: true,
         },
         2,
     ),
@@ -60,6 +92,7 @@ const SCENES: &[(Scene, usize)] = &[
             queue_limit: 3,
             late: false,
             exclude: None,
+            counts_links: true,
         },
         2,
     ),
@@ -71,6 +104,19 @@ const SCENES: &[(Scene, usize)] = &[
             queue_limit: LONG,
             late: false,
             exclude: Some("/b(/|$)"),
+            counts_links: true,
+        },
+        2,
+    ),
+    (
+        Scene {
+            name: "read",
+            before: &SOME,
+            events: IN_ALL_EVENTS,
+            queue_limit: LONG,
+            late: false,
+            exclude: None,
+            counts_links: false,
         },
         2,
     ),
@@ -156,6 +202,11 @@ fn every_interleaving_if_the_queue_overflows() {
 #[test]
 fn every_interleaving_with_excluded_names() {
     try_all("exclude");
+}
+
+#[test]
+fn every_interleaving_where_links_are_not_counted() {
+    try_all("read");
 }
 
 /// Tells one history, for those who want to see it.

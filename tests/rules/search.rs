@@ -94,6 +94,8 @@ pub struct Scene {
     pub before: &'static [&'static str],
     pub events: Mask,
     pub queue_limit: usize,
+    /// Whether the number of a directory's links tells how many directories are in it.
+    pub counts_links: bool,
     /// Whether events may be queued a moment after what they report can be seen.
     pub late: bool,
     /// `--exclude`.
@@ -128,6 +130,7 @@ struct Outcome {
 impl Scene {
     fn system(&self) -> System {
         let mut system = System::new(self.queue_limit);
+        system.counts_links = self.counts_links;
         system.prepare_outside();
         for text in self.before {
             assert!(system.act(&text.parse().unwrap(), false), "{text}");

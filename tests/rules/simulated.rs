@@ -125,6 +125,8 @@ pub struct System {
     pub merged_renames: bool,
     /// Some event was dropped.
     pub overflowed: bool,
+    /// Whether the number of a directory's links tells how many directories are in it.
+    pub counts_links: bool,
     /// The watcher's working directory.
     inside: Ino,
     /// The calls of the watcher.
@@ -919,6 +921,10 @@ impl World for Simulated {
             return self.call(|| "look at the clock".into()).now();
         }
         self.system.borrow().now()
+    }
+
+    fn tells_leaves(&mut self, _: &Dir) -> bool {
+        self.system.borrow().counts_links
     }
 
     fn is_leaf(&mut self, at: At<Dir>) -> bool {
