@@ -11,7 +11,7 @@
 # make cross              Build for other machines and with the oldest Rust; compare the 32-bit x86 build with inotify-tools
 # make oracle-4           Compare with inotify-tools 4.x, which make reference-4 fetches into target
 #
-# make bench              Measure cost beside inotify-tools, into docs/performance.md; ROWS='flood setup' ROUNDS=5
+# make bench              Measure cost beside inotify-tools, into docs/performance.md and docs/setup.svg; ROWS='flood setup' ROUNDS=3 SCALE=1
 # make bench-sync         Measure inotify-rsync beside sync.sh, lsyncd and ANOTHER=script, as root, into docs/sync.md; ROUNDS=3
 # make compare            Count what both programs lose, double or misname, into docs/compatibility.md
 # make other-tools        Try fswatch, watchexec and inotify-tools in the same cases, if they are installed (python3)
@@ -107,7 +107,7 @@ soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model
 
 # benches/bench/main.rs explains the variables; make passes them on.
-bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait
+bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait e2fsprogs:/usr/sbin/mkfs.ext4 btrfs-progs:/usr/sbin/mkfs.btrfs
 bench: test-needs
 	$(CARGO) build --release --target-dir $(TARGET)/installed
 	BENCH_RELEASE=$(abspath $(TARGET))/installed/release/inotifywait $(CARGO) bench --bench bench
