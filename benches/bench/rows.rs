@@ -299,6 +299,7 @@ pub fn options(programs: &Programs, report: &mut Report) -> Result<()> {
         ("`--json`", Side::Here, &["--json"][..]),
         ("`--debounce 0.05`", Side::Here, &["--debounce", "0.05"]),
         ("`--ignore '*.o'`", Side::Here, &["--ignore", "*.o"]),
+        ("`--gitignore`", Side::Here, &["--gitignore"]),
         ("fanotify, `%{comm}`, for root", Side::Filesystem, &who),
     ] {
         if side == Side::Filesystem && !Uid::effective().is_root() {
