@@ -1,4 +1,4 @@
-//! A hash of places: of a directory's number and the name of an entry in it.
+//! Hashes of watch descriptors, and of places: a directory's number and the name of an entry in it.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -30,4 +30,9 @@ impl PlaceHasher {
 fn mixed(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ (product >> 64) as u64
+}
+
+/// Watch descriptors rise by one: spreading them over the high bits is all that a hash needs to do.
+pub fn hash_of_number(wd: i32) -> u64 {
+    u64::from(wd as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

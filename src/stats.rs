@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use hashbrown::HashTable;
 use libc::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY,
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
@@ -13,6 +14,7 @@ use libc::{
 use crate::cli::{Sort, SortKey};
 use crate::escape::escape;
 use crate::event::{EVENTS, Mask, kernel_bits};
+use crate::hash::hash_of_number;
 use crate::json;
 use crate::source::Source;
 use crate::timefmt;
@@ -34,6 +36,24 @@ const COLUMNS: [Mask; 13] = [
     IN_UNMOUNT,
 ];
 
+/// The events that have a column, and by the number of an event's bit where it is in [`COLUMNS`].
+const COUNTED: Mask = {
+    let (mut all, mut at) = (0, 0);
+    while at < COLUMNS.len() {
+        all |= COLUMNS[at];
+        at += 1;
+    }
+    all
+};
+const COLUMN_OF: [usize; Mask::BITS as usize] = {
+    let (mut columns, mut at) = ([0; Mask::BITS as usize], 0);
+    while at < COLUMNS.len() {
+        columns[COLUMNS[at].trailing_zeros() as usize] = at;
+        at += 1;
+    }
+    columns
+};
+
 /// How often each event of [`COLUMNS`] happened.
 type Counts = [u64; COLUMNS.len()];
 
@@ -48,7 +68,7 @@ pub struct Stats {
     others: usize,
     /// The rows of present watches, and where each is.
     present: Vec<(i32, Row)>,
-    by_watch: HashMap<i32, usize>,
+    by_watch: HashTable<(i32, usize)>,
     /// The rows of watches that are gone, by their last path. A directory that is made again has the same row.
     by_path: HashMap<Vec<u8>, Row>,
 }
@@ -110,30 +130,45 @@ impl Stats {
 
     /// Counts an event, if it has a column.
     pub fn count(&mut self, watch: i32, mask: Mask) {
-        if COLUMNS.iter().all(|bit| mask & bit == 0) {
+        let mut rest = mask & COUNTED;
+        if rest == 0 {
             return;
         }
-        let at = match self.by_watch.get(&watch) {
-            Some(at) => *at,
+        let at = match self.row_of(watch) {
+            Some(at) => at,
             None => self.add(watch),
         };
-        let row = &mut self.present[at].1;
-        for (count, bit) in row.counts.iter_mut().zip(COLUMNS) {
-            *count += u64::from(mask & bit != 0);
+        let counts = &mut self.present[at].1.counts;
+        while rest != 0 {
+            counts[COLUMN_OF[rest.trailing_zeros() as usize]] += 1;
+            rest &= rest - 1;
         }
+    }
+
+    /// Where the row of a watch is.
+    fn row_of(&self, watch: i32) -> Option<usize> {
+        self.by_watch.find(hash_of_number(watch), |(known, _)| *known == watch).map(|(_, at)| *at)
+    }
+
+    fn put_row(&mut self, watch: i32, at: usize) {
+        let hash = |(watch, _): &(i32, usize)| hash_of_number(*watch);
+        let entry = self.by_watch.entry(hash_of_number(watch), |(known, _)| *known == watch, hash);
+        entry.insert((watch, at));
     }
 
     /// A watch is gone; its row keeps the last path.
     pub fn retire(&mut self, watch: i32, path: &[u8]) {
-        let at = match self.by_watch.get(&watch) {
-            Some(at) => *at,
+        let at = match self.row_of(watch) {
+            Some(at) => at,
             None if self.zero => self.add(watch),
             None => return,
         };
-        self.by_watch.remove(&watch);
+        if let Ok(found) = self.by_watch.find_entry(hash_of_number(watch), |(known, _)| *known == watch) {
+            found.remove();
+        }
         let (_, row) = self.present.swap_remove(at);
         if let Some((moved, _)) = self.present.get(at) {
-            self.by_watch.insert(*moved, at);
+            self.put_row(*moved, at);
         }
         match self.by_path.get_mut(path) {
             Some(same) => same.add(&row),
@@ -151,7 +186,7 @@ impl Stats {
             }
         };
         self.present.push((watch, Row { position, ..Row::default() }));
-        self.by_watch.insert(watch, self.present.len() - 1);
+        self.put_row(watch, self.present.len() - 1);
         self.present.len() - 1
     }
 
@@ -202,7 +237,7 @@ impl Stats {
     fn rows(&mut self, source: &dyn Source) -> Vec<(Vec<u8>, Row)> {
         if self.zero {
             for watch in source.in_order() {
-                if !self.by_watch.contains_key(&watch) {
+                if self.row_of(watch).is_none() {
                     self.add(watch);
                 }
             }

@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 
-use crate::hash::PlaceHasher;
+use crate::hash::{PlaceHasher, hash_of_number};
 
 /// A node. It names that node only: once the node is removed, it names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,15 +101,10 @@ impl<S> Default for Tree<S> {
     }
 }
 
-/// Watch descriptors rise by one: spreading them over the high bits is all that a hash needs to do.
-fn hash_of_wd(wd: i32) -> u64 {
-    u64::from(wd as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
 impl<S: State> Tree<S> {
     /// The node of a watch descriptor.
     pub fn find(&self, wd: i32) -> Option<NodeId> {
-        let found = self.by_wd.find(hash_of_wd(wd), |index| self.at(*index).wd == wd)?;
+        let found = self.by_wd.find(hash_of_number(wd), |index| self.at(*index).wd == wd)?;
         Some(self.id(*found))
     }
 
@@ -172,7 +167,7 @@ impl<S: State> Tree<S> {
         let Some(old) = self.get(id).filter(|node| !node.is_removed).map(|node| node.wd) else { return };
         let Tree { nodes, by_wd, .. } = self;
         if old != NO_WATCH {
-            if let Ok(entry) = by_wd.find_entry(hash_of_wd(old), |index| *index == id.index) {
+            if let Ok(entry) = by_wd.find_entry(hash_of_number(old), |index| *index == id.index) {
                 entry.remove();
             }
         }
@@ -180,10 +175,13 @@ impl<S: State> Tree<S> {
         self.unwatched += usize::from(old != NO_WATCH);
         self.unwatched -= usize::from(wd != NO_WATCH);
         if wd != NO_WATCH {
-            by_wd.insert_unique(hash_of_wd(wd), id.index, |index| hash_of_wd(nodes[*index as usize].wd));
+            by_wd.insert_unique(hash_of_number(wd), id.index, |index| {
+                hash_of_number(nodes[*index as usize].wd)
+            });
         }
         if self.by_wd.capacity() > 1024 && self.by_wd.len() < self.by_wd.capacity() / 4 {
-            self.by_wd.shrink_to(self.by_wd.len() * 2, |index| hash_of_wd(self.nodes[*index as usize].wd));
+            self.by_wd
+                .shrink_to(self.by_wd.len() * 2, |index| hash_of_number(self.nodes[*index as usize].wd));
         }
     }
 
