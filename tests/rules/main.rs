@@ -89,7 +89,7 @@ const SCENES: &[(Scene, usize)] = &[
             name: "overflow",
             before: &["mkdir d/a"],
             events: CHANGES,
-            queue_limit: 3,
+            queue_limit: 2,
             late: false,
             exclude: None,
             counts_links: true,
