@@ -1,18 +1,18 @@
 //! What a user is told about operands: of those that cannot be watched, what may have been meant; of the others, what
 //! will not be reported.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
 use crate::cli::{event_list, glob_as_regex};
 use crate::escape::escape;
-use crate::fanotify::{absolute_path, mounts};
+use crate::fanotify::absolute_path;
 use crate::filter::Sense;
 use crate::messages::Message;
 use crate::source::{Interface, Scope, Settings};
+use crate::sys::directory::is_directory;
+use crate::sys::file;
 use crate::sys::filesystem::{Unseen, unseen};
+use crate::sys::mounts;
 
 /// More paths than this in a row are counted.
 const SHOWN: usize = 3;
@@ -20,19 +20,18 @@ const SHOWN: usize = 3;
 /// What may have been meant by an operand that does not exist; nothing for other errors.
 pub fn unwatchable(operand: &[u8], error: &io::Error) -> Message {
     let is_missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ELOOP));
-    if is_missing && fs::metadata(OsStr::from_bytes(operand)).is_ok() && fs::metadata("/proc/self").is_err() {
+    if is_missing && file::exists(operand, true) && !file::exists(b"/proc/self", true) {
         return "/proc is not mounted. fanotify needs it for files, and for -S and -M.".into();
     }
     let text = String::from_utf8_lossy(operand);
     if !is_missing {
         Message::default()
-    } else if let Ok(target) = fs::read_link(OsStr::from_bytes(operand)) {
-        let target = target.as_os_str().as_bytes();
+    } else if let Ok(target) = file::target_of(operand) {
         Message::new(&[
             b"'",
             operand,
             b"' is a symbolic link to '",
-            target,
+            &target,
             b"', which leads nowhere. To watch the link itself, use -P without -r.",
         ])
     } else if operand == b"-" {
@@ -97,10 +96,11 @@ fn filtered(settings: &Settings, operands: &[Vec<u8>]) -> Message {
 }
 
 fn is_left_out(settings: &Settings, operand: &[u8]) -> bool {
-    let path = OsStr::from_bytes(operand);
-    let status = if settings.follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
     // Whole file systems are another matter.
-    let (Ok(status), false) = (status, is_whole(settings)) else { return false };
+    if is_whole(settings) {
+        return false;
+    }
+    let Ok(is_directory) = is_directory(operand, settings.follow) else { return false };
     let mut printed = match settings.interface {
         Interface::Inotify => operand.to_vec(),
         Interface::Fanotify(_) => match absolute_path(&settings.base, operand, settings.follow) {
@@ -108,7 +108,7 @@ fn is_left_out(settings: &Settings, operand: &[u8]) -> bool {
             Err(_) => return false,
         },
     };
-    if !status.is_dir() {
+    if !is_directory {
         return !settings.filter.reports(&printed, false);
     }
     if !printed.ends_with(b"/") {

@@ -2,9 +2,6 @@
 //! for events that cannot come.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
 
 use libc::{IN_DELETE_SELF, IN_IGNORED, IN_ONESHOT, IN_UNMOUNT};
 
@@ -12,6 +9,7 @@ use crate::fanotify::absolute_path;
 use crate::filter::bare;
 use crate::messages::Message;
 use crate::source::{Event, Interface, Scope, Settings, Source};
+use crate::sys::file;
 use crate::sys::process::absolute;
 
 /// The operands that are still watched.
@@ -62,11 +60,7 @@ impl Endings {
         if self.oneshot || !is_operand && goes_on {
             return None;
         }
-        let is_there = |path: &[u8]| {
-            let path = absolute(&self.base, path);
-            let path = OsStr::from_bytes(&path);
-            if self.follow { fs::metadata(path).is_ok() } else { fs::symlink_metadata(path).is_ok() }
-        };
+        let is_there = |path: &[u8]| file::exists(&absolute(&self.base, path), self.follow);
         let (what, then): (&[u8], &[u8]) = match event.mask & IN_UNMOUNT != 0 {
             true => (b"' is no longer watched: its file system was unmounted.", b""),
             false if !is_operand => (b"' was deleted. To continue after that, use -m.", b""),

@@ -1,13 +1,12 @@
 //! What ends a program: its exit status, and the error that it reports. An error holds the operand, the cause and
 //! the limit that was reached; [`Error::message`] only writes them down.
 
-use std::fs;
 use std::io;
 
 use crate::advice;
 use crate::messages::Message;
 use crate::source::Interface;
-use crate::sys::{descriptors, words};
+use crate::sys::{descriptors, file, words};
 
 /// The exit status of inotifywait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +236,8 @@ impl Limit {
 impl Setting {
     /// The setting of this name.
     pub fn read(name: String) -> Setting {
-        let value = fs::read_to_string(Setting::path_of(&name)).ok();
+        let value =
+            file::read(Setting::path_of(&name).as_bytes()).ok().and_then(|text| String::from_utf8(text).ok());
         Setting { value: value.and_then(|value| value.trim().parse().ok()), name }
     }
 

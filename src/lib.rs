@@ -9,11 +9,12 @@
 //! ```
 
 #![warn(clippy::missing_docs_in_private_items)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod cli;
 mod event;
 
-#[allow(unsafe_code)]
+#[allow(unsafe_code, clippy::disallowed_methods)]
 mod sys;
 
 mod source;

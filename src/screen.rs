@@ -1,7 +1,7 @@
 //! A table that is renewed in place on a terminal, on the alternate screen: what was there before comes back at the end.
 
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use crate::messages::Message;
 use crate::sys::terminal;
@@ -35,7 +35,7 @@ impl Screen {
     /// `None` if stdout is no terminal that can be written in place.
     pub fn of_stdout() -> Option<Screen> {
         let able = env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb");
-        (able && io::stdout().is_terminal()).then(Screen::default)
+        (able && terminal::is_terminal(&io::stdout())).then(Screen::default)
     }
 
     /// Shows as many lines of a text as there is room for.

@@ -1,7 +1,7 @@
 //! Setting up the watches, alike in both programs: operand by operand, with what went wrong said and, where
 //! somebody looks on, how far it is.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, failing};
@@ -11,6 +11,7 @@ use crate::messages::{self, Messages};
 use crate::names::Names;
 use crate::names::files::InotifyFiles;
 use crate::source::{Interface, Problem, Scope, Settings, Source};
+use crate::sys::terminal;
 use crate::watcher::Watcher;
 use crate::world::{InotifyWorld, MarksWorld};
 
@@ -77,7 +78,7 @@ impl<'a> SetUp<'a> {
             Interface::Fanotify(Scope::Mount) => messages::NO_MOUNT_WATCH,
             _ => failure,
         };
-        let looked_at = !quiet && messages.go_to_stderr() && io::stderr().is_terminal();
+        let looked_at = !quiet && messages.go_to_stderr() && terminal::is_terminal(&io::stderr());
         let next = looked_at.then(|| Instant::now() + PATIENCE);
         SetUp { messages, operands, quiet, failure, next, shown: None }
     }

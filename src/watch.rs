@@ -1,7 +1,7 @@
 //! inotifywatch: count events and print a table.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::setup::{self, SetUp};
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::stats::{Stats, Table};
 use crate::sys::process::{self, Signals};
+use crate::sys::terminal;
 
 /// What failed where the table does not go out.
 const WRITE: &str = "Couldn't write to";
@@ -55,7 +56,8 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let WatchOptions { zero, sort, top, json, file_type, .. } = options;
     let endings = Endings::new(&options.settings, &options.paths);
     let mut source = setup::source(options.settings.clone(), &options.paths)?;
-    let table = Table { events, zero, sort, top, kept: 0, json, escaped: io::stdout().is_terminal() };
+    let table =
+        Table { events, zero, sort, top, kept: 0, json, escaped: terminal::is_terminal(&io::stdout()) };
     let mut signals = take(&[&ENDS[..], &[WANTS]].concat())?;
     set_up(&mut *source, &options, &mut signals, messages)?;
     let stats = Stats::new(&source.in_order(), zero);

@@ -9,10 +9,10 @@ use nix::fcntl::OFlag;
 
 use crate::event::Mask;
 use crate::fanotify::marks::Marks;
-use crate::fanotify::mounts::{self, Mount};
 use crate::ignore::git;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
 use crate::sys::inotify::Inotify;
+use crate::sys::mounts::{self, Mount};
 use crate::sys::times::{Moment, Times};
 
 /// Where something is.

@@ -33,6 +33,7 @@ use crate::ignore::pattern::{Pattern, Patterns};
 use crate::ignore::{BadLine, Ignore, patterns_of};
 use crate::messages::{self, Message};
 use crate::source::{Interface, Scope, Settings};
+use crate::sys::file;
 use getopt::Unknown;
 use options::{Kind, Opt, Program, Tool};
 
@@ -411,8 +412,8 @@ fn ignored(line: &Line, operands: &[Vec<u8>]) -> Result<(Ignore, Vec<BadLine>), 
         match one {
             Ok(pattern) => patterns.add(pattern),
             Err(file) => {
-                let text =
-                    std::fs::read(&file).map_err(|error| failed("Couldn't open", file.as_bytes(), &error))?;
+                let text = file::read(file.as_bytes())
+                    .map_err(|error| failed("Couldn't open", file.as_bytes(), &error))?;
                 patterns.add(patterns_of(file.as_bytes(), &text, &mut bad));
             }
         }

@@ -1,13 +1,13 @@
 //! The paths to watch: operands and `--fromfile`.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
 use super::{Exit, Line, help};
 use crate::error::failed;
 use crate::messages::Message;
+use crate::sys::file;
 
 /// What to watch and what not to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +31,7 @@ impl Targets {
             if name == b"-" {
                 targets.add_lines(io::stdin().lock());
             } else {
-                match File::open(OsStr::from_bytes(&name)) {
+                match file::open(&name) {
                     Ok(file) => targets.add_lines(BufReader::new(file)),
                     Err(error) => {
                         *warnings = std::mem::take(warnings).and(failed("Couldn't open", &name, &error));

@@ -30,12 +30,12 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::event::Mask;
-use crate::fanotify::mounts::Lookout;
 use crate::fanotify::normalise::{Found, Normaliser, Place};
-use crate::fanotify::{is_directory, mounts, path_of, refusal};
+use crate::fanotify::{is_directory, path_of, refusal};
 use crate::sys::directory;
 use crate::sys::fanotify::{Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
+use crate::sys::mounts::{self, Lookout};
 
 /// What happens to an object and does not change what is where.
 const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;

@@ -1,14 +1,12 @@
 //! The sources on fanotify(7).
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::OwnedFd;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, readlink};
+use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
-use crate::sys::directory::{self, open_path};
+use crate::sys::directory::{open_path, path_of};
 use crate::sys::fanotify::{Handle, handle_of, open_handle};
 use crate::sys::process;
 use crate::sys::status::Status;
@@ -16,8 +14,8 @@ use crate::sys::status::Status;
 pub mod filesystem;
 #[cfg(test)]
 mod judge;
+#[allow(clippy::disallowed_methods)]
 pub mod marks;
-pub mod mounts;
 mod normalise;
 pub mod refusal;
 #[cfg(test)]
@@ -28,15 +26,6 @@ mod simulated;
 pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
     let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     path_of(&open_path(&process::absolute(base, path), links)?)
-}
-
-/// The path of what is open.
-fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
-    match readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str()) {
-        // Without /proc, at least a directory's can be had.
-        Err(Errno::ENOENT) => directory::path_by_entering(object).map_err(|_| Errno::ENOENT.into()),
-        found => Ok(found?.into_vec()),
-    }
 }
 
 /// The path of an entry of a directory.

@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::fanotify::{mounts, path_of};
+use crate::fanotify::path_of;
+use crate::sys::mounts;
 use crate::sys::words;
 
 /// Adds to an error of fanotify_mark(2) or name_to_handle_at(2) about what is open as `object` what can be done: the

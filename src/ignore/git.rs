@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::sys::directory::{open_in, open_path, read_in};
+use crate::sys::file;
 
 /// Of a directory in a tree.
 pub const GITIGNORE: &[u8] = b".gitignore";
@@ -102,7 +102,8 @@ pub fn user_file() -> Option<PathBuf> {
             files.extend(home.map(|home| home.join(".gitconfig")));
         }
     }
-    let named = files.iter().rev().find_map(|file| excludes_file(&fs::read(file).ok()?));
+    let named =
+        files.iter().rev().find_map(|file| excludes_file(&file::read(file.as_os_str().as_bytes()).ok()?));
     named.or(config.map(|config| config.join("git/ignore")))
 }
 

@@ -7,11 +7,11 @@ pub mod git;
 pub mod pattern;
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
 use crate::filter::bare;
+use crate::sys::file;
 use crate::tree::{Flags, NO_WATCH, NodeId, State, Tree};
 
 use self::pattern::Patterns;
@@ -321,5 +321,6 @@ pub fn patterns_of(file: &[u8], text: &[u8], bad: &mut Vec<BadLine>) -> Patterns
 
 fn user_patterns(file: &Path, bad: &mut Vec<BadLine>) -> Patterns {
     use std::os::unix::ffi::OsStrExt;
-    patterns_of(file.as_os_str().as_bytes(), &fs::read(file).unwrap_or_default(), bad)
+    let name = file.as_os_str().as_bytes();
+    patterns_of(name, &file::read(name).unwrap_or_default(), bad)
 }

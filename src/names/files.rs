@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libc::IN_MASK_ADD;
-use nix::fcntl::{OFlag, readlinkat};
+use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
 use crate::event::Mask;
-use crate::fanotify::mounts::Lookout;
 use crate::source::{Settings, Source};
 use crate::sys::directory::{self, open_in, open_path};
 use crate::sys::inotify::Inotify;
+use crate::sys::mounts::Lookout;
 use crate::sys::status::Status;
 use crate::watcher::Watcher;
 use crate::world::InotifyWorld;
@@ -119,8 +119,7 @@ impl Files for InotifyFiles {
     }
 
     fn target(&mut self, link: &OwnedFd) -> io::Result<Vec<u8>> {
-        use std::os::unix::ffi::OsStringExt;
-        Ok(readlinkat(link, "")?.into_vec())
+        directory::target_of(link)
     }
 
     fn is_mounted(&mut self, directory: &OwnedFd, entry: &OwnedFd) -> bool {

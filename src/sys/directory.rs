@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statfs::fstatfs;
 use nix::unistd::{fchdir, getcwd};
@@ -76,6 +77,20 @@ pub fn link_to(object: &OwnedFd) -> Vec<u8> {
 pub fn mount_of(object: &OwnedFd) -> Option<u64> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd())).ok()?;
     info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+}
+
+/// The path of what is open.
+pub fn path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
+    match readlink(format!("/proc/self/fd/{}", object.as_raw_fd()).as_str()) {
+        // Without /proc, at least a directory's can be had.
+        Err(Errno::ENOENT) => path_by_entering(object).map_err(|_| Errno::ENOENT.into()),
+        found => Ok(found?.into_vec()),
+    }
+}
+
+/// Where a symbolic link leads that is open.
+pub fn target_of(link: &OwnedFd) -> io::Result<Vec<u8>> {
+    Ok(readlinkat(link, "")?.into_vec())
 }
 
 /// The path of an open directory, by a look from inside: for where /proc is missing.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::fchdir;
 
@@ -217,6 +218,11 @@ impl Group {
             Some(libc::ENOENT) => mark(object.as_raw_fd(), c".").map_err(|_| error),
             _ => Err(error),
         })
+    }
+
+    /// Waits until there are events, for at most so many milliseconds.
+    pub fn wait(&self, milliseconds: u8) {
+        let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds));
     }
 
     /// Appends the events that are queued now to `buffer`; returns the number of bytes, 0 if none is queued. Never

@@ -16,7 +16,7 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, setsid};
 
 /// Lets a write to a closed pipe end the process, as it ends any other program: the standard library's start, or the process
 /// that started this one, may have had the signal ignored.
@@ -180,6 +180,11 @@ fn await_child(reader: &OwnedFd, child: Pid) -> i32 {
         Ok(WaitStatus::Exited(_, status)) => status,
         _ => 1,
     }
+}
+
+/// The id of this process.
+pub fn id() -> i32 {
+    getpid().as_raw()
 }
 
 /// The current directory's path.

@@ -1,6 +1,12 @@
-//! The size of a terminal.
+//! Terminals.
 
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd};
+
+/// Whether something open is a terminal.
+pub fn is_terminal(open: &impl IsTerminal) -> bool {
+    open.is_terminal()
+}
 
 /// The number of lines of a terminal; `None` where it is not known.
 pub fn height(terminal: impl AsFd) -> Option<usize> {

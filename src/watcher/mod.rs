@@ -34,11 +34,11 @@ use libc::{
 
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::fanotify::absolute_hidden;
-use crate::fanotify::mounts::Mount;
 use crate::filter::bare;
 use crate::queue::{Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::RawEvent;
+use crate::sys::mounts::Mount;
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 use crate::world::World;

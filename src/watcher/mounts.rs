@@ -11,7 +11,7 @@ use libc::IN_DONT_FOLLOW;
 
 use super::{Coverage, Watcher, Work};
 use crate::fanotify::absolute_path;
-use crate::fanotify::mounts::Mount;
+use crate::sys::mounts::Mount;
 use crate::tree::{NO_WATCH, NodeId};
 use crate::world::{At, World};
 

@@ -1,19 +1,15 @@
 //! The system calls that following whole file systems needs.
 
-use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::OwnedFd;
 
-use nix::fcntl::{OFlag, openat};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 
-use crate::fanotify::mounts::Lookout;
-use crate::fanotify::{is_deleted, mounts, path_of};
+use crate::fanotify::{is_deleted, path_of};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{self, Group, Handle, is_mount_root, open_handle};
+use crate::sys::mounts::{self, Lookout};
 
 /// The type of btrfs's handles (FILEID_BTRFS_WITHOUT_PARENT in the kernel's exportfs.h): the inode's number (8 bytes),
 /// the subvolume's (8) and the generation (4).
@@ -114,11 +110,11 @@ impl Marked {
 
     /// The name of a directory in the one it is in, by looking at each.
     fn name_in(&mut self, above: &OwnedFd, handle: &Handle) -> io::Result<Vec<u8>> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
         let mut found = None;
-        let opened = openat(above, c".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let opened = directory::open_in(above, b".", OFlag::O_RDONLY)?;
         self.reader.read(&opened, |name, _| {
-            let object = openat(above, OsStr::from_bytes(name), flags, Mode::empty());
+            let object = directory::open_in(above, name, flags);
             if object.is_ok_and(|object| handle_of(&object).is_ok_and(|found| *found == *handle)) {
                 found = Some(name.to_vec());
             }
@@ -133,7 +129,7 @@ impl Kernel for Marked {
     }
 
     fn wait(&mut self) {
-        let _ = poll(&mut [PollFd::new(self.group.as_fd(), PollFlags::POLLIN)], PollTimeout::from(1u8));
+        self.group.wait(1);
     }
 
     fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>> {
@@ -144,8 +140,8 @@ impl Kernel for Marked {
         if is_mount_root(&object) {
             return Ok(None);
         }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let above = openat(&object, c"..", flags, Mode::empty())?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let above = directory::open_in(&object, b"..", flags)?;
         let parent = handle_of(&above)?;
         if *parent == *directory {
             return Ok(None);
@@ -161,8 +157,8 @@ impl Kernel for Marked {
 
     fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {
         let Ok(above) = self.open(directory) else { return false };
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let found = openat(&above, OsStr::from_bytes(name), flags, Mode::empty());
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let found = directory::open_in(&above, name, flags);
         directory::wait_for_change(&above);
         found.is_ok_and(|found| handle_of(&found).is_ok_and(|found| *found == *object))
     }

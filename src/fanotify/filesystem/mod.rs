@@ -28,13 +28,13 @@ use libc::{
 use nix::fcntl::OFlag;
 
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
-use crate::fanotify::mounts::{self, Lookout};
 use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
 use crate::fanotify::{absolute_hidden, is_directory, path_of};
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Group, Handle, RawEvent, Target, open_handle};
+use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::tree::{Flags, NodeId, Tree};
 
@@ -246,7 +246,7 @@ impl<K: Kernel> Filesystems<K> {
             refused: HashSet::new(),
             last_watch: 0,
             outside: HashSet::new(),
-            queue: Queue::new(std::process::id() as i32),
+            queue: Queue::new(process::id()),
             event: Vec::new(),
             was_there: false,
             turn_until: 0,

@@ -8,8 +8,7 @@ use libc::{
     FAN_Q_OVERFLOW, IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE,
     IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 
 use crate::event::Mask;
 use crate::fanotify::normalise::{Rename, Step};
@@ -310,10 +309,10 @@ impl State {
                 found.push(Box::<[u8]>::from(name));
             }
         })?;
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
         for name in found {
             // One that is gone will tell.
-            if let Ok(below) = openat(&directory, &*name, flags, Mode::empty()) {
+            if let Ok(below) = directory::open_in(&directory, &name, flags) {
                 if let Ok(handle) = handle_of(&below) {
                     self.place(&handle, wd, &name);
                 }
