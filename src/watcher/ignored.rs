@@ -74,6 +74,13 @@ impl<W: World> Watcher<W> {
         is_changed
     }
 
+    /// A directory has no watch any more.
+    pub(super) fn forget_git(&mut self, node: NodeId) {
+        if let Some(ignore) = self.settings.filter.ignore() {
+            ignore.forget(node);
+        }
+    }
+
     /// Drops the events of our own reading of git's files.
     pub(super) fn discard_git_reading(&mut self, begin: usize) {
         if !W::REPORTS_OWN_ACTIONS || !self.settings.filter.reads_git() {

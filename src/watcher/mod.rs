@@ -387,9 +387,7 @@ impl<W: World> Watcher<W> {
             }
         }
         self.tree.remove(node);
-        if let Some(ignore) = self.settings.filter.ignore() {
-            ignore.forget(node);
-        }
+        self.forget_git(node);
     }
 
     fn take(&mut self) -> Option<Taken> {

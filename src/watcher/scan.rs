@@ -643,6 +643,7 @@ impl<W: World> Watcher<W> {
         }
         self.world.unwatch(self.tree.wd(node));
         self.tree.set_wd(node, NO_WATCH);
+        self.forget_git(node);
         self.cover(node, Coverage::Unread { announce: task.announces() || task == Task::Rescan });
         self.unread.push(node);
     }
