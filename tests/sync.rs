@@ -1081,7 +1081,7 @@ fn sigterm_sends_what_was_not_read_yet() {
     let mut sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
     let watcher = sync.watcher();
     kill(watcher, Signal::SIGSTOP).unwrap();
-    place.shell("for n in $(seq 4000); do echo 1 >a-name-that-needs-some-room-$n; done");
+    place.shell("for n in $(seq 2000); do echo 1 >a-name-that-needs-some-room-$n; done");
     sync.run.signal(Signal::SIGTERM);
     // Its own signal waits with the events.
     sync.until("a signal", |_| {
@@ -1089,6 +1089,10 @@ fn sigterm_sends_what_was_not_read_yet() {
         status.lines().any(|line| line.starts_with("ShdPnd:") && !line.ends_with("0000"))
     });
     kill(watcher, Signal::SIGCONT).unwrap();
+    let start = Instant::now();
+    while !sync.run.has_ended() && start.elapsed() < LONG {
+        thread::sleep(GLANCE);
+    }
     let end = sync.run.finish();
     end.code(0);
     end.check("nothing unsent", to.differences(&place, &[]).is_empty());
