@@ -61,7 +61,7 @@ fn draw(svg: &mut String, left: f64, growth: &[Growth], (title, figures, show): 
     }
     for exponent in ys.0 as i32..=ys.1 as i32 {
         let at = y(10f64.powi(exponent));
-        let label = show(10f64.powi(exponent));
+        let label = show(10f64.powi(exponent)).replace(".00", "");
         let _ = writeln!(
             svg,
             "<path d=\"M{left:.1} {at:.1}h{:.1}\" stroke=\"#dddddd\"/>\

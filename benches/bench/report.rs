@@ -129,6 +129,9 @@ impl Report {
             let _ = writeln!(text, "* {note}");
         }
         if !self.growth.is_empty() {
+            text.push_str(
+                "\n![Setup time, memory and the cost of a rename by the number of directories](setup.svg)\n",
+            );
             text.push_str("\nHow cost grows, the reference's first:\n\n");
             text.push_str(
                 "| directories | setup | memory per watch | CPU for a rename |\n|--:|--:|--:|--:|\n",
