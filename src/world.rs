@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::OFlag;
 
 use crate::event::Mask;
+use crate::fanotify::absolute_path;
 use crate::fanotify::marks::Marks;
 use crate::ignore::git;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
@@ -106,6 +107,12 @@ pub trait World {
         }
     }
 
+    /// The path under which an operand is reported, if that is not the one that was given: absolute, without links but, unless
+    /// `follow`, the last. They may be changed after the watch, which stays on what it is on.
+    fn operand_path(&mut self, _path: &[u8], _follow: bool) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     /// The file that sets the length of the event queue, if that has a limit.
     fn queue_limit(&self) -> Option<&'static str> {
         Some("/proc/sys/fs/inotify/max_queued_events")
@@ -128,6 +135,14 @@ pub trait World {
 
     /// [`Source::lose`](crate::source::Source::lose).
     fn lose(&mut self) -> bool {
+        false
+    }
+
+    /// Whether a look at an entry of a watched directory may show what came there by a rename that the kernel has merged with one
+    /// before: no event reports that one, [`find_out`](Self::find_out) does.
+    ///
+    /// `mv a b; mv b a; mv a b` → MOVED_FROM a, MOVED_TO b, MOVED_FROM b, MOVED_TO a: the directory is at `b`, not at `a`.
+    fn hides_rename(&self, _wd: i32, _name: &[u8]) -> bool {
         false
     }
 
@@ -398,6 +413,10 @@ impl World for MarksWorld {
         with_path(at, is_at).unwrap_or(false)
     }
 
+    fn operand_path(&mut self, path: &[u8], follow: bool) -> io::Result<Option<Vec<u8>>> {
+        absolute_path(b"", path, follow).map(Some)
+    }
+
     fn queue_limit(&self) -> Option<&'static str> {
         self.marks.queue_length()
     }
@@ -409,6 +428,10 @@ impl World for MarksWorld {
 
     fn lose(&mut self) -> bool {
         self.marks.lose()
+    }
+
+    fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+        self.marks.hides_rename(wd, name)
     }
 
     fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {

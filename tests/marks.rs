@@ -689,8 +689,8 @@ fn whole_file_systems_take_a_newer_kernel() {
         let end = Running::start(wrapped(dir.path(), ON_OLDER_KERNEL, "inotifywait", [option, "."])).finish();
         end.code(1);
         end.said(
-            "Couldn't initialize fanotify: the kernel is too old for -S and -M, which require v5.17; \
-             -F watches each directory\n",
+            "Couldn't initialize fanotify: the kernel is too old for -S and -M, which take v5.17; \
+             -F watches directory by directory\n",
         );
     }
 }

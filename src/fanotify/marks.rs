@@ -30,7 +30,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::event::Mask;
-use crate::fanotify::normalise::{Found, Normaliser, Place};
+use crate::fanotify::normalise::{Found, Normaliser, OwnedEntry, Place};
 use crate::fanotify::{is_directory, path_of, refusal};
 use crate::sys::directory;
 use crate::sys::fanotify::{Group, Handle, Target, decoded, handle_of};
@@ -87,6 +87,8 @@ pub(super) struct State {
     /// The path by which the watch that was added last was found.
     path: CString,
     normaliser: Normaliser,
+    /// The entries at which a look may show what no event has told yet.
+    doubtful: HashSet<OwnedEntry>,
     /// For how long to wait before the next look at whether a file system's marks are gone.
     look_again: Option<Duration>,
     /// Events were thrown away since the last read.
@@ -163,27 +165,20 @@ impl Marks {
         let asked = mask & (IN_ALL_EVENTS | IN_ONESHOT);
         let same = known.is_some_and(|wd| state.watches.get(&wd).is_some_and(|watch| watch.mask == asked));
         if !same {
-            let mark = self.mark_of(mask, is_directory, state.operands);
+            let mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
             let marked = self.group.mark(&object, Target::Inode, mark);
             marked.map_err(|error| refusal::explained(error, &object))?;
         }
         if let Some(id) = handle.first_chunk() {
             state.devices.entry(*id).or_insert_with(|| device_of(&object));
         }
-        let wd = known.unwrap_or_else(|| {
-            state.newest += 1;
-            state.by_handle.insert(handle.clone(), state.newest);
-            state.path = path.into();
-            state.newest
-        });
         // What has none that fits PATH_MAX keeps the one by which it was given.
         let place = || Operand { path: path_of(&object).unwrap_or_default(), seen: Default::default() };
-        let watch = state.watches.entry(wd);
-        let watch = watch.or_insert_with(|| {
-            let operand = state.operands.then(|| Box::new(place()));
-            Watch { handle, mask: 0, is_directory, operand }
-        });
-        watch.mask = asked;
+        let operand = (state.operands && known.is_none()).then(|| Box::new(place()));
+        let wd = state.add(Watch { handle, mask: asked, is_directory, operand });
+        if known.is_none() {
+            state.path = path.into();
+        }
         if state.operands && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
             // What cannot be read is not told of.
             let _ = state.list(wd, &object);
@@ -205,7 +200,8 @@ impl Marks {
         if wd == state.newest {
             let object = open(&state.path, IN_DONT_FOLLOW)?;
             if handle_of(&object)? == watch.handle {
-                let mark = self.mark_of(watch.mask, is_directory(&object)?, state.operands);
+                let is_directory = is_directory(&object)?;
+                let mark = mark_of(watch.mask, is_directory, state.operands, self.group.tells_renames);
                 self.group.unmark(&object, Target::Inode, mark)?;
             }
         }
@@ -265,6 +261,11 @@ impl Marks {
         state.resolve(looked, &bytes)
     }
 
+    /// Whether a look at this entry of a watched directory may show what a rename brought there that was not told yet.
+    pub fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+        self.state.borrow().hides_rename(wd, name)
+    }
+
     /// Where the length of its queue is set, if it has one.
     pub fn queue_length(&self) -> Option<&'static str> {
         self.group.queue_length()
@@ -307,28 +308,6 @@ impl Marks {
         let _ = poll(&mut fds, PollTimeout::from(PATIENCE));
         // An error shows again at the next read.
         Ok(length + self.group.read(bytes).unwrap_or(0))
-    }
-
-    /// The kernel's mask of a mark.
-    fn mark_of(&self, mask: Mask, is_directory: bool, operand: bool) -> u64 {
-        // That the object is gone is always to be heard, as inotify tells of it.
-        let mut mark = mask & IN_ALL_EVENTS | IN_DELETE_SELF;
-        if operand {
-            mark |= IN_MOVE_SELF;
-        }
-        if !is_directory {
-            return u64::from(mark & !DIRENT);
-        }
-        if operand && mask & ON_DIRECTORY != 0 {
-            // Who is told of what happens to the directories in it has to know them.
-            mark |= DIRENT;
-        }
-        let mut more = FAN_ONDIR | FAN_EVENT_ON_CHILD;
-        if self.group.tells_renames && mark & IN_MOVE != 0 {
-            mark &= !IN_MOVE;
-            more |= FAN_RENAME;
-        }
-        u64::from(mark) | more
     }
 
     /// Whether marks may have gone with their file system.
@@ -380,6 +359,7 @@ impl State {
         State {
             operands,
             normaliser: Normaliser::new(std::process::id() as i32),
+            doubtful: HashSet::new(),
             watches: HashMap::new(),
             by_handle: HashMap::new(),
             newest: 0,
@@ -400,6 +380,22 @@ impl State {
     }
 }
 
+impl State {
+    /// Remembers a watch, or changes what is asked for of one; returns its number.
+    fn add(&mut self, watch: Watch) -> i32 {
+        if let Some(wd) = self.by_handle.get(&watch.handle).copied() {
+            if let Some(known) = self.watches.get_mut(&wd) {
+                known.mask = watch.mask;
+            }
+            return wd;
+        }
+        self.newest += 1;
+        self.by_handle.insert(watch.handle.clone(), self.newest);
+        self.watches.insert(self.newest, watch);
+        self.newest
+    }
+}
+
 #[cfg(test)]
 impl State {
     pub(super) fn simulate_watch(&mut self, wd: i32, handle: &Handle) {
@@ -408,6 +404,29 @@ impl State {
                 Watch { handle: handle.into(), mask: IN_ALL_EVENTS, is_directory: true, operand: None };
             self.watches.insert(wd, watch);
         }
+    }
+
+    /// What is asked for of a directory; returns the number of the watch.
+    pub(super) fn watch(&mut self, handle: &Handle, mask: Mask) -> i32 {
+        self.add(Watch {
+            handle: handle.into(),
+            mask: mask & IN_ALL_EVENTS,
+            is_directory: true,
+            operand: None,
+        })
+    }
+
+    pub(super) fn watch_of(&self, handle: &Handle) -> Option<i32> {
+        self.by_handle.get(handle).copied()
+    }
+
+    pub(super) fn handle_of(&self, wd: i32) -> Option<Box<Handle>> {
+        Some(self.watches.get(&wd)?.handle.clone())
+    }
+
+    /// Whether that was the watch added last.
+    pub(super) fn end_watch(&mut self, wd: i32) -> bool {
+        self.forget(wd).is_some() && wd == self.newest
     }
 
     pub(super) fn take_found(&mut self) -> Vec<u8> {
@@ -420,6 +439,14 @@ impl State {
 }
 
 impl State {
+    pub(super) fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+        !self.doubtful.is_empty()
+            && self
+                .watches
+                .get(&wd)
+                .is_some_and(|watch| self.doubtful.contains(&(watch.handle.clone(), name.into())))
+    }
+
     /// Where the objects are that may be elsewhere than reported.
     pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> bool) -> Vec<Found> {
         let looked = self.normaliser.doubts().map(|(object, mut places)| {
@@ -441,6 +468,7 @@ impl State {
         if found.is_empty() {
             let mut steps = Vec::new();
             self.normaliser.resolve(looked, &mut steps);
+            self.doubtful = self.normaliser.places();
             self.tell_steps(&[], &steps, &mut found);
         }
         self.found = found;
@@ -452,6 +480,28 @@ impl AsFd for Marks {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lookout.as_fd()
     }
+}
+
+/// The kernel's mask of a mark.
+pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renames: bool) -> u64 {
+    // That the object is gone is always to be heard, as inotify tells of it.
+    let mut mark = mask & IN_ALL_EVENTS | IN_DELETE_SELF;
+    if operand {
+        mark |= IN_MOVE_SELF;
+    }
+    if !is_directory {
+        return u64::from(mark & !DIRENT);
+    }
+    if operand && mask & ON_DIRECTORY != 0 {
+        // Who is told of what happens to the directories in it has to know them.
+        mark |= DIRENT;
+    }
+    let mut more = FAN_ONDIR | FAN_EVENT_ON_CHILD;
+    if tells_renames && mark & IN_MOVE != 0 {
+        mark &= !IN_MOVE;
+        more |= FAN_RENAME;
+    }
+    u64::from(mark) | more
 }
 
 /// Opens (O_PATH) what inotify_add_watch(2) would watch; that tells nobody anything.

@@ -14,7 +14,7 @@
 //! earlier ones of the batch. Whether the last rename of a batch was repeated shows later: by the next event of the
 //! object, by another object at its entry, or by a look at where it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 
@@ -27,7 +27,7 @@ use self::ends::{Due, Ends};
 use self::trail::Trail;
 
 /// A directory and a name in it.
-type OwnedEntry = (Box<Handle>, Box<[u8]>);
+pub type OwnedEntry = (Box<Handle>, Box<[u8]>);
 
 /// An entry; `None` is where nothing is watched.
 pub type Place = Option<OwnedEntry>;
@@ -161,6 +161,12 @@ impl Normaliser {
     /// The objects that may be elsewhere than reported, and where to look for each: first where it is reported to be.
     pub fn doubts(&self) -> impl Iterator<Item = (&Handle, impl Iterator<Item = &Place>)> {
         self.trails.iter().map(|(object, trail)| (&**object, trail.places()))
+    }
+
+    /// The entries that such objects may be at.
+    pub fn places(&self) -> HashSet<OwnedEntry> {
+        let places = self.trails.values().filter(|trail| trail.is_doubtful()).flat_map(Trail::places);
+        places.flatten().cloned().collect()
     }
 
     /// Looks have shown where such objects are, and nothing that is queued can have come before; `None`: at none of their

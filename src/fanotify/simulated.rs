@@ -414,7 +414,10 @@ impl World {
         change(self);
         let number = self.report_rename(process, old, new, inode);
         self.record("MOVED_TO", new, inode, number);
-        self.happened[before..].iter_mut().for_each(|happened| happened.reported_by = number);
+        let is_seen = [self.reports_renames(old.0), self.reports_renames(new.0)];
+        for (half, is_seen) in self.happened[before..].iter_mut().zip(is_seen) {
+            half.reported_by = number.filter(|_| is_seen);
+        }
     }
 
     fn record(&mut self, event: &'static str, entry: &Entry, inode: Inode, reported_by: Option<usize>) {
@@ -465,12 +468,17 @@ impl World {
         }))
     }
 
-    fn report_rename(&mut self, process: i32, old: &Entry, new: &Entry, inode: Inode) -> Option<usize> {
-        let is_marked = |directory: &Inode| match &self.marked {
+    /// Whether the renames of what is in a directory are reported.
+    fn reports_renames(&self, directory: Inode) -> bool {
+        match &self.marked {
             Marked::Filesystem(mask) => mask & FAN_RENAME != 0,
-            Marked::Inodes(marks) => marks.get(directory).is_some_and(|mask| mask & FAN_RENAME != 0),
-        };
-        let [old, new] = [old, new].map(|entry| Some(entry.clone()).filter(|(at, _)| is_marked(at)));
+            Marked::Inodes(marks) => marks.get(&directory).is_some_and(|mask| mask & FAN_RENAME != 0),
+        }
+    }
+
+    fn report_rename(&mut self, process: i32, old: &Entry, new: &Entry, inode: Inode) -> Option<usize> {
+        let [old, new] =
+            [old, new].map(|entry| Some(entry.clone()).filter(|(at, _)| self.reports_renames(*at)));
         if old.is_none() && new.is_none() {
             return None;
         }

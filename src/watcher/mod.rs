@@ -418,6 +418,9 @@ impl<W: World + AsFd> Source for Watcher<W> {
     fn establish(&mut self) {
         self.mounts = self.world.mounts();
         self.is_set_up = true;
+        if self.settings.recursive {
+            self.follow_setup();
+        }
     }
 
     fn needed(&mut self, operands: &[Vec<u8>]) -> usize {
@@ -469,7 +472,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.events().is_empty() || !self.moved_out.is_empty()
+        !self.queue.events().is_empty() || !self.moved_out.is_empty() || !self.outbox.is_empty()
     }
 
     fn tells_processes(&self) -> bool {
@@ -537,6 +540,33 @@ impl<W: World + AsFd> Source for Watcher<W> {
             // What led to it, an overflow above all, is reported first: the event may end the program.
             let path = self.path.clone();
             self.outbox.push_back(Outgoing::Event { watch: wd, path, watched, mask, cookie, pid, ends_wait });
+        }
+    }
+}
+
+impl<W: World + AsFd> Watcher<W> {
+    /// Handles what was queued during the setup; what it reports is kept for later. A directory that was renamed meanwhile may have a
+    /// watch only then, and from the moment that the watches are said to be established no file in it may be missed.
+    fn follow_setup(&mut self) {
+        let mut outbox = VecDeque::new();
+        // An error shows again at the next read.
+        if self.read().is_ok() {
+            while let Some(item) = self.next() {
+                outbox.push_back(Outgoing::from(item));
+            }
+        }
+        self.outbox = outbox;
+    }
+}
+
+impl From<Item<'_>> for Outgoing {
+    fn from(item: Item) -> Outgoing {
+        match item {
+            Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }) => {
+                Outgoing::Event { watch, path: path.into(), watched, mask, cookie, pid, ends_wait }
+            }
+            Item::Problem(problem) => Outgoing::Problem(problem),
+            Item::Retired { watch, path } => Outgoing::Retired { watch, path: path.into() },
         }
     }
 }

@@ -204,13 +204,12 @@ impl<W: World> Watcher<W> {
         } else if !self.settings.follow {
             mask |= IN_DONT_FOLLOW;
         }
-        let mut place = Cow::Borrowed(operand);
-        if !W::REPORTS_OWN_ACTIONS {
-            // Links in it may be changed after the watch, which stays on what it is on.
-            place = absolute_path(&self.settings.base, &name, mask & IN_DONT_FOLLOW == 0)?.into();
-            directory = self.world.is_directory(&place, false).unwrap_or(false);
-        }
         let path = self.real(&name).into_owned();
+        let mut place = Cow::Borrowed(operand);
+        if let Some(found) = self.world.operand_path(&path, mask & IN_DONT_FOLLOW == 0)? {
+            directory = self.world.is_directory(&found, false).unwrap_or(false);
+            place = found.into();
+        }
         let wd = self.world.watch(At::Path(&path), mask)?;
         // The same inode twice is one watch, under its first name.
         if self.tree.find(wd).is_none() {
@@ -254,8 +253,7 @@ impl<W: World> Watcher<W> {
             _ => return,
         };
         let Some(parent) = self.tree.parent(node).filter(|_| self.tree.is_entry(node)) else { return };
-        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
-        if self.queue.changes(&place) {
+        if self.is_doubtful(self.tree.wd(parent), self.tree.name(node)) {
             return self.unread.push(node);
         }
         let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
@@ -315,7 +313,7 @@ impl<W: World> Watcher<W> {
         self.world.sync(dir);
         self.pull();
         self.discard_git_reading(begin);
-        let (wd, any_changes) = (self.tree.wd(above.node), self.queue.any_changes());
+        let wd = self.tree.wd(above.node);
         let mut has_returned = false;
         for (node, since, result, is_leaf, git) in watched.into_iter().rev() {
             if self.is_returning(&result) {
@@ -323,10 +321,7 @@ impl<W: World> Watcher<W> {
                 self.work.push_back(Work::Attach(node));
                 continue;
             }
-            let is_doubtful = any_changes && {
-                let place = Place { wd, name: self.tree.name(node).into() };
-                self.queue.changes(&place)
-            };
+            let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
             let found = match result {
                 Ok(wd) => self.settle(node, wd, is_doubtful, task),
                 Err(error) => {
@@ -399,6 +394,12 @@ impl<W: World> Watcher<W> {
         let is_leaf = listed.is_ok() && !has_directories && self.world.close_inside(opened);
         // Another may have taken its place before it was opened.
         (Ok(wd), is_leaf && self.is_watched_as(At::Inside, wd, self.kernel_mask()))
+    }
+
+    /// Whether another directory may be at an entry of a watched one than the events say that were handled.
+    fn is_doubtful(&self, wd: i32, name: &[u8]) -> bool {
+        let is_changed = self.queue.any_changes() && self.queue.changes(&Place { wd, name: name.into() });
+        is_changed || self.world.hides_rename(wd, name)
     }
 
     /// A name in a directory is watched as `wd`: returns the node to visit.

@@ -90,10 +90,10 @@ impl Watcher for Filesystems<Simulated> {
 
 #[test]
 fn histories_that_were_reported_wrongly_over_a_file_system() {
-    known::<Filesystems<Simulated>>();
+    known::<Filesystems<Simulated>>(&KNOWN);
 }
 
 #[test]
 fn every_short_history_of_a_file_system_is_reported_truly() {
-    search::<Filesystems<Simulated>>("file system", [2, 3, 32, 300]);
+    search::<Filesystems<Simulated>>("file system", [2, 3, 32, 300, 0]);
 }

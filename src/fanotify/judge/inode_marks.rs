@@ -175,14 +175,16 @@ impl Watcher for Marks {
     fn marked() -> Marked {
         Marked::Inodes(BTreeMap::new())
     }
+
+    const MARKS_ALL: bool = true;
 }
 
 #[test]
 fn histories_that_were_reported_wrongly_over_inode_marks() {
-    known::<Marks>();
+    known::<Marks>(&KNOWN);
 }
 
 #[test]
 fn every_short_history_of_inode_marks_is_reported_truly() {
-    search::<Marks>("inode marks", [2, 3, 32, 0]);
+    search::<Marks>("inode marks", [2, 3, 32, 0, 0]);
 }

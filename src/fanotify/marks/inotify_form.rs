@@ -39,6 +39,9 @@ impl State {
         }
         let mut steps = Vec::new();
         self.normaliser.normalise(bytes, &mut steps);
+        if !bytes.is_empty() {
+            self.doubtful = self.normaliser.places();
+        }
         self.tell_steps(bytes, &steps, out);
     }
 
@@ -87,6 +90,7 @@ impl State {
     pub(super) fn tell_overflow(&mut self, out: &mut Vec<u8>) {
         self.places.clear();
         self.normaliser.forget();
+        self.doubtful.clear();
         RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
     }
 

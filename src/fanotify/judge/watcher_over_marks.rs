@@ -1,0 +1,275 @@
+//! The judge of a tree that is followed by inode marks: the watcher of [`crate::watcher`] over them, from its setup on.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use libc::{IN_CREATE, IN_DELETE, IN_MODIFY, IN_MOVE, IN_ONLYDIR, IN_OPEN};
+
+use super::*;
+use crate::event::Mask;
+use crate::fanotify::marks::{State, mark_of};
+use crate::fanotify::simulated::{handle, inode};
+use crate::filter::Filter;
+use crate::source::{Interface, Item, Scope, Settings, Source};
+use crate::sys::directory::Kind;
+use crate::sys::times::{Moment, Times};
+use crate::watcher;
+use crate::world::At;
+
+/// What the watcher has to do with the simulated system.
+struct Simulated {
+    simulation: Rc<RefCell<Simulation>>,
+    state: State,
+    /// The path of the watch that was added last.
+    newest: Option<Entry>,
+    /// Nothing polls it.
+    file: File,
+}
+
+fn error(number: i32) -> io::Error {
+    io::Error::from_raw_os_error(number)
+}
+
+impl World {
+    fn entry_of(&self, at: &At<Inode>) -> Option<Entry> {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        match at {
+            At::Path(path) => {
+                let path = text(path);
+                let mut names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+                let name = names.pop()?;
+                let above = names.into_iter().try_fold(0, |at, name| self.entry(at, name))?;
+                Some((above, name.to_owned()))
+            }
+            At::Dir(dir) => self.place(**dir),
+            At::Entry(dir, name) => Some((**dir, text(name))),
+            At::Inside => None,
+        }
+    }
+
+    fn resolve(&self, at: &At<Inode>) -> io::Result<Inode> {
+        if let At::Dir(dir) = at {
+            return Ok(**dir);
+        }
+        let found = self.entry_of(at).and_then(|(above, name)| self.entry(above, &name));
+        found.ok_or_else(|| error(libc::ENOENT))
+    }
+
+    fn directory(&self, at: &At<Inode>) -> io::Result<Inode> {
+        let found = self.resolve(at)?;
+        if self.is_directory(found) { Ok(found) } else { Err(error(libc::ENOTDIR)) }
+    }
+}
+
+impl Simulated {
+    fn call(&self, name: &str) {
+        self.simulation.borrow_mut().call(name);
+    }
+
+    fn opened(&self, name: &str, at: At<Inode>) -> io::Result<Inode> {
+        self.call(name);
+        self.simulation.borrow().world.directory(&at)
+    }
+}
+
+impl crate::world::World for Simulated {
+    type Dir = Inode;
+
+    const REPORTS_OWN_ACTIONS: bool = false;
+
+    fn enter(&mut self, at: At<Inode>) -> io::Result<Inode> {
+        self.opened("enter", at)
+    }
+
+    fn open(&mut self, at: At<Inode>) -> io::Result<Inode> {
+        self.opened("open", at)
+    }
+
+    fn watch(&mut self, at: At<Inode>, mask: Mask) -> io::Result<i32> {
+        self.call("watch");
+        let world = &mut self.simulation.borrow_mut().world;
+        let entry = world.entry_of(&at);
+        let found = if mask & IN_ONLYDIR != 0 { world.directory(&at)? } else { world.resolve(&at)? };
+        if let Marked::Inodes(marks) = &mut world.marked {
+            *marks.entry(found).or_default() |= mark_of(mask, true, false, true);
+        }
+        if self.state.watch_of(&handle(found)).is_none() {
+            self.newest = entry;
+        }
+        Ok(self.state.watch(&handle(found), mask))
+    }
+
+    fn unwatch(&mut self, wd: i32) {
+        self.call("unwatch");
+        let Some(watched) = self.state.handle_of(wd).map(|handle| inode(&handle)) else { return };
+        let world = &mut self.simulation.borrow_mut().world;
+        let entry = self.newest.as_ref();
+        let is_there = entry.is_some_and(|(above, name)| world.entry(*above, name) == Some(watched));
+        if self.state.end_watch(wd) && is_there {
+            if let Marked::Inodes(marks) = &mut world.marked {
+                marks.remove(&watched);
+            }
+        }
+    }
+
+    fn list(&mut self, dir: &Inode, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
+        self.call("list");
+        let world = &self.simulation.borrow().world;
+        for (name, inode) in world.entries(*dir) {
+            each(name.as_bytes(), if world.is_directory(inode) { Kind::Directory } else { Kind::File });
+        }
+        Ok(())
+    }
+
+    fn kind(&mut self, at: At<Inode>) -> Kind {
+        self.call("kind");
+        let world = &self.simulation.borrow().world;
+        match world.resolve(&at) {
+            Ok(inode) if world.is_directory(inode) => Kind::Directory,
+            Ok(_) => Kind::File,
+            Err(_) => Kind::Other,
+        }
+    }
+
+    fn is_directory(&mut self, path: &[u8], _: bool) -> io::Result<bool> {
+        Ok(crate::world::World::kind(self, At::Path(path)) == Kind::Directory)
+    }
+
+    fn is_leaf(&mut self, at: At<Inode>) -> bool {
+        self.call("is_leaf");
+        let world = &self.simulation.borrow().world;
+        let is_leaf = |dir| !world.entries(dir).any(|(_, below)| world.is_directory(below));
+        world.directory(&at).is_ok_and(is_leaf)
+    }
+
+    fn tells_leaves(&mut self, _: &Inode) -> bool {
+        true
+    }
+
+    /// Nothing overflows here.
+    fn times(&mut self, _: At<Inode>) -> io::Result<Times> {
+        Err(error(libc::ENOSYS))
+    }
+
+    fn now(&mut self) -> Moment {
+        Moment { seconds: 0, nanoseconds: 0 }
+    }
+
+    fn sync(&mut self, _: &Inode) {
+        self.call("sync");
+    }
+
+    fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize> {
+        let (mut bytes, before) = (Vec::new(), queue.len());
+        queue.append(&mut self.state.take_found());
+        self.simulation.borrow_mut().read(&mut bytes);
+        self.state.translate(&bytes, queue);
+        Ok(queue.len() - before)
+    }
+
+    fn is_watched_as(&mut self, at: At<Inode>, _: Mask, wd: i32, _: impl Fn(i32) -> bool) -> bool {
+        self.call("is_watched_as");
+        let found = self.simulation.borrow().world.directory(&at);
+        found.is_ok_and(|found| self.state.watch_of(&handle(found)) == Some(wd))
+    }
+
+    fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+        self.state.hides_rename(wd, name)
+    }
+
+    fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+        let looked = self.state.look(|object, (wd, name)| {
+            let simulation = &mut *self.simulation.borrow_mut();
+            simulation.call("is_at");
+            let Some(above) = path_of(*wd) else { return false };
+            let path = [&above, &b"/"[..], name].concat();
+            simulation.world.resolve(&At::Path(&path)).is_ok_and(|found| found == inode(object))
+        });
+        if looked.is_empty() {
+            return false;
+        }
+        let mut bytes = Vec::new();
+        self.simulation.borrow_mut().read(&mut bytes);
+        self.state.resolve(looked, &bytes)
+    }
+}
+
+impl AsFd for Simulated {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Watcher for watcher::Watcher<Simulated> {
+    fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
+        let settings = Settings {
+            events: IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_OPEN,
+            interface: Interface::Fanotify(Scope::Paths),
+            recursive: true,
+            monitor: true,
+            follow: true,
+            by_name: false,
+            base: Vec::new(),
+            filter: Filter::default(),
+        };
+        let file = File::open("/dev/null").unwrap();
+        let world = Simulated { simulation, state: State::new(false), newest: None, file };
+        let mut watcher = watcher::Watcher::new(world, settings);
+        watcher.watch(b"/tree").unwrap();
+        while watcher.walk().unwrap() {}
+        watcher.establish();
+        watcher
+    }
+
+    fn turn(&mut self, lines: &mut Vec<Line>) {
+        self.read().unwrap();
+        while let Some(item) = self.next() {
+            if let Item::Event(event) = item {
+                lines.extend(lines_of(event.mask, event.cookie, &String::from_utf8_lossy(event.path)));
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.has_more()
+    }
+
+    fn marked() -> Marked {
+        Marked::Inodes(BTreeMap::new())
+    }
+
+    /// Whoever looks late into a directory from elsewhere cannot tell what is in it from what came later.
+    fn is_strict(world: &World) -> bool {
+        let arrived =
+            |happened: &&Happened| happened.event == "MOVED_TO" && happened.path.starts_with("/tree/");
+        let mut pairs = world.happened.windows(2);
+        let is_from_outside = |pair: &[Happened]| {
+            Some(&pair[1]).filter(arrived).is_some() && !pair[0].path.starts_with("/tree/")
+        };
+        !pairs.any(|pair| is_from_outside(pair) && world.is_directory(pair[1].inode))
+    }
+}
+
+/// Histories that were followed wrongly once.
+const FOLLOWED_WRONGLY: [&str; 2] = [
+    // During the setup: a look shows where the third rename led, which was merged with the first, before that is known.
+    "1: rename a c@-13; rename c a@-13; rename a c@-13",
+    // A directory and the one that was in it come back beside each other before their watches are removed.
+    "1: rename a ~d/a@0; exchange b ~d@0; rename b/a/a b/b@0",
+];
+
+#[test]
+fn histories_that_the_watcher_followed_wrongly_over_inode_marks() {
+    // Not followed yet: where a directory has gone by a merged rename is found out too late to tell what is new in it.
+    let announced = |history: &&str| history.ends_with("; mkdir a@0");
+    let others: Vec<&str> = KNOWN.into_iter().filter(|history| !announced(history)).collect();
+    assert_eq!(others.len(), KNOWN.len() - 1);
+    known::<watcher::Watcher<Simulated>>(&others);
+    known::<watcher::Watcher<Simulated>>(&FOLLOWED_WRONGLY);
+}
+
+#[test]
+fn every_short_history_of_the_watcher_over_inode_marks_is_reported_truly() {
+    search::<watcher::Watcher<Simulated>>("watcher over inode marks", [1, 2, 256, 0, 3]);
+}
