@@ -279,6 +279,10 @@ fn permissions_on_the_way_count_as_absence_until_they_change() {
     let came = ["d/f CREATE ", "d/f CLOSE_WRITE,CLOSE "];
     adds(run, "may be searched", || mode("d", 0o755), &came);
     adds(run, "may not", || mode("d", 0o744), &["d/f DELETE_SELF "]);
+    // Nor may it be watched then.
+    adds(run, "may not even be read", || mode("d", 0o700), &[]);
+    let run = &mut Running::ready(as_nobody(dir.path(), "inotifywait", fixed));
+    adds(run, "may be searched and read", || mode("d", 0o755), &came);
 }
 
 #[test]
