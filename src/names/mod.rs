@@ -30,6 +30,9 @@ use crate::source::{Event, Item, Problem, Settings, Source};
 /// What reading a directory causes on it and on the directory that it is in.
 const READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
 
+/// The kernel counts all renames. So many may come between the two of an exchange, which takes microseconds.
+const AT_ONCE: u32 = 16;
+
 /// A path that was given, and where it leads as far as the events were handled.
 #[derive(Default)]
 struct Name {
@@ -251,7 +254,8 @@ impl<F: Files> Names<F> {
     /// Whether an entry leaves by an exchange, so that another is in its place at once.
     ///
     /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2). `rename x y; rename y x` is the same to the
-    /// kernel, but afterwards the same inode is there again. Of a `y` where nothing is watched only the cookie tells: it is the next one.
+    /// kernel, but in between nothing is there, and afterwards the same inode. If `y` is where nothing is watched, only the cookies show it: they are close to
+    /// each other.
     fn is_exchange(&self, at: usize, step: usize, taken: &Taken, way: &Way) -> bool {
         let Step { dir: Some(dir), name, .. } = &self.names[at].steps[step] else { return false };
         let ahead = self.queue.since(self.queue.start()).filter(|event| event.mask & ENTRY != 0);
@@ -265,13 +269,12 @@ impl<F: Files> Names<F> {
             ahead.clone().find(|event| event.mask & IN_MOVED_FROM != 0 && event.cookie == next.cookie);
         let is_swapped = match (other, origin) {
             (Some(other), Some(origin)) => (other.wd, other.name) == (origin.wd, origin.name),
-            (None, None) => next.cookie == taken.cookie.wrapping_add(1),
+            (None, None) => next.cookie.wrapping_sub(taken.cookie) <= AT_ONCE,
             _ => false,
         };
         let is_back = match way.end {
-            End::Doubt(Some(found)) if way.steps.len() == step + 1 => {
-                self.names[at].object.is_some_and(|object| object.id == Some(found.id))
-            }
+            End::Doubt(found) if way.steps.len() == step + 1 => found
+                .is_none_or(|found| self.names[at].object.is_some_and(|object| object.id == Some(found.id))),
             _ => false,
         };
         is_swapped && !is_back
@@ -355,6 +358,7 @@ impl<F: Files> Names<F> {
                 }
             }
             End::Blocked { path, cause } => {
+                self.lose(at, end);
                 self.outbox.push_back(Outgoing::Problem(Problem::Blocked { path, cause }));
             }
             // The queued event will show what it leads to.

@@ -1,6 +1,7 @@
 //! `--follow-name`.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
@@ -170,6 +171,8 @@ fn a_file_is_exchanged_linked_and_replaced() {
     adds(run, "in it", || write(&conf.join("f"), ""), &["conf/ CREATE f", "conf/ CLOSE_WRITE,CLOSE f"]);
     adds(run, "it moves", || rename(&conf, &at("d")), &["conf/ MOVE_SELF "]);
     adds(run, "in it, elsewhere", || write(&at("d/g"), ""), &[]);
+    adds(run, "made again", || fs::create_dir(&conf).unwrap(), &["conf/ CREATE,ISDIR "]);
+    adds(run, "removed", || fs::remove_dir(&conf).unwrap(), &["conf/ DELETE_SELF "]);
     adds(run, "a link to it", || symlink("d", &conf).unwrap(), &["conf/ CREATE,ISDIR "]);
     adds(run, "another link", || relink("sub/far", &conf), &came);
     adds(run, "a link to the same", || relink("./sub/far", &conf), &[]);
@@ -188,7 +191,8 @@ fn all_events_of_a_file_are_its_own() {
     let arguments = ["-mq", "--follow-name", "conf", "."];
     let mut run = Running::start(inotifywait(dir.path(), arguments));
     run.wait_asleep();
-    write(&conf, "x");
+    // Not truncated: that would be an event of its own, merged or not.
+    File::options().append(true).open(&conf).unwrap().write_all(b"x").unwrap();
     fs::read(&conf).unwrap();
     fs::set_permissions(&conf, fs::Permissions::from_mode(0o600)).unwrap();
     fs::remove_file(&conf).unwrap();
@@ -309,14 +313,31 @@ fn a_directory_that_cannot_be_read_is_named_and_passed() {
     };
     adds(run, "replaced", replace, &["d/f CREATE ", "d/f CLOSE_WRITE,CLOSE "]);
     adds(run, "written", || write(&at("d/f"), "x"), &["d/f CLOSE_WRITE,CLOSE "]);
-    fs::remove_file(at("d/f")).unwrap();
+    rename(&at("d/f"), &at("d/g"));
     run.wait("its end", |run| run.has_ended());
+    run.expect_line("d/f MOVE_SELF ");
     run.expect_message("Couldn't watch d/: Permission denied\n");
     for (quiet, text) in [("-q", ""), ("-m", "Setting up watches.\n")] {
         let fixed = [quiet, "--follow-name", "d/none"];
         let end = Running::start(as_nobody(dir.path(), "inotifywait", fixed)).finish();
         end.code(1).printed("").said(format!("{text}Couldn't watch d/: Permission denied\n"));
     }
+}
+
+#[test]
+fn a_link_in_a_directory_that_cannot_be_read_is_watched_itself() {
+    let dir = tempdir();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir(at("d")).unwrap();
+    write(&at("one"), "");
+    write(&at("two"), "");
+    symlink("../one", at("d/l")).unwrap();
+    fs::set_permissions(at("d"), fs::Permissions::from_mode(0o711)).unwrap();
+    let fixed = ["-m", "--follow-name", "-e", PLACES, "d/l"];
+    let run = &mut Running::ready(as_nobody(dir.path(), "inotifywait", fixed));
+    let came = ["d/l CREATE ", "d/l CLOSE_WRITE,CLOSE "];
+    adds(run, "relinked", || relink("../two", &at("d/l")), &came);
+    adds(run, "written", || write(&at("two"), "x"), &["d/l CLOSE_WRITE,CLOSE "]);
 }
 
 #[test]

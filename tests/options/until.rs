@@ -90,6 +90,12 @@ fn what_may_not_be_looked_up_is_neither_there_nor_gone() {
     run.wait_asleep();
     fs::remove_file(at("d/f")).unwrap();
     ends(run, 0);
+    // Nor is what comes back there.
+    fs::create_dir(at("d/e")).unwrap();
+    let mut run = start(&["exists", "d/e/f"]);
+    run.wait_asleep();
+    fs::remove_dir(at("d/e")).unwrap();
+    run.finish().code(1).printed("").said("Couldn't watch d/: Permission denied\n");
 }
 
 #[test]
