@@ -156,6 +156,7 @@ pub struct Watcher<W: World> {
     moved_out: VecDeque<NodeId>,
     refused: Refused,
     missed: Missed,
+    is_rescan_next: bool,
     /// What was mounted when the table was read last, and whether that has changed.
     mounts: Vec<Mount>,
     have_mounts_changed: bool,
@@ -190,6 +191,7 @@ impl<W: World> Watcher<W> {
             moved_out: VecDeque::new(),
             refused: Refused::default(),
             missed: Missed::default(),
+            is_rescan_next: false,
             mounts: Vec::new(),
             have_mounts_changed: false,
             is_set_up: false,
@@ -390,6 +392,13 @@ impl<W: World> Watcher<W> {
         self.forget_git(node);
     }
 
+    /// Whether the turn is over because the tree is compared next, which may take long: what was reported is printed before.
+    fn begins_rescan(&mut self) -> bool {
+        let is_next = !self.scan.is_rescan() && matches!(self.work.front(), Some(Work::Rescan));
+        self.is_rescan_next = is_next && !self.is_rescan_next;
+        self.is_rescan_next
+    }
+
     fn take(&mut self) -> Option<Taken> {
         if self.queue.events().taken() >= self.turn_end { None } else { self.queue.take() }
     }
@@ -472,7 +481,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.events().is_empty() || !self.moved_out.is_empty() || !self.outbox.is_empty()
+        !self.queue.events().is_empty()
+            || !self.moved_out.is_empty()
+            || !self.outbox.is_empty()
+            || self.is_rescan_next
     }
 
     fn tells_processes(&self) -> bool {
@@ -509,6 +521,9 @@ impl<W: World + AsFd> Source for Watcher<W> {
             if let Some(outgoing) = outgoing {
                 self.world.rest();
                 return Some(self.deliver(outgoing));
+            }
+            if self.begins_rescan() {
+                return None;
             }
             if self.step() {
                 continue;
