@@ -103,6 +103,14 @@ impl Change {
     pub fn is_arrival(self) -> bool {
         self.mask & (IN_CREATE | IN_MOVED_TO) != 0
     }
+
+    /// Whether this and the next event of the place are those of an exchange: it reports an arrival first, and what was there leaves
+    /// with the next cookie.
+    pub fn is_exchange(self, next: Change) -> bool {
+        self.mask & IN_MOVED_TO != 0
+            && next.mask & IN_MOVED_FROM != 0
+            && next.cookie == self.cookie.wrapping_add(1)
+    }
 }
 
 /// A place, and the events by which directories appear there or leave it.
@@ -184,13 +192,11 @@ impl Queue {
         self.overflows > 0 || !self.changing.is_empty()
     }
 
-    /// The queued events by which directories appear at a place or leave it, oldest first.
-    pub fn changes_at(&self, place: &Place) -> impl Iterator<Item = Change> + '_ {
-        let changing = self.changing_at(place);
-        changing
-            .into_iter()
-            .flat_map(|changing| std::iter::once(&changing.first).chain(&changing.more))
-            .copied()
+    /// The first queued event by which a directory appears at a place or leaves it; of an exchange that by which it leaves.
+    pub fn first_change(&self, place: &Place) -> Option<Change> {
+        let Changing { first, more, .. } = self.changing_at(place)?;
+        let next = more.front().filter(|next| first.is_exchange(**next));
+        Some(*next.unwrap_or(first))
     }
 
     fn changing_at(&self, Place { wd, name }: &Place) -> Option<&Changing> {

@@ -44,6 +44,7 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
             Box::new(Watcher::new(world, settings))
         }
         Interface::Fanotify(_) => {
+            settings.filter.resolve_paths(|path| absolute_hidden(&base, path));
             let world = MarksWorld::new(!settings.recursive).map_err(no_queue)?;
             Box::new(Watcher::new(world, settings))
         }

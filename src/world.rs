@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_OPEN};
 use nix::fcntl::OFlag;
 
 use crate::event::Mask;
@@ -35,8 +36,12 @@ pub trait World {
     /// An open directory, which stays the same whatever it is renamed to.
     type Dir;
 
-    /// Whether the reading of a directory by this process is reported to it like that by any other: inotify does.
-    const REPORTS_OWN_ACTIONS: bool;
+    /// The events that the reading of a directory by this process causes, on it and on its parent, if they are reported to it.
+    /// inotify reports what a process does to that process, too.
+    const OWN_READING: Mask;
+
+    /// A file that is an operand is reported as an entry of its directory: fanotify names entries.
+    const NAMES_ENTRIES: bool;
 
     /// Opens a directory to name its entries by: no watch reports that.
     fn enter(&mut self, at: At<Self::Dir>) -> io::Result<Self::Dir>;
@@ -345,7 +350,8 @@ macro_rules! files {
 }
 
 impl World for InotifyWorld {
-    const REPORTS_OWN_ACTIONS: bool = true;
+    const OWN_READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+    const NAMES_ENTRIES: bool = false;
 
     files!();
 
@@ -392,7 +398,8 @@ impl World for InotifyWorld {
 }
 
 impl World for MarksWorld {
-    const REPORTS_OWN_ACTIONS: bool = false;
+    const OWN_READING: Mask = 0;
+    const NAMES_ENTRIES: bool = true;
 
     files!();
 

@@ -2,7 +2,6 @@
 
 use libc::IN_ISDIR;
 
-use super::scan::DIR_READ_EVENTS;
 use super::{Coverage, Outgoing, Watcher, Work};
 use crate::fanotify::absolute_path;
 use crate::ignore::git;
@@ -83,13 +82,11 @@ impl<W: World> Watcher<W> {
 
     /// Drops the events of our own reading of git's files.
     pub(super) fn discard_git_reading(&mut self, begin: usize) {
-        if !W::REPORTS_OWN_ACTIONS || !self.settings.filter.reads_git() {
+        if W::OWN_READING == 0 || !self.settings.filter.reads_git() {
             return;
         }
         self.queue.drop_since(begin, |event| {
-            event.mask & DIR_READ_EVENTS != 0
-                && event.mask & IN_ISDIR == 0
-                && git::FILES.contains(&event.name)
+            event.mask & W::OWN_READING != 0 && event.mask & IN_ISDIR == 0 && git::FILES.contains(&event.name)
         });
     }
 

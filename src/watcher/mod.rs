@@ -33,7 +33,6 @@ use libc::{
 };
 
 use crate::event::{self, FINAL, Mask, is_asked};
-use crate::fanotify::absolute_hidden;
 use crate::filter::bare;
 use crate::queue::{Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
@@ -98,20 +97,20 @@ impl tree::State for State {
 /// Something to return from [`Source::next`], in the order in which it happened.
 #[derive(Debug)]
 enum Outgoing {
-    Event {
-        watch: i32,
-        path: Vec<u8>,
-        watched: usize,
-        mask: Mask,
-        cookie: u32,
-        pid: Option<i32>,
-        ends_wait: bool,
-    },
+    Event { report: Report, path: Vec<u8> },
     Problem(Problem),
-    Retired {
-        watch: i32,
-        path: Vec<u8>,
-    },
+    Retired { watch: i32, path: Vec<u8> },
+}
+
+/// An [`Event`] without its path.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    watch: i32,
+    watched: usize,
+    mask: Mask,
+    cookie: u32,
+    pid: Option<i32>,
+    ends_wait: bool,
 }
 
 /// The name of an entry that an event is reported of.
@@ -172,11 +171,7 @@ pub struct Watcher<W: World> {
 
 impl<W: World> Watcher<W> {
     /// A watcher of nothing so far.
-    pub fn new(world: W, mut settings: Settings) -> Watcher<W> {
-        if !W::REPORTS_OWN_ACTIONS {
-            let base = settings.base.clone();
-            settings.filter.resolve_paths(|path| absolute_hidden(&base, path));
-        }
+    pub fn new(world: W, settings: Settings) -> Watcher<W> {
         Watcher {
             world,
             settings,
@@ -202,18 +197,30 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Whether an event is reported. If so its path is in `self.path`; the result is the length of `%w` in it, and whether the
-    /// event only ends a one-shot wait.
-    fn reportable(&mut self, wd: i32, mask: Mask, name: Name) -> Option<(usize, bool)> {
+    /// An event as it is reported, if it is. Its path is in `self.path`.
+    fn report(&mut self, wd: i32, mask: Mask, cookie: u32, name: Name) -> Option<Report> {
         let is_requested = is_asked(self.settings.events, mask);
         if !is_requested && mask & FINAL == 0 {
             return None;
         }
-        if mask & IN_Q_OVERFLOW != 0 {
-            self.path.clear();
-            self.path_of = None;
-            return Some((0, !is_requested));
-        }
+        let watched = match mask & IN_Q_OVERFLOW {
+            0 => self.reported_path(wd, mask, &name, is_requested)?,
+            _ => {
+                (self.path, self.path_of) = (Vec::new(), None);
+                0
+            }
+        };
+        // Of events that the kernel reports as one some may not have been requested.
+        let mask = event::without_unasked(self.settings.events, mask);
+        let pid = self.world.tells_processes().then(|| match name {
+            Name::Of(taken) => self.queue.events().cause(taken),
+            Name::Is(_) => 0,
+        });
+        Some(Report { watch: wd, watched, mask, cookie, pid, ends_wait: !is_requested })
+    }
+
+    /// Makes `self.path` the path of an event, if it is to be reported; returns the length of `%w` in it.
+    fn reported_path(&mut self, wd: i32, mask: Mask, name: &Name, is_requested: bool) -> Option<usize> {
         let node = self.tree.find(wd)?;
         let State { directory, initial, .. } = self.tree.state(node);
         if !is_requested && !initial {
@@ -240,15 +247,15 @@ impl<W: World> Watcher<W> {
         let is_directory = mask & IN_ISDIR != 0;
         let is_reported = filter.reports(&self.path, is_directory)
             && !filter.ignores(&self.tree, node, &self.path, is_directory);
-        let watched = match W::REPORTS_OWN_ACTIONS {
+        let watched = match self.path.last() {
             // A directory in an operand, where that has no watch of its own.
-            false if self.path.last() == Some(&b'/') => self.path.len(),
-            false if !directory => {
+            Some(b'/') => self.path.len(),
+            _ if W::NAMES_ENTRIES && !directory => {
                 self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
             }
             _ => watched,
         };
-        is_reported.then_some((watched, !is_requested))
+        is_reported.then_some(watched)
     }
 
     /// Makes `self.path` the path of a node; returns its length.
@@ -269,9 +276,8 @@ impl<W: World> Watcher<W> {
     /// Reports an event that the kernel did not queue, after everything that was reported before.
     fn make_up(&mut self, wd: i32, mask: Mask, cookie: u32, name: &[u8]) {
         self.missed.make_up(&RawEvent { wd, mask, cookie, name });
-        if let Some((watched, ends_wait)) = self.reportable(wd, mask, Name::Is(name)) {
-            let (path, pid) = (self.path.clone(), self.world.tells_processes().then_some(0));
-            self.outbox.push_back(Outgoing::Event { watch: wd, path, watched, mask, cookie, pid, ends_wait });
+        if let Some(report) = self.report(wd, mask, cookie, Name::Is(name)) {
+            self.outbox.push_back(Outgoing::Event { report, path: self.path.clone() });
         }
     }
 
@@ -501,7 +507,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
-        if !W::REPORTS_OWN_ACTIONS {
+        if W::OWN_READING == 0 {
             return;
         }
         self.pull();
@@ -540,21 +546,15 @@ impl<W: World + AsFd> Source for Watcher<W> {
                 continue;
             };
             self.track(&taken);
-            let Taken { wd, mut mask, cookie, .. } = taken;
-            let Some((watched, ends_wait)) = self.reportable(wd, mask, Name::Of(&taken)) else { continue };
-            // Of events that are reported as one some may not have been requested.
-            if !W::REPORTS_OWN_ACTIONS {
-                mask = event::without_unasked(self.settings.events, mask);
-            }
-            let pid = self.world.tells_processes().then(|| self.queue.events().cause(&taken));
+            let Some(report) = self.report(taken.wd, taken.mask, taken.cookie, Name::Of(&taken)) else {
+                continue;
+            };
             if self.outbox.is_empty() {
                 self.world.rest();
-                let path = &self.path;
-                return Some(Item::Event(Event { watch: wd, path, watched, mask, cookie, pid, ends_wait }));
+                return Some(self.event(report));
             }
             // What led to it, an overflow above all, is reported first: the event may end the program.
-            let path = self.path.clone();
-            self.outbox.push_back(Outgoing::Event { watch: wd, path, watched, mask, cookie, pid, ends_wait });
+            self.outbox.push_back(Outgoing::Event { report, path: self.path.clone() });
         }
     }
 }
@@ -578,7 +578,8 @@ impl From<Item<'_>> for Outgoing {
     fn from(item: Item) -> Outgoing {
         match item {
             Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }) => {
-                Outgoing::Event { watch, path: path.into(), watched, mask, cookie, pid, ends_wait }
+                let report = Report { watch, watched, mask, cookie, pid, ends_wait };
+                Outgoing::Event { report, path: path.into() }
             }
             Item::Problem(problem) => Outgoing::Problem(problem),
             Item::Retired { watch, path } => Outgoing::Retired { watch, path: path.into() },
@@ -594,11 +595,17 @@ impl<W: World> Watcher<W> {
                 (self.path, self.path_of) = (path, None);
                 Item::Retired { watch, path: &self.path }
             }
-            Outgoing::Event { watch, path, watched, mask, cookie, pid, ends_wait } => {
+            Outgoing::Event { report, path } => {
                 (self.path, self.path_of) = (path, None);
-                Item::Event(Event { watch, path: &self.path, watched, mask, cookie, pid, ends_wait })
+                self.event(report)
             }
         }
+    }
+
+    /// An event with the path that was made for it.
+    fn event(&self, report: Report) -> Item<'_> {
+        let Report { watch, watched, mask, cookie, pid, ends_wait } = report;
+        Item::Event(Event { watch, path: &self.path, watched, mask, cookie, pid, ends_wait })
     }
 }
 

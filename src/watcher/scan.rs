@@ -5,7 +5,7 @@
 //! it, and adds a watch for each directory in it: so no path is looked up that could lead elsewhere by now.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use libc::{
     IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+    IN_MOVE, IN_MOVED_FROM, IN_ONLYDIR, IN_OPEN,
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
@@ -28,9 +28,6 @@ use crate::sys::inotify::RawEvent;
 use crate::sys::process;
 use crate::tree::{self, NO_WATCH, NodeId, Tree};
 use crate::world::{At, World};
-
-/// What reading a directory causes on it and on its parent.
-pub(super) const DIR_READ_EVENTS: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
 
 /// How many directories may be kept open on the way down, if the limit on open files allows it. Deeper down the uppermost are
 /// closed, and opened again by `..` on the way back.
@@ -606,13 +603,13 @@ impl<W: World> Watcher<W> {
 
     /// Whether the reading of a directory is reported by its watch during a scan.
     fn is_reading_reported(&self, task: Task) -> bool {
-        W::REPORTS_OWN_ACTIONS && self.scan_mask(task) & DIR_READ_EVENTS != 0
+        self.scan_mask(task) & W::OWN_READING != 0
     }
 
     /// Drops the events of our own reading.
     fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task) {
         // In the setup it was opened before it was known to be the directory whose watch is to ask for less.
-        if self.kernel_mask() & DIR_READ_EVENTS == 0 || !W::REPORTS_OWN_ACTIONS {
+        if self.kernel_mask() & W::OWN_READING == 0 {
             return;
         }
         let wd = self.tree.wd(node);
@@ -622,14 +619,14 @@ impl<W: World> Watcher<W> {
             // In the setup, another directory may have been opened that took its place.
             let is_self = event.name.is_empty() && (event.wd == wd || task == Task::Setup);
             let is_ours = is_self || Some(event.wd) == above && event.name == name;
-            is_ours && event.mask & IN_ISDIR != 0 && event.mask & DIR_READ_EVENTS != 0
+            is_ours && event.mask & IN_ISDIR != 0 && event.mask & W::OWN_READING != 0
         });
     }
 
     /// Reports the reading of a new directory once, on its parent, as the reference does.
     fn report_reading(&mut self, node: NodeId, task: Task) {
         // The watch of its parent has ended with its arrival.
-        let is_reported = W::REPORTS_OWN_ACTIONS && task.reports_reading() && !self.is_oneshot();
+        let is_reported = W::OWN_READING != 0 && task.reports_reading() && !self.is_oneshot();
         let Some(above) = self.tree.parent(node).filter(|_| is_reported) else { return };
         let (above, name) = (self.tree.wd(above), self.tree.name(node).to_vec());
         for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
@@ -754,10 +751,8 @@ impl<W: World> Watcher<W> {
             // Directories only: the queue has an index of their events.
             let mut stood = Listing::default();
             for (name, kind) in listing.iter() {
-                let mut changes = self.queue.changes_at(&Place { wd, name: name.into() });
-                let (first, second) = (changes.next(), changes.next());
-                let is_exchange = first.zip(second).is_some_and(|(first, second)| is_exchange(first, second));
-                if is_exchange || first.is_none_or(|first| !first.is_arrival()) {
+                let first = self.queue.first_change(&Place { wd, name: name.into() });
+                if first.is_none_or(|first| !first.is_arrival()) {
                     stood.push(name, kind);
                 }
             }
@@ -768,28 +763,27 @@ impl<W: World> Watcher<W> {
         for (name, kind) in listing.iter() {
             match first.remove(name) {
                 None => stood.push(name, kind),
-                Some(first) if first.change.is_arrival() => {}
+                Some(first) if first.is_arrival() => {}
                 // It has left, and another has come in its place.
-                Some(first) if first.is_another(kind) => gone.push(name, kind_of(first.change.mask)),
+                Some(first) if is_another(first, kind) => gone.push(name, kind_of(first.mask)),
                 Some(_) => stood.push(name, kind),
             }
         }
-        for (name, first) in first.into_iter().filter(|(_, first)| !first.change.is_arrival()) {
-            gone.push(name, kind_of(first.change.mask));
+        for (name, first) in first.into_iter().filter(|(_, first)| !first.is_arrival()) {
+            gone.push(name, kind_of(first.mask));
         }
         (stood, gone)
     }
 
-    /// The first event of each entry of a watched directory.
-    fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], FirstEvent> {
-        let mut first: HashMap<&[u8], FirstEvent> = HashMap::new();
+    /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves.
+    fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], Change> {
+        let mut first: HashMap<&[u8], Change> = HashMap::new();
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
         for event in self.queue.since(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
-            match first.get_mut(event.name) {
-                None => drop(first.insert(event.name, FirstEvent { change })),
-                Some(first) if is_exchange(first.change, change) => *first = FirstEvent { change },
-                Some(_) => {}
+            let known = first.entry(event.name).or_insert(change);
+            if known.is_exchange(change) {
+                *known = change;
             }
         }
         first
@@ -894,7 +888,8 @@ impl<W: World> Watcher<W> {
         }
         let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
-        let is_rename = |out: &Outgoing| matches!(out, Outgoing::Event { mask, .. } if mask & IN_MOVE != 0);
+        let is_rename =
+            |out: &Outgoing| matches!(out, Outgoing::Event { report, .. } if report.mask & IN_MOVE != 0);
         let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
         self.outbox = renamed;
@@ -962,15 +957,26 @@ impl<W: World> Watcher<W> {
     /// What a watch asks for while a scan goes on.
     fn scan_mask(&self, task: Task) -> Mask {
         match task {
-            Task::Setup if W::REPORTS_OWN_ACTIONS => self.kernel_mask() & !DIR_READ_EVENTS,
+            Task::Setup => self.kernel_mask() & !W::OWN_READING,
             _ => self.kernel_mask(),
         }
     }
 
     /// Whether the directory there is the one watched as `wd`.
+    ///
+    /// To ask is to change what the watch there asks for: another directory, which is there by now, may have asked for more.
     pub(super) fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
-        let tree = &self.tree;
-        self.world.is_watched_as(at, mask | IN_ONLYDIR, wd, |found| tree.find(found).is_some())
+        let (tree, other) = (&self.tree, Cell::new(None));
+        let is_known = |found| {
+            other.set(Some(found));
+            tree.find(found).is_some()
+        };
+        let is_it = self.world.is_watched_as(at, mask | IN_ONLYDIR, wd, is_known);
+        if let Some(other) = other.get().filter(|_| self.kernel_mask() & !mask & W::OWN_READING != 0) {
+            self.scan.lack_read_events.push(other);
+            self.scan.is_raise_due = true;
+        }
+        is_it
     }
 
     /// Whether an open directory is the one watched as `wd`. If the watch may have ended with an event, nothing can tell.
@@ -985,27 +991,10 @@ impl<W: World> Watcher<W> {
     }
 }
 
-/// Whether two events of a place are those of an exchange: it reports an arrival first, and what was there leaves with the next
-/// cookie.
-fn is_exchange(first: Change, second: Change) -> bool {
-    first.mask & IN_MOVED_TO != 0
-        && second.mask & IN_MOVED_FROM != 0
-        && second.cookie == first.cookie.wrapping_add(1)
-}
-
-/// The first queued event of an entry of a directory.
-#[derive(Debug)]
-struct FirstEvent {
-    change: Change,
-}
-
-impl FirstEvent {
-    /// Whether what is listed is not what the event is of.
-    fn is_another(&self, listed: Kind) -> bool {
-        let mask = self.change.mask;
-        let is_directory = mask & IN_ISDIR != 0;
-        mask & (IN_DELETE | IN_MOVED_FROM) != 0 || is_directory != (listed == Kind::Directory)
-    }
+/// Whether what is listed is not what an event of that entry is of.
+fn is_another(event: Change, listed: Kind) -> bool {
+    let is_directory = event.mask & IN_ISDIR != 0;
+    event.mask & (IN_DELETE | IN_MOVED_FROM) != 0 || is_directory != (listed == Kind::Directory)
 }
 
 /// What the event of an entry that has left says of it. The kernel says of directories only what they are; a file that is renamed

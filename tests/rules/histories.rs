@@ -34,6 +34,8 @@ macro_rules! histories {
 }
 
 histories! {
+    another_directory_is_opened_while_its_watch_asks_for_less:
+        "all: 1 movein d/b; 13 exchange d/a d/b",
     a_directory_arrives_where_one_was_that_nobody_knew:
         "all: 1 mkdir d/b; 1 mkdir d/b/a; 15 exchange d/a d/b/a; 15 rename d/b/a d/c",
     a_directory_is_exchanged_with_one_that_nobody_knew:

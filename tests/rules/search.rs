@@ -248,7 +248,7 @@ impl Scene {
             // By the lines one directory came or went where there were two.
             && !system.merged_renames
             && events_tell_all(self.events);
-        check(&watcher, &system, lines, is_strict, self.exclude.map(|_| "b"))
+        check(&watcher, &system, lines, is_strict, self.events & IN_ALL_EVENTS, self.exclude.map(|_| "b"))
     }
 
     /// Tries all plans of up to `depth` operations. Returns how many runs that took, and the first failure.
@@ -318,6 +318,7 @@ fn check(
     system: &System,
     lines: &[Line],
     is_strict: bool,
+    asked: Mask,
     excluded: Option<&str>,
 ) -> Result<(), String> {
     // Every directory in the tree has one watch, under its real path, and nothing else has one.
@@ -337,6 +338,9 @@ fn check(
     }
     if let Some((wd, path)) = shown.iter().find(|(wd, _)| !watched.contains_key(wd)) {
         return Err(format!("watch {wd} of {path} does not exist"));
+    }
+    if let Some(wd) = system.watch_lacking(asked) {
+        return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
     }
     let covered: BTreeSet<String> = watched.into_values().flatten().collect();
     let is_excluded = |path: &&String| excluded.is_some_and(|name| path.split('/').any(|part| part == name));

@@ -297,6 +297,11 @@ impl System {
         self.watches.iter().map(|(wd, (ino, _))| (*wd, path(*ino))).collect()
     }
 
+    /// A watch that does not ask for all these events.
+    pub fn watch_lacking(&self, events: Mask) -> Option<i32> {
+        self.watches.iter().find(|(_, (_, mask))| mask & events != events).map(|(wd, _)| *wd)
+    }
+
     /// The path of every directory in the tree, once for each.
     pub fn directories(&self) -> BTreeSet<String> {
         let Some(operand) = self.find(OPERAND) else { return BTreeSet::new() };
@@ -825,7 +830,8 @@ impl Simulated {
 impl World for Simulated {
     type Dir = Dir;
 
-    const REPORTS_OWN_ACTIONS: bool = true;
+    const OWN_READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+    const NAMES_ENTRIES: bool = false;
 
     fn enter(&mut self, at: At<Dir>) -> io::Result<Dir> {
         self.open_as(at, false)
