@@ -52,4 +52,51 @@ histories! {
         "late: 0+ mkdir d/a; 2 mkdir d/b; 9+ mkdir d/b/a; 14+ movein d/b/a/a; 18 rename d/b/a/a d/b/a/b; \
          20+ create d/a/a; 20 exchange d/a/a d/b/a/b; 22 mkdir d/c; 24+ rename d/b d/c/a; \
          28+ rename d/c/a/a d/b; 31 create d/c/b; 33 rename d/c d/a/a/a",
+    what_happens_in_a_directory_that_was_moved_out_is_not_reported:
+        "exclude: 9 mkdir d/a/a; 15 moveout d/a; 15 movein d/b; 20 rename d/b/a d/c",
+    the_watches_of_a_directory_that_was_moved_out_go:
+        "exclude: 13 moveout d/a",
+    a_directory_that_could_not_be_watched_is_tried_again:
+        "all: 3 mkdir d/a/a; 4 rename d/a/a d/b; 10 exchange d/a d/b",
+    a_new_directory_replaces_one_that_went_unseen:
+        "all: 0 movein d/b; 2 rename d/b d/a; 7 moveout d/a; 8 mkdir d/a; 17 moveout d/a",
+    a_directory_appears_under_an_excluded_name:
+        "exclude: 6 movein d/b",
+    a_directory_is_renamed_to_an_excluded_name:
+        "exclude: 11 rename d/a d/b",
+    a_file_and_a_directory_are_exchanged:
+        "some: 12 exchange d/b d/a",
+    the_last_of_two_renames_ends_where_the_directory_was_listed:
+        "some: 2 movein d/c; 14 rename d/a d/c/sub/a; 16 rename d/c/sub/a d/c/sub/c",
+    a_directory_leaves_only_with_its_own_move_self:
+        "all: 8 rename d/a d/b; 8 rename d/b d/c; 13 mkdir d/c/a; 15 mkdir d/a; \
+         18 rename d/c/a d/c/b; 35 movein d/a/a; 46 rename d/a/a d/b; 46 exchange d/a d/b; \
+         48 rename d/b d/c/b/a",
+    a_parent_is_another_directory_by_now:
+        "all: 4 movein d/b; 5 mkdir d/b/sub/a; 16 mkdir d/a/a; 17 exchange d/a d/b/sub/a",
+    a_file_is_renamed_into_an_empty_new_directory:
+        "empty: 7 mkdir d/a; 10 mkdir d/a/a; 10 create d/b; 10 rename d/b d/a/a/a",
+    a_directory_returns_while_its_watches_are_removed:
+        "some: 6 mkdir d/a/b; 12 mkdir d/c; 24 rename d/c d/a/c; 34 rename d/a/b d/a/c/a; \
+         39 exchange d/a/a d/a/c",
+    a_name_is_watched_that_belongs_to_another_directory:
+        "created: 6 moveout d/a; 7 mkdir d/a; 16 moveout d/a",
+    the_queue_overflows_while_directories_are_exchanged:
+        "overflow: 3 mkdir d/a/a; 4 rename d/a/a d/b; 10 exchange d/a d/b",
+    a_known_directory_is_at_a_doubtful_place:
+        "all: 13 mkdir d/b; 16 exchange d/a d/b",
+    a_directory_is_listed_before_its_rename_is_handled:
+        "some: 0 mkdir d/a/a/a; 20 exchange d/b d/a/a; 23 rename d/a d/b/a/a",
+    a_directory_was_listed_where_another_was_expected:
+        "some: 1 movein d/c; 18 rename d/c d/a/a/a",
+    two_arrivals_at_a_place_are_merged:
+        "some: 7 movein d/c; 7 exchange d/a/a d/c",
+    another_directory_is_opened_by_the_name_of_a_watched_one:
+        "created: 2 rename d/a d/b; 10 movein d/a; 13 exchange d/a d/b",
+    a_directory_is_made_in_one_that_is_being_watched:
+        "late: 7 mkdir d/a; 13 mkdir d/a/b",
+    the_queue_overflows_and_a_directory_is_renamed_twice:
+        "overflow: 12 rename d/a d/b; 12 rename d/b d/c",
+    the_queue_overflows_and_a_directory_is_deleted:
+        "overflow: 12 rename d/a d/b; 12 rmdir d/b",
 }
