@@ -13,9 +13,8 @@ mod inotify_form;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, BufRead};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use libc::{
@@ -23,19 +22,17 @@ use libc::{
     IN_DELETE, IN_DELETE_SELF, IN_DONT_FOLLOW, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM,
     IN_ONESHOT, IN_ONLYDIR, IN_OPEN,
 };
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::Mode;
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::fcntl::OFlag;
 
 use crate::event::Mask;
 use crate::fanotify::normalise::{Found, Normaliser, OwnedEntry, Place};
 use crate::fanotify::{is_directory, path_of, refusal};
-use crate::sys::directory;
+use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
 use crate::sys::mounts::{self, Lookout};
+use crate::sys::process;
+use crate::sys::timer::Timer;
 
 /// What happens to an object and does not change what is where.
 const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;
@@ -66,7 +63,7 @@ pub struct Marks {
     /// Readable when the group or the timer is, or when the mount table has changed.
     lookout: Lookout,
     /// For a look at marks that may be about to go.
-    timer: TimerFd,
+    timer: Timer,
     state: RefCell<State>,
 }
 
@@ -147,8 +144,7 @@ impl Marks {
     /// with the path as its name.
     pub fn new(operands: bool) -> io::Result<Marks> {
         let group = Group::new()?;
-        let timer =
-            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let timer = Timer::new()?;
         let lookout = Lookout::new(&[group.as_fd(), timer.as_fd()])?;
         let state = RefCell::new(State::new(operands));
         Ok(Marks { group, lookout, timer, state })
@@ -304,15 +300,14 @@ impl Marks {
         if self.group.tells_renames || !ends_in_half(bytes) {
             return Ok(length);
         }
-        let mut fds = [PollFd::new(self.group.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut fds, PollTimeout::from(PATIENCE));
+        self.group.wait(PATIENCE);
         // An error shows again at the next read.
         Ok(length + self.group.read(bytes).unwrap_or(0))
     }
 
     /// Whether marks may have gone with their file system.
     fn is_time_to_look(&self, state: &mut State) -> bool {
-        let again = state.look_again.is_some() && self.timer.wait().is_ok();
+        let again = state.look_again.is_some() && self.timer.has_expired();
         if self.lookout.has_changed() {
             state.look_again = Some(FIRST_LOOK);
             return true;
@@ -325,11 +320,9 @@ impl Marks {
     fn unmounted(&self, state: &mut State) -> Vec<FsId> {
         let mut lost = state.devices.clone();
         lost.retain(|_, device| device.is_some());
-        let Ok(info) = File::open(format!("/proc/self/fdinfo/{}", self.group.as_fd().as_raw_fd())) else {
-            return Vec::new();
-        };
+        let Ok(info) = self.group.fdinfo() else { return Vec::new() };
         // A line for each mark; one of each file system is enough.
-        let mut lines = BufReader::new(info).lines();
+        let mut lines = info.lines();
         while !lost.is_empty() {
             let Some(Ok(line)) = lines.next() else { break };
             let device = line.split(' ').find_map(|field| field.strip_prefix("sdev:"));
@@ -345,8 +338,7 @@ impl Marks {
         let pause = state.look_again.filter(|pause| *pause <= LAST_LOOK);
         state.look_again = pause.filter(|_| state.devices.iter().any(leaves));
         if let Some(pause) = state.look_again {
-            let expiration = Expiration::OneShot(TimeSpec::from_duration(pause));
-            if self.timer.set(expiration, TimerSetTimeFlags::empty()).is_ok() {
+            if self.timer.set(pause).is_ok() {
                 state.look_again = Some(2 * pause);
             }
         }
@@ -358,7 +350,7 @@ impl State {
     pub(super) fn new(operands: bool) -> State {
         State {
             operands,
-            normaliser: Normaliser::new(std::process::id() as i32),
+            normaliser: Normaliser::new(process::id()),
             doubtful: HashSet::new(),
             watches: HashMap::new(),
             by_handle: HashMap::new(),
@@ -506,10 +498,10 @@ pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renam
 
 /// Opens (O_PATH) what inotify_add_watch(2) would watch; that tells nobody anything.
 fn open(path: &CStr, mask: Mask) -> io::Result<OwnedFd> {
-    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let mut flags = OFlag::empty();
     flags.set(OFlag::O_NOFOLLOW, mask & IN_DONT_FOLLOW != 0);
     flags.set(OFlag::O_DIRECTORY, mask & IN_ONLYDIR != 0);
-    Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
+    open_path(path.to_bytes(), flags)
 }
 
 /// The device of the file system that something open is in, as the kernel shows it of a mark: twelve bits of the major

@@ -14,7 +14,6 @@ use crate::sys::status::Status;
 pub mod filesystem;
 #[cfg(test)]
 mod judge;
-#[allow(clippy::disallowed_methods)]
 pub mod marks;
 mod normalise;
 pub mod refusal;

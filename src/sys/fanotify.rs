@@ -1,7 +1,8 @@
 //! fanotify(7): the group, its marks, the decoder of what read(2) returns, and file handles.
 
 use std::ffi::{CStr, CString};
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -218,6 +219,11 @@ impl Group {
             Some(libc::ENOENT) => mark(object.as_raw_fd(), c".").map_err(|_| error),
             _ => Err(error),
         })
+    }
+
+    /// The lines of proc_pid_fdinfo(5) about it: one for each mark, after a few others.
+    pub fn fdinfo(&self) -> io::Result<BufReader<File>> {
+        File::open(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd())).map(BufReader::new)
     }
 
     /// Waits until there are events, for at most so many milliseconds.

@@ -21,6 +21,7 @@ pub mod status;
 pub mod syslog;
 pub mod terminal;
 pub mod time;
+pub mod timer;
 pub mod times;
 pub mod unread;
 pub mod words;

@@ -76,7 +76,8 @@ impl Simulated {
 impl crate::world::World for Simulated {
     type Dir = Inode;
 
-    const REPORTS_OWN_ACTIONS: bool = false;
+    const OWN_READING: Mask = 0;
+    const NAMES_ENTRIES: bool = true;
 
     fn enter(&mut self, at: At<Inode>) -> io::Result<Inode> {
         self.opened("enter", at)
