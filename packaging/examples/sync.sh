@@ -1,5 +1,6 @@
 #!/bin/bash
-# Keeps DEST, a module of an rsync daemon, the same as the directory SRC. Needs inotifywait 5.0 and rsync.
+# Keeps DEST, a module of an rsync daemon, the same as the directory SRC. Needs inotifywait of inotify-tools-rs (5.0 or
+# later) and rsync.
 set -o pipefail
 SRC='/data/www/'                 # the directory to copy: mind the slash at the end
 DEST='tom@10.0.0.12::backup'     # the backup server: user, host, module
@@ -16,6 +17,8 @@ backup() {
 # inotifywait prints a batch when nothing has changed for 1 second, or after 10 seconds: the date, the time and the path
 # of each change, then an empty record. Each record ends with a NUL, which no file name contains. While rsync runs,
 # inotifywait gathers the next batch. The first newline, by --ready, means that the watches are established.
+# The slash after each path protects a name that ends with a space from read; %/ removes that slash. The log has the same
+# words for every change, also for a deletion.
 inotifywait -mrq -0 --debounce 1 --max-delay 10 --batch-marker --ready 1 --ignore "$EXCLUDE" \
     --timefmt '%Y-%m-%d %H:%M:%S' --format '%T %w%f/' -e create,delete,modify,move,close_write,attrib -- "$SRC" | {
     read -r && backup
