@@ -645,8 +645,8 @@ impl Search {
             let mut world = start(W::marked(), SETUPS[setup]);
             let mut acts = Vec::new();
             let mut call = 0;
-            if self.in_setup && random.below(2) == 0 {
-                let calls = calls_of_setup::<W>(SETUPS[setup]);
+            let calls = if self.in_setup { calls_of_setup::<W>(SETUPS[setup]) } else { 0 };
+            if calls > 0 && random.below(2) == 0 {
                 call = random.below(calls as usize) as isize - calls;
             }
             for _ in 0..4 + random.below(7) {
