@@ -178,14 +178,19 @@ fn a_reader_that_stalls_for_long_gets_an_overflow_message() {
         fs::write(format!("{seen}/old/sub/seen"), "").unwrap();
         common::create_files(std::path::Path::new(&seen), &name, 0..FULL / (TIMES * name.len()) + 1);
         running.wait("a full memory", |running| running.memory("VmRSS:") > FULL / 1024);
+        let look_at_the_queue = |running: &mut Running| {
+            let pid = running.pid();
+            let mut naps = HashSet::new();
+            running.wait("a look at the queue", |_| {
+                naps.extend(common::sleep_of(pid));
+                naps.len() > 4
+            });
+        };
+        // What is read before nothing more is kept is not lost.
+        look_at_the_queue(&mut running);
         fs::rename(format!("{seen}/old"), format!("{seen}/new")).unwrap();
         fs::write(format!("{seen}/lost"), "").unwrap();
-        let pid = running.pid();
-        let mut naps = HashSet::new();
-        running.wait("a look at the queue", |_| {
-            naps.extend(common::sleep_of(pid));
-            naps.len() > 4
-        });
+        look_at_the_queue(&mut running);
         let mut paths = BufReader::new(fs::File::from(reader)).lines().map_while(Result::ok).map(|line| {
             line.rsplit_once('!')
                 .map(|(_, path)| path.rsplit_once("/d/").map_or(String::new(), |(_, path)| path.into()))
