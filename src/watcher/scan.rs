@@ -332,23 +332,7 @@ impl<W: World> Watcher<W> {
             match found {
                 // Nothing in it needs a watch or a line.
                 Some(found) if is_leaf => self.report_reading(found, task),
-                Some(found) => {
-                    let name = || self.tree.name(node).into();
-                    let task = match task {
-                        // It was renamed: what is in it is known.
-                        _ if found != node => Task::Rescan,
-                        Task::Rescan if self.missed.is_unread(&Place { wd, name: name() }) => {
-                            Task::Arrival { announce: true, by_event: true }
-                        }
-                        other => other,
-                    };
-                    self.scan.stack.push(Frame::Visit {
-                        node: found,
-                        above: Some(above.clone()),
-                        since,
-                        task,
-                    });
-                }
+                Some(found) => self.visit_later(node, found, above, since, task),
                 None => {}
             }
         }
@@ -356,6 +340,20 @@ impl<W: World> Watcher<W> {
             self.remove_all_moved_out();
         }
         Ok(())
+    }
+
+    /// Visits the directory that was found for a node, which may be known as another.
+    fn visit_later(&mut self, node: NodeId, found: NodeId, above: &Above<W::Dir>, since: usize, task: Task) {
+        let place = || Place { wd: self.tree.wd(above.node), name: self.tree.name(node).into() };
+        let task = match task {
+            // It was renamed: what is in it is known.
+            _ if found != node => Task::Rescan,
+            Task::Rescan if self.missed.is_unread(&place()) => {
+                Task::Arrival { announce: true, by_event: true }
+            }
+            other => other,
+        };
+        self.scan.stack.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
     }
 
     /// Whether a watch is one that is about to be removed: the directory was moved out, and what happened in it since was not
