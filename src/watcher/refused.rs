@@ -28,9 +28,10 @@ impl Refused {
         !std::mem::replace(&mut self.is_reported, true)
     }
 
-    /// There was a watch for some directory.
-    pub(super) fn end(&mut self) {
-        (self.is_reported, self.next) = (false, None);
+    /// There was a watch for some directory: a new refusal is news. The others are tried soon, even if the next needs no watch any more.
+    pub(super) fn begin_again(&mut self) {
+        self.is_reported = false;
+        self.next = (!self.nodes.is_empty()).then(|| (Instant::now() + FIRST_PAUSE, FIRST_PAUSE));
     }
 
     /// The next to be tried.

@@ -413,7 +413,7 @@ impl<W: World> Watcher<W> {
                     self.make_up(self.tree.wd(above), IN_CREATE | IN_ISDIR, 0, &name);
                 }
                 self.cover(node, Coverage::Watched);
-                self.refused.end();
+                self.refused.begin_again();
                 self.try_refused();
                 if self.scan.is_rescan() {
                     self.scan.met.insert(node);
