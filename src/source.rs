@@ -184,6 +184,9 @@ pub trait Source: AsFd {
     /// Whether more than this turn's was read.
     fn has_more(&self) -> bool;
 
+    /// The program is about to wait for the next event: lets go of what is only kept until the next read, by reading now.
+    fn rest(&mut self) {}
+
     /// The next thing to report; `None` when the turn is over.
     fn next(&mut self) -> Option<Item<'_>>;
 

@@ -323,6 +323,10 @@ impl Wait {
                 self.write_rest(messages)?;
                 return Ok(ExitStatus::Timeout);
             }
+            // After a pause there is a read anyway.
+            if self.pause.is_none() && !self.is_full() {
+                self.source.rest();
+            }
             self.sleep()?;
             self.ending = self.answer(messages);
         }

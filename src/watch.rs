@@ -191,6 +191,10 @@ impl Count<'_> {
             if over {
                 return Ok(());
             }
+            // After a pause there is a read anyway.
+            if self.pause.is_none() {
+                self.source.rest();
+            }
             self.sleep(deadline)?;
             over = process::has_passed(deadline) | self.answer()?;
         }

@@ -607,6 +607,10 @@ impl<F: Files + AsFd> Source for Names<F> {
         !self.queue.events().is_empty() || trees.any(|tree| tree.source.has_more())
     }
 
+    fn rest(&mut self) {
+        self.sources().for_each(|tree| tree.source.rest());
+    }
+
     fn next(&mut self) -> Option<Item<'_>> {
         loop {
             match self.outbox.pop_front() {

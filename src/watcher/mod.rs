@@ -354,9 +354,6 @@ impl<W: World> Watcher<W> {
         if std::mem::replace(&mut self.is_turn_over, true) {
             return false;
         }
-        if self.missed.keeps_much() {
-            self.pull();
-        }
         if !self.moved_out.is_empty() {
             self.remove_moved_out();
         }
@@ -491,6 +488,12 @@ impl<W: World + AsFd> Source for Watcher<W> {
             || !self.moved_out.is_empty()
             || !self.outbox.is_empty()
             || self.is_rescan_next
+    }
+
+    fn rest(&mut self) {
+        if self.missed.keeps_much() && !self.has_more() {
+            self.pull();
+        }
     }
 
     fn tells_processes(&self) -> bool {
