@@ -83,10 +83,6 @@ pub struct Limit {
     pub interface: &'static str,
     /// The interface's word for what is limited.
     pub things: &'static str,
-    /// The name of the file below /proc/sys/fs/INTERFACE.
-    pub name: &'static str,
-    /// The name of the file below /proc/sys/user, with the limit of a user namespace.
-    pub namespaced: &'static str,
 }
 
 /// A limit's name, as sysctl(8) knows it, and its value, where that can be read.
@@ -181,30 +177,10 @@ impl Error {
     }
 }
 
-const WATCHES: Limit = Limit {
-    interface: "inotify",
-    things: "watches",
-    name: "max_user_watches",
-    namespaced: "max_inotify_watches",
-};
-const INSTANCES: Limit = Limit {
-    interface: "inotify",
-    things: "instances",
-    name: "max_user_instances",
-    namespaced: "max_inotify_instances",
-};
-const MARKS: Limit = Limit {
-    interface: "fanotify",
-    things: "marks",
-    name: "max_user_marks",
-    namespaced: "max_fanotify_marks",
-};
-const GROUPS: Limit = Limit {
-    interface: "fanotify",
-    things: "groups",
-    name: "max_user_groups",
-    namespaced: "max_fanotify_groups",
-};
+const WATCHES: Limit = Limit { interface: "inotify", things: "watches" };
+const INSTANCES: Limit = Limit { interface: "inotify", things: "instances" };
+const MARKS: Limit = Limit { interface: "fanotify", things: "marks" };
+const GROUPS: Limit = Limit { interface: "fanotify", things: "groups" };
 
 impl Limit {
     /// The limit that an error says is reached.
@@ -217,15 +193,20 @@ impl Limit {
         }
     }
 
+    /// Its name, as sysctl(8) knows it.
+    fn name(&self) -> String {
+        format!("fs.{}.max_user_{}", self.interface, self.things)
+    }
+
     /// The file that holds its value.
     pub fn path(&self) -> String {
-        format!("/proc/sys/fs/{}/{}", self.interface, self.name)
+        Setting::path_of(&self.name())
     }
 
     /// Where to raise it: a user namespace may have a lower limit of its own.
     pub fn setting(&self) -> Setting {
-        let system = Setting::read(format!("fs.{}.{}", self.interface, self.name));
-        let namespace = Setting::read(format!("user.{}", self.namespaced));
+        let system = Setting::read(self.name());
+        let namespace = Setting::read(format!("user.max_{}_{}", self.interface, self.things));
         match (system.value, namespace.value) {
             (Some(all), Some(here)) if here < all => namespace,
             _ => system,
@@ -349,7 +330,7 @@ mod tests {
         );
     }
 
-    /// As root, too, where a filter of system calls forbids it.
+    /// Also as root, where a filter of system calls forbids it.
     #[test]
     fn a_refusal_is_shown_before_its_likely_reason() {
         let fanotify = Interface::Fanotify(Scope::Paths);

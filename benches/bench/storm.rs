@@ -89,7 +89,7 @@ pub fn wide_tree(top: &Path, directories: usize, files: usize, width: usize) -> 
 }
 
 /// Changes the permissions of each directory below `top`, which is an event there and in the directory that it is in. Slowly
-/// enough for whoever reads them.
+/// enough for a watcher to read them.
 pub fn touch(top: &Path) -> Result<()> {
     let mut is_leaf = true;
     for entry in fs::read_dir(top)? {

@@ -396,8 +396,8 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
     Ok((targets.paths, settings, notes))
 }
 
-/// What is ignored: the patterns of `--ignore` and `--ignore-file`, in the order in which they were typed, and the rest. Lines
-/// that are no patterns, too.
+/// What is ignored: the patterns of `--ignore` and `--ignore-file`, in the order in which they were typed, and the rest; and
+/// the lines that are no patterns.
 ///
 /// # Errors
 ///

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::simulated::{Entry, Happened, Inode, Marked, OUTSIDE, Operation, Random, TREE, World, encode};
+use crate::event::Mask;
+use crate::filter::Filter;
+use crate::source::{Interface, Scope, Settings};
 
 mod filesystem;
 mod inode_marks;
@@ -27,6 +30,20 @@ const SETUPS: [&[&str]; 2] = [
     &["mkdir ~d", "create ~d/a", "create ~f"],
     &["mkdir a", "mkdir a/a", "create b", "mkdir ~d", "mkdir ~d/a"],
 ];
+
+/// What a watcher of a tree is asked for.
+fn settings(events: Mask) -> Settings {
+    Settings {
+        events,
+        interface: Interface::Fanotify(Scope::Paths),
+        recursive: true,
+        monitor: true,
+        follow: true,
+        by_name: false,
+        base: Vec::new(),
+        filter: Filter::default(),
+    }
+}
 
 /// More system calls than anything leads to.
 const QUIET: isize = 1000;

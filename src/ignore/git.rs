@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO};
 use nix::fcntl::OFlag;
 
+use crate::event::Mask;
 use crate::sys::directory::{open_in, open_path, read_in};
 use crate::sys::file;
 
@@ -18,6 +20,14 @@ pub const GIT: &[u8] = b".git";
 
 /// The names of all files that are read here, of which nobody else need have read them.
 pub const FILES: [&[u8]; 5] = [GITIGNORE, GIT, b"commondir", b"config", b"exclude"];
+
+/// The events by which the patterns of git change. A link(2) only has a CREATE.
+pub const EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+
+/// Whether the patterns of git may be others after an event of an entry of this name.
+pub fn is_changed_by(mask: Mask, name: &[u8]) -> bool {
+    mask & EVENTS != 0 && matches!(name, GITIGNORE | GIT)
+}
 
 /// What git reads in a directory.
 #[derive(Debug, Default)]

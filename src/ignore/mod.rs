@@ -86,7 +86,7 @@ impl Ignore {
         Ignore { patterns, max_depth, operands, git: None }
     }
 
-    /// The same with what git ignores; lines of the user's file that are no patterns, too.
+    /// The same with what git ignores; and the lines of the user's file that are no patterns.
     pub fn with_git(self) -> (Ignore, Vec<BadLine>) {
         let mut bad = Vec::new();
         let user = git::user_file().map(|file| user_patterns(&file, &mut bad)).unwrap_or_default();

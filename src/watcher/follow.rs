@@ -7,7 +7,7 @@ use libc::{
     IN_Q_OVERFLOW,
 };
 
-use super::{Coverage, GIT_EVENTS, Outgoing, State, Watcher, Work};
+use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Taken, is_change};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
@@ -68,7 +68,7 @@ impl<W: World> Watcher<W> {
         if mask & IN_IGNORED != 0 {
             self.work.push_back(Work::Retire(node));
         }
-        if mask & GIT_EVENTS != 0 && self.is_of_git(taken) {
+        if self.is_of_git(taken) {
             self.work.push_back(Work::ReadGit(node));
         }
         if mask == 0 {

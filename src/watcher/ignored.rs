@@ -46,8 +46,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether an event may be one by which the patterns of git change.
     pub(super) fn is_of_git(&self, taken: &Taken) -> bool {
-        self.settings.filter.reads_git()
-            && matches!(self.queue.events().name(taken), git::GITIGNORE | git::GIT)
+        self.settings.filter.reads_git() && git::is_changed_by(taken.mask, self.queue.events().name(taken))
     }
 
     /// Reads what git reads in an operand and above it.

@@ -28,12 +28,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use libc::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW,
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_ONESHOT, IN_Q_OVERFLOW,
 };
 
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::filter::bare;
+use crate::ignore::git;
 use crate::queue::{Place, Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::RawEvent;
@@ -305,7 +306,7 @@ impl<W: World> Watcher<W> {
             true => 0,
         };
         // What changes the patterns of git.
-        let git = if self.settings.filter.reads_git() && !self.is_oneshot() { GIT_EVENTS } else { 0 };
+        let git = if self.settings.filter.reads_git() && !self.is_oneshot() { git::EVENTS } else { 0 };
         requested | tracking | git
     }
 
@@ -621,6 +622,3 @@ impl<W: World + AsFd> AsFd for Watcher<W> {
 /// The events that a recursive watch needs to follow its tree, whatever `-e` says.
 const TRACKING_EVENTS: Mask =
     IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
-
-/// The events by which the patterns of git change. A link(2) only has a CREATE.
-const GIT_EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;

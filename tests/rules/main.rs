@@ -22,104 +22,27 @@ use search::{CHANGES, Failure, Scene, Step};
 /// A queue that nothing here fills.
 const LONG: usize = 10_000;
 
+/// The scene of which the others differ in what they name.
+const EMPTY: Scene = Scene {
+    name: "empty",
+    before: &[],
+    events: CHANGES,
+    queue_limit: LONG,
+    late: false,
+    exclude: None,
+    counts_links: true,
+};
+
 /// What is tried, and how many operations deep in the suite.
 const SCENES: &[(Scene, usize)] = &[
-    (
-        Scene {
-            name: "empty",
-            before: &[],
-            events: CHANGES,
-            queue_limit: LONG,
-            late: false,
-            exclude: None,
-            counts_links: true,
-        },
-        3,
-    ),
-    (
-        Scene {
-            name: "late",
-            before: &[],
-            events: CHANGES,
-            queue_limit: LONG,
-            late: true,
-            exclude: None,
-            counts_links: true,
-        },
-        2,
-    ),
-    (
-        Scene {
-            name: "some",
-            before: &SOME,
-            events: CHANGES,
-            queue_limit: LONG,
-            late: false,
-            exclude: None,
-            counts_links: true,
-        },
-        2,
-    ),
-    (
-        Scene {
-            name: "all",
-            before: &["mkdir d/a"],
-            events: IN_ALL_EVENTS,
-            queue_limit: LONG,
-            late: false,
-            exclude: None,
-            counts_links: true,
-        },
-        2,
-    ),
-    (
-        Scene {
-            name: "created",
-            before: &["mkdir d/a"],
-            events: IN_CREATE,
-            queue_limit: LONG,
-            late: false,
-            exclude: None,
-            counts_links: true,
-        },
-        2,
-    ),
-    (
-        Scene {
-            name: "overflow",
-            before: &["mkdir d/a"],
-            events: CHANGES,
-            queue_limit: 2,
-            late: false,
-            exclude: None,
-            counts_links: true,
-        },
-        2,
-    ),
-    (
-        Scene {
-            name: "exclude",
-            before: &["mkdir d/a"],
-            events: CHANGES,
-            queue_limit: LONG,
-            late: false,
-            exclude: Some("/b(/|$)"),
-            counts_links: true,
-        },
-        2,
-    ),
-    (
-        Scene {
-            name: "read",
-            before: &SOME,
-            events: IN_ALL_EVENTS,
-            queue_limit: LONG,
-            late: false,
-            exclude: None,
-            counts_links: false,
-        },
-        2,
-    ),
+    (EMPTY, 3),
+    (Scene { name: "late", late: true, ..EMPTY }, 2),
+    (Scene { name: "some", before: &SOME, ..EMPTY }, 2),
+    (Scene { name: "all", before: &["mkdir d/a"], events: IN_ALL_EVENTS, ..EMPTY }, 2),
+    (Scene { name: "created", before: &["mkdir d/a"], events: IN_CREATE, ..EMPTY }, 2),
+    (Scene { name: "overflow", before: &["mkdir d/a"], queue_limit: 2, ..EMPTY }, 2),
+    (Scene { name: "exclude", before: &["mkdir d/a"], exclude: Some("/b(/|$)"), ..EMPTY }, 2),
+    (Scene { name: "read", before: &SOME, events: IN_ALL_EVENTS, counts_links: false, ..EMPTY }, 2),
 ];
 
 const SOME: [&str; 3] = ["mkdir d/a", "mkdir d/a/a", "create d/b"];

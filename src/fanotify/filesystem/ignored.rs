@@ -1,7 +1,7 @@
 //! What is ignored: events of a whole file system arrive, and are dropped here. What git reads in a directory is read when its first
 //! event is handled.
 
-use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
+use libc::IN_ISDIR;
 use nix::fcntl::OFlag;
 
 use super::kernel::{Kernel, handle_of};
@@ -11,9 +11,6 @@ use crate::ignore::git;
 use crate::source::Problem;
 use crate::sys::directory::open_path;
 use crate::tree::NodeId;
-
-/// The events by which the patterns of git change.
-const GIT_EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 
 impl<K: Kernel> Filesystems<K> {
     /// Whether an event is ignored, whose path is in `self.path`.
@@ -34,7 +31,7 @@ impl<K: Kernel> Filesystems<K> {
     /// An event has been judged: by it the patterns of git may be others now.
     pub(super) fn follow_git(&mut self, ready: &Ready) {
         let name = &self.names[ready.name.clone()];
-        if ready.mask & GIT_EVENTS != 0 && matches!(name, git::GITIGNORE | git::GIT) {
+        if git::is_changed_by(ready.mask, name) {
             if let Some(node) = self.tree.find(ready.watch) {
                 self.read_git(node, true);
             }

@@ -10,7 +10,7 @@ use crate::tree::{Flags, NodeId};
 use super::kernel::{EntryOf, Kernel, handle_of};
 use super::{DIRECTORY, Filesystems};
 
-/// How many directories elsewhere are remembered as such; beyond, they are looked up anew. Some 100 bytes each.
+/// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
 pub(super) const REMEMBERED: usize = 1 << 18;
 
 /// A way up longer than this was not one way, but directories that changed places meanwhile.

@@ -11,8 +11,7 @@ use super::*;
 use crate::fanotify::filesystem::Filesystems;
 use crate::fanotify::filesystem::kernel::{EntryOf, Kernel};
 use crate::fanotify::simulated::{handle, inode};
-use crate::filter::Filter;
-use crate::source::{Interface, Item, Scope, Settings};
+use crate::source::Item;
 use crate::sys::fanotify::Handle;
 
 const MASK: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR | FAN_MODIFY | FAN_OPEN;
@@ -57,16 +56,7 @@ impl Kernel for Simulated {
 
 impl Watcher for Filesystems<Simulated> {
     fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
-        let settings = Settings {
-            by_name: false,
-            events: IN_CREATE | IN_DELETE | IN_MOVE,
-            interface: Interface::Fanotify(Scope::Paths),
-            recursive: true,
-            monitor: true,
-            follow: true,
-            base: Vec::new(),
-            filter: Filter::default(),
-        };
+        let settings = settings(IN_CREATE | IN_DELETE | IN_MOVE);
         Filesystems::simulated(Simulated(simulation), settings, &handle(TREE), b"/tree")
     }
 

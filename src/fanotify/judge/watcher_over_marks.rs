@@ -10,8 +10,7 @@ use super::*;
 use crate::event::Mask;
 use crate::fanotify::marks::{State, mark_of};
 use crate::fanotify::simulated::{handle, inode};
-use crate::filter::Filter;
-use crate::source::{Interface, Item, Scope, Settings, Source};
+use crate::source::{Item, Source};
 use crate::sys::directory::Kind;
 use crate::sys::times::{Moment, Times};
 use crate::watcher;
@@ -204,16 +203,7 @@ impl AsFd for Simulated {
 
 impl Watcher for watcher::Watcher<Simulated> {
     fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
-        let settings = Settings {
-            events: IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_OPEN,
-            interface: Interface::Fanotify(Scope::Paths),
-            recursive: true,
-            monitor: true,
-            follow: true,
-            by_name: false,
-            base: Vec::new(),
-            filter: Filter::default(),
-        };
+        let settings = settings(IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_OPEN);
         let file = File::open("/dev/null").unwrap();
         let world = Simulated { simulation, state: State::new(false), newest: None, file };
         let mut watcher = watcher::Watcher::new(world, settings);
