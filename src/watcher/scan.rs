@@ -190,13 +190,13 @@ impl<W: World> Watcher<W> {
             found => found.unwrap_or(false),
         };
         let mut name = Cow::Borrowed(operand);
-        let mut mask = self.kernel_mask();
+        // An operand before may be watched there already, with all events.
+        let mut mask = self.kernel_mask() | IN_MASK_ADD;
         if directory && recursive {
             // With the slash a link is followed whatever -P says, as in the reference.
             if operand.last() != Some(&b'/') {
                 name.to_mut().push(b'/');
             }
-            // An operand before may be watched there already, with all events.
             mask = self.scan_mask(task) | IN_MASK_ADD;
         } else if !self.settings.follow {
             mask |= IN_DONT_FOLLOW;
@@ -366,7 +366,8 @@ impl<W: World> Watcher<W> {
     /// Adds a watch for a directory in an open one; returns also whether it is certain that there is no directory in it.
     fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task) -> (io::Result<i32>, bool) {
         let name = self.tree.name(node);
-        let result = self.world.watch(At::Entry(dir, name), self.kernel_mask() | IN_ONLYDIR | IN_DONT_FOLLOW);
+        let mask = self.kernel_mask() | IN_MASK_ADD | IN_ONLYDIR | IN_DONT_FOLLOW;
+        let result = self.world.watch(At::Entry(dir, name), mask);
         // The watch was first: the events tell of directories that are made from now on.
         let is_leaf = result.is_ok() && !task.lists_files() && self.world.is_leaf(At::Entry(dir, name));
         (result, is_leaf)
@@ -962,14 +963,17 @@ impl<W: World> Watcher<W> {
 
     /// Whether the directory there is the one watched as `wd`.
     ///
-    /// To ask is to change what the watch there asks for: another directory, which is there by now, may have asked for more.
+    /// To ask is to change what the watch there asks for: another directory, which is there by now, may have asked for more. While the
+    /// kernel replaces a mask, it is empty for a moment, and events are lost. So it is only replaced where it is to ask for less, which
+    /// is before the directory is listed.
     pub(super) fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
         let (tree, other) = (&self.tree, Cell::new(None));
         let is_known = |found| {
             other.set(Some(found));
             tree.find(found).is_some()
         };
-        let is_it = self.world.is_watched_as(at, mask | IN_ONLYDIR, wd, is_known);
+        let add = if mask & self.kernel_mask() == self.kernel_mask() { IN_MASK_ADD } else { 0 };
+        let is_it = self.world.is_watched_as(at, mask | add | IN_ONLYDIR, wd, is_known);
         if let Some(other) = other.get().filter(|_| self.kernel_mask() & !mask & W::OWN_READING != 0) {
             self.scan.lack_read_events.push(other);
             self.scan.is_raise_due = true;

@@ -342,6 +342,10 @@ fn check(
     if let Some(wd) = system.watch_lacking(asked) {
         return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
     }
+    // While the kernel replaces what a watch asks for, that is nothing for a moment.
+    if system.replaced.iter().any(|mask| mask & asked == asked) {
+        return Err("a watch was replaced that was to ask for no less, which can lose events".into());
+    }
     let covered: BTreeSet<String> = watched.into_values().flatten().collect();
     let is_excluded = |path: &&String| excluded.is_some_and(|name| path.split('/').any(|part| part == name));
     if let Some(missing) = system.directories().difference(&covered).find(|path| !is_excluded(path)) {

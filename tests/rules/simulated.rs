@@ -101,6 +101,8 @@ pub struct System {
     /// Every path from which or to which something was moved.
     pub moved: BTreeSet<String>,
     watches: BTreeMap<i32, (Ino, Mask)>,
+    /// What was asked for of directories that were watched already, in the place of what their watches asked for.
+    pub replaced: Vec<Mask>,
     newest_wd: i32,
     queue: VecDeque<Queued>,
     /// The most events that the queue holds.
@@ -855,8 +857,11 @@ impl World for Simulated {
                 system.newest_wd
             }
         };
-        let old =
-            if mask & IN_MASK_ADD != 0 { system.watches.get(&wd).map_or(0, |(_, mask)| *mask) } else { 0 };
+        let known = system.watches.get(&wd).map(|(_, mask)| *mask);
+        if known.is_some() && mask & IN_MASK_ADD == 0 {
+            system.replaced.push(mask);
+        }
+        let old = known.filter(|_| mask & IN_MASK_ADD != 0).unwrap_or(0);
         system.inodes[ino].watch = Some(wd);
         system.watches.insert(wd, (ino, mask | old));
         system.saw(wd);
