@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink, readlinkat};
@@ -66,8 +65,7 @@ pub fn through(directory: &OwnedFd) -> CString {
 /// A path that a call follows to an open object, wherever that is now. If that is a symbolic link, the call gets the link. Without /proc
 /// only a directory has such a path.
 pub fn link_to(object: &OwnedFd) -> Vec<u8> {
-    static HAS_PROC: OnceLock<bool> = OnceLock::new();
-    match HAS_PROC.get_or_init(|| Path::new("/proc/self/fd").exists()) {
+    match Path::new("/proc/self/fd").exists() {
         true => format!("/proc/self/fd/{}", object.as_raw_fd()).into_bytes(),
         false => path_by_entering(object).unwrap_or_default(),
     }
