@@ -114,8 +114,6 @@ def record(program):
 
 
 def draw(screen, length):
-    rows = max(sum(pane == side for _, pane, _ in screen) for side in (0, 1))
-    width, height = STARTS[1] + PANES[1], TOP + rows * LINE
     names = {0: "a shell", 1: "inotifywait"}
     style, text, count = [], [], [0, 0]
     for at, (time, pane, line) in enumerate(screen):
@@ -123,18 +121,22 @@ def draw(screen, length):
         style.append(f"@keyframes l{at}{{0%,{percent:.2f}%{{opacity:0}}{percent + 0.01:.2f}%,100%{{opacity:1}}}}")
         kind = "c" if line.startswith("#") else "p" if line.startswith("$") else "o"
         assert len(line) <= COLUMNS[pane], line
+        if kind == "c":
+            # The commands of a step are beside their events.
+            count = [max(count) + 0.5] * 2
         x = STARTS[pane] + LEFT
         y = TOP + count[pane] * LINE
         count[pane] += 1
         text.append(
-            f'<text class="{kind}" x="{x:.0f}" y="{y}" style="animation-name:l{at}">{escape(line)}</text>'
+            f'<text class="{kind}" x="{x:.0f}" y="{y:.0f}" style="animation-name:l{at}">{escape(line)}</text>'
         )
+    width, height = STARTS[1] + PANES[1], TOP + max(count) * LINE
     panes = "".join(
-        f'<rect x="{STARTS[pane]:.0f}" width="{PANES[pane]:.0f}" height="{height}" rx="8" fill="#1b1f27"/>'
+        f'<rect x="{STARTS[pane]:.0f}" width="{PANES[pane]:.0f}" height="{height:.0f}" rx="8" fill="#1b1f27"/>'
         f'<text class="t" x="{STARTS[pane] + PANES[pane] / 2:.0f}" y="24">{names[pane]}</text>'
         for pane in (0, 1)
     )
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" xml:space="preserve" role="img" \
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" xml:space="preserve" role="img" \
 aria-label="Commands in a shell, and the lines that inotifywait prints for them">
 <style>
 text{{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre;\

@@ -93,7 +93,7 @@ const CASES: [Case; 28] = [
     ("inotifywatch: an overflow of the same kind", RUNS, overflow_counting),
     ("Reader asleep for 4 s, 120,000 lines", 1, |side| stalled(side, 120_000, 4)),
     ("Reader asleep for 10 s, 1,000,000 lines", 1, |side| stalled(side, 1_000_000, 10)),
-    ("Ends at once when the reader of its pipe closes", 1, |side| closed(side, pipe)),
+    ("Exits at once when the reader of its pipe closes", 1, |side| closed(side, pipe)),
     ("The peer of its socket", 1, |side| closed(side, socket)),
     ("Its terminal", 1, |side| closed(side, terminal)),
     ("OPEN, ACCESS, CLOSE_NOWRITE that nobody else caused, 200 directories", RUNS, |side| {
@@ -669,7 +669,7 @@ fn burst(d: &Path, run: &Running) {
 /// Whether anything at all was said with -q, or about lost events without.
 fn said(run: &Running, part: &str) -> Figure {
     let said = run.stderr.lines().iter().any(|line| line.contains(part));
-    Word(if said { "said on stderr" } else { "not a word on stderr" }.to_owned())
+    Word(if said { "reported on stderr" } else { "nothing on stderr" }.to_owned())
 }
 
 fn overflow(side: &Side) -> Cell {

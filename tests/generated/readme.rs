@@ -8,13 +8,13 @@ use crate::with_lines;
 /// A figure's name, the file and the beginning of its row there, and the command that measures it.
 const NUMBERS: [(&str, &str, &str, &str); 4] = [
     (
-        "Reported of an unpacked archive of 441 entries",
+        "Entries of an unpacked archive that are reported",
         "docs/compatibility.md",
         "`tar x` of 441 entries",
         "compare",
     ),
     (
-        "Printed after the reader slept for 4 seconds",
+        "Lines that are printed although the reader sleeps for 4 seconds",
         "docs/compatibility.md",
         "Reader asleep for 4 s,",
         "compare",
@@ -35,15 +35,25 @@ pub fn renew(text: &str) -> String {
 /// The figures of the reference and of this program.
 fn figures(path: &str, row: &str) -> [String; 2] {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let row = text.lines().find(|line| line.replace("set-up", "setup").starts_with(&format!("| {row}")));
+    let row = text.lines().find(|line| line.starts_with(&format!("| {row}")));
     let cells: Vec<&str> = row.unwrap_or_else(|| panic!("{path} has no such row")).split(" | ").collect();
     // The first one of several, without the least and the most.
-    [1, 2].map(|cell| {
+    let figures = [1, 2].map(|cell| {
         let figure = cells[cell].trim_end_matches(" |").split(';').next().unwrap();
         let figure = match (figure.find('('), figure.find(')')) {
             (Some(begin), Some(end)) => format!("{}{}", &figure[..begin], &figure[end + 2..]),
             _ => figure.to_owned(),
         };
         figure.replace(" paths announced", "").replace(" lines came", "")
-    })
+    });
+    in_one_unit(figures)
+}
+
+/// Milliseconds beside seconds are written as seconds.
+fn in_one_unit([one, other]: [String; 2]) -> [String; 2] {
+    let milliseconds = other.strip_suffix(" ms").and_then(|number| number.parse::<f64>().ok());
+    match milliseconds.filter(|_| one.ends_with(" s")) {
+        Some(number) => [one, format!("{:.2} s", number / 1000.0)],
+        None => [one, other],
+    }
 }
