@@ -193,12 +193,13 @@ fn the_help_has_the_options_and_events_that_are_not_hidden() {
 }
 
 /// An example of a page. The comment before it tells how to run it:
-/// `example: SHELL STATUS [mkdir:DIRECTORY] [need:TOOL] [timeout:SECONDS] [makes:FILE]`; the file appears soon,
-/// perhaps after the end. `timeout:none` is for a program that ends by itself.
+/// `example: SHELL STATUS [mkdir:DIRECTORY] [touch:FILE] [need:TOOL] [timeout:SECONDS] [makes:FILE]`; the last file
+/// appears soon, perhaps after the end. `timeout:none` is for a program that exits by itself.
 struct Example {
     shell: String,
     status: i32,
     directory: Option<String>,
+    file: Option<String>,
     need: Option<String>,
     timeout: String,
     makes: Option<String>,
@@ -219,6 +220,7 @@ fn examples(tool: Tool) -> Vec<Example> {
                 shell: words.next().unwrap().to_owned(),
                 status: words.next().unwrap().parse().unwrap(),
                 directory: mark("mkdir:"),
+                file: mark("touch:"),
                 need: mark("need:"),
                 timeout: mark("timeout:").unwrap_or_else(|| "0.2".to_owned()),
                 makes: mark("makes:"),
@@ -277,8 +279,8 @@ fn examples_are_printed_so_that_they_can_be_pasted() {
     }
 }
 
-/// Runs each example to its end in a directory of its own. A program that would go on for ever gets a
-/// timeout from a wrapper in PATH, before its own options, which win.
+/// Runs each example to its end in a directory of its own. The programs get a timeout from a wrapper in PATH, after
+/// their own options, so that it replaces a longer one.
 #[test]
 fn examples_run() {
     for (tool, example) in
@@ -296,11 +298,14 @@ fn examples_run() {
             let real = programs.join(name.name());
             std::os::unix::fs::symlink(program, &real).unwrap();
             let option = if timeout == "none" { String::new() } else { format!("-t {timeout}") };
-            put_script(&bin.join(name.name()), &format!("exec {} {option} \"$@\"", real.display()));
+            put_script(&bin.join(name.name()), &format!("exec {} \"$@\" {option}", real.display()));
         }
         put_script(&bin.join("make"), "echo built >src/made");
         if let Some(directory) = &example.directory {
             fs::create_dir(place.path().join(directory)).unwrap();
+        }
+        if let Some(file) = &example.file {
+            fs::write(place.path().join(file), "").unwrap();
         }
         fs::write(place.path().join("example"), &example.script).unwrap();
         let command = || {
