@@ -166,7 +166,7 @@ fn signals(daemon: bool, batches: bool) -> Result<Option<Signals>, Error> {
     if answered.is_empty() {
         return Ok(None);
     }
-    Signals::take(&answered).map(Some).map_err(failing("Couldn't take", b"signals"))
+    Signals::take(&answered).map(Some).map_err(failing("Couldn't handle", b"signals"))
 }
 
 /// What failed where the lines do not go out.

@@ -142,7 +142,7 @@ const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 const WANTS: Signal = Signal::SIGUSR1;
 
 fn take(signals: &[Signal]) -> Result<Signals, Error> {
-    Signals::take(signals).map_err(failing("Couldn't take", b"signals"))
+    Signals::take(signals).map_err(failing("Couldn't handle", b"signals"))
 }
 
 fn say(message: Option<Message>, intervals: &mut Option<Intervals>, messages: &Messages) -> io::Result<()> {

@@ -118,7 +118,7 @@ fn an_expression_that_leaves_nothing_is_noticed() {
         (&["--include", "\\.js$", "f"], not_included.to_owned()),
         (
             &["--include", "^main", "."],
-            "'^main' matches no path: each begins as its operand does, with './'.".to_owned(),
+            "'^main' matches no path: each path begins with its operand, such as './'.".to_owned(),
         ),
         (
             &["--exclude", "src/**", "."],

@@ -689,8 +689,7 @@ fn whole_file_systems_take_a_newer_kernel() {
         let end = Running::start(wrapped(dir.path(), ON_OLDER_KERNEL, "inotifywait", [option, "."])).finish();
         end.code(1);
         end.said(
-            "Couldn't initialize fanotify: the kernel is too old for -S and -M, which take v5.17; \
-             -F watches directory by directory\n",
+            "Couldn't initialize fanotify: -S and -M require kernel 5.17; use -F, which watches each directory\n",
         );
     }
 }

@@ -723,7 +723,7 @@ fn an_unmounted_source() {
     sync.until("a chance to unmount", |_| run(&mut umount).0.status.success());
     let end = sync.run.finish();
     end.code(2);
-    end.check("a word", String::from_utf8_lossy(&end.stderr).contains("there is another file system now"));
+    end.check("a word", String::from_utf8_lossy(&end.stderr).contains("another file system is there now"));
     assert!(place.at("dest/d/file").exists());
 }
 
@@ -996,7 +996,7 @@ fn refusals_that_pass_and_refusals_that_stay() {
     end.code(1);
     // A command that is not found, here and on another machine.
     put_script(&place.at("bin/rsync"), "exit 127");
-    ends(&[], "dest", "rsync ended with status 127, which will not get better");
+    ends(&[], "dest", "rsync ended with status 127; another attempt would not help");
     let mut sync = Sync::new(&place, place.quick(&[], "tom@[::1]:copy"));
     sync.until_said("everything again in 2 s");
     sync.run.stop().code(1);
@@ -1292,7 +1292,7 @@ fn settings_from_a_file_are_data() {
     for (line, words) in [
         ("SRC", "conf:1: no NAME=VALUE"),
         ("COLOUR=red", "conf:1: COLOUR: unknown setting"),
-        ("SETTLE=soon", "conf:1: SETTLE: 'soon' is no number of seconds"),
+        ("SETTLE=soon", "conf:1: SETTLE: 'soon' is not a number of seconds"),
         ("ONCE=perhaps", "conf:1: ONCE: 'perhaps' is neither yes nor no"),
         ("CONFIG=conf", "conf:1: CONFIG: unknown setting"),
     ] {
@@ -1318,9 +1318,9 @@ fn command_lines_that_are_wrong() {
     wrong(&["--bogus", "src", "dest"], "--bogus: unknown setting");
     wrong(&["-x", "src", "dest"], "-x: unknown setting");
     wrong(&["src", "dest", "--settle"], "--settle requires a value");
-    wrong(&["--settle", "0.0", "src", "dest"], "'0.0' is no number of seconds");
-    wrong(&["--settle", "-1", "src", "dest"], "'-1' is no number of seconds");
-    wrong(&["--max-batch=x", "src", "dest"], "'x' is no whole number");
+    wrong(&["--settle", "0.0", "src", "dest"], "'0.0' is not a number of seconds");
+    wrong(&["--settle", "-1", "src", "dest"], "'-1' is not a number of seconds");
+    wrong(&["--max-batch=x", "src", "dest"], "'x' is not a whole number");
     wrong(&["--exclude-from", "nothing", "src", "dest"], "nothing: cannot be read");
     wrong(&["-c", "nothing"], "nothing: cannot be read");
     wrong(&["src", "src/dest"], "src/dest is in src");
@@ -1333,11 +1333,11 @@ fn command_lines_that_are_wrong() {
     }
     let end = Running::start(place.command(["nothing", "dest"])).finish();
     end.code(1).said("inotify-rsync: nothing: no such directory\n");
-    let needs = "not the inotifywait of inotify-tools-rs, which has --ignore\n";
+    let needs = "has no --ignore: set INOTIFYWAIT to the one of inotify-tools-rs\n";
     for tool in ["/nothing", REFERENCE] {
         let mut command = place.command(["src", "dest"]);
         command.env("INOTIFYWAIT", tool);
-        Running::start(command).finish().code(2).said(format!("inotify-rsync: {tool}: {needs}"));
+        Running::start(command).finish().code(2).said(format!("inotify-rsync: {tool} {needs}"));
     }
     assert_eq!(place.runs(), 0);
     assert!(!place.at("dest").exists());

@@ -78,7 +78,7 @@ pub(super) fn limits_conflict(line: &Line) -> Option<String> {
     if let Some(option) = options(tool).find(alone) {
         return Some(format!("{} and --limits cannot both be specified.", shown(tool, option.id)));
     }
-    line.has_operands().then(|| "--limits takes no paths.".to_owned())
+    line.has_operands().then(|| "--limits and a path cannot both be specified.".to_owned())
 }
 
 /// How a message names an option: by its letter, if it has one.

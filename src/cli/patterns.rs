@@ -30,7 +30,7 @@ pub(super) fn unreachable(pattern: &[u8], operands: &[Vec<u8>]) -> Option<Messag
     Some(Message::new(&[
         b"'",
         pattern,
-        b"' matches no path: each begins as its operand does, with '",
+        b"' matches no path: each path begins with its operand, such as '",
         first,
         slash,
         b"'.",
@@ -253,7 +253,7 @@ mod tests {
             assert_eq!(unreachable(pattern.as_bytes(), &operands).is_some(), found, "{pattern}");
         }
         let said = unreachable(b"^main", &operands).unwrap().to_bytes();
-        assert_eq!(said, b"'^main' matches no path: each begins as its operand does, with './'.\n");
+        assert_eq!(said, b"'^main' matches no path: each path begins with its operand, such as './'.\n");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn explained(error: io::Error, object: &OwnedFd) -> io::Error {
 /// fanotify is there, but of a rename the kernel tells each half by itself, and of an entry not the object (before Linux
 /// 5.17). Enough for a mark for each directory, not for a file system.
 pub fn too_old_for_filesystems() -> io::Error {
-    let why = "the kernel is too old for -S and -M, which take v5.17; -F watches directory by directory";
+    let why = "-S and -M require kernel 5.17; use -F, which watches each directory";
     io::Error::new(io::ErrorKind::Unsupported, why)
 }
 

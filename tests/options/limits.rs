@@ -124,8 +124,8 @@ fn the_daemon_has_its_own_session() {
         ("--limits --ready 1", "--ready and --limits cannot both be specified.\n"),
         ("-t 1 --limits --json", "-t and --limits cannot both be specified.\n"),
         ("--limits --fromfile -", "--fromfile and --limits cannot both be specified.\n"),
-        ("--limits .", "--limits takes no paths.\n"),
-        ("--limits @.", "--limits takes no paths.\n"),
+        ("--limits .", "--limits and a path cannot both be specified.\n"),
+        ("--limits @.", "--limits and a path cannot both be specified.\n"),
     ] {
         refuses("inotifywatch", line, message);
     }
