@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn isdir_alone_is_what_a_tree_is_followed_by() {
+    fn isdir_alone_selects_the_events_that_follow_a_tree() {
         for (mask, asked) in [
             (IN_CREATE | IN_ISDIR, true),
             (IN_MOVED_FROM | IN_ISDIR, true),

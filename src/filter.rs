@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn at_paths_become_what_they_resolve_to() {
+    fn at_paths_are_resolved() {
         let mut filter = filter(None, &["d"]);
         filter.resolve_paths(|path| [b"/", path].concat());
         assert!(filter.reports(b"d", false) && !filter.reports(b"/d", false));

@@ -317,7 +317,7 @@ fn a_missing_null_device_is_named() {
 }
 
 #[test]
-fn without_proc_directories_are_watched_and_what_cannot_be_is_explained() {
+fn without_proc_directories_are_watched_and_other_requests_explained() {
     if !common::need_root() || !common::need("unshare") {
         return;
     }

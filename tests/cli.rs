@@ -55,7 +55,7 @@ fn the_help_begins_with_the_version_and_ends_with_the_events() {
 }
 
 #[test]
-fn the_help_says_what_is_the_default_under_the_name() {
+fn the_help_has_the_default_of_each_name() {
     for (name, of) in NAMES {
         let default = if name.starts_with('f') { "fanotify" } else { "inotify" };
         let line = format!("--{default} .*[(]the default[)]\n");

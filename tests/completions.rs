@@ -223,21 +223,21 @@ fn the_options_of_the_script_are_completed() {
 }
 
 #[test]
-fn bash_offers_what_is_in_the_tables() {
+fn bash_offers_the_words_of_the_tables() {
     if need("bash") {
         holds_to_the_tables(ask_bash);
     }
 }
 
 #[test]
-fn zsh_offers_what_is_in_the_tables() {
+fn zsh_offers_the_words_of_the_tables() {
     if need("zsh") && need("script") {
         holds_to_the_tables(ask_zsh);
     }
 }
 
 #[test]
-fn fish_offers_what_is_in_the_tables() {
+fn fish_offers_the_words_of_the_tables() {
     if need("fish") {
         holds_to_the_tables(ask_fish);
     }
@@ -304,18 +304,18 @@ fn type_into_bash(setup: &str, what: &[Typed]) {
 }
 
 #[test]
-fn bash_completes_what_is_typed() {
+fn bash_completes_each_kind_of_word() {
     type_into_bash(". \"$ROOT/completions/inotifywatch.bash\"", &TYPED);
 }
 
 #[test]
-fn bash_completes_what_is_typed_where_words_do_not_break_at_equals_and_at() {
+fn bash_completes_words_that_do_not_break_at_equals_and_at() {
     let setup = ". \"$ROOT/completions/inotifywatch.bash\"; COMP_WORDBREAKS=${COMP_WORDBREAKS//[=@]}";
     type_into_bash(setup, &TYPED);
 }
 
 #[test]
-fn bash_completion_loads_and_completes_what_is_typed() {
+fn bash_completion_loads_the_file_and_completes() {
     if need(BASH_COMPLETION) {
         type_into_bash(&format!(". {BASH_COMPLETION}"), &TYPED);
     }
@@ -339,7 +339,7 @@ fn each_name_loads_its_completion() {
 }
 
 #[test]
-fn zsh_completes_what_is_typed() {
+fn zsh_completes_each_kind_of_word() {
     if need("zsh") && need("script") {
         let place = place();
         let text = zsh(place.path(), NOTE, &TYPED.map(|(line, _)| line.to_owned()));

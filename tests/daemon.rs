@@ -156,7 +156,7 @@ fn the_daemon_leaves_its_directory() {
 }
 
 #[test]
-fn command_substitution_returns() {
+fn command_substitution_returns_before_the_daemon_exits() {
     let place = Place::new();
     let script = r#"said=$("$@" 2>&1); echo "status $? said <$said>""#;
     let end = Running::start(place.marked(wrapped(
@@ -278,7 +278,7 @@ fn a_hang_up_that_finds_no_directory_is_survived() {
 }
 
 #[test]
-fn rotation_inside_the_watched_tree_reports_what_others_did_alone() {
+fn rotation_inside_the_watched_tree_reports_other_processes_only() {
     let place = Place::new();
     // Not those of reading: this test reads it.
     let daemon =

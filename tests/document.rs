@@ -27,7 +27,7 @@ fn now() -> String {
 }
 
 #[test]
-fn one_file_monitored() {
+fn the_events_of_one_file_are_printed() {
     let dir = tempdir();
     fs::write(dir.path().join("file1"), "").unwrap();
     let mut run = Running::ready(inotifywait(dir.path(), ["-m", "file1"]));
@@ -176,7 +176,7 @@ fn the_sync_script_in_dash() {
 }
 
 #[test]
-fn events_as_the_tutorial_lists_them() {
+fn events_are_those_that_the_tutorial_lists() {
     let dir = tempdir();
     let file = dir.path().join("f");
     fs::write(&file, "").unwrap();

@@ -185,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn what_covers_a_directory_matches_all_below(
+    fn an_expression_that_covers_a_directory_matches_every_path_below(
         start in pattern(),
         end in select(ENDS),
         ignore_case: bool,

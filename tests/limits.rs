@@ -184,7 +184,7 @@ fn a_new_directory_at_the_limit_is_counted_without_its_contents() {
 }
 
 #[test]
-fn the_limit_on_instances() {
+fn the_limit_on_instances_is_named() {
     if need_namespace() {
         let dir = tempdir();
         for tool in ["inotifywait", "inotifywatch"] {

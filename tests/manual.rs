@@ -77,7 +77,7 @@ fn unique<T: Ord + std::fmt::Debug>(all: Vec<T>) -> BTreeSet<T> {
 }
 
 #[test]
-fn mandoc_has_no_complaint() {
+fn mandoc_accepts_the_pages() {
     if !need("mandoc") {
         return;
     }
@@ -249,7 +249,7 @@ fn rendered(path: &str) -> (String, String) {
 }
 
 #[test]
-fn no_macro_is_printed_nor_taken_for_one() {
+fn no_macro_is_printed_as_text() {
     if !need("mandoc") || !need("col") {
         return;
     }

@@ -66,7 +66,7 @@ fn with_small_cookies(lines: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn a_directory_and_what_is_in_it() {
+fn events_on_a_directory_and_its_entries_are_reported() {
     for &root in users() {
         let dir = fast_tempdir();
         shell(dir.path(), "mkdir -p d/sub/deep; echo > d/f; chmod -R 777 d");
@@ -131,7 +131,7 @@ fn as_one(lines: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn a_tree() {
+fn new_and_renamed_directories_are_followed() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir -p d/a/b o/x; echo > o/f; chmod -R 777 d o");
     let events = "create,delete,move,delete_self,move_self,close_write";
@@ -217,7 +217,7 @@ fn a_file_and_a_link() {
 
 /// The events of which they are told are not among those that tell where they are.
 #[test]
-fn subdirectories_are_followed_whatever_is_requested() {
+fn subdirectories_are_followed_for_any_requested_event() {
     for &root in users() {
         let dir = fast_tempdir();
         shell(dir.path(), "mkdir -p d/old; chmod -R 777 d");
@@ -414,7 +414,7 @@ fn missed_events_are_reported_first() {
 }
 
 #[test]
-fn an_unmount() {
+fn an_unmount_is_reported() {
     if !need_root() || !need("umount") {
         return;
     }
@@ -504,7 +504,7 @@ fn a_wait_ends_as_with_inotify() {
 }
 
 #[test]
-fn a_reader_that_stalls_gets_all_and_one_that_closes_ends_it() {
+fn a_stalled_reader_gets_everything_and_a_closed_one_ends_it() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir d; chmod 777 d");
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
@@ -588,7 +588,7 @@ fn an_operand_that_is_not_there() {
 }
 
 #[test]
-fn as_a_daemon() {
+fn a_daemon_watches_with_marks() {
     let dir = fast_tempdir();
     shell(dir.path(), "mkdir d; chmod 777 d");
     let arguments = ["-d", "-o", "log", "-t", "20", "-e", "create", "d"];

@@ -19,7 +19,7 @@ const NAME: &str = "x\nroot logged in\x1b[2K\r\x07\u{9b}1m";
 const SHOWN: &str = r"x\nroot logged in\033[2K\r\a\302\2331m";
 
 #[test]
-fn a_message_is_one_line_whatever_is_in_a_name() {
+fn a_message_is_one_line_for_any_name() {
     let dir = tempdir();
     for (tool, action) in [("inotifywait", "Couldn't watch"), ("inotifywatch", "Failed to watch")] {
         for arguments in [&["--", NAME][..], &["-r", NAME]] {
@@ -36,7 +36,7 @@ fn a_message_is_one_line_whatever_is_in_a_name() {
 }
 
 #[test]
-fn a_usage_error_is_one_line_whatever_was_typed() {
+fn a_usage_error_is_one_line_for_any_word() {
     let dir = tempdir();
     let [list, pattern, glob, hidden] =
         ["open,x\x1b\x07", "(N", "*x\n\x1b", "@N"].map(|text| text.replace('N', NAME));
@@ -165,7 +165,7 @@ fn names_cannot_control_a_terminal() {
 
 /// Also where it was started with the signal ignored, as Rust's start-up has it on some systems.
 #[test]
-fn inotifywatch_dies_of_a_closed_pipe_like_other_programs() {
+fn a_closed_pipe_ends_inotifywatch_by_sigpipe() {
     let dir = tempdir();
     let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     let ignoring = "trap '' PIPE; exec \"$@\"";

@@ -72,7 +72,7 @@ fn install(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn all_there_is_gets_installed_and_uninstalled() {
+fn every_file_is_installed_and_uninstalled() {
     let dir = tempdir();
     let root = install(dir.path());
     let installed = tree(&root);
@@ -230,7 +230,7 @@ fn the_packages_have_the_version_of_the_program() {
 }
 
 #[test]
-fn the_packages_say_what_cargo_says() {
+fn the_packages_have_the_description_of_the_crate() {
     const SYNOPSIS: &str = env!("CARGO_PKG_DESCRIPTION");
     // Debian cuts off what is longer.
     assert!(SYNOPSIS.len() < 80, "{SYNOPSIS}");
@@ -254,7 +254,7 @@ fn the_packages_say_what_cargo_says() {
 }
 
 #[test]
-fn arch_and_alpine_say_what_they_lack() {
+fn arch_and_alpine_name_the_missing_tool() {
     for (package, tool) in [("arch", "makepkg"), ("alpine", "abuild")] {
         let dir = tempdir();
         let mut make = make(dir.path());
@@ -271,7 +271,7 @@ fn arch_and_alpine_say_what_they_lack() {
 }
 
 #[test]
-fn systemd_has_no_complaint() {
+fn systemd_accepts_the_units() {
     if !need("systemd-analyze") {
         return;
     }
@@ -343,7 +343,7 @@ for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
 }
 
 #[test]
-fn make_test_installs_what_the_tests_need() {
+fn make_test_installs_the_needed_packages() {
     // Part of every system, or of what is installed with another command.
     const THERE: [&str; 11] = [
         "bash",
@@ -372,7 +372,7 @@ fn make_test_installs_what_the_tests_need() {
 }
 
 #[test]
-fn shellcheck_has_no_complaint() {
+fn shellcheck_accepts_the_scripts() {
     if need("shellcheck") {
         let scripts = [
             "packaging/debian/build",

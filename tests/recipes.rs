@@ -73,7 +73,7 @@ fn is_ready(group: Pid) -> bool {
 }
 
 #[test]
-fn each_recipe_does_what_the_page_says() {
+fn each_recipe_has_the_described_effect() {
     let recipes = recipes();
     assert!(recipes.len() >= 10);
     for recipe in recipes {

@@ -263,7 +263,7 @@ fn ten_thousand_operands_from_stdin() {
 }
 
 #[test]
-fn operands_of_any_bytes() {
+fn operands_of_any_bytes_are_watched() {
     let long = vec![b'l'; 255];
     let long_utf8 = "é".repeat(127).into_bytes();
     let names: [&[u8]; 12] = [

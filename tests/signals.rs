@@ -46,7 +46,7 @@ fn meanwhile<T>(mut again: impl FnMut(usize) + Send, during: impl FnOnce() -> T)
 }
 
 #[test]
-fn inotifywait_dies_of_signals() {
+fn signals_end_inotifywait() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1] {
         for arguments in [&["-m", "."][..], &["-r", "."], &["-m", "-t", "100", "-o", "/dev/null", "."]] {
             let dir = tempdir();
@@ -109,7 +109,7 @@ fn times_out(command: std::process::Command, seconds: f64) -> Ended {
 }
 
 #[test]
-fn timeouts_of_nothing() {
+fn the_timeout_expires_without_events() {
     let dir = tempdir();
     for arguments in [&["-t", "0.5", "."][..], &["-q", "-t", ".5", "."], &["-m", "-r", "-t0.5", "."]] {
         times_out(inotifywait(dir.path(), arguments), 0.5).printed("");
@@ -227,7 +227,7 @@ fn inotifywatch_ends_with_its_table() {
 }
 
 #[test]
-fn inotifywatch_prints_when_asked_and_goes_on() {
+fn inotifywatch_prints_on_sigusr1_and_continues() {
     let dir = tempdir();
     let mut run = Running::ready(inotifywatch(dir.path(), ["-e", "create", "."]));
     run.signal(Signal::SIGUSR1);

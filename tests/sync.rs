@@ -520,22 +520,22 @@ fn the_day<S>(server: impl Fn(&Place) -> Option<S>, to: impl Fn(&S) -> Dest) {
 }
 
 #[test]
-fn to_a_directory() {
+fn a_local_directory_is_kept_the_same() {
     the_day(|_| Some(()), |()| Dest::local("dest"));
 }
 
 #[test]
-fn to_a_module() {
+fn a_module_is_kept_the_same() {
     the_day(|place| Some(Daemon::new(place)), Daemon::module);
 }
 
 #[test]
-fn to_a_url() {
+fn a_module_named_by_url_is_kept_the_same() {
     the_day(|place| Some(Daemon::new(place)), Daemon::url);
 }
 
 #[test]
-fn by_ssh() {
+fn a_directory_reached_by_ssh_is_kept_the_same() {
     the_day(Sshd::new, Sshd::dest);
 }
 
@@ -545,7 +545,7 @@ fn comparisons(run: &Running) -> usize {
 }
 
 #[test]
-fn a_storm() {
+fn an_unpacked_archive_is_sent_in_few_runs() {
     let Some(place) = Place::new() else { return };
     let make = "mkdir tree; cd tree; for d in $(seq 50); do mkdir -p $d/sub; (cd $d/sub; seq 100 | xargs touch); done;
                 cd ..; tar cf tree.tar tree; rm -r tree";
@@ -564,7 +564,7 @@ fn a_storm() {
 }
 
 #[test]
-fn an_overflow() {
+fn everything_is_compared_after_an_overflow() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
     let mut sync = place.start(&[], &to);
@@ -598,7 +598,7 @@ fn an_overflow() {
 }
 
 #[test]
-fn a_daemon_that_dies() {
+fn a_batch_is_sent_again_after_the_daemon_died() {
     let Some(place) = Place::new() else { return };
     let mut daemon = Daemon::new(&place);
     let to = daemon.url();
@@ -668,7 +668,7 @@ fn an_sshd_that_dies_and_keys_that_are_wrong() {
 
 /// rsync's own protocol, but by way of ssh: no port of the daemon's is open.
 #[test]
-fn a_module_by_ssh() {
+fn a_module_reached_by_ssh_is_kept_the_same() {
     let Some(place) = Place::new() else { return };
     let Some(sshd) = Sshd::new(&place) else { return };
     fs::create_dir(place.at("copy")).unwrap();
@@ -708,7 +708,7 @@ fn a_process_that_keeps_the_output_of_rsync_open() {
 
 /// The place of a file system that is gone is an empty directory, which must not be copied.
 #[test]
-fn an_unmounted_source() {
+fn an_unmounted_source_deletes_nothing() {
     let Some(place) = Place::new().filter(|_| need_root() && need("nsenter")) else { return };
     let Some(outer) = in_name_space(&place, "mount -t tmpfs none src; mkdir src/d; echo 1 >src/d/file")
     else {
@@ -744,7 +744,7 @@ fn in_name_space(place: &Place, script: &str) -> Option<Command> {
 
 /// Needs a disk of its own, in a name space where nobody else sees it.
 #[test]
-fn a_full_disk() {
+fn a_batch_is_sent_again_after_the_disk_was_full() {
     let Some(place) = Place::new().filter(|_| need_root() && need("nsenter")) else { return };
     fs::create_dir(place.at("dest")).unwrap();
     let Some(outer) = in_name_space(&place, "mount -t tmpfs -o size=2m none dest") else { return };
@@ -765,7 +765,7 @@ fn a_full_disk() {
 }
 
 #[test]
-fn killed_and_started_again() {
+fn changes_of_a_killed_run_are_sent_at_the_next_start() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
     place.shell("mkdir d; echo 1 >d/old; echo 1 >gone");
@@ -806,7 +806,7 @@ fn a_watcher_that_dies_ends_it() {
 }
 
 #[test]
-fn told_to_end() {
+fn sigterm_sends_the_gathered_changes() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
     // Nothing would be sent for a minute.
@@ -830,7 +830,7 @@ fn told_to_end() {
 }
 
 #[test]
-fn left_out() {
+fn excluded_paths_are_neither_sent_nor_deleted() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
     place.shell(
@@ -925,7 +925,7 @@ fn an_empty_source_deletes_nothing_at_the_start() {
 }
 
 #[test]
-fn the_limit() {
+fn a_limit_on_watches_ends_it() {
     let Some(place) = Place::new() else { return };
     let limited = |number: &str| {
         let inner = place.quick(&[], "dest");
@@ -1045,7 +1045,7 @@ fn one_at_a_time_by_flock() {
 
 /// Rules that are neither for the sender nor for the receiver alone keep what is not in the batch.
 #[test]
-fn a_batch_deletes_nothing_else_whatever_rsync_is_told_to_delete() {
+fn a_batch_deletes_nothing_else_despite_options_of_rsync() {
     let Some(place) = Place::new() else { return };
     place.shell("mkdir a; echo 1 >a/file; echo 1 >a/other; echo 1 >gone; echo 1 >gone.o");
     let options = ["--exclude", "*.o", "--exclude", "+ a/", "--rsync-opt", "--delete-excluded"];
@@ -1075,7 +1075,7 @@ fn changes_within_the_same_second_are_sent() {
 
 /// inotifywait is stopped, and at its end has more to read than it reads at once.
 #[test]
-fn sigterm_sends_what_was_not_read_yet() {
+fn sigterm_sends_unread_changes() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
     let mut sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
@@ -1304,7 +1304,7 @@ fn settings_from_a_file_are_data() {
 }
 
 #[test]
-fn command_lines_that_are_wrong() {
+fn wrong_command_lines_are_refused() {
     let Some(place) = Place::new() else { return };
     let wrong = |arguments: &[&str], words: &str| {
         let end = Running::start(place.command(arguments)).finish();
@@ -1344,7 +1344,7 @@ fn command_lines_that_are_wrong() {
 }
 
 #[test]
-fn sources_with_odd_names() {
+fn sources_with_odd_names_are_copied() {
     let Some(place) = Place::new() else { return };
     for name in
         ["with space", "new\nline", "-v", "co:lon", "c++ (1)", "r[e]g(e)x*.+?^$|\\{}", "link", "slash///"]
@@ -1496,7 +1496,7 @@ fn a_file_that_vanishes_while_rsync_runs_is_no_failure() {
 
 /// rsync 3.2.3-4+deb11u4, 3.2.7-1+deb12u6 and 3.4.1+ds1-5+deb13u4, for instance, refuse --delete-missing-args.
 #[test]
-fn an_rsync_that_does_not_take_what_is_missing() {
+fn deletions_are_sent_without_delete_missing_args() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
     put_script(
@@ -1568,7 +1568,7 @@ done
 }
 
 #[test]
-fn shellcheck_has_no_complaint() {
+fn shellcheck_accepts_the_script() {
     if need("shellcheck") {
         let scripts = ["sync/inotify-rsync", "sync/bench", "examples/sync.sh"];
         let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");

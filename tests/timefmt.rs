@@ -236,7 +236,7 @@ fn compare(cases: &[Case]) {
 }
 
 #[test]
-fn any_format_is_strftimes() {
+fn random_formats_are_rendered_as_by_strftime() {
     let cases = Config::default().cases.max(20_000);
     let mut runner = TestRunner::default();
     let strategy = case();
@@ -247,7 +247,7 @@ fn any_format_is_strftimes() {
 
 /// Each conversion by itself, at each moment, in each zone.
 #[test]
-fn every_conversion_is_strftimes() {
+fn every_conversion_is_rendered_as_by_strftime() {
     let mut cases = Vec::new();
     for letter in 1..=u8::MAX {
         for seconds in MOMENTS {
@@ -307,7 +307,7 @@ fn a_time_beyond_the_bound_is_empty() {
 }
 
 #[test]
-fn a_new_second_is_rendered_anew_and_the_same_one_alike() {
+fn each_second_is_rendered_once() {
     let mut format = TimeFormat::new(b"%s".to_vec());
     let mut out = Vec::new();
     for seconds in [7, 7, 8, 7, i64::MIN, 8] {

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn sort_keys() {
+    fn sort_keys_are_events_with_a_column() {
         for total in ["Total", ""] {
             assert_eq!(sort_key(total.as_bytes()), Ok(SortKey::Total));
         }
@@ -418,7 +418,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_is_judged(value in prop::collection::vec(any::<u8>(), 0..12)) {
+        fn any_value_is_accepted_or_refused(value in prop::collection::vec(any::<u8>(), 0..12)) {
             let _ = (timeout(&value), events(&value), sort_key(&value));
         }
 

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_and_a_socket_tell_what_is_unread() {
+    fn unread_bytes_of_a_pipe_and_a_socket_are_counted() {
         let (reader, writer) = nix::unistd::pipe().unwrap();
         counts(std::fs::File::from(writer), std::fs::File::from(reader));
         let (writer, reader) = UnixStream::pair().unwrap();

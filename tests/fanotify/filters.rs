@@ -3,7 +3,7 @@
 use crate::{CHANGES, Space};
 
 #[test]
-fn exclude_and_include() {
+fn exclude_and_include_select_paths() {
     for (option, pattern, wanted) in [
         ("--exclude", "/d/a/", vec!["d/ CREATE 1 0", "d/b/ CREATE 3 0"]),
         ("--exclude", "[23]$", vec!["d/ CREATE 1 0"]),
@@ -23,7 +23,7 @@ fn exclude_and_include() {
 
 /// `@path` in any form: below it is silence; it itself is its parent's.
 #[test]
-fn excluded_paths() {
+fn excluded_paths_are_silent_below() {
     for absolute in [false, true] {
         let Some(space) = Space::new("mkdir -p d/a/x d/b; ln -s a d/l") else { return };
         let at = |path: &str| match absolute {

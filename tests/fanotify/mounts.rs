@@ -28,7 +28,7 @@ fn a_mount_below_the_operand() {
 
 /// Mounted while watching: watched from when the program has seen it.
 #[test]
-fn a_new_mount() {
+fn a_new_mount_is_watched() {
     let Some(space) = Space::new("mkdir -p d/m d/n") else { return };
     let mut running = space.monitor(&["-r", "-e", "create,delete,unmount", "d"]);
     space.does(&running, "mount -t tmpfs none d/m");

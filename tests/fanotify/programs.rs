@@ -55,7 +55,7 @@ fn a_busy_writer_does_not_delay_the_timeout() {
 }
 
 #[test]
-fn exit_statuses() {
+fn exit_statuses_are_those_of_inotify() {
     let Some(space) = Space::new("mkdir -p d/a; touch d/f") else { return };
     let running = space.watch(&["-F", "-r", "-e", "create", "--format", "%e %f", "d"]);
     space.does(&running, "rm d/f; touch d/a/1");
@@ -77,7 +77,7 @@ fn exit_statuses() {
 }
 
 #[test]
-fn signals_end_it() {
+fn signals_end_both_programs() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let Some(space) = Space::new("mkdir -p d") else { return };
         let running = space.monitor(&["-r", "d"]);
@@ -131,7 +131,7 @@ fn a_reader_that_closes_ends_it() {
 
 /// Nothing is lost while nobody reads, be it more than inotify's queue holds.
 #[test]
-fn a_reader_that_stalls() {
+fn nothing_is_lost_while_the_reader_stalls() {
     const MANY: usize = 20_000;
     let Some(space) = Space::new("mkdir -p d") else { return };
     let mut tool = space.tool("inotifywait", &["-F", "-m", "-r", "-e", "create", "--format", "%f", "d"]);
@@ -211,7 +211,7 @@ fn a_reader_that_stalls_for_long_gets_an_overflow_message() {
 }
 
 #[test]
-fn counts_by_directory() {
+fn events_are_counted_by_directory() {
     let Some(space) = Space::new("mkdir -p d/a/b d/c out") else { return };
     for name in ["inotifywatch", "fsnotifywatch"] {
         let program = space.path().join(name);

@@ -26,7 +26,7 @@ fn story(setup: &str, watched: &str, script: &str, then: &str, wanted: &[&str]) 
 }
 
 #[test]
-fn a_chain_of_renames() {
+fn a_chain_of_renames_has_the_path_of_each_moment() {
     story(
         "mkdir d",
         "d",
@@ -59,7 +59,7 @@ fn a_chain_of_renames() {
 
 /// Of directories that were there before, and nothing was heard of yet.
 #[test]
-fn renames_of_what_was_there() {
+fn directories_from_before_the_start_are_renamed() {
     story(
         "mkdir -p d/a/b/c d/e",
         "d",
@@ -84,7 +84,7 @@ fn renames_of_what_was_there() {
 }
 
 #[test]
-fn the_operand_is_renamed() {
+fn a_renamed_operand_has_its_new_path() {
     story(
         "mkdir -p d/k o",
         "d",
@@ -113,7 +113,7 @@ fn a_directory_above_the_operand_is_renamed() {
 
 /// Moved in: from then on heard of. Moved out: silent.
 #[test]
-fn moves_in_and_out() {
+fn directories_moved_in_are_reported_and_out_are_silent() {
     story(
         "mkdir -p d out/m/n/l",
         "d",
@@ -137,7 +137,7 @@ fn moves_in_and_out() {
 }
 
 #[test]
-fn two_directories_are_swapped() {
+fn swapped_directories_have_their_new_paths() {
     for unread in [false, true] {
         let Some(space) = Space::new("mkdir -p d/p/q d/r/s out/m") else { return };
         let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);

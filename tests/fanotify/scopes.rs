@@ -3,7 +3,7 @@
 use crate::{CHANGES, Space};
 
 #[test]
-fn a_whole_file_system() {
+fn a_whole_file_system_is_watched_through_all_mounts() {
     let setup = "mkdir m n other; mount -t tmpfs none m; mkdir -p m/a/b m/c; mount --bind m/c n";
     let Some(space) = Space::new(setup) else { return };
     let mut running = space.monitor(&["-S", "-e", CHANGES, "m/a/b"]);
@@ -31,7 +31,7 @@ fn a_whole_file_system() {
 
 /// What happens to open files comes by the mount, what changes entries by the file system.
 #[test]
-fn one_mount() {
+fn opens_are_reported_through_one_mount_only() {
     let setup = "mkdir m n; mount -t tmpfs none m; mkdir -p m/c/d m/e; echo 1 >m/c/f; mount --bind m/c n";
     let Some(space) = Space::new(setup) else { return };
     let mut running = space.monitor(&["-M", "-e", "open,create,attrib,delete,move,modify", "n"]);

@@ -45,7 +45,7 @@ fn an_event_on_a_directory_itself_has_its_own_path() {
 }
 
 #[test]
-fn chains_of_new_directories() {
+fn chains_of_new_directories_are_reported() {
     let story = [
         "d/ CREATE,ISDIR a 0",
         "d/a/ CREATE,ISDIR b 0",
@@ -71,7 +71,7 @@ fn chains_of_new_directories() {
 }
 
 #[test]
-fn links() {
+fn links_are_reported_by_the_name_used() {
     let Some(space) = Space::new("mkdir d d/e other; echo >d/f") else { return };
     let mut running = space.monitor(&["-r", "-e", CHANGES, "d"]);
     space.does(&running, "ln d/f d/e/g; ln d/f other/h; ln -s f d/s; ln -s e d/t");
@@ -96,7 +96,7 @@ fn links() {
 
 /// The end of a directory is told before a new one takes its name.
 #[test]
-fn a_directory_created_again() {
+fn the_end_of_a_directory_precedes_the_next_of_that_name() {
     let once = [
         "d/ CREATE,ISDIR a 0",
         "d/a/ CREATE f 0",

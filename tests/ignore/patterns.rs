@@ -208,7 +208,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn patterns_match_what_they_match_in_git() {
+fn patterns_match_the_same_paths_as_in_git() {
     if !need("git") {
         return;
     }

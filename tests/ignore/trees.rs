@@ -285,19 +285,19 @@ fn play_some(how: How) {
 }
 
 #[test]
-fn what_git_does_not_ignore_is_watched_and_nothing_else() {
+fn exactly_the_directories_that_git_does_not_ignore_are_watched() {
     play_some(How::Inotify);
 }
 
 #[test]
-fn a_mark_of_the_file_system_reports_what_git_does_not_ignore() {
+fn a_mark_of_the_file_system_reports_paths_that_git_does_not_ignore() {
     if need_root() {
         play_some(How::Filesystem);
     }
 }
 
 #[test]
-fn marks_of_directories_report_what_git_does_not_ignore() {
+fn marks_of_directories_report_paths_that_git_does_not_ignore() {
     if is_root() || need("git") {
         play_some(How::Marks);
     }

@@ -178,7 +178,7 @@ fn run(seed: u64, rounds: u64) {
 }
 
 #[test]
-fn what_was_printed_leads_to_what_is_there() {
+fn the_printed_lines_agree_with_the_present_objects() {
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let first = setting("NAMES_SEED", fresh);
     for seed in (0..setting("NAMES_RUNS", 3)).map(|number| first.wrapping_add(number)) {

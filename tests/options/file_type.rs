@@ -45,7 +45,7 @@ fn directories_include_a_watched_one_that_is_renamed_or_deleted() {
 }
 
 #[test]
-fn a_tree_is_followed_whatever_is_reported() {
+fn a_tree_is_followed_for_either_type() {
     let dir = tempdir();
     let mut run =
         Running::ready(inotifywait(dir.path(), ["-m", "-r", "--type", "file", "-e", "create", "."]));

@@ -47,7 +47,7 @@ fn expect_watches(run: &mut Running, count: usize) {
 
 /// The manual's example.
 #[test]
-fn what_git_ignores_is_neither_reported_nor_watched() {
+fn paths_that_git_ignores_are_neither_reported_nor_watched() {
     let dir = tree(&[(".git/refs/", ""), (".gitignore", "target/\n"), ("src/target/", "")]);
     let arguments = ["-mqr", "-e", "create,moved_to", "--gitignore", "."];
     let mut run = Running::start(command(dir.path(), Path::new("/nowhere"), &arguments));
@@ -227,7 +227,7 @@ fn an_edit_counts_for_what_happens_after_it() {
 
 /// Those that were asked for are all, and those of the program's own reading are none.
 #[test]
-fn only_what_was_asked_for_is_reported() {
+fn only_requested_events_are_reported() {
     let dir = tree(&[
         (".git/info/exclude", "x"),
         (".gitignore", "y"),

@@ -30,7 +30,7 @@ fn expect_watches(run: &mut Running, count: usize) {
 }
 
 #[test]
-fn what_is_ignored_is_neither_reported_nor_watched() {
+fn ignored_paths_are_neither_reported_nor_watched() {
     let dir = tree(&["src/target/deep", "target/deep", "docs"]);
     let mut run = watch(dir.path(), &["--ignore", "target/", "--ignore", "*.o", "."]);
     assert_eq!(run.watches(), 3);
@@ -86,7 +86,7 @@ fn a_bad_line_is_not_reported_with_q() {
 }
 
 #[test]
-fn what_is_below_an_ignored_directory_cannot_be_taken_back() {
+fn paths_below_an_ignored_directory_cannot_be_included_again() {
     let dir = tree(&["target/keep", "src"]);
     let mut run = watch(dir.path(), &["--ignore", "target", "--ignore", "!keep", "."]);
     assert_eq!(run.watches(), 2);
@@ -243,7 +243,7 @@ fn without_r_patterns_select_the_entries_of_a_directory() {
 }
 
 #[test]
-fn inotifywatch_counts_what_is_not_ignored() {
+fn inotifywatch_counts_paths_that_are_not_ignored() {
     let dir = tree(&["target", "src/deep"]);
     let arguments = ["-r", "-e", "create", "--ignore=target", "--max-depth=2", "."];
     let run = Running::ready(inotifywatch(dir.path(), arguments));
@@ -303,7 +303,7 @@ fn with_fanotify_it_is_the_same() {
 }
 
 #[test]
-fn what_is_no_pattern_no_depth_and_no_file_is_refused() {
+fn invalid_patterns_depths_and_files_are_refused() {
     for tool in ["inotifywait", "inotifywatch"] {
         for (line, message) in [
             ("--ignore [a p", "Error in `ignore' pattern '[a'.\n"),

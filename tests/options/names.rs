@@ -49,7 +49,7 @@ fn relink(target: &str, link: &Path) {
 }
 
 #[test]
-fn the_worked_example_prints_what_the_manual_says() {
+fn the_example_of_the_manual_prints_its_lines() {
     let dir = tempdir();
     let conf = dir.path().join("conf");
     let run = &mut follow(dir.path(), "conf");
@@ -431,7 +431,7 @@ fn with_recursion_a_directory_that_is_created_announces_its_contents() {
 }
 
 #[test]
-fn it_goes_with_other_options() {
+fn other_options_apply_to_followed_names() {
     let dir = tempdir();
     let conf = dir.path().join("conf");
     let arguments = ["-mq", "--follow-name", "--debounce", "0.2", "--batch-marker", "--json", "conf"];

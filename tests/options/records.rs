@@ -137,7 +137,7 @@ fn names_come_out_of_json_byte_for_byte() {
 }
 
 #[test]
-fn a_record_of_json_says_what_the_other_forms_say() {
+fn a_json_record_has_the_values_of_the_other_formats() {
     let dir = tempdir();
     fs::create_dir(dir.path().join("d")).unwrap();
     let mut run =

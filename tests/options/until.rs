@@ -66,7 +66,7 @@ fn it_ends_as_soon_as_no_path_is_left() {
 }
 
 #[test]
-fn what_may_not_be_looked_up_is_neither_there_nor_gone() {
+fn a_path_that_may_not_be_looked_up_neither_exists_nor_is_gone() {
     let dir = tempdir();
     let at = |path: &str| dir.path().join(path);
     fs::create_dir(at("d")).unwrap();
@@ -99,7 +99,7 @@ fn what_may_not_be_looked_up_is_neither_there_nor_gone() {
 }
 
 #[test]
-fn it_says_what_it_waits_for() {
+fn the_awaited_paths_are_reported() {
     let dir = tempdir();
     fs::write(dir.path().join("there"), "").unwrap();
     for (condition, waiting) in [("exists", "Waiting for conf: No such file or directory\n"), ("gone", "")] {

@@ -169,7 +169,7 @@ fn make_source(dir: &Path) {
 }
 
 #[test]
-fn chains_of_directories() {
+fn chains_of_new_directories_are_announced() {
     let dir = fast_tempdir();
     announces(dir.path(), Paths::MadeOnce, || {
         for chain in 0..100 {
@@ -182,7 +182,7 @@ fn chains_of_directories() {
 }
 
 #[test]
-fn an_unpacked_archive() {
+fn an_unpacked_archive_is_announced() {
     if !need("tar") {
         return;
     }
@@ -194,7 +194,7 @@ fn an_unpacked_archive() {
 }
 
 #[test]
-fn a_copied_tree() {
+fn a_copied_tree_is_announced() {
     let dir = fast_tempdir();
     make_source(dir.path());
     announces(dir.path(), Paths::MadeOnce, || {
@@ -203,7 +203,7 @@ fn a_copied_tree() {
 }
 
 #[test]
-fn a_cloned_repository() {
+fn a_cloned_repository_is_announced() {
     if !need("git") {
         return;
     }
@@ -229,7 +229,7 @@ fn a_cloned_repository() {
 }
 
 #[test]
-fn a_built_crate() {
+fn a_built_crate_is_announced() {
     let dir = fast_tempdir();
     let crate_dir = dir.path().join("crate");
     fs::create_dir_all(crate_dir.join("src")).unwrap();

@@ -17,7 +17,7 @@ fn made(running: &mut Running, own: &Own, paths: &[&str]) {
 }
 
 #[test]
-fn what_is_mounted_is_watched_and_so_is_what_an_unmount_uncovers() {
+fn mounted_and_uncovered_directories_are_watched() {
     let Some(own) = Own::new() else { return };
     fs::create_dir_all(own.path().join("d/m/covered/deep")).unwrap();
     let at = own.path().join("d/m");

@@ -103,7 +103,7 @@ proptest! {
 }
 
 #[test]
-fn thousands_at_once() {
+fn thousands_of_renames_at_once_keep_the_paths_right() {
     const MANY: usize = 2000;
     let dir = fast_tempdir();
     let at = |parent: &str, number: usize| dir.path().join(format!("d/{parent}/{number}"));
