@@ -96,6 +96,11 @@ impl Place {
         sync
     }
 
+    /// How many more watches there are, for the name of SRC: one for each directory on the way, and one for SRC.
+    fn on_the_way(&self) -> usize {
+        self.at("src").ancestors().count()
+    }
+
     /// How often rsync was run.
     fn runs(&self) -> usize {
         fs::read_to_string(self.at("runs")).unwrap_or_default().lines().count()
@@ -605,6 +610,7 @@ fn a_batch_is_sent_again_after_the_daemon_died() {
     let mut sync = place.start(&["--rsync-opt", "--bwlimit=4000"], &to);
     // In mid-work: a part of the file is there.
     place.write("big", vec![b'x'; 12 << 20]);
+    let arrived = "file src/big was";
     let backup = place.at("backup");
     let partly = || {
         let entries = fs::read_dir(&backup).unwrap().flatten();
@@ -616,6 +622,7 @@ fn a_batch_is_sent_again_after_the_daemon_died() {
     place.shell("mkdir meanwhile; echo 1 >meanwhile/file; rm big");
     // Refused at first, then after pauses that grow.
     sync.until_said("again in 2 s");
+    assert!(!said(&sync.run, arrived), "it did not arrive");
     daemon.start();
     sync.identical(&to);
     assert!(!place.at("backup/big").exists() && place.at("backup/meanwhile/file").exists());
@@ -861,7 +868,7 @@ fn excluded_paths_are_neither_sent_nor_deleted() {
     // What inotifywait ignores has no watch. Left: src sub sub/tmp keep keep/tmp new new/tmp
     let entries = fs::read_dir(format!("/proc/{}/fdinfo", sync.watcher())).unwrap().flatten();
     let infos = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
-    assert_eq!(infos.map(|text| text.matches("inotify wd:").count()).sum::<usize>(), 7);
+    assert_eq!(infos.map(|text| text.matches("inotify wd:").count()).sum::<usize>(), 7 + place.on_the_way());
     // Nor does it start anything: the batch of the last file is of one path.
     place.shell("echo 4 >cache/f; echo 4 >sub/cache/f; echo 4 >marker");
     sync.until("the marker", |_| place.at("dest/marker").exists());
@@ -874,15 +881,22 @@ fn excluded_paths_are_neither_sent_nor_deleted() {
 #[test]
 fn a_source_that_is_gone_or_replaced_deletes_nothing() {
     for (before, change, words) in [
-        ("", "mv src old; mkdir src; touch src/new", "was replaced; the next start copies what is there now"),
+        (
+            "",
+            "mv src old; mkdir src; touch src/new",
+            "was renamed or replaced; the next start copies what is there now",
+        ),
         ("", "mv src old", "is gone"),
         ("", "rm -r src", "is gone"),
-        ("", "rm -r src; mkdir src", "was replaced"),
-        // A link is looked up when there is something to send.
+        ("", "rm -r src; mkdir src", "was renamed or replaced"),
+        // Nothing happens in it, and nothing after that.
+        ("mv src old; ln -s old src", "mkdir new; ln -s new link; mv -T link src", "was renamed or replaced"),
+        ("mv src old; ln -s old src", "rm src", "is gone"),
+        ("mkdir on; mv src on; ln -s on/src src", "mv on off", "is gone"),
         (
-            "mv src old; ln -s old src",
-            "mkdir new; ln -s new link; mv -T link src; echo 2 >old/file",
-            "was replaced",
+            "mkdir on; mv src on; ln -s on/src src",
+            "mkdir -p off/src; mv --exchange on off 2>/dev/null || { mv on old; mv off on; }",
+            "was renamed or replaced",
         ),
     ] {
         let Some(place) = Place::new() else { return };
@@ -912,6 +926,7 @@ fn an_empty_source_deletes_nothing_at_the_start() {
     Running::start(place.quick(&["--once"], "dest")).finish().code(0).said("");
     let mut sync = Sync::new(&place, place.quick(&[], "dest"));
     sync.until_said("comparing everything");
+    assert!(said(&sync.run, ", src is empty: nothing is deleted in dest"));
     place.write("new", "1");
     sync.until("a batch", |_| place.at("dest/new").exists());
     // What is deleted while it runs is no question.
@@ -924,13 +939,57 @@ fn an_empty_source_deletes_nothing_at_the_start() {
     assert_eq!(Dest::local("dest").differences(&place, &[]), "");
 }
 
+/// By more paths than a batch may have: everything is compared.
+#[test]
+fn a_source_that_is_emptied_empties_the_destination() {
+    let Some(place) = Place::new() else { return };
+    place.shell("mkdir d; seq 30 | xargs touch; touch d/file");
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--max-batch", "20"], &to);
+    place.shell("rm -r *");
+    sync.identical(&to);
+    assert_eq!(fs::read_dir(place.at("dest")).unwrap().count(), 0);
+    let end = sync.stop();
+    end.code(0);
+    end.check("no batch", !end.lines().iter().any(|line| line.contains(", sending ")));
+}
+
+/// Whether DEST has what rsync has sent shows at rsync's end.
+#[test]
+fn a_path_is_logged_when_rsync_has_ended() {
+    let Some(place) = Place::new() else { return };
+    let mut sync = place.start(&[], &Dest::local("dest"));
+    put_script(
+        &place.at("bin/rsync"),
+        "PATH=${PATH#*:} rsync \"$@\"; until [ -e go ]; do sleep 0.02; done; exit \"$(cat go)\"",
+    );
+    let (full, fine) =
+        ("file src/one may have been backed up via rsync", "file src/two was backed up via rsync");
+    place.write("one", "1");
+    sync.until("its copy", |_| place.at("dest/one").exists());
+    place.write("two", "2");
+    assert!(!said(&sync.run, "file src/one"));
+    // A status that is read is complete.
+    let ends_with = |status: &str| {
+        fs::write(place.at("status"), status).unwrap();
+        fs::rename(place.at("status"), place.at("go")).unwrap();
+    };
+    ends_with("11");
+    sync.until_said(full);
+    ends_with("0");
+    sync.until_said(fine);
+    assert!(!said(&sync.run, "file src/one was"));
+    sync.stop().code(0);
+}
+
 #[test]
 fn a_limit_on_watches_ends_it() {
     let Some(place) = Place::new() else { return };
-    let limited = |number: &str| {
+    let limited = |number: usize| {
+        let number = (number + place.on_the_way()).to_string();
         let inner = place.quick(&[], "dest");
         let script = "echo $1 >/proc/sys/user/max_inotify_watches; shift; exec \"$@\"";
-        let mut outer = command(place.dir.path(), "unshare", ["-Ur", "sh", "-ec", script, "sh", number]);
+        let mut outer = command(place.dir.path(), "unshare", ["-Ur", "sh", "-ec", script, "sh", &number]);
         outer.arg(inner.get_program()).args(inner.get_args());
         outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
         outer
@@ -942,7 +1001,7 @@ fn a_limit_on_watches_ends_it() {
         return;
     }
     place.shell("mkdir a b");
-    let end = Running::start(limited("2")).finish();
+    let end = Running::start(limited(2)).finish();
     end.code(1);
     let said_it = |end: &Ended, words: &str| {
         end.check(words, String::from_utf8_lossy(&end.stderr).contains(words));
@@ -950,7 +1009,7 @@ fn a_limit_on_watches_ends_it() {
     said_it(&end, "upper limit on inotify watches reached!");
     said_it(&end, "inotify-rsync: inotifywait cannot watch src\n");
     // Later on.
-    let mut sync = Sync::new(&place, limited("3"));
+    let mut sync = Sync::new(&place, limited(3));
     sync.until("a first comparison", |_| place.at("dest/b").exists());
     place.shell("mkdir c");
     let end = sync.run.finish();
@@ -986,6 +1045,13 @@ fn refusals_that_pass_and_refusals_that_stay() {
     sync.until_said("@ERROR: max connections");
     sync.until_said("everything again in 2 s");
     sync.run.stop().code(1);
+    // A file system that may be mounted again.
+    put_script(&place.at("bin/rsync"), "exit 3");
+    let mut sync = Sync::new(&place, place.quick(&[], "dest"));
+    sync.until_said("rsync ended with status 3; everything again in 2 s");
+    fs::remove_file(place.at("bin/rsync")).unwrap();
+    sync.identical(&Dest::local("dest"));
+    sync.stop().code(0);
     // The near end of a tunnel, of which the far end is down: it hangs up.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let dest = format!("rsync://127.0.0.1:{}/backup", listener.local_addr().unwrap().port());
@@ -1200,8 +1266,7 @@ fn no_name_forges_a_line_of_the_log() {
     fs::create_dir(place.at(source)).unwrap();
     fs::write(place.at(source).join("one\n"), "1").unwrap();
     // A message of inotifywait's that ends the script, if it is taken for one.
-    let forger =
-        r#"printf "Couldn't watch x\033\rCouldn't watch new directory y: No space left on device\n" >&2"#;
+    let forger = r#"printf "Couldn't watch x\033\rCouldn't watch new directory y: No space left on device (limit: z)\n" >&2"#;
     put_script(&place.at("bin/forger"), &format!("{forger}; exec {} \"$@\"", common::binary("inotifywait")));
     let mut command = place.command(["-v", "--log", "log", source, "dest"]);
     command.env("INOTIFYWAIT", place.at("bin/forger"));
@@ -1210,7 +1275,8 @@ fn no_name_forges_a_line_of_the_log() {
     let log = || fs::read_to_string(place.at("log")).unwrap_or_default();
     sync.until("a line", |_| log().contains(&format!("file {shown}/one\\#012 was backed up via rsync\n")));
     let end = sync.run.stop();
-    let forged = r"inotifywait: Couldn't watch x??Couldn't watch new directory y: No space left on device";
+    let forged =
+        r"inotifywait: Couldn't watch x??Couldn't watch new directory y: No space left on device (limit: z)";
     end.check("one line", end.stderr == format!("inotify-rsync: {forged}\n").into_bytes());
     let log = log();
     end.check(&log, log.lines().all(|line| line.starts_with("At ") && !line.contains(char::is_control)));
@@ -1238,6 +1304,59 @@ fn a_second_signal_does_not_wait() {
     end.code(1);
     end.check("a word", String::from_utf8_lossy(&end.stderr).contains("ended before everything was sent"));
     assert!(children(script).is_empty());
+}
+
+/// rsync sees for itself that nothing arrives, but only after minutes, and not while it connects.
+#[test]
+fn a_network_that_hangs_delays_the_end_by_a_minute_at_most() {
+    let Some(place) = Place::new() else { return };
+    put_script(&place.at("bin/rsync"), "PATH=${PATH#*:} exec sleep 600");
+    // That minute is over as soon as a file is there.
+    put_script(
+        &place.at("bin/sleep"),
+        "PATH=${PATH#*:}; [ \"$1\" = 60 ] || exec sleep \"$@\"; until [ -e over ]; do sleep 0.02; done",
+    );
+    let mut sync = Sync::new(&place, place.quick(&[], "dest"));
+    let script = sync.run.pid();
+    let hangs = || descendants(script).iter().any(|(_, words)| words.starts_with("sleep 600"));
+    sync.until("an rsync", |_| hangs());
+    sync.run.signal(Signal::SIGTERM);
+    let waits = || descendants(script).iter().any(|(_, words)| words.contains("sleep 60 "));
+    sync.until("the minute", |_| waits());
+    assert!(hangs());
+    fs::write(place.at("over"), "").unwrap();
+    let end = sync.run.finish();
+    end.code(1);
+    end.check("a word", String::from_utf8_lossy(&end.stderr).contains("ended before everything was sent"));
+    end.check("no child left", descendants(script).is_empty() && family(&place).is_empty());
+}
+
+/// Messages are told apart by the words that others cannot choose.
+#[test]
+fn no_name_hides_a_message_or_ends_the_script() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    let limit = "Couldn't watch new directory /x: No space left on device (limit: /proc)/: Permission denied";
+    put_script(
+        &place.at("bin/liar"),
+        &format!("echo \"{limit}\" >&2; exec {} \"$@\"", common::binary("inotifywait")),
+    );
+    let mut command = place.quick(&[], "dest");
+    command.env("INOTIFYWAIT", place.at("bin/liar"));
+    let mut sync = Sync::new(&place, command);
+    sync.identical(&to);
+    let hidden = r#"rsync: [sender] send_files failed to open "/x (code 24) y": Permission denied (13)"#;
+    let refusal = r#"rsync: [sender] send_files failed to open "/@ERROR: x": Permission denied (13)"#;
+    put_script(&place.at("bin/rsync"), &format!("echo '{hidden}' >&2; echo '{refusal}' >&2; exit 5"));
+    place.write("file", "1");
+    sync.until_said(hidden);
+    sync.until_said(refusal);
+    sync.until_said("again in 2 s");
+    fs::remove_file(place.at("bin/rsync")).unwrap();
+    sync.identical(&to);
+    let end = sync.stop();
+    end.code(0);
+    end.check(limit, String::from_utf8_lossy(&end.stderr).contains(&format!("inotifywait: {limit}\n")));
 }
 
 #[test]
@@ -1472,6 +1591,25 @@ fn one_path_that_fails_does_not_hold_up_the_others() {
     place.write("fine", "1");
     sync.until("the other file", |_| place.at("dest/fine").exists());
     assert!(!place.at("dest/bad").exists());
+    fs::write(place.at("good"), "").unwrap();
+    sync.identical(&to);
+    sync.stop().code(0);
+}
+
+/// Its directory alone fails after it.
+#[test]
+fn a_tree_that_failed_is_sent_whole_later() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&[], &to);
+    put_script(
+        &place.at("bin/rsync"),
+        "PATH=${PATH#*:}; cat >list; [ -e good ] || exit 23; rsync \"$@\" <list",
+    );
+    place.shell("mkdir ../in; echo 1 >../in/file; mv ../in in");
+    sync.until_said("again in 2 s");
+    place.shell("chmod 700 in");
+    sync.until_said("again in 8 s");
     fs::write(place.at("good"), "").unwrap();
     sync.identical(&to);
     sync.stop().code(0);
