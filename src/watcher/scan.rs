@@ -404,6 +404,8 @@ impl<W: World> Watcher<W> {
             Some(known) => self.meet(node, known, is_doubtful, task),
             None if is_doubtful => {
                 self.world.unwatch(wd);
+                // That is queued, too. Unread, the ends of many watches overflow the queue, which leads here again.
+                self.pull();
                 self.unread.push(node);
                 None
             }

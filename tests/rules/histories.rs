@@ -97,6 +97,8 @@ histories! {
         "late: 7 mkdir d/a; 13 mkdir d/a/b",
     the_queue_overflows_and_a_directory_is_renamed_twice:
         "overflow: 12 rename d/a d/b; 12 rename d/b d/c",
+    the_queue_overflows_by_the_watches_that_are_removed:
+        "overflow: 0 mkdir d/b; 0 movein d/c; 8 exchange d/a d/c",
     the_queue_overflows_and_a_directory_is_deleted:
         "overflow: 12 rename d/a d/b; 12 rmdir d/b",
 }
