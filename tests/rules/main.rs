@@ -56,16 +56,19 @@ fn try_all(name: &str) {
     let (scene, depth) = scene(name);
     let depth = std::env::var("RULES_DEPTH").map_or(*depth, |depth| depth.parse().unwrap());
     let begin = Instant::now();
-    let mut histories = 0;
+    let (mut histories, mut known) = (0, 0);
     // The shortest first.
     for depth in 0..=depth {
-        let (runs, failure) = scene.search(depth);
-        histories += runs;
-        if let Some(failure) = failure {
+        let found = scene.search(depth);
+        (histories, known) = (histories + found.histories, known + found.known);
+        if let Some(failure) = found.failure {
             fail(name, scene, &failure);
         }
     }
-    println!("{name}: {histories} histories of up to {depth} operations, in {:.1?}", begin.elapsed());
+    println!(
+        "{name}: {histories} histories of up to {depth} operations, {known} of them until a known state, in {:.1?}",
+        begin.elapsed()
+    );
 }
 
 fn fail(name: &str, scene: &Scene, failure: &Failure) -> ! {

@@ -1,13 +1,13 @@
 //! Every interleaving: the watcher is run again and again, each time with another plan of what another process does before
 //! which of its calls.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 
 use inotify_tools::internals::Ere;
 use inotify_tools::internals::Watcher;
@@ -20,7 +20,7 @@ use libc::{
 };
 
 use crate::operations::Operation;
-use crate::simulated::{Deed, OPERAND, Schedule, Simulated, System, names};
+use crate::simulated::{Deed, MetBefore, OPERAND, Schedule, Simulated, System, names};
 
 /// More calls of the watcher than this for so few operations, and it runs in a circle.
 const CALLS: usize = 2000;
@@ -57,7 +57,15 @@ impl Hasher for Identity {
 }
 
 /// States that were met.
-pub type Visited = HashSet<u64, BuildHasherDefault<Identity>>;
+#[derive(Default)]
+pub struct Visited([Mutex<HashSet<u64, BuildHasherDefault<Identity>>>; 16]);
+
+impl Visited {
+    /// Whether a state is new.
+    pub fn insert(&self, state: u64) -> bool {
+        self.0[(state >> 32) as usize % self.0.len()].lock().unwrap().insert(state)
+    }
+}
 
 /// An operation of another process, before the call of that number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,9 +127,32 @@ pub struct Failure {
     pub plan: Vec<Step>,
 }
 
+/// How many plans are tried at the same time.
+const THREADS: usize = 2;
+
+/// What came of a search.
+#[derive(Default)]
+pub struct Found {
+    /// How many plans were tried, and how many of those came to a state that another had come to.
+    pub histories: usize,
+    pub known: usize,
+    /// The first that broke a rule.
+    pub failure: Option<Failure>,
+}
+
+/// The plans that are yet to be tried.
+struct Frontier {
+    pending: Vec<Vec<Step>>,
+    /// How many are being tried.
+    busy: usize,
+    found: Found,
+}
+
 /// What came of a run.
 struct Outcome {
     failure: Option<String>,
+    /// The run was ended where another had been before.
+    is_known: bool,
     branches: Vec<(usize, Vec<Operation>)>,
     story: Vec<String>,
     done: Vec<Step>,
@@ -131,6 +162,7 @@ impl Scene {
     fn system(&self) -> System {
         let mut system = System::new(self.queue_limit);
         system.counts_links = self.counts_links;
+        system.has_inert_calls = !self.late && !system.overflows();
         system.prepare_outside();
         for text in self.before {
             assert!(system.act(&text.parse().unwrap(), false), "{text}");
@@ -154,22 +186,24 @@ impl Scene {
     }
 
     /// Runs the watcher with a plan, until all is quiet.
-    fn run(&self, plan: &[Step], left: usize, visited: Option<Rc<RefCell<Visited>>>, story: bool) -> Outcome {
+    fn run(&self, plan: &[Step], left: usize, visited: Option<Arc<Visited>>, story: bool) -> Outcome {
         let schedule =
             Schedule { plan: plan.iter().cloned().collect(), left, visited, ..Schedule::default() };
-        self.run_with(schedule, plan, story)
+        self.run_with(schedule, story)
     }
 
-    fn run_with(&self, schedule: Schedule, plan: &[Step], story: bool) -> Outcome {
+    fn run_with(&self, schedule: Schedule, story: bool) -> Outcome {
         let mut system = self.system();
         system.story = story.then(Vec::new);
         system.schedule = schedule;
         let world = Simulated::new(system);
         let shared = Rc::clone(&world.system);
         let mut lines = Vec::new();
-        let result = catch_unwind(AssertUnwindSafe(|| self.watch(world, plan, &mut lines)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.watch(world, &mut lines)));
+        let is_known = matches!(&result, Err(panic) if panic.is::<MetBefore>());
         let failure = match result {
             Ok(result) => result.err(),
+            Err(_) if is_known => None,
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().cloned();
                 Some(format!("panic: {}", text.unwrap_or_else(|| "without words".into())))
@@ -179,10 +213,10 @@ impl Scene {
         let branches = std::mem::take(&mut system.schedule.branches);
         let story = system.story.take().unwrap_or_default();
         let done = std::mem::take(&mut system.schedule.done);
-        Outcome { failure, branches, story, done }
+        Outcome { failure, is_known, branches, story, done }
     }
 
-    fn watch(&self, world: Simulated, plan: &[Step], lines: &mut Vec<Line>) -> Result<(), String> {
+    fn watch(&self, world: Simulated, lines: &mut Vec<Line>) -> Result<(), String> {
         let system = Rc::clone(&world.system);
         let mut watcher = Watcher::new(world, self.settings());
         watcher.watch(OPERAND.as_bytes()).map_err(|error| format!("watch: {error}"))?;
@@ -197,10 +231,13 @@ impl Scene {
                     Item::Event(event) if !event.ends_wait => {
                         let path = String::from_utf8(event.path.into()).unwrap();
                         let mut system = system.borrow_mut();
-                        let below = system.find(&path).filter(|ino| system.is_directory(*ino));
-                        let below = below.map(|ino| system.tree_of(ino));
-                        let line =
-                            Line { mask: event.mask, cookie: event.cookie, path, wd: event.watch, below };
+                        let line = Line {
+                            mask: event.mask,
+                            cookie: event.cookie,
+                            path,
+                            wd: event.watch,
+                            below: None,
+                        };
                         if let Some(story) = &mut system.story {
                             story.push(format!("            prints {} {}", line.path, names(line.mask)));
                         }
@@ -216,9 +253,10 @@ impl Scene {
             }
             let mut system = system.borrow_mut();
             // Only now are the lines written.
-            for line in &mut lines[written..] {
+            for line in lines[written..].iter_mut().filter(|line| line.mask & IN_MOVED_TO != 0) {
                 let found = system.find(&line.path).filter(|ino| system.is_directory(*ino));
                 line.below = found.map(|ino| system.tree_of(ino));
+                system.remember(&line.below);
             }
             written = lines.len();
             if system.calls > CALLS {
@@ -240,46 +278,75 @@ impl Scene {
             break;
         }
         let system = system.borrow();
-        let first = plan.first().or(system.schedule.done.first());
-        let is_strict = first.is_none_or(|step| step.call >= system.established)
+        let is_strict = !system.began_early
             && !system.overflowed
             // Whoever looks late into a directory from elsewhere cannot tell what is in it from what came later.
-            && !system.schedule.done.iter().any(|step| matches!(step.operation, Operation::MoveIn(_)))
+            && !system.moved_in
             // By the lines one directory came or went where there were two.
             && !system.merged_renames
             && events_tell_all(self.events);
         check(&watcher, &system, lines, is_strict, self.events & IN_ALL_EVENTS, self.exclude.map(|_| "b"))
     }
 
-    /// Tries all plans of up to `depth` operations. Returns how many runs that took, and the first failure.
-    pub fn search(&self, depth: usize) -> (usize, Option<Failure>) {
-        let visited = Rc::new(RefCell::new(Visited::default()));
-        let mut runs = 0;
-        let mut pending: Vec<Vec<Step>> = vec![Vec::new()];
-        while let Some(plan) = pending.pop() {
-            let outcome = self.run(&plan, depth - plan.len(), Some(Rc::clone(&visited)), false);
-            runs += 1;
+    /// Tries all plans of up to `depth` operations.
+    pub fn search(&self, depth: usize) -> Found {
+        let visited = Arc::new(Visited::default());
+        let begin = Frontier { pending: vec![Vec::new()], busy: 0, found: Found::default() };
+        let frontier = Mutex::new(begin);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| self.search_on(depth, &visited, &frontier));
+            }
+        });
+        frontier.into_inner().unwrap().found
+    }
+
+    /// Tries plans until none is left.
+    fn search_on(&self, depth: usize, visited: &Arc<Visited>, frontier: &Mutex<Frontier>) {
+        loop {
+            let plan = {
+                let mut frontier = frontier.lock().unwrap();
+                let Frontier { pending, busy, found } = &mut *frontier;
+                match pending.pop() {
+                    _ if found.failure.is_some() => return,
+                    None if *busy == 0 => return,
+                    None => {
+                        drop(frontier);
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    Some(plan) => {
+                        *busy += 1;
+                        plan
+                    }
+                }
+            };
+            let outcome = self.run(&plan, depth - plan.len(), Some(Arc::clone(visited)), false);
+            let mut frontier = frontier.lock().unwrap();
+            frontier.busy -= 1;
+            frontier.found.histories += 1;
+            frontier.found.known += usize::from(outcome.is_known);
             if let Some(why) = outcome.failure {
-                return (runs, Some(Failure { why, plan }));
+                frontier.found.failure = Some(Failure { why, plan });
+                return;
             }
             for (call, operations) in outcome.branches {
                 for operation in operations {
                     let step = Step { call, operation, late: false };
                     if self.late {
-                        pending.push([&plan[..], &[Step { late: true, ..step.clone() }]].concat());
+                        frontier.pending.push([&plan[..], &[Step { late: true, ..step.clone() }]].concat());
                     }
-                    pending.push([&plan[..], &[step]].concat());
+                    frontier.pending.push([&plan[..], &[step]].concat());
                 }
             }
         }
-        (runs, None)
     }
 
     /// Runs the watcher while as many operations as that are done by chance.
     pub fn try_random(&self, seed: u64, operations: usize) -> Option<Failure> {
         let random = Some((Random::new(seed), operations));
         let schedule = Schedule { random, is_late: self.late, ..Schedule::default() };
-        let outcome = self.run_with(schedule, &[], false);
+        let outcome = self.run_with(schedule, false);
         outcome.failure.map(|why| Failure { why, plan: outcome.done })
     }
 

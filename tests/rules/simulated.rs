@@ -9,10 +9,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::resume_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use inotify_tools::internals::Mask;
 use inotify_tools::internals::directory::Kind;
@@ -26,7 +28,7 @@ use libc::{
 };
 
 use crate::operations::Operation;
-use crate::search::{Random, Step};
+use crate::search::{Random, Step, Visited};
 
 /// The operand: the watched tree's own directory.
 pub const OPERAND: &str = "d";
@@ -61,7 +63,7 @@ struct Dates {
 }
 
 /// What happened to the object at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Deed {
     /// Before the watches were established, or the directory was watched.
     Early,
@@ -129,12 +131,27 @@ pub struct System {
     pub overflowed: bool,
     /// Whether the number of a directory's links tells how many directories are in it.
     pub counts_links: bool,
+    /// Whether it does not matter if something happens before certain calls or after them: nothing is queued late, and no clock is
+    /// looked at.
+    pub has_inert_calls: bool,
+    /// The call that is about to be made is such a one.
+    is_inert: bool,
     /// The watcher's working directory.
     inside: Ino,
     /// The calls of the watcher.
     pub calls: usize,
+    /// The inodes of the directories that the watcher has open, by when they were opened.
+    opened: BTreeMap<usize, Ino>,
     /// What the watcher has seen so far: with the state this decides what comes next.
-    seen: DefaultHasher,
+    seen: Mixed,
+    /// Of what happened, what the checks look at besides.
+    remembered: Mixed,
+    /// Of all [`paths`](Self::paths), in whatever order they came.
+    paths_mixed: u64,
+    /// Something was done before the watches were established.
+    pub began_early: bool,
+    /// Something was moved into the tree.
+    pub moved_in: bool,
     /// A story of it all, if one is wanted.
     pub story: Option<Vec<String>>,
     pub schedule: Schedule,
@@ -152,13 +169,53 @@ pub struct Schedule {
     /// The points from which on other plans are to be tried: the number of the call, and what could be done before it.
     pub branches: Vec<(usize, Vec<Operation>)>,
     /// States that were met before, in this run or another.
-    pub visited: Option<Rc<RefCell<crate::search::Visited>>>,
-    /// A state was met again: whatever follows was tried already.
-    pub is_pruned: bool,
+    pub visited: Option<Arc<Visited>>,
+    /// The state that this run met last.
+    pub newest: Option<u64>,
     /// Instead of a plan: what is done is chance, and how many operations are left.
     pub random: Option<(Random, usize)>,
     /// What was done so by chance.
     pub done: Vec<Step>,
+}
+
+/// How a run ends that has come to a state that was met before: whatever follows is tried by the run that met it first.
+pub struct MetBefore;
+
+/// Mixes what is written to it into 64 bits; much faster for short values than the hasher of the standard library.
+#[derive(Clone, Default)]
+pub struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+    fn write_u64(&mut self, value: u64) {
+        let mixed =
+            u128::from(self.0.rotate_left(23) ^ value ^ 0x9E37_79B9_7F4A_7C15) * 0xE703_7ED1_A0B4_28DB;
+        self.0 = (mixed >> 64) as u64 ^ mixed as u64;
+    }
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+}
+
+fn mixed<T: Hash + ?Sized>(what: &T) -> u64 {
+    let mut hasher = Mixed::default();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl System {
@@ -228,9 +285,16 @@ impl System {
         if let Some(above) = self.path(parent) {
             let path = format!("{above}/{name}");
             for (below, _) in self.tree_of(ino) {
-                self.paths.insert(format!("{path}{below}"));
+                self.note_path(format!("{path}{below}"));
             }
-            self.paths.insert(path);
+            self.note_path(path);
+        }
+    }
+
+    fn note_path(&mut self, path: String) {
+        let known = mixed(&path);
+        if self.paths.insert(path) {
+            self.paths_mixed ^= known;
         }
     }
 
@@ -311,6 +375,17 @@ impl System {
         below.map(|(path, _)| format!("{OPERAND}{path}")).chain([OPERAND.into()]).collect()
     }
 
+    /// Whether any watch asks for the events of the watcher's own reading.
+    fn reports_reading(&self) -> bool {
+        self.watches.values().any(|(_, mask)| mask & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0)
+    }
+
+    /// Whether a watch is to ask for what it asks for already.
+    fn asks_already(&self, ino: Ino, mask: Mask) -> bool {
+        let known = self.inodes[ino].watch.map(|wd| self.watches[&wd].1);
+        known.is_some_and(|known| known == if mask & IN_MASK_ADD != 0 { known | mask } else { mask })
+    }
+
     pub fn is_quiet(&self) -> bool {
         self.queue.is_empty() && self.unqueued.is_empty()
     }
@@ -369,6 +444,7 @@ impl System {
     fn queue_event(&mut self, event: Option<Queued>) {
         let Some(event) = event else { return };
         self.tell(|| format!("        event {}", shown(&event)));
+        event.hash(&mut self.remembered);
         self.history.push(event.clone());
         let is_repeated = self.queue.back().is_some_and(|last| {
             (last.wd, last.mask, &last.name) == (event.wd, event.mask, &event.name)
@@ -609,11 +685,15 @@ impl System {
     // The schedule.
 
     /// Before a call of the watcher: what another process does first.
-    fn before(&mut self, what: impl FnOnce() -> String) {
+    ///
+    /// Before a call that is `inert` nothing needs to be tried: it has the same answer and the same effect if that is done after it.
+    fn before(&mut self, is_inert: bool, what: impl FnOnce() -> String) {
         if self.is_late {
             self.queue_events();
         }
+        self.is_inert = is_inert && self.has_inert_calls;
         self.decide();
+        self.is_inert = false;
         self.calls += 1;
         self.saw(self.calls);
         self.tell(|| format!("    {}", what()));
@@ -632,18 +712,34 @@ impl System {
             });
             self.act(&operation, late);
             self.is_late = late;
+            self.note_act(&operation);
             has_acted = true;
         }
-        if self.schedule.left > 0 && self.schedule.plan.is_empty() && !self.schedule.is_pruned {
-            if let Some(visited) = self.schedule.visited.clone() {
-                if visited.borrow_mut().insert(self.fingerprint()) {
-                    self.schedule.branches.push((self.calls, crate::operations::possible(self)));
-                } else {
-                    self.schedule.is_pruned = true;
-                }
-            }
+        if self.schedule.plan.is_empty() && !self.is_inert {
+            self.meet();
         }
         has_acted
+    }
+
+    fn note_act(&mut self, operation: &Operation) {
+        self.began_early |= self.established == 0;
+        self.moved_in |= matches!(operation, Operation::MoveIn(_));
+    }
+
+    /// In a search: ends the run if this state was met before. Else notes what could be done now.
+    fn meet(&mut self) {
+        let Some(visited) = self.schedule.visited.clone() else { return };
+        let state = self.fingerprint();
+        // At rest and before the read that follows it is the same state.
+        if self.schedule.newest.replace(state) == Some(state) {
+            return;
+        }
+        if !visited.insert(state) {
+            resume_unwind(Box::new(MetBefore));
+        }
+        if self.schedule.left > 0 {
+            self.schedule.branches.push((self.calls, crate::operations::possible(self)));
+        }
     }
 
     fn act_by_chance(&mut self) -> bool {
@@ -657,6 +753,7 @@ impl System {
             self.tell(|| operation.to_string());
             self.act(&operation, late);
             self.is_late = late;
+            self.note_act(&operation);
             has_acted = true;
             self.schedule.done.push(Step { call: self.calls, operation, late });
         }
@@ -674,6 +771,7 @@ impl System {
         let tree = self.find(OPERAND).map(|ino| self.tree_of(ino)).unwrap_or_default();
         self.before = tree.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect();
         self.established = self.calls;
+        self.before.hash(&mut self.remembered);
     }
 
     /// Whether a rename was the first half of an exchange.
@@ -681,20 +779,57 @@ impl System {
         self.exchanges.contains(&cookie)
     }
 
-    /// Of the state, and of all that the watcher has seen: what comes next depends on these alone.
+    /// Of the state, of all that the watcher has seen, and of all that the checks look at: what comes next, and whether it is
+    /// right, depends on these alone.
     fn fingerprint(&self) -> u64 {
         let mut hasher = self.seen.clone();
-        self.inodes.hash(&mut hasher);
+        self.hash_inodes(&mut hasher);
         if self.overflows() {
+            self.inodes.hash(&mut hasher);
             self.dates.hash(&mut hasher);
-            self.operations.hash(&mut hasher);
+            (self.operations, &self.deeds, &self.moved).hash(&mut hasher);
         }
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);
-        self.watches.hash(&mut hasher);
-        self.schedule.left.hash(&mut hasher);
-        self.is_late.hash(&mut hasher);
+        (self.schedule.left, self.is_late, self.cookie).hash(&mut hasher);
+        (self.remembered.finish(), self.paths_mixed, &self.exchanges).hash(&mut hasher);
+        (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Inodes are numbered by the way on which they are reached: those that are gone do not count.
+    fn hash_inodes(&self, hasher: &mut Mixed) {
+        let mut numbers = vec![usize::MAX; self.inodes.len()];
+        let mut next = 0;
+        let open = self.opened.values().chain([&self.inside, &TOP, &OUTSIDE]);
+        for ino in self.watches.values().map(|(ino, _)| ino).chain(&self.locked).chain(open) {
+            self.hash_inode(*ino, &mut numbers, &mut next, hasher);
+        }
+        self.watches.iter().for_each(|(wd, (_, mask))| (wd, mask).hash(hasher));
+    }
+
+    fn hash_inode(&self, ino: Ino, numbers: &mut [usize], next: &mut usize, hasher: &mut Mixed) {
+        hasher.write_usize(numbers[ino]);
+        if numbers[ino] != usize::MAX {
+            return;
+        }
+        numbers[ino] = *next;
+        *next += 1;
+        let Inode { is_directory, entries, parent, name, links, open, watch } = &self.inodes[ino];
+        (is_directory, links, open, watch, entries.len()).hash(hasher);
+        if *is_directory {
+            name.hash(hasher);
+            self.hash_inode(*parent, numbers, next, hasher);
+        }
+        for (name, below) in entries {
+            name.hash(hasher);
+            self.hash_inode(*below, numbers, next, hasher);
+        }
+    }
+
+    /// Something that the checks look at.
+    pub fn remember<T: Hash>(&mut self, what: &T) {
+        what.hash(&mut self.remembered);
     }
 
     fn saw<T: Hash>(&mut self, what: T) {
@@ -774,8 +909,12 @@ impl Simulated {
     }
 
     fn call<'a>(&'a self, what: impl FnOnce() -> String) -> std::cell::RefMut<'a, System> {
+        self.call_if(false, what)
+    }
+
+    fn call_if<'a>(&'a self, is_inert: bool, what: impl FnOnce() -> String) -> std::cell::RefMut<'a, System> {
         let mut system = self.system.borrow_mut();
-        system.before(what);
+        system.before(is_inert, what);
         system
     }
 }
@@ -783,6 +922,7 @@ impl Simulated {
 /// An open directory.
 pub struct Dir {
     ino: Ino,
+    number: usize,
     /// It was opened to be read: closing it is reported.
     is_reported: bool,
     system: Rc<RefCell<System>>,
@@ -791,6 +931,7 @@ pub struct Dir {
 impl Drop for Dir {
     fn drop(&mut self) {
         let mut system = self.system.borrow_mut();
+        system.opened.remove(&self.number);
         if self.is_reported {
             system.report_reading(self.ino, IN_CLOSE_NOWRITE);
         }
@@ -799,6 +940,11 @@ impl Drop for Dir {
             system.queue_event(Some(event));
         }
     }
+}
+
+/// Whether that is the operand, which nobody but the watcher does anything to.
+fn is_operand(at: &At<Dir>) -> bool {
+    matches!(at, At::Path(path) if path.strip_suffix(b"/").unwrap_or(path) == OPERAND.as_bytes())
 }
 
 fn described(at: &At<Dir>) -> String {
@@ -819,13 +965,16 @@ impl Simulated {
     fn open_as(&mut self, at: At<Dir>, is_reported: bool) -> io::Result<Dir> {
         let what = if is_reported { "open" } else { "enter" };
         let text = self.described(&at);
-        let mut system = self.call(|| format!("{what} {text}"));
+        let is_inert = is_operand(&at) && !(is_reported && self.system.borrow().reports_reading());
+        let mut system = self.call_if(is_inert, || format!("{what} {text}"));
         let ino = system.resolve_directory(&at)?;
         system.inodes[ino].open += 1;
         if is_reported {
             system.report_reading(ino, IN_OPEN);
         }
-        Ok(Dir { ino, is_reported, system: Rc::clone(&self.system) })
+        let number = system.calls;
+        system.opened.insert(number, ino);
+        Ok(Dir { ino, number, is_reported, system: Rc::clone(&self.system) })
     }
 }
 
@@ -845,7 +994,8 @@ impl World for Simulated {
 
     fn watch(&mut self, at: At<Dir>, mask: Mask) -> io::Result<i32> {
         let text = self.described(&at);
-        let mut system = self.call(|| format!("watch {text}"));
+        let is_inert = matches!(at, At::Dir(dir) if self.system.borrow().asks_already(dir.ino, mask));
+        let mut system = self.call_if(is_inert, || format!("watch {text}"));
         let ino = match mask & IN_ONLYDIR {
             0 => system.resolve(&at)?,
             _ => system.resolve_directory(&at)?,
@@ -895,7 +1045,8 @@ impl World for Simulated {
         for (name, is_directory) in &listed {
             each(name.as_bytes(), if *is_directory { Kind::Directory } else { Kind::File });
         }
-        let mut system = self.call(|| "list it, to the end".into());
+        let is_inert = !self.system.borrow().reports_reading();
+        let mut system = self.call_if(is_inert, || "list it, to the end".into());
         if system.locked.contains(&dir.ino) {
             system.queue_events();
         }
@@ -905,13 +1056,13 @@ impl World for Simulated {
 
     fn kind(&mut self, at: At<Dir>) -> Kind {
         let text = self.described(&at);
-        let mut system = self.call(|| format!("look at {text}"));
+        let mut system = self.call_if(is_operand(&at), || format!("look at {text}"));
         let kind = match system.resolve(&at) {
             Ok(ino) if system.inodes[ino].is_directory => Kind::Directory,
             Ok(_) => Kind::File,
             Err(_) => Kind::Other,
         };
-        system.saw(format!("{kind:?}"));
+        system.saw((kind == Kind::Directory, kind == Kind::File));
         kind
     }
 
@@ -964,7 +1115,7 @@ impl World for Simulated {
     }
 
     fn sync(&mut self, dir: &Dir) {
-        let mut system = self.call(|| "wait for changes of it".into());
+        let mut system = self.call_if(true, || "wait for changes of it".into());
         if system.locked.contains(&dir.ino) {
             system.queue_events();
         }
