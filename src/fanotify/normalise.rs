@@ -52,6 +52,15 @@ pub enum Step {
     Rename(Box<Rename>),
 }
 
+impl Step {
+    /// Of bits of an event the event with these, decoded from the batch.
+    pub fn event<'a>(&self, batch: &'a [u8]) -> Option<RawEvent<'a>> {
+        let Step::Event { at, mask } = *self else { return None };
+        let (event, _) = RawEvent::decode(batch.get(at..)?)?;
+        Some(RawEvent { mask, ..event })
+    }
+}
+
 /// A rename, or an end of it.
 #[derive(Debug)]
 pub struct Rename {
@@ -69,8 +78,6 @@ pub struct Rename {
     pub cookie: u32,
     /// The directory that it replaced.
     pub replaced: Option<Box<Handle>>,
-    /// The other end of it is reported apart.
-    pub is_half: bool,
 }
 
 /// The last rename that was read, to know the second half of an exchange.
@@ -124,11 +131,12 @@ impl Normaliser {
         }
     }
 
-    /// Appends the changes of a batch.
-    pub fn normalise(&mut self, bytes: &[u8], out: &mut Vec<Step>) {
+    /// The changes of a batch.
+    pub fn normalise(&mut self, bytes: &[u8]) -> Vec<Step> {
+        let mut steps = Vec::new();
         self.batches += 1;
         self.deleted.clear();
-        let mut batch = Batch::new(bytes, self.own, out);
+        let mut batch = Batch::new(bytes, self.own, &mut steps);
         for number in 0..batch.events.len() {
             let event = batch.events[number];
             for due in batch.ends.due_before(number) {
@@ -149,6 +157,7 @@ impl Normaliser {
             }
         }
         self.trails.retain(|_, trail| trail.is_doubtful() || trail.left.is_some());
+        steps
     }
 
     /// Where things are is not known any more.
@@ -236,7 +245,6 @@ impl Normaliser {
             new: new.clone(),
             cookie,
             replaced,
-            is_half: false,
         })));
         let Some(object) = event.object else { return };
         self.deleted.retain(|(_, deleted, place)| **deleted != *object || *place != new);
@@ -314,13 +322,13 @@ impl Normaliser {
             let old = if left.is_some() { trail.left_from.take() } else { trail.at().clone() };
             let cookie = left.unwrap_or_else(|| self.next_cookie(false));
             let known = if left.is_some() { None } else { old.clone() };
-            out.push(repeated(object, of, [known, to.clone()], cookie, left.is_some()));
+            out.push(repeated(object, of, [known, to.clone()], cookie));
             self.go(object, &old, &to, out.len());
             let Some(partner) = partner.filter(|partner| Some(&**partner) != but) else { continue };
             let other = self.trails.get(&partner).filter(|trail| *trail.at() == to);
             let Some(of) = other.map(|trail| (trail.is_directory, trail.process)) else { continue };
             let cookie = self.next_cookie(true);
-            out.push(repeated(&partner, of, [to.clone(), old.clone()], cookie, false));
+            out.push(repeated(&partner, of, [to.clone(), old.clone()], cookie));
             self.go(&partner, &to, &old, out.len());
         }
     }
@@ -362,7 +370,7 @@ impl Normaliser {
         let of = (trail.is_directory, trail.process);
         trail.leave(cookie);
         trail.reported = batch.out.len() + 1;
-        batch.out.push(repeated(&object, of, [place, None], cookie, true));
+        batch.out.push(repeated(&object, of, [place, None], cookie));
     }
 
     /// Whether an object that may have been renamed is reported to be at an entry.
@@ -531,17 +539,7 @@ fn repeated(
     (is_directory, process): (bool, i32),
     [old, new]: [Place; 2],
     cookie: u32,
-    is_half: bool,
 ) -> Step {
     let object = Some(object.into());
-    Step::Rename(Box::new(Rename {
-        object,
-        is_directory,
-        process,
-        old,
-        new,
-        cookie,
-        replaced: None,
-        is_half,
-    }))
+    Step::Rename(Box::new(Rename { object, is_directory, process, old, new, cookie, replaced: None }))
 }

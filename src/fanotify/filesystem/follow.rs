@@ -5,31 +5,30 @@ use libc::{
     IN_Q_OVERFLOW,
 };
 
-use crate::event::Mask;
+use crate::event::{Mask, is_asked};
 use crate::fanotify::joined;
 use crate::fanotify::normalise::Rename;
 use crate::source::Problem;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
-use crate::tree::NodeId;
+use crate::tree::{NO_WATCH, NodeId};
 
 use super::kernel::Kernel;
 use super::locate::REMEMBERED;
-use super::{DIRECTORY, Filesystems, Ready};
+use super::{DIRECTORY, Filesystems, Outgoing, State};
 
 /// So many directories that ended last are remembered: their deletion follows soon.
 const ENDED: usize = 16;
 
 impl<K: Kernel> Filesystems<K> {
     /// Reports what happened to a watched object itself.
-    pub(super) fn tell_of_itself(&mut self, node: NodeId, mask: Mask) {
-        let directory = if self.tree.flags(node).directory { IN_ISDIR } else { 0 };
-        self.tell(self.tree.wd(node), mask | directory, 0, b"");
+    pub(super) fn report_itself(&mut self, node: NodeId, mask: Mask) {
+        let directory = if self.tree.state(node).directory { IN_ISDIR } else { 0 };
+        self.report(node, mask | directory, 0, b"");
     }
 
     /// Lets a node go with all below it.
     pub(super) fn forget(&mut self, node: NodeId) {
-        let below = self.tree.subtree(node);
-        self.gone.extend(below.into_iter().rev().map(|node| self.tree.wd(node)).filter(|watch| *watch != -1));
+        self.tree.subtree(node).into_iter().rev().for_each(|node| self.retire(node));
     }
 
     pub(super) fn follow(&mut self, event: &RawEvent) {
@@ -43,18 +42,15 @@ impl<K: Kernel> Filesystems<K> {
         let found = event.place.and_then(|entry| Some((self.locate(entry.directory)?, entry.name)));
         let Some((node, name)) = found else {
             event.place.into_iter().for_each(|entry| self.elsewhere(&entry, mask, event.object));
-            return self.follow_file(event.object, mask);
-        };
-        let watch = self.tree.wd(node);
-        if name == b"." {
-            let plain = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ISDIR);
-            if plain != 0 {
-                self.tell_of_itself(node, plain);
-            }
-            if mask & IN_DELETE_SELF != 0 {
-                self.end(watch);
+            // A file that is an operand.
+            let file = event.object.and_then(|object| self.known(object));
+            if let Some(file) = file.filter(|file| !self.tree.state(*file).directory) {
+                self.follow_itself(file, mask);
             }
             return;
+        };
+        if name == b"." {
+            return self.follow_itself(node, mask & !IN_ISDIR);
         }
         if mask & IN_CREATE != 0 && directory != 0 {
             self.appeared(node, name, event.object);
@@ -62,32 +58,27 @@ impl<K: Kernel> Filesystems<K> {
         if mask & IN_DELETE != 0 && directory != 0 {
             event.object.into_iter().for_each(|object| self.deleted(node, name, object));
         }
-        self.tell(watch, mask, 0, name);
+        self.report(node, mask, 0, name);
     }
 
-    /// An event of a file that is an operand.
-    fn follow_file(&mut self, object: Option<&Handle>, mask: Mask) {
-        let node = object.and_then(|object| self.known(object));
-        let Some(node) = node.filter(|node| !self.tree.flags(*node).directory) else { return };
-        let watch = self.tree.wd(node);
+    /// An event of a watched object itself.
+    fn follow_itself(&mut self, node: NodeId, mask: Mask) {
         let plain = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF);
         if plain != 0 {
-            self.tell(watch, plain, 0, b"");
+            self.report_itself(node, plain);
         }
         if mask & IN_DELETE_SELF != 0 {
-            self.end(watch);
+            self.end(node);
         }
     }
 
     /// A watched object is gone.
-    fn end(&mut self, watch: i32) {
-        if let Some(node) = self.tree.find(watch) {
-            self.tell_of_itself(node, IN_DELETE_SELF);
-            self.gone.push_back(watch);
-            if let Some(handle) = self.handles.get(&watch).cloned() {
-                self.remember_end(handle, true);
-            }
+    fn end(&mut self, node: NodeId) {
+        self.report_itself(node, IN_DELETE_SELF);
+        if let Some(handle) = self.handles.get(&node).cloned() {
+            self.remember_end(handle, true);
         }
+        self.retire(node);
     }
 
     fn remember_end(&mut self, directory: Box<Handle>, is_reported: bool) {
@@ -105,9 +96,9 @@ impl<K: Kernel> Filesystems<K> {
             return;
         }
         // Until it ends no event says any more where it was.
-        let watch = self.insert(Some(parent), name, object, DIRECTORY);
+        let node = self.insert(Some(parent), name, object, DIRECTORY);
         if ended == Some(false) {
-            self.end(watch);
+            self.end(node);
         }
     }
 
@@ -130,21 +121,9 @@ impl<K: Kernel> Filesystems<K> {
             }
             Some(node) if self.tree.parent(node).is_some() && !self.tree.is_within(parent, node) => {
                 self.tree.relink(node, parent, name);
-                self.tree.change_flags(node, |flags| flags.unscanned = false);
-                self.path_of = None;
+                self.trust(node);
             }
             Some(_) => {}
-        }
-    }
-
-    /// Finds the paths of what is ready: something is about to be renamed.
-    fn settle(&mut self) {
-        while let Some(ready) = self.ready.pop_front() {
-            let reported = self.report(&ready);
-            self.follow_git(&ready);
-            if let Some((watched, mask, ends_wait)) = reported {
-                self.settled.push_back((Ready { mask, ..ready }, self.path.clone(), watched, ends_wait));
-            }
         }
     }
 
@@ -154,34 +133,31 @@ impl<K: Kernel> Filesystems<K> {
         let directory = if rename.is_directory { IN_ISDIR } else { 0 };
         let [old, new] = [&rename.old, &rename.new].map(|place| {
             let (at, name) = place.as_ref()?;
-            let node = self.locate(at)?;
-            Some((self.tree.wd(node), &**name))
+            Some((self.locate(at)?, &**name))
         });
-        self.settle();
         for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
-            if let Some((watch, name)) = place {
-                self.tell(watch, bit | directory, rename.cookie, name);
+            // The look for one end may have shown that the other is elsewhere.
+            if let Some((node, name)) = place.filter(|(node, _)| !self.tree.is_removed(*node)) {
+                self.report(node, bit | directory, rename.cookie, name);
             }
         }
         let object = rename.object.as_deref();
         let known = object.and_then(|object| self.known(object));
         let is_root = known.is_some_and(|node| self.tree.parent(node).is_none());
-        if let Some((watch, name)) = new.filter(|_| rename.is_directory && !is_root) {
+        if let Some((parent, name)) = new.filter(|_| rename.is_directory && !is_root) {
             if known.is_none() {
                 // So was what is below it.
                 self.outside.clear();
             }
-            if let Some(parent) = self.tree.find(watch) {
-                self.appeared(parent, name, object);
-            }
+            self.appeared(parent, name, object);
         }
+        self.renamed_roots(rename, old.is_none());
         if let Some(node) = object.and_then(|object| self.known(object)) {
-            self.tell_of_itself(node, IN_MOVE_SELF);
+            self.report_itself(node, IN_MOVE_SELF);
             if new.is_none() && !is_root {
                 self.forget(node);
             }
         }
-        self.renamed_roots(rename, old.is_none());
     }
 
     /// A root, or what is above one, has another path now.
@@ -200,17 +176,19 @@ impl<K: Kernel> Filesystems<K> {
 
     /// Renames and deletions may be among what was lost.
     fn overflown(&mut self) {
-        self.problems.push_back(Problem::Overflow { limit: self.limit, rescan: false });
+        let problem = Problem::Overflow { limit: self.limit, rescan: false };
+        self.outbox.push_back(Outgoing::Problem(problem));
         self.outside.clear();
         self.read_git_anew();
         let nodes: Vec<NodeId> = self.tree.nodes().collect();
         for node in nodes {
             if self.tree.parent(node).is_some() {
-                self.tree.change_flags(node, |flags| flags.unscanned = true);
+                self.tree.set_state(node, State { unsure: true, ..self.tree.state(node) });
             } else {
                 self.is_in_place(node);
             }
         }
-        self.tell(-1, IN_Q_OVERFLOW, 0, b"");
+        (self.path, self.path_of) = (Vec::new(), None);
+        self.push_event(NO_WATCH, 0, IN_Q_OVERFLOW, 0, !is_asked(self.settings.events, IN_Q_OVERFLOW));
     }
 }

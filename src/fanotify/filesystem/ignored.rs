@@ -5,7 +5,7 @@ use libc::IN_ISDIR;
 use nix::fcntl::OFlag;
 
 use super::kernel::{Kernel, handle_of};
-use super::{Filesystems, Ready};
+use super::{Filesystems, Outgoing};
 use crate::event::Mask;
 use crate::ignore::git;
 use crate::source::Problem;
@@ -28,16 +28,6 @@ impl<K: Kernel> Filesystems<K> {
         self.settings.filter.ignores(&self.tree, node, &self.path, mask & IN_ISDIR != 0)
     }
 
-    /// An event has been judged: by it the patterns of git may be others now.
-    pub(super) fn follow_git(&mut self, ready: &Ready) {
-        let name = &self.names[ready.name.clone()];
-        if git::is_changed_by(ready.mask, name) {
-            if let Some(node) = self.tree.find(ready.watch) {
-                self.read_git(node, true);
-            }
-        }
-    }
-
     /// After an overflow any of them may have changed.
     pub(super) fn read_git_anew(&mut self) {
         let roots: Vec<NodeId> =
@@ -49,8 +39,8 @@ impl<K: Kernel> Filesystems<K> {
         }
     }
 
-    fn read_git(&mut self, node: NodeId, again: bool) {
-        if !self.settings.filter.reads_git() || !self.tree.flags(node).directory {
+    pub(super) fn read_git(&mut self, node: NodeId, again: bool) {
+        if !self.settings.filter.reads_git() || !self.tree.state(node).directory {
             return;
         }
         let is_known = !self.git_read.insert(node);
@@ -62,7 +52,7 @@ impl<K: Kernel> Filesystems<K> {
         let directory = open_path(&path, OFlag::O_DIRECTORY);
         let found =
             directory.and_then(|directory| Ok((handle_of(&directory)?, git::Files::of(&directory, b"."))));
-        let handle = self.handles.get(&self.tree.wd(node));
+        let handle = self.handles.get(&node);
         let Some((_, files)) = found.ok().filter(|(found, _)| Some(found) == handle) else {
             self.git_read.remove(&node);
             return;
@@ -72,6 +62,6 @@ impl<K: Kernel> Filesystems<K> {
             None if !is_known => ignore.learn_operand(&self.tree, node, crate::filter::bare(&path)),
             _ => ignore.learn(&self.tree, node, files).1,
         };
-        self.problems.extend(bad.into_iter().map(Problem::Pattern));
+        self.outbox.extend(bad.into_iter().map(|line| Outgoing::Problem(Problem::Pattern(line))));
     }
 }

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 
 use nix::fcntl::OFlag;
 
-use crate::fanotify::{is_deleted, path_of};
+use crate::fanotify::normalise::OwnedEntry;
+use crate::fanotify::{is_deleted, path_of, split};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{self, Group, Handle, is_mount_root, open_handle};
 use crate::sys::mounts::{self, Lookout};
@@ -18,9 +19,6 @@ const BTRFS: [u8; 4] = 0x4du32.to_ne_bytes();
 /// The number of the subvolume that all others are in.
 const BTRFS_TOP: u64 = 5;
 
-/// A directory and a name in it.
-pub type EntryOf = (Box<Handle>, Vec<u8>);
-
 /// What following a file system needs of the kernel. The real one is [`Marked`]; tests have a simulated one.
 pub trait Kernel: Debug {
     /// Appends the events that are queued to `buffer`; returns the number of bytes.
@@ -31,7 +29,7 @@ pub trait Kernel: Debug {
 
     /// The directory that a directory is in, and its name there; `None` for the root of a file system or a mount, ESTALE if
     /// it is deleted. The events of changes that this has seen are queued when it returns.
-    fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>>;
+    fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>>;
 
     /// Whether an entry is this object. The events of changes that this has seen are queued when it returns.
     fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool;
@@ -109,14 +107,14 @@ impl Marked {
     }
 
     /// The name of a directory in the one it is in, by looking at each.
-    fn name_in(&mut self, above: &OwnedFd, handle: &Handle) -> io::Result<Vec<u8>> {
+    fn name_in(&mut self, above: &OwnedFd, handle: &Handle) -> io::Result<Box<[u8]>> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
         let mut found = None;
         let opened = directory::open_in(above, b".", OFlag::O_RDONLY)?;
         self.reader.read(&opened, |name, _| {
             let object = directory::open_in(above, name, flags);
             if object.is_ok_and(|object| handle_of(&object).is_ok_and(|found| *found == *handle)) {
-                found = Some(name.to_vec());
+                found = Some(name.into());
             }
         })?;
         found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
@@ -132,7 +130,7 @@ impl Kernel for Marked {
         self.group.wait(1);
     }
 
-    fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>> {
+    fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>> {
         let object = self.open(directory)?;
         if is_deleted(&object) {
             return Err(io::Error::from_raw_os_error(libc::ESTALE));
@@ -147,7 +145,7 @@ impl Kernel for Marked {
             return Ok(None);
         }
         let name = match path_of(&object) {
-            Ok(path) => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec(),
+            Ok(path) => split(&path).1.into(),
             // Its path does not fit PATH_MAX.
             Err(_) => self.name_in(&above, directory)?,
         };

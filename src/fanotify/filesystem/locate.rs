@@ -3,12 +3,13 @@
 use nix::fcntl::OFlag;
 
 use crate::fanotify::joined;
+use crate::fanotify::normalise::OwnedEntry;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::Handle;
-use crate::tree::{Flags, NodeId};
+use crate::tree::NodeId;
 
-use super::kernel::{EntryOf, Kernel, handle_of};
-use super::{DIRECTORY, Filesystems};
+use super::kernel::{Kernel, handle_of};
+use super::{DIRECTORY, Filesystems, State};
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
 pub(super) const REMEMBERED: usize = 1 << 18;
@@ -21,16 +22,16 @@ const PATIENCE: usize = 20;
 
 impl<K: Kernel> Filesystems<K> {
     /// Adds a root; where its directory is within another one already, that is enough.
-    pub(super) fn add_root(&mut self, handle: &Handle, path: &[u8], flags: Flags) {
-        let known = if flags.directory { self.locate(handle) } else { self.known(handle) };
+    pub(super) fn add_root(&mut self, handle: &Handle, path: &[u8], state: State) {
+        let known = if state.directory { self.locate(handle) } else { self.known(handle) };
         if let Some(node) = known {
-            self.tree.change_flags(node, |known| known.initial |= flags.initial);
-            return;
+            let known = self.tree.state(node);
+            return self.tree.set_state(node, State { initial: known.initial | state.initial, ..known });
         }
         // What was elsewhere may be below it.
         self.outside.clear();
-        let watch = self.insert(None, path, handle, flags);
-        self.roots.push(watch);
+        let root = self.insert(None, path, handle, state);
+        self.roots.push(root);
     }
 
     pub(super) fn insert(
@@ -38,18 +39,18 @@ impl<K: Kernel> Filesystems<K> {
         parent: Option<NodeId>,
         name: &[u8],
         handle: &Handle,
-        flags: Flags,
-    ) -> i32 {
+        state: State,
+    ) -> NodeId {
         self.last_watch += 1;
-        self.tree.insert(parent, name, self.last_watch, flags);
-        self.watches.insert(handle.into(), self.last_watch);
-        self.handles.insert(self.last_watch, handle.into());
-        self.last_watch
+        let node = self.tree.insert(parent, name, self.last_watch, state);
+        self.nodes.insert(handle.into(), node);
+        self.handles.insert(node, handle.into());
+        node
     }
 
     /// Whether a root is at its path, or else at one where it is found. Deleted it stays where it was.
     pub(super) fn is_in_place(&mut self, node: NodeId) -> bool {
-        let Some(handle) = self.handles.get(&self.tree.wd(node)).cloned() else { return true };
+        let Some(handle) = self.handles.get(&node).cloned() else { return true };
         let is_at = |path: &[u8]| {
             let object = open_path(path, OFlag::O_NOFOLLOW);
             object.and_then(|object| handle_of(&object)).is_ok_and(|found| found == handle)
@@ -70,7 +71,13 @@ impl<K: Kernel> Filesystems<K> {
     }
 
     pub(super) fn known(&self, handle: &Handle) -> Option<NodeId> {
-        self.watches.get(handle).and_then(|watch| self.tree.find(*watch))
+        self.nodes.get(handle).copied()
+    }
+
+    /// A node is where the tree says.
+    pub(super) fn trust(&mut self, node: NodeId) {
+        self.tree.set_state(node, State { unsure: false, ..self.tree.state(node) });
+        self.path_of = None;
     }
 
     /// The node of a directory as the event at hand saw it; `None` if it is elsewhere.
@@ -81,14 +88,14 @@ impl<K: Kernel> Filesystems<K> {
     /// The same as far as it is known without a look.
     fn remembered(&self, handle: &Handle) -> Option<Option<NodeId>> {
         match self.known(handle) {
-            Some(node) => Some(Some(node)).filter(|_| !self.tree.flags(node).unscanned),
+            Some(node) => Some(Some(node)).filter(|_| !self.tree.state(node).unsure),
             None => self.outside.contains(handle).then_some(None),
         }
     }
 
     /// Walks up from a directory to one that is known.
     fn find_out(&mut self, handle: Box<Handle>) -> Option<NodeId> {
-        let mut way: Vec<EntryOf> = Vec::new();
+        let mut way: Vec<OwnedEntry> = Vec::new();
         let mut at = handle;
         let found = loop {
             if let Some(remembered) = self.remembered(&at) {
@@ -97,7 +104,7 @@ impl<K: Kernel> Filesystems<K> {
             match self.place_of(&at).filter(|_| way.len() < DEEPEST) {
                 Some((parent, name)) => way.push((std::mem::replace(&mut at, parent), name)),
                 None => {
-                    way.push((at, Vec::new()));
+                    way.push((at, Box::default()));
                     break None;
                 }
             }
@@ -113,14 +120,10 @@ impl<K: Kernel> Filesystems<K> {
                     if !self.tree.is_within(parent, node) {
                         self.tree.relink(node, parent, &name);
                     }
-                    self.tree.change_flags(node, |flags| flags.unscanned = false);
-                    self.path_of = None;
+                    self.trust(node);
                     known
                 }
-                (Some(parent), None) => {
-                    self.insert(Some(parent), &name, &handle, DIRECTORY);
-                    self.known(&handle)
-                }
+                (Some(parent), None) => Some(self.insert(Some(parent), &name, &handle, DIRECTORY)),
                 (None, known) => {
                     if let Some(node) = known {
                         self.forget(node);
@@ -135,7 +138,7 @@ impl<K: Kernel> Filesystems<K> {
 
     /// The directory that a directory was in when the event at hand happened, and its name there. `None` for the
     /// root of a file system or mount, and for what is gone without a trace.
-    fn place_of(&mut self, handle: &Handle) -> Option<EntryOf> {
+    fn place_of(&mut self, handle: &Handle) -> Option<OwnedEntry> {
         let now = self.kernel.place(handle);
         self.pull();
         let mut then = self.queue.place_of(handle);
@@ -154,12 +157,11 @@ impl<K: Kernel> Filesystems<K> {
 
     /// Finds those roots again in whose path a directory of this name was renamed.
     pub(super) fn look_after_roots(&mut self, name: &[u8]) {
-        for watch in self.roots.clone() {
-            let Some(node) = self.tree.find(watch) else { continue };
+        for node in self.roots.clone() {
             if !self.tree.name(node).split(|byte| *byte == b'/').any(|part| part == name) {
                 continue;
             }
-            let handle = self.handles.get(&watch).cloned();
+            let handle = self.handles.get(&node).cloned();
             match handle.and_then(|handle| self.path_then(&handle)) {
                 Some(path) if path != self.tree.name(node) => {
                     self.tree.relink(node, None, &path);

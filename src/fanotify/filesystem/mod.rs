@@ -22,8 +22,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libc::{
     FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS,
-    IN_ALL_EVENTS, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN,
-    IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_ALL_EVENTS, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN, IN_UNMOUNT,
 };
 use nix::fcntl::OFlag;
 
@@ -31,12 +30,13 @@ use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
 use crate::fanotify::{absolute_hidden, is_directory, path_of};
+use crate::ignore::git;
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::open_path;
-use crate::sys::fanotify::{Group, Handle, RawEvent, Target, open_handle};
+use crate::sys::fanotify::{Group, Handle, Target, open_handle};
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
-use crate::tree::{Flags, NodeId, Tree};
+use crate::tree::{self, NodeId, Tree};
 
 use self::kernel::{Kernel, Marked, file_system, handle_of, top_of_btrfs};
 use self::queue::Queue;
@@ -50,8 +50,43 @@ const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
 /// A turn handles at most this many changes before the program looks at the clock.
 const LONGEST_TURN: u64 = 50_000;
 
-const DIRECTORY: Flags =
-    Flags { directory: true, recursive: true, initial: false, unscanned: false, news: false };
+/// What is known of a node of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct State {
+    directory: bool,
+    /// An operand.
+    initial: bool,
+    /// Events were lost: it has to be looked up again before its place is trusted.
+    unsure: bool,
+}
+
+impl tree::State for State {
+    fn is_directory(&self) -> bool {
+        self.directory
+    }
+}
+
+const DIRECTORY: State = State { directory: true, initial: false, unsure: false };
+
+/// Something to return from [`Source::next`], in the order in which it happened; with the place of its path in
+/// [`Filesystems::paths`].
+#[derive(Debug)]
+enum Outgoing {
+    Event {
+        watch: i32,
+        watched: usize,
+        mask: Mask,
+        cookie: u32,
+        cause: i32,
+        ends_wait: bool,
+        path: Range<usize>,
+    },
+    Retired {
+        watch: i32,
+        path: Range<usize>,
+    },
+    Problem(Problem),
+}
 
 /// The source of events on marks of whole file systems.
 #[derive(Debug)]
@@ -64,52 +99,34 @@ pub struct Filesystems<K: Kernel = Marked> {
     /// The process that caused the change that is being handled, else 0.
     cause: i32,
     /// The directories known to be within what was asked for. Its roots are operands, and mounts below them; a root's
-    /// name is its absolute path. A node that is `unscanned` has to be looked up again before it is trusted.
-    tree: Tree,
-    watches: HashMap<Box<Handle>, i32>,
-    handles: HashMap<i32, Box<Handle>>,
-    roots: Vec<i32>,
+    /// name is its absolute path.
+    tree: Tree<State>,
+    nodes: HashMap<Box<Handle>, NodeId>,
+    handles: HashMap<NodeId, Box<Handle>>,
+    roots: Vec<NodeId>,
     /// Mount points that cannot be watched; that was said.
     refused: HashSet<Vec<u8>>,
     last_watch: i32,
     /// Directories known to be elsewhere.
     outside: HashSet<Box<Handle>>,
     queue: Queue,
-    /// The event at hand.
-    event: Vec<u8>,
-    /// It is one of an entry: the directory was there then.
+    /// The change that is being handled is one of an entry: the directory was there then.
     was_there: bool,
     turn_until: u64,
-    ready: VecDeque<Ready>,
-    /// Those whose paths changed before they could be reported: with the path and what else is reported of each.
-    settled: VecDeque<(Ready, Vec<u8>, usize, bool)>,
-    /// The names of those that are ready.
-    names: Vec<u8>,
-    problems: VecDeque<Problem>,
+    outbox: VecDeque<Outgoing>,
+    /// The paths of what is in the outbox.
+    paths: Vec<u8>,
     /// Directories in which git's files have been read.
     git_read: HashSet<NodeId>,
     /// The directories that ended last, and whether that was reported: it was not where nothing showed where they were.
     ended: VecDeque<(Box<Handle>, bool)>,
-    /// Watches to be forgotten when all that is ready has been reported.
-    gone: VecDeque<i32>,
     /// Events were thrown away since the last read.
     lost: bool,
     /// Something was mounted or unmounted; to be looked at when this much of the queue is taken: it happened before.
     mounts_changed: Option<u64>,
     path: Vec<u8>,
-    /// The path of an event: `%w` of the watch named here, and the entry's name after it.
-    path_of: Option<(i32, usize)>,
-}
-
-/// What is to be reported if the user asked for it.
-#[derive(Debug)]
-struct Ready {
-    watch: i32,
-    mask: Mask,
-    cookie: u32,
-    name: Range<usize>,
-    /// The process that caused it.
-    cause: i32,
+    /// The path of an event: `%w` of the node named here, and the entry's name after it.
+    path_of: Option<(NodeId, usize)>,
 }
 
 impl Filesystems {
@@ -194,19 +211,16 @@ impl Filesystems {
     /// become roots.
     fn survey(&mut self) {
         let Ok(mounts) = mounts::all() else { return };
-        for watch in self.roots.clone() {
-            let Some(node) = self.tree.find(watch) else { continue };
+        for node in self.roots.clone() {
             let path = self.tree.name(node);
             // Another mount may hide it.
             if !mounts.iter().any(|mount| mount.point == path) && !self.is_in_place(node) {
-                self.tell_of_itself(node, IN_UNMOUNT);
+                self.report_itself(node, IN_UNMOUNT);
                 self.forget(node);
             }
         }
-        let initial = |node: &NodeId| self.tree.flags(*node).initial;
-        let nodes = self.roots.iter().filter_map(|watch| self.tree.find(*watch));
-        let operands: Vec<Vec<u8>> =
-            nodes.filter(initial).map(|node| self.tree.name(node).to_vec()).collect();
+        let operands = self.roots.iter().filter(|root| self.tree.state(**root).initial);
+        let operands: Vec<Vec<u8>> = operands.map(|root| self.tree.name(*root).to_vec()).collect();
         for mount in mounts {
             let within = self.scope == Scope::Paths
                 && operands.iter().any(|path| mount.point != *path && mounts::is_below(&mount.point, path));
@@ -224,7 +238,7 @@ impl Filesystems {
                 Err(error) => {
                     self.refused.insert(mount.point.clone());
                     let path = mount.point;
-                    self.problems.push_back(Problem::Directory { path, error, new: false });
+                    self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
                 }
             }
         }
@@ -240,23 +254,19 @@ impl<K: Kernel> Filesystems<K> {
             scope,
             cause: 0,
             tree: Tree::default(),
-            watches: HashMap::new(),
+            nodes: HashMap::new(),
             handles: HashMap::new(),
             roots: Vec::new(),
             refused: HashSet::new(),
             last_watch: 0,
             outside: HashSet::new(),
             queue: Queue::new(process::id()),
-            event: Vec::new(),
             was_there: false,
             turn_until: 0,
-            ready: VecDeque::new(),
-            settled: VecDeque::new(),
-            names: Vec::new(),
-            problems: VecDeque::new(),
+            outbox: VecDeque::new(),
+            paths: Vec::new(),
             git_read: HashSet::new(),
             ended: VecDeque::new(),
-            gone: VecDeque::new(),
             lost: false,
             mounts_changed: None,
             path: Vec::new(),
@@ -264,78 +274,87 @@ impl<K: Kernel> Filesystems<K> {
         }
     }
 
-    fn tell(&mut self, watch: i32, mask: Mask, cookie: u32, name: &[u8]) {
-        let start = self.names.len();
-        self.names.extend_from_slice(name);
-        let (name, cause) = (start..self.names.len(), self.cause);
-        self.ready.push_back(Ready { watch, mask, cookie, name, cause });
-    }
-
-    /// Takes the oldest change of the queue, and makes ready what it reports; `false` if the turn is over.
+    /// Takes the oldest change of the queue, and reports it; `false` if the turn is over.
     fn take(&mut self) -> bool {
         if self.queue.taken() >= self.turn_until {
             return false;
         }
-        let mut bytes = std::mem::take(&mut self.event);
-        let step = self.queue.take(&mut bytes);
-        match &step {
-            Some(Step::Rename(rename)) => {
-                self.cause = rename.process;
-                self.renamed(rename);
-            }
-            Some(Step::Event { mask, .. }) => {
-                if let Some((event, _)) = RawEvent::decode(&bytes) {
-                    self.cause = event.pid;
-                    self.follow(&RawEvent { mask: *mask, ..event });
-                }
-            }
-            None => {}
+        let Some(change) = self.queue.take() else { return false };
+        if let Step::Rename(rename) = &change.step {
+            self.cause = rename.process;
+            self.renamed(rename);
+        } else if let Some(event) = change.event() {
+            self.cause = event.pid;
+            self.follow(&event);
         }
-        self.event = bytes;
         self.cause = 0;
-        step.is_some()
+        true
     }
 
-    /// Decides whether the user hears of it; if so its path is in `self.path`, and the result is the length of `%w`
-    /// and whether it ends a one-shot wait.
-    fn report(&mut self, ready: &Ready) -> Option<(usize, Mask, bool)> {
-        let events = self.settings.events;
-        let mut mask = ready.mask;
-        let asked = is_asked(events, mask);
-        if mask & IN_Q_OVERFLOW != 0 {
-            self.path.clear();
-            self.path_of = None;
-            return Some((0, mask, !asked));
+    /// Reports an event of what a node stands for or of an entry of it, if the user asked for it.
+    fn report(&mut self, node: NodeId, mask: Mask, cookie: u32, name: &[u8]) {
+        let State { directory, initial, .. } = self.tree.state(node);
+        let is_asked = is_asked(self.settings.events, mask);
+        if is_asked || initial && mask & (IN_UNMOUNT | IN_DELETE_SELF) != 0 {
+            // Of events that are told as one some may not have been asked for.
+            let asked = without_unasked(self.settings.events, mask);
+            let watched = self.set_path(node, directory, name);
+            if self.is_reported(node, asked) {
+                self.push_event(self.tree.wd(node), watched, asked, cookie, !is_asked);
+            }
         }
-        let node = self.tree.find(ready.watch)?;
-        let flags = self.tree.flags(node);
-        let ends = mask & (IN_UNMOUNT | IN_DELETE_SELF) != 0 && flags.initial;
-        if !asked && !ends {
-            return None;
+        if git::is_changed_by(mask, name) {
+            self.read_git(node, true);
         }
-        // Of events that are told as one some may not have been asked for.
-        mask = without_unasked(events, mask);
+    }
+
+    /// Makes `self.path` the path of an event; returns the length of `%w` in it.
+    fn set_path(&mut self, node: NodeId, is_directory: bool, name: &[u8]) -> usize {
         let watched = match self.path_of {
-            Some((watch, watched)) if watch == ready.watch => watched,
+            Some((known, watched)) if known == node => watched,
             _ => {
                 self.path.clear();
                 self.tree.push_path(node, &mut self.path);
-                let end =
-                    if flags.directory { None } else { self.path.iter().rposition(|byte| *byte == b'/') };
-                let watched = end.map_or(self.path.len(), |slash| slash + 1);
-                self.path_of = Some((ready.watch, watched)).filter(|_| flags.directory);
-                watched
+                self.path_of = Some((node, self.path.len()));
+                self.path.len()
             }
         };
-        if flags.directory {
-            self.path.truncate(watched);
-            self.path.extend_from_slice(&self.names[ready.name.clone()]);
+        self.path.truncate(watched);
+        if is_directory {
+            self.path.extend_from_slice(name);
+            return watched;
         }
+        self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
+    }
+
+    /// Whether the filters let an event pass whose path is in `self.path`.
+    fn is_reported(&mut self, node: NodeId, mask: Mask) -> bool {
         let filter = &self.settings.filter;
         let below_root = || self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len()) + 1;
-        let reported =
-            filter.reports(&self.path, mask & IN_ISDIR != 0) && !filter.hides_above(&self.path, below_root);
-        (reported && !self.is_ignored(node, mask)).then_some((watched, mask, !asked))
+        filter.reports(&self.path, mask & IN_ISDIR != 0)
+            && !filter.hides_above(&self.path, below_root)
+            && !self.is_ignored(node, mask)
+    }
+
+    fn push_event(&mut self, watch: i32, watched: usize, mask: Mask, cookie: u32, ends_wait: bool) {
+        let path = keep(&mut self.paths, &self.path);
+        let cause = self.cause;
+        self.outbox.push_back(Outgoing::Event { watch, watched, mask, cookie, cause, ends_wait, path });
+    }
+
+    /// Lets a node go whose object is gone or elsewhere.
+    fn retire(&mut self, node: NodeId) {
+        let path = keep(&mut self.paths, &self.tree.path(node));
+        self.outbox.push_back(Outgoing::Retired { watch: self.tree.wd(node), path });
+        self.tree.remove(node);
+        self.git_read.remove(&node);
+        if let Some(ignore) = self.settings.filter.ignore() {
+            ignore.forget(node);
+        }
+        self.roots.retain(|root| *root != node);
+        if let Some(handle) = self.handles.remove(&node) {
+            self.nodes.remove(&handle);
+        }
     }
 
     /// Reads what the kernel has queued, and begins a turn.
@@ -348,49 +367,20 @@ impl<K: Kernel> Filesystems<K> {
 
     /// The next thing to report.
     pub(super) fn next_item(&mut self) -> Option<Item<'_>> {
-        loop {
-            if let Some(problem) = self.problems.pop_front() {
-                return Some(Item::Problem(problem));
-            }
-            let reported = match self.settled.pop_front() {
-                Some((ready, path, watched, ends_wait)) => {
-                    (self.path, self.path_of) = (path, None);
-                    Some((ready.mask, ready, watched, ends_wait))
-                }
-                None => match self.ready.pop_front() {
-                    Some(ready) => {
-                        let reported = self.report(&ready);
-                        self.follow_git(&ready);
-                        let Some((watched, mask, ends_wait)) = reported else { continue };
-                        Some((mask, ready, watched, ends_wait))
-                    }
-                    None => None,
-                },
-            };
-            if let Some((mask, Ready { watch, cookie, cause, .. }, watched, ends_wait)) = reported {
-                let pid = self.limit.is_none().then_some(cause);
-                let path = &self.path;
-                return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
-            }
-            self.names.clear();
-            if let Some(watch) = self.gone.pop_front() {
-                let Some(node) = self.tree.find(watch) else { continue };
-                (self.path, self.path_of) = (self.tree.path(node), None);
-                self.tree.remove(node);
-                self.git_read.remove(&node);
-                if let Some(ignore) = self.settings.filter.ignore() {
-                    ignore.forget(node);
-                }
-                self.roots.retain(|root| *root != watch);
-                if let Some(handle) = self.handles.remove(&watch) {
-                    self.watches.remove(&handle);
-                }
-                return Some(Item::Retired { watch, path: &self.path });
-            }
+        while self.outbox.is_empty() {
+            self.paths.clear();
             if !self.take() {
                 return None;
             }
         }
+        Some(match self.outbox.pop_front()? {
+            Outgoing::Problem(problem) => Item::Problem(problem),
+            Outgoing::Retired { watch, path } => Item::Retired { watch, path: &self.paths[path] },
+            Outgoing::Event { watch, watched, mask, cookie, cause, ends_wait, path } => {
+                let (pid, path) = (self.limit.is_none().then_some(cause), &self.paths[path]);
+                Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait })
+            }
+        })
     }
 
     /// For tests: follows a directory.
@@ -402,7 +392,7 @@ impl<K: Kernel> Filesystems<K> {
         path: &[u8],
     ) -> Filesystems<K> {
         let mut source = Filesystems::with(kernel, Scope::Paths, settings);
-        let root = source.insert(None, path, directory, Flags { initial: true, ..DIRECTORY });
+        let root = source.insert(None, path, directory, State { initial: true, ..DIRECTORY });
         source.roots.push(root);
         source
     }
@@ -434,11 +424,11 @@ impl Source for Filesystems {
             }
             for point in points {
                 let Ok(object) = open_path(&point, OFlag::O_DIRECTORY) else { continue };
-                self.add_root(&handle_of(&object)?, &point, Flags { initial: true, ..DIRECTORY });
+                self.add_root(&handle_of(&object)?, &point, State { initial: true, ..DIRECTORY });
             }
             return Ok(());
         }
-        self.add_root(&handle, &path, Flags { directory, initial: true, ..DIRECTORY });
+        self.add_root(&handle, &path, State { directory, initial: true, ..DIRECTORY });
         Ok(())
     }
 
@@ -468,7 +458,11 @@ impl Source for Filesystems {
     }
 
     fn problem(&mut self) -> Option<Problem> {
-        self.problems.pop_front()
+        let at = self.outbox.iter().position(|out| matches!(out, Outgoing::Problem(_)))?;
+        match self.outbox.remove(at) {
+            Some(Outgoing::Problem(problem)) => Some(problem),
+            _ => None,
+        }
     }
 
     fn read(&mut self) -> io::Result<usize> {
@@ -485,7 +479,7 @@ impl Source for Filesystems {
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.is_empty() || self.mounts_changed.is_some()
+        !self.outbox.is_empty() || !self.queue.is_empty() || self.mounts_changed.is_some()
     }
 
     fn next(&mut self) -> Option<Item<'_>> {
@@ -497,12 +491,10 @@ impl Source for Filesystems {
     }
 
     fn lose(&mut self) -> bool {
-        self.event.clear();
-        if self.limit.is_none() && self.kernel.read(&mut self.event).is_ok_and(|length| length > 0) {
-            self.event = Vec::new();
-            if !std::mem::replace(&mut self.lost, true) {
-                self.queue.push_overflow();
-            }
+        let thrown_away =
+            self.limit.is_none() && self.kernel.read(&mut Vec::new()).is_ok_and(|length| length > 0);
+        if thrown_away && !std::mem::replace(&mut self.lost, true) {
+            self.queue.push_overflow();
         }
         self.limit.is_none()
     }
@@ -518,4 +510,11 @@ impl AsFd for Filesystems {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.kernel.lookout.as_fd()
     }
+}
+
+/// Appends a path to others; returns where it is.
+fn keep(paths: &mut Vec<u8>, path: &[u8]) -> Range<usize> {
+    let start = paths.len();
+    paths.extend_from_slice(path);
+    start..paths.len()
 }

@@ -9,7 +9,8 @@ use libc::{
 
 use super::*;
 use crate::fanotify::filesystem::Filesystems;
-use crate::fanotify::filesystem::kernel::{EntryOf, Kernel};
+use crate::fanotify::filesystem::kernel::Kernel;
+use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::simulated::{handle, inode};
 use crate::source::Item;
 use crate::sys::fanotify::Handle;
@@ -30,14 +31,14 @@ impl Kernel for Simulated {
 
     fn wait(&mut self) {}
 
-    fn place(&mut self, directory: &Handle) -> io::Result<Option<EntryOf>> {
+    fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>> {
         let simulation = &mut *self.0.borrow_mut();
         simulation.call("place");
         if !simulation.world.exists(inode(directory)) {
             return Err(stale());
         }
         let place = simulation.world.place(inode(directory));
-        Ok(place.map(|(above, name)| (handle(above), name.into_bytes())))
+        Ok(place.map(|(above, name)| (handle(above), name.into_bytes().into())))
     }
 
     fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {

@@ -37,8 +37,7 @@ impl State {
         if self.operands {
             self.expect_moves(bytes);
         }
-        let mut steps = Vec::new();
-        self.normaliser.normalise(bytes, &mut steps);
+        let steps = self.normaliser.normalise(bytes);
         if !bytes.is_empty() {
             self.doubtful = self.normaliser.places();
         }
@@ -74,10 +73,10 @@ impl State {
                     self.cause = rename.process;
                     self.tell_rename(rename, out);
                 }
-                Step::Event { at, mask } => {
-                    if let Some((event, _)) = fanotify::RawEvent::decode(&bytes[*at..]) {
+                Step::Event { .. } => {
+                    if let Some(event) = step.event(bytes) {
                         self.cause = event.pid;
-                        self.tell_event(&fanotify::RawEvent { mask: *mask, ..event }, &mut moves, out);
+                        self.tell_event(&event, &mut moves, out);
                     }
                 }
             }
