@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_OPEN};
+use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ONLYDIR, IN_OPEN};
 use nix::fcntl::OFlag;
 
 use crate::event::Mask;
@@ -255,6 +255,23 @@ fn with_path<T>(at: At<OpenDir>, with: impl FnOnce(&[u8]) -> T) -> T {
     }
 }
 
+/// Opens (O_PATH) what inotify_add_watch(2) would watch; no watch reports that.
+fn with_object<T>(
+    at: At<OpenDir>,
+    mask: Mask,
+    with: impl FnOnce(&OwnedFd) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut flags = OFlag::O_PATH;
+    flags.set(OFlag::O_NOFOLLOW, mask & IN_DONT_FOLLOW != 0);
+    flags.set(OFlag::O_DIRECTORY, mask & IN_ONLYDIR != 0);
+    match at {
+        At::Path(path) => with(&directory::open_path(path, flags)?),
+        At::Dir(dir) => with(&dir.fd),
+        At::Entry(dir, name) => with(&directory::open_in(&dir.fd, name, flags)?),
+        At::Inside => with(&directory::open_path(b".", flags)?),
+    }
+}
+
 macro_rules! files {
     () => {
         type Dir = OpenDir;
@@ -404,11 +421,12 @@ impl World for MarksWorld {
     files!();
 
     fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<i32> {
-        with_path(at, |path| directory::with_path(path, |path| self.marks.add_watch(path, mask)))
+        let is_entry = matches!(at, At::Entry(..));
+        with_object(at, mask, |object| self.marks.add_watch(object, mask, is_entry))
     }
 
     fn unwatch(&mut self, wd: i32) {
-        let _ = self.marks.rm_watch(wd);
+        self.marks.rm_watch(wd);
     }
 
     fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize> {
@@ -416,8 +434,7 @@ impl World for MarksWorld {
     }
 
     fn is_watched_as(&mut self, at: At<OpenDir>, mask: Mask, wd: i32, _: impl Fn(i32) -> bool) -> bool {
-        let is_at = |path: &[u8]| directory::with_path(path, |path| Ok(self.marks.is_at(path, mask, wd)));
-        with_path(at, is_at).unwrap_or(false)
+        with_object(at, mask, |object| Ok(self.marks.is_watched_as(object, wd))).unwrap_or(false)
     }
 
     fn operand_path(&mut self, path: &[u8], follow: bool) -> io::Result<Option<Vec<u8>>> {

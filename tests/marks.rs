@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{
-    Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip, wrapped,
+    Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip,
+    with_small_cookies, wrapped,
 };
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
@@ -48,23 +49,6 @@ fn lines(dir: &Path, run: &Running) -> Vec<String> {
     run.stdout.lines().iter().map(|line| line.replace(&own, "/")).collect()
 }
 
-/// Each number of a rename, in the order in which they come: 1, 2, …
-fn with_small_cookies(lines: Vec<String>) -> Vec<String> {
-    let mut seen: Vec<String> = Vec::new();
-    let number = |line: String| {
-        let (rest, cookie) = line.rsplit_once('|').unwrap();
-        if cookie == "0" {
-            return line;
-        }
-        let at = seen.iter().position(|known| known == cookie).unwrap_or_else(|| {
-            seen.push(cookie.into());
-            seen.len() - 1
-        });
-        format!("{rest}|{}", at + 1)
-    };
-    lines.into_iter().map(number).collect()
-}
-
 #[test]
 fn events_on_a_directory_and_its_entries_are_reported() {
     for &root in users() {
@@ -99,7 +83,7 @@ fn events_on_a_directory_and_its_entries_are_reported() {
             "/d/||ATTRIB,ISDIR|0",
             "/d/|n|DELETE,ISDIR|0",
         ];
-        assert_eq!(as_one(with_small_cookies(lines(dir.path(), &run))), wanted);
+        assert_eq!(as_one(with_small_cookies(lines(dir.path(), &run), '|')), wanted);
         run.stop().killed_by(Signal::SIGTERM);
     }
 }
@@ -182,7 +166,7 @@ fn new_and_renamed_directories_are_followed() {
         "/d/|c|DELETE,ISDIR|0",
     ];
     // What is new is told as it was found, or as it was heard.
-    let mut found = with_small_cookies(lines(dir.path(), &run));
+    let mut found = with_small_cookies(lines(dir.path(), &run), '|');
     found.dedup();
     assert_eq!(found, wanted);
 }
@@ -350,7 +334,7 @@ fn merged_events_are_reported_in_order() {
     run.signal(Signal::SIGCONT);
     run.wait_asleep();
     step(&mut run, || fs::write(at("b/f"), "").unwrap());
-    let mut found = with_small_cookies(lines(dir.path(), &run));
+    let mut found = with_small_cookies(lines(dir.path(), &run), '|');
     found.truncate(17);
     let wanted = [
         "/d/|f|CREATE|0",
@@ -410,7 +394,7 @@ fn missed_events_are_reported_first() {
         "/d/one/new/|g|CREATE|0",
         "/d/two/below/|h|CREATE|0",
     ];
-    assert_eq!(with_small_cookies(lines(dir.path(), &run)), wanted);
+    assert_eq!(with_small_cookies(lines(dir.path(), &run), '|'), wanted);
 }
 
 #[test]
@@ -665,7 +649,7 @@ fn the_events_of_a_rename_on_an_older_kernel() {
         let (from, to) = if number % 2 == 0 { ("a", "z/b") } else { ("z/b", "a") };
         step(&mut run, || shell(dir.path(), &format!("mv d/{from} d/{to}")));
     }
-    let found = with_small_cookies(lines(dir.path(), &run));
+    let found = with_small_cookies(lines(dir.path(), &run), '|');
     let mut wanted = Vec::new();
     for number in 0..100 {
         let [from, to, itself] = match number % 2 {

@@ -12,15 +12,15 @@ mod inotify_form;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CStr, CString};
 use std::io::{self, BufRead};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use libc::{
     FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CREATE,
-    IN_DELETE, IN_DELETE_SELF, IN_DONT_FOLLOW, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_ONESHOT, IN_ONLYDIR, IN_OPEN,
+    IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_ONESHOT,
+    IN_ONLYDIR, IN_OPEN,
 };
 use nix::fcntl::OFlag;
 
@@ -72,7 +72,7 @@ pub(super) struct State {
     /// What is watched are operands: directories below one are not watched, but told of.
     operands: bool,
     watches: HashMap<i32, Watch>,
-    by_handle: HashMap<Box<Handle>, i32>,
+    by_handle: HashMap<Rc<Handle>, i32>,
     /// The watch added last.
     newest: i32,
     /// Where directories are that were heard of and may not be watched: their own events name only them.
@@ -81,8 +81,6 @@ pub(super) struct State {
     crowd: usize,
     /// The device of each file system with marks, as the kernel shows it, if that is known.
     devices: HashMap<FsId, Option<u32>>,
-    /// The path by which the watch that was added last was found.
-    path: CString,
     normaliser: Normaliser,
     /// The entries at which a look may show what no event has told yet.
     doubtful: HashSet<OwnedEntry>,
@@ -94,8 +92,6 @@ pub(super) struct State {
     cause: i32,
     /// What was found out without being read.
     found: Vec<u8>,
-    /// Objects of which a rename was told whose MOVE_SELF has perhaps not been read.
-    owed: HashSet<Box<Handle>>,
     /// On kernels that tell the halves of a rename apart: the number of the event that told of the first, its cookie and
     /// what the second has to be alike in.
     half: Option<(u64, u32, (i32, Mask))>,
@@ -107,11 +103,13 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-struct Watch {
-    handle: Box<Handle>,
+pub(super) struct Watch {
+    handle: Rc<Handle>,
     /// What was asked for.
     mask: Mask,
     is_directory: bool,
+    /// The kernel reports its MOVE_SELF. Of others the directory that they are in is watched, and reports the rename.
+    has_move_self: bool,
     /// There may be many that are none.
     operand: Option<Box<Operand>>,
 }
@@ -150,58 +148,48 @@ impl Marks {
         Ok(Marks { group, lookout, timer, state })
     }
 
-    /// Marks what is at `path`, as inotify_add_watch(2) does: returns the number of the watch, which is the old one where
-    /// the object is watched already. [`refusal::explained`] tells of the errors that are fanotify's own.
-    pub fn add_watch(&self, path: &CStr, mask: Mask) -> io::Result<i32> {
-        let object = open(path, mask)?;
-        let handle = handle_of(&object).map_err(|error| refusal::explained(error, &object))?;
-        let is_directory = mask & IN_ONLYDIR != 0 || is_directory(&object)?;
+    /// Marks what is open (O_PATH will do), as inotify_add_watch(2) does: returns the number of the watch, which is the old one
+    /// where the object is watched already. Of an entry of a watched directory that directory reports renames.
+    /// [`refusal::explained`] tells of the errors that are fanotify's own.
+    pub fn add_watch(&self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<i32> {
+        let handle = handle_of(object).map_err(|error| refusal::explained(error, object))?;
+        let is_directory = mask & IN_ONLYDIR != 0 || is_directory(object)?;
         let state = &mut *self.state.borrow_mut();
-        let known = state.by_handle.get(&handle).copied();
+        let known = state.by_handle.get(&*handle).copied();
         let asked = mask & (IN_ALL_EVENTS | IN_ONESHOT);
         let same = known.is_some_and(|wd| state.watches.get(&wd).is_some_and(|watch| watch.mask == asked));
+        let has_move_self = !(is_entry && self.group.tells_renames && mask & IN_MOVE != 0);
         if !same {
-            let mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
-            let marked = self.group.mark(&object, Target::Inode, mark);
-            marked.map_err(|error| refusal::explained(error, &object))?;
+            let mut mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
+            if !has_move_self {
+                mark &= !u64::from(IN_MOVE_SELF);
+            }
+            let marked = self.group.mark(object, Target::Inode, mark);
+            marked.map_err(|error| refusal::explained(error, object))?;
         }
         if let Some(id) = handle.first_chunk() {
-            state.devices.entry(*id).or_insert_with(|| device_of(&object));
+            state.devices.entry(*id).or_insert_with(|| device_of(object));
         }
         // What has none that fits PATH_MAX keeps the one by which it was given.
-        let place = || Operand { path: path_of(&object).unwrap_or_default(), seen: Default::default() };
+        let place = || Operand { path: path_of(object).unwrap_or_default(), seen: Default::default() };
         let operand = (state.operands && known.is_none()).then(|| Box::new(place()));
-        let wd = state.add(Watch { handle, mask: asked, is_directory, operand });
-        if known.is_none() {
-            state.path = path.into();
-        }
+        let handle = handle.into();
+        let wd = state.add(Watch { handle, mask: asked, is_directory, has_move_self, operand });
         if state.operands && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
             // What cannot be read is not told of.
-            let _ = state.list(wd, &object);
+            let _ = state.list(wd, object);
         }
         Ok(wd)
     }
 
-    /// Whether what is at `path` is watched as `wd`.
-    pub fn is_at(&self, path: &CStr, mask: Mask, wd: i32) -> bool {
-        let handle = open(path, mask).and_then(|object| handle_of(&object));
-        handle.is_ok_and(|handle| self.state.borrow().by_handle.get(&handle) == Some(&wd))
+    /// Whether what is open is watched as `wd`.
+    pub fn is_watched_as(&self, object: &OwnedFd, wd: i32) -> bool {
+        handle_of(object).is_ok_and(|handle| self.state.borrow().by_handle.get(&*handle) == Some(&wd))
     }
 
-    /// Ends a watch; EINVAL where there is none. Only of the one that was added last the kernel's mark is removed, too: for
-    /// that a path is needed that leads there. Of any other nothing is told any more, and its mark ends with its object.
-    pub fn rm_watch(&self, wd: i32) -> io::Result<()> {
-        let state = &mut *self.state.borrow_mut();
-        let watch = state.forget(wd).ok_or(io::Error::from_raw_os_error(libc::EINVAL))?;
-        if wd == state.newest {
-            let object = open(&state.path, IN_DONT_FOLLOW)?;
-            if handle_of(&object)? == watch.handle {
-                let is_directory = is_directory(&object)?;
-                let mark = mark_of(watch.mask, is_directory, state.operands, self.group.tells_renames);
-                self.group.unmark(&object, Target::Inode, mark)?;
-            }
-        }
-        Ok(())
+    /// Ends a watch: nothing is told of it any more. Its mark ends with its object, for no path is known that leads there.
+    pub fn rm_watch(&self, wd: i32) {
+        self.state.borrow_mut().forget(wd);
     }
 
     /// Appends what is queued now to `buffer`, in inotify's form; returns the number of bytes. Never blocks.
@@ -232,19 +220,13 @@ impl Marks {
     /// gives the path of a watched directory, without a slash at its end.
     pub fn find_out(&self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
         let is_at = |object: &Handle, (wd, name): &WatchedEntry| {
-            let Some(above) = path_of(*wd) else { return false };
-            let look = |path: &[u8], mask| {
-                directory::with_path(path, |path| {
-                    let found = open(path, mask)?;
-                    Ok((handle_of(&found)?, found))
-                })
+            let Some(Ok(above)) = path_of(*wd).map(|path| open_path(&path, OFlag::O_DIRECTORY)) else {
+                return false;
             };
-            let found = look(&[&above, &b"/"[..], name].concat(), IN_DONT_FOLLOW);
+            let found = directory::open_in(&above, name, OFlag::O_PATH | OFlag::O_NOFOLLOW);
             // Who is just about to rename it has told of it when this is over.
-            if let Ok((_, above)) = look(&above, IN_ONLYDIR) {
-                directory::wait_for_change(&above);
-            }
-            found.is_ok_and(|(handle, _)| *handle == *object)
+            directory::wait_for_change(&above);
+            found.is_ok_and(|found| handle_of(&found).is_ok_and(|handle| *handle == *object))
         };
         let state = &mut *self.state.borrow_mut();
         if state.normaliser.is_certain() {
@@ -358,12 +340,10 @@ impl State {
             places: HashMap::new(),
             crowd: 0,
             devices: HashMap::new(),
-            path: CString::default(),
             look_again: None,
             lost: false,
             cause: 0,
             found: Vec::new(),
-            owed: HashSet::new(),
             half: None,
             events: 0,
             reads: 0,
@@ -382,9 +362,16 @@ impl State {
             return wd;
         }
         self.newest += 1;
-        self.by_handle.insert(watch.handle.clone(), self.newest);
+        self.by_handle.insert(Rc::clone(&watch.handle), self.newest);
         self.watches.insert(self.newest, watch);
         self.newest
+    }
+}
+
+#[cfg(test)]
+impl Watch {
+    fn simulated(handle: &Handle, mask: Mask) -> Watch {
+        Watch { handle: handle.into(), mask, is_directory: true, has_move_self: false, operand: None }
     }
 }
 
@@ -392,33 +379,17 @@ impl State {
 impl State {
     pub(super) fn simulate_watch(&mut self, wd: i32, handle: &Handle) {
         if self.by_handle.insert(handle.into(), wd).is_none() {
-            let watch =
-                Watch { handle: handle.into(), mask: IN_ALL_EVENTS, is_directory: true, operand: None };
-            self.watches.insert(wd, watch);
+            self.watches.insert(wd, Watch::simulated(handle, IN_ALL_EVENTS));
         }
     }
 
     /// What is asked for of a directory; returns the number of the watch.
     pub(super) fn watch(&mut self, handle: &Handle, mask: Mask) -> i32 {
-        self.add(Watch {
-            handle: handle.into(),
-            mask: mask & IN_ALL_EVENTS,
-            is_directory: true,
-            operand: None,
-        })
+        self.add(Watch::simulated(handle, mask & IN_ALL_EVENTS))
     }
 
     pub(super) fn watch_of(&self, handle: &Handle) -> Option<i32> {
         self.by_handle.get(handle).copied()
-    }
-
-    pub(super) fn handle_of(&self, wd: i32) -> Option<Box<Handle>> {
-        Some(self.watches.get(&wd)?.handle.clone())
-    }
-
-    /// Whether that was the watch added last.
-    pub(super) fn end_watch(&mut self, wd: i32) -> bool {
-        self.forget(wd).is_some() && wd == self.newest
     }
 
     pub(super) fn take_found(&mut self) -> Vec<u8> {
@@ -436,7 +407,7 @@ impl State {
             && self
                 .watches
                 .get(&wd)
-                .is_some_and(|watch| self.doubtful.contains(&(watch.handle.clone(), name.into())))
+                .is_some_and(|watch| self.doubtful.contains(&(Box::from(&*watch.handle), name.into())))
     }
 
     /// Where the objects are that may be elsewhere than reported.
@@ -444,7 +415,7 @@ impl State {
         let looked = self.normaliser.doubts().map(|(object, mut places)| {
             let is_here = |place: &&Place| {
                 let entry =
-                    place.as_ref().and_then(|(at, name)| Some((*self.by_handle.get(at)?, name.clone())));
+                    place.as_ref().and_then(|(at, name)| Some((*self.by_handle.get(&**at)?, name.clone())));
                 entry.is_some_and(|entry| is_at(object, &entry))
             };
             (Box::from(object), places.find(is_here).cloned())
@@ -494,14 +465,6 @@ pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renam
         more |= FAN_RENAME;
     }
     u64::from(mark) | more
-}
-
-/// Opens (O_PATH) what inotify_add_watch(2) would watch; that tells nobody anything.
-fn open(path: &CStr, mask: Mask) -> io::Result<OwnedFd> {
-    let mut flags = OFlag::empty();
-    flags.set(OFlag::O_NOFOLLOW, mask & IN_DONT_FOLLOW != 0);
-    flags.set(OFlag::O_DIRECTORY, mask & IN_ONLYDIR != 0);
-    open_path(path.to_bytes(), flags)
 }
 
 /// The device of the file system that something open is in, as the kernel shows it of a mark: twelve bits of the major

@@ -199,24 +199,18 @@ impl Group {
     /// Adds events to the mark on what is open as `object` (O_PATH will do), or on its mount or file system;
     /// fanotify_mark(2) has the errors. ENOSPC means the limit max_user_marks.
     pub fn mark(&self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()> {
-        self.change(libc::FAN_MARK_ADD | target.flag(), object, mask)
-    }
-
-    /// Takes events away from a mark, and with the last of them the mark itself.
-    pub fn unmark(&self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()> {
-        self.change(libc::FAN_MARK_REMOVE | target.flag(), object, mask)
-    }
-
-    fn change(&self, flags: libc::c_uint, object: &OwnedFd, mask: u64) -> io::Result<()> {
-        let path = link(object);
+        let flags = libc::FAN_MARK_ADD | target.flag();
         let mark = |at, path: &CStr| {
             // SAFETY: `path` is NUL-terminated and outlives the call.
             check(unsafe { libc::fanotify_mark(self.fd.as_raw_fd(), flags, mask, at, path.as_ptr()) })
                 .map(drop)
         };
-        mark(libc::AT_FDCWD, &path).or_else(|error| match error.raw_os_error() {
-            // Without /proc, at least a directory can be marked; of anything else this fails, too.
-            Some(libc::ENOENT) => mark(object.as_raw_fd(), c".").map_err(|_| error),
+        // A directory in itself is found several times faster than by way of /proc, but only by one who may search it.
+        mark(object.as_raw_fd(), c".").or_else(|error| match error.raw_os_error() {
+            Some(libc::EACCES | libc::ENOTDIR) => mark(libc::AT_FDCWD, &link(object)).map_err(|link| {
+                // Without /proc.
+                if link.raw_os_error() == Some(libc::ENOENT) { error } else { link }
+            }),
             _ => Err(error),
         })
     }

@@ -662,3 +662,19 @@ pub fn run(command: &mut Command) -> (Output, String) {
     );
     (output, text)
 }
+
+/// The cookies at the end of lines, numbered in the order in which they come: 1, 2, …
+pub fn with_small_cookies(lines: Vec<String>, separator: char) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    let number = |line: String| {
+        let Some((rest, cookie)) = line.rsplit_once(separator).filter(|(_, cookie)| *cookie != "0") else {
+            return line;
+        };
+        let at = seen.iter().position(|known| known == cookie).unwrap_or_else(|| {
+            seen.push(cookie.into());
+            seen.len() - 1
+        });
+        format!("{rest}{separator}{}", at + 1)
+    };
+    lines.into_iter().map(number).collect()
+}

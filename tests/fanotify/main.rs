@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Own, Running, command, contains, need, run, wait_until};
+use common::{Own, Running, command, contains, need, run, wait_until, with_small_cookies};
 use nix::sys::signal::Signal;
 
 /// What changes entries, and the directories themselves.
@@ -118,7 +118,7 @@ impl Space {
         let mut lines: Vec<String> =
             lines.iter().map(|line| line.strip_prefix(&prefix).unwrap_or(line).to_owned()).collect();
         ends_first(&mut lines);
-        lines
+        with_small_cookies(lines, ' ')
     }
 
     /// These lines were printed, and no others.

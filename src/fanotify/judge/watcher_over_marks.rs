@@ -20,8 +20,6 @@ use crate::world::At;
 struct Simulated {
     simulation: Rc<RefCell<Simulation>>,
     state: State,
-    /// The path of the watch that was added last.
-    newest: Option<Entry>,
     /// Nothing polls it.
     file: File,
 }
@@ -89,28 +87,16 @@ impl crate::world::World for Simulated {
     fn watch(&mut self, at: At<Inode>, mask: Mask) -> io::Result<i32> {
         self.call("watch");
         let world = &mut self.simulation.borrow_mut().world;
-        let entry = world.entry_of(&at);
         let found = if mask & IN_ONLYDIR != 0 { world.directory(&at)? } else { world.resolve(&at)? };
         if let Marked::Inodes(marks) = &mut world.marked {
             *marks.entry(found).or_default() |= mark_of(mask, true, false, true);
-        }
-        if self.state.watch_of(&handle(found)).is_none() {
-            self.newest = entry;
         }
         Ok(self.state.watch(&handle(found), mask))
     }
 
     fn unwatch(&mut self, wd: i32) {
         self.call("unwatch");
-        let Some(watched) = self.state.handle_of(wd).map(|handle| inode(&handle)) else { return };
-        let world = &mut self.simulation.borrow_mut().world;
-        let entry = self.newest.as_ref();
-        let is_there = entry.is_some_and(|(above, name)| world.entry(*above, name) == Some(watched));
-        if self.state.end_watch(wd) && is_there {
-            if let Marked::Inodes(marks) = &mut world.marked {
-                marks.remove(&watched);
-            }
-        }
+        self.state.forget(wd);
     }
 
     fn list(&mut self, dir: &Inode, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
@@ -205,7 +191,7 @@ impl Watcher for watcher::Watcher<Simulated> {
     fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
         let settings = settings(IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_OPEN);
         let file = File::open("/dev/null").unwrap();
-        let world = Simulated { simulation, state: State::new(false), newest: None, file };
+        let world = Simulated { simulation, state: State::new(false), file };
         let mut watcher = watcher::Watcher::new(world, settings);
         watcher.watch(b"/tree").unwrap();
         while watcher.walk().unwrap() {}

@@ -1,6 +1,5 @@
 //! fanotify's changes in inotify's form, as far as they were asked for.
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -18,15 +17,6 @@ use crate::sys::fanotify::{self, Entry, Handle, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
 
 use super::{FsId, ON_DIRECTORY, PLAIN, State, Watch};
-
-/// What the events that were read together say of renames and of MOVE_SELF.
-#[derive(Default)]
-struct Moves {
-    /// The objects that are renamed.
-    renamed: HashSet<Box<Handle>>,
-    /// Whether the MOVE_SELF of the last rename of each was not read yet.
-    owed: HashMap<Box<Handle>, bool>,
-}
 
 impl State {
     /// Appends what was read to `out` in inotify's form.
@@ -56,33 +46,21 @@ impl State {
     }
 
     pub(super) fn tell_steps(&mut self, bytes: &[u8], steps: &[Step], out: &mut Vec<u8>) {
-        let mut moves = Moves::default();
-        for step in steps {
-            if let Step::Rename(rename) = step {
-                moves.renamed.extend(rename.object.clone());
-            }
-        }
         for step in steps {
             match step {
                 Step::Rename(rename) => {
-                    if let Some(object) =
-                        rename.object.as_ref().filter(|object| self.by_handle.contains_key(*object))
-                    {
-                        moves.owed.insert(object.clone(), true);
-                    }
                     self.cause = rename.process;
                     self.tell_rename(rename, out);
                 }
                 Step::Event { .. } => {
                     if let Some(event) = step.event(bytes) {
                         self.cause = event.pid;
-                        self.tell_event(&event, &mut moves, out);
+                        self.tell_event(&event, out);
                     }
                 }
             }
         }
         self.cause = 0;
-        self.owed.extend(moves.owed.into_iter().filter(|(_, owed)| *owed).map(|(object, _)| object));
     }
 
     /// Where things are is not known any more.
@@ -99,7 +77,7 @@ impl State {
         let cookie = rename.cookie;
         let [old, new] = [&rename.old, &rename.new].map(|place| {
             let (directory, name) = place.as_ref()?;
-            Some((*self.by_handle.get(directory)?, &**name))
+            Some((*self.by_handle.get(&**directory)?, &**name))
         });
         for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
             if let Some((wd, name)) = place {
@@ -107,9 +85,8 @@ impl State {
             }
         }
         let Some(object) = &rename.object else { return };
-        if let Some(wd) = self.by_handle.get(object).copied() {
-            self.look_for(wd, out);
-            self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
+        if let Some(wd) = self.by_handle.get(&**object).copied() {
+            self.tell_move_self(wd, false, out);
         }
         if rename.is_directory {
             match new {
@@ -120,14 +97,14 @@ impl State {
     }
 
     /// Any other event.
-    fn tell_event(&mut self, event: &fanotify::RawEvent, moves: &mut Moves, out: &mut Vec<u8>) {
+    fn tell_event(&mut self, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
         let mask = event.mask as Mask;
         self.events += 1;
         if event.mask & FAN_Q_OVERFLOW != 0 {
             return self.tell_overflow(out);
         }
         match event.place {
-            Some(Entry { directory, name: b"." }) => self.tell_of_itself(directory, mask, moves, out),
+            Some(Entry { directory, name: b"." }) => self.tell_of_itself(directory, mask, out),
             Some(entry) if self.by_handle.contains_key(entry.directory) => {
                 self.tell_of_entry(entry, event, out)
             }
@@ -136,7 +113,7 @@ impl State {
                 if let Some(entry) = event.place {
                     self.look_where(object, entry, out);
                 }
-                self.tell_of_itself(object, mask & !IN_ISDIR, moves, out);
+                self.tell_of_itself(object, mask & !IN_ISDIR, out);
             }
         }
     }
@@ -183,7 +160,7 @@ impl State {
     }
 
     /// An event that names no entry but the object that it happened to.
-    fn tell_of_itself(&mut self, object: &Handle, mask: Mask, moves: &mut Moves, out: &mut Vec<u8>) {
+    fn tell_of_itself(&mut self, object: &Handle, mask: Mask, out: &mut Vec<u8>) {
         if mask & IN_DELETE_SELF != 0 {
             self.tell_end(object, out);
         }
@@ -202,12 +179,15 @@ impl State {
             self.tell(RawEvent { wd, mask: mask & (PLAIN | IN_ISDIR), cookie: 0, name: b"" }, out);
         }
         if mask & IN_MOVE_SELF != 0 {
+            self.tell_move_self(wd, true, out);
+        }
+    }
+
+    /// MOVE_SELF of a watch, by the kernel's own event of it or by the rename.
+    fn tell_move_self(&mut self, wd: i32, by_itself: bool, out: &mut Vec<u8>) {
+        if self.watches.get(&wd).is_some_and(|watch| watch.has_move_self == by_itself) {
             self.look_for(wd, out);
-            // With a rename that was read it is reported already.
-            moves.owed.insert(object.into(), false);
-            if !moves.renamed.contains(object) && !self.owed.remove(object) {
-                self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
-            }
+            self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
         }
     }
 
@@ -287,10 +267,9 @@ impl State {
         }
     }
 
-    pub(super) fn forget(&mut self, wd: i32) -> Option<Watch> {
+    pub(in crate::fanotify) fn forget(&mut self, wd: i32) -> Option<Watch> {
         let watch = self.watches.remove(&wd)?;
         self.by_handle.remove(&watch.handle);
-        self.owed.remove(&watch.handle);
         Some(watch)
     }
 
