@@ -14,7 +14,7 @@ use libc::{
 use crate::backlog::Backlog;
 use crate::event::Mask;
 use crate::hash::PlaceHasher;
-use crate::sys::inotify::{self, HEADER, RawEvent};
+use crate::sys::inotify::{HEADER, RawEvent};
 
 /// The place of a watched directory ends.
 pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
@@ -26,6 +26,28 @@ pub struct Place {
     pub wd: i32,
     /// The entry's name.
     pub name: Box<[u8]>,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The entry of that name in the watched directory; without a name the watched object.
+    Entry,
+    /// The directory of that name in the watched directory, as one that has no watch of its own.
+    Directory,
+    /// The watched operand, which has another path now, in place of a name.
+    Path,
+}
+
+/// Appends an event in the kernel's form. Its subject and the process that caused it follow the name, where the kernel pads it with
+/// NULs.
+pub fn encode(event: &RawEvent, subject: Subject, process: i32, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    event.encode(bytes);
+    bytes.extend_from_slice(&[0, subject as u8]);
+    bytes.extend_from_slice(&process.to_ne_bytes());
+    let length = (bytes.len() - start - HEADER) as u32;
+    bytes[start + HEADER - 4..start + HEADER].copy_from_slice(&length.to_ne_bytes());
 }
 
 /// An event taken from [`Events`]; its name stays there until the next one is taken.
@@ -70,7 +92,21 @@ impl Events {
 
     /// The process that caused the event taken last, if that was queued with it; else 0.
     pub fn cause(&self, taken: &Taken) -> i32 {
-        inotify::cause(&self.0.bytes()[taken.name.end..taken.end])
+        match self.0.bytes()[taken.name.end..taken.end] {
+            [0, _, a, b, c, d] => i32::from_ne_bytes([a, b, c, d]),
+            _ => 0,
+        }
+    }
+
+    /// What the event taken last is about.
+    pub fn subject(&self, taken: &Taken) -> Subject {
+        const DIRECTORY: u8 = Subject::Directory as u8;
+        const PATH: u8 = Subject::Path as u8;
+        match self.0.bytes()[taken.name.end..taken.end] {
+            [0, DIRECTORY, _, _, _, _] => Subject::Directory,
+            [0, PATH, _, _, _, _] => Subject::Path,
+            _ => Subject::Entry,
+        }
     }
 
     /// Whether nothing is left to take.

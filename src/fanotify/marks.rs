@@ -27,6 +27,7 @@ use nix::fcntl::OFlag;
 use crate::event::Mask;
 use crate::fanotify::normalise::{Found, Normaliser, OwnedEntry, Place};
 use crate::fanotify::{is_directory, path_of, refusal};
+use crate::queue::{self, Subject};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Group, Handle, Target, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
@@ -131,15 +132,14 @@ impl Watch {
 impl Operand {
     /// It has another path.
     fn found_at(&mut self, path: Vec<u8>, out: &mut Vec<u8>, wd: i32) {
-        RawEvent { wd, mask: 0, cookie: 0, name: &path }.encode(out);
+        queue::encode(&RawEvent { wd, mask: 0, cookie: 0, name: &path }, Subject::Path, 0, out);
         self.path = path;
     }
 }
 
 impl Marks {
     /// A group without marks; [`Group::new`] has the errors. `operands`: only those are watched. What happens to directories
-    /// below one is told all the same, and where one is renamed to, if that can be found out: an event without bits, and
-    /// with the path as its name.
+    /// below one is told all the same, and where one is renamed to, if that can be found out: see [`Subject`].
     pub fn new(operands: bool) -> io::Result<Marks> {
         let group = Group::new()?;
         let timer = Timer::new()?;

@@ -56,24 +56,6 @@ impl<'a> RawEvent<'a> {
         bytes.extend_from_slice(&(self.name.len() as u32).to_ne_bytes());
         bytes.extend_from_slice(self.name);
     }
-
-    /// The same, and after the name, where the kernel pads it with NULs, the process that caused it; [`cause`] finds it.
-    pub fn encode_caused(&self, process: i32, bytes: &mut Vec<u8>) {
-        let start = bytes.len();
-        self.encode(bytes);
-        bytes.push(0);
-        bytes.extend_from_slice(&process.to_ne_bytes());
-        let length = (bytes.len() - start - HEADER) as u32;
-        bytes[start + HEADER - 4..start + HEADER].copy_from_slice(&length.to_ne_bytes());
-    }
-}
-
-/// The process that [`encode_caused`](RawEvent::encode_caused) has put after a name; 0 if there is none.
-pub fn cause(after_name: &[u8]) -> i32 {
-    match *after_name {
-        [0, a, b, c, d] => i32::from_ne_bytes([a, b, c, d]),
-        _ => 0,
-    }
 }
 
 /// An inotify instance; its descriptor is non-blocking and close-on-exec.

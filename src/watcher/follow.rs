@@ -8,7 +8,7 @@ use libc::{
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
-use crate::queue::{Taken, is_change};
+use crate::queue::{Subject, Taken, is_change};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
@@ -71,8 +71,7 @@ impl<W: World> Watcher<W> {
         if self.is_of_git(taken) {
             self.work.push_back(Work::ReadGit(node));
         }
-        if mask == 0 {
-            // An operand has another path now: see `Marks::new`.
+        if self.queue.events().subject(taken) == Subject::Path {
             self.tree.relink(node, None, self.queue.events().name(taken));
             self.path_of = None;
         }

@@ -35,7 +35,7 @@ use libc::{
 use crate::event::{self, FINAL, Mask, is_asked};
 use crate::filter::bare;
 use crate::ignore::git;
-use crate::queue::{Place, Queue, Taken};
+use crate::queue::{Place, Queue, Subject, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::RawEvent;
 use crate::sys::mounts::Mount;
@@ -236,11 +236,17 @@ impl<W: World> Watcher<W> {
         if mask & IN_MOVE_SELF == 0 && self.is_moved_out(node) {
             return None;
         }
-        let watched = self.set_path(node);
-        self.path.extend_from_slice(match name {
-            Name::Of(taken) => self.queue.events().name(taken),
-            Name::Is(name) => name,
-        });
+        let mut watched = self.set_path(node);
+        match name {
+            Name::Is(name) => self.path.extend_from_slice(name),
+            Name::Of(taken) => {
+                self.path.extend_from_slice(self.queue.events().name(taken));
+                if self.queue.events().subject(taken) == Subject::Directory {
+                    self.path.push(b'/');
+                    watched = self.path.len();
+                }
+            }
+        }
         if deletion_follows && self.settings.filter.reports(bare(&self.path), true) {
             return None;
         }
@@ -248,14 +254,9 @@ impl<W: World> Watcher<W> {
         let is_directory = mask & IN_ISDIR != 0;
         let is_reported = filter.reports(&self.path, is_directory)
             && !filter.ignores(&self.tree, node, &self.path, is_directory);
-        let watched = match self.path.last() {
-            // A directory in an operand, where that has no watch of its own.
-            Some(b'/') => self.path.len(),
-            _ if W::NAMES_ENTRIES && !directory => {
-                self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1)
-            }
-            _ => watched,
-        };
+        if W::NAMES_ENTRIES && !directory {
+            watched = self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1);
+        }
         is_reported.then_some(watched)
     }
 

@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 use crate::event::Mask;
 use crate::fanotify::normalise::{Rename, Step};
 use crate::fanotify::{joined, path_now, split};
+use crate::queue::{self, Subject};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Handle, decoded, handle_of};
 use crate::sys::inotify::RawEvent;
@@ -166,12 +167,9 @@ impl State {
         }
         let Some(wd) = self.by_handle.get(object).copied() else {
             let place = self.places.get(object).filter(|(above, _)| self.watches.contains_key(above));
-            if let Some((wd, name)) = place.filter(|_| mask & ON_DIRECTORY != 0) {
-                let (wd, name) = (*wd, [name, &b"/"[..]].concat());
-                self.tell(
-                    RawEvent { wd, mask: mask & (ON_DIRECTORY | IN_ISDIR), cookie: 0, name: &name },
-                    out,
-                );
+            if let Some((wd, name)) = place.cloned().filter(|_| mask & ON_DIRECTORY != 0) {
+                let mask = mask & (ON_DIRECTORY | IN_ISDIR);
+                self.tell_of(Subject::Directory, RawEvent { wd, mask, cookie: 0, name: &name }, out);
             }
             return;
         };
@@ -241,6 +239,10 @@ impl State {
 
     /// Tells an event as far as it was asked for.
     fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
+        self.tell_of(Subject::Entry, event, out);
+    }
+
+    fn tell_of(&mut self, subject: Subject, event: RawEvent, out: &mut Vec<u8>) {
         let Some(watch) = self.watches.get(&event.wd) else { return };
         let (asked, directory) = (watch.mask, watch.directory());
         let unseen = watch.operand.as_ref().is_some_and(|operand| operand.seen.0 != self.reads);
@@ -253,7 +255,7 @@ impl State {
             if event.name.is_empty() {
                 mask |= directory;
             }
-            RawEvent { mask, ..event }.encode_caused(self.cause, out);
+            queue::encode(&RawEvent { mask, ..event }, subject, self.cause, out);
             if asked & IN_ONESHOT != 0 {
                 self.end(event.wd, out);
             }
