@@ -1,6 +1,7 @@
 //! All that the watcher has to do with the operating system, as one trait: the real thing here, a simulated one in
 //! the tests, where another process can act before each call.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +14,7 @@ use crate::fanotify::absolute_path;
 use crate::fanotify::marks::Marks;
 use crate::ignore::git;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
+use crate::sys::fanotify::{Located, located};
 use crate::sys::inotify::Inotify;
 use crate::sys::mounts::{self, Mount};
 use crate::sys::times::{Moment, Times};
@@ -173,6 +175,8 @@ pub struct InotifyWorld {
 pub struct MarksWorld {
     marks: Box<Marks>,
     files: Files,
+    /// The open directory in which an entry was marked last, by its number, and its handle.
+    above: Option<(u64, Located)>,
 }
 
 impl InotifyWorld {
@@ -197,7 +201,17 @@ impl InotifyWorld {
 impl MarksWorld {
     /// Opens a fanotify group; see [`Marks::new`].
     pub fn new(operands: bool) -> io::Result<MarksWorld> {
-        Ok(MarksWorld { marks: Box::new(Marks::new(operands)?), files: Files::default() })
+        Ok(MarksWorld { marks: Box::new(Marks::new(operands)?), files: Files::default(), above: None })
+    }
+
+    fn mark_entry(&mut self, dir: &OpenDir, name: &CStr, mask: Mask) -> Option<i32> {
+        let above = match self.above.take() {
+            Some((number, above)) if number == dir.number => above,
+            _ => located(&dir.fd).ok()?,
+        };
+        let wd = self.marks.add_entry(&dir.fd, &above, name, mask);
+        self.above = Some((dir.number, above));
+        wd
     }
 }
 
@@ -421,6 +435,12 @@ impl World for MarksWorld {
     files!();
 
     fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<i32> {
+        if let At::Entry(dir, name) = at {
+            let marked = directory::with_path(name, |name| Ok(self.mark_entry(dir, name, mask)));
+            if let Ok(Some(wd)) = marked {
+                return Ok(wd);
+            }
+        }
         let is_entry = matches!(at, At::Entry(..));
         with_object(at, mask, |object| self.marks.add_watch(object, mask, is_entry))
     }

@@ -12,6 +12,7 @@ mod inotify_form;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::io::{self, BufRead};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -29,7 +30,7 @@ use crate::fanotify::normalise::{Found, Normaliser, OwnedEntry, Place};
 use crate::fanotify::{is_directory, path_of, refusal};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, open_path};
-use crate::sys::fanotify::{Group, Handle, Target, decoded, handle_of};
+use crate::sys::fanotify::{Group, Handle, Located, Target, decoded, handle_in, handle_of};
 use crate::sys::inotify::RawEvent;
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
@@ -149,37 +150,50 @@ impl Marks {
     }
 
     /// Marks what is open (O_PATH will do), as inotify_add_watch(2) does: returns the number of the watch, which is the old one
-    /// where the object is watched already. Of an entry of a watched directory that directory reports renames.
-    /// [`refusal::explained`] tells of the errors that are fanotify's own.
+    /// where the object is watched already. [`refusal::explained`] tells of the errors that are fanotify's own.
     pub fn add_watch(&self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<i32> {
-        let handle = handle_of(object).map_err(|error| refusal::explained(error, object))?;
+        let explained = |error| refusal::explained(error, object);
+        let handle = handle_of(object).map_err(explained)?;
         let is_directory = mask & IN_ONLYDIR != 0 || is_directory(object)?;
         let state = &mut *self.state.borrow_mut();
-        let known = state.by_handle.get(&*handle).copied();
-        let asked = mask & (IN_ALL_EVENTS | IN_ONESHOT);
-        let same = known.is_some_and(|wd| state.watches.get(&wd).is_some_and(|watch| watch.mask == asked));
-        let has_move_self = !(is_entry && self.group.tells_renames && mask & IN_MOVE != 0);
-        if !same {
-            let mut mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
-            if !has_move_self {
-                mark &= !u64::from(IN_MOVE_SELF);
-            }
-            let marked = self.group.mark(object, Target::Inode, mark);
-            marked.map_err(|error| refusal::explained(error, object))?;
-        }
         if let Some(id) = handle.first_chunk() {
             state.devices.entry(*id).or_insert_with(|| device_of(object));
         }
+        let is_new = !state.by_handle.contains_key(&*handle);
         // What has none that fits PATH_MAX keeps the one by which it was given.
         let place = || Operand { path: path_of(object).unwrap_or_default(), seen: Default::default() };
-        let operand = (state.operands && known.is_none()).then(|| Box::new(place()));
-        let handle = handle.into();
-        let wd = state.add(Watch { handle, mask: asked, is_directory, has_move_self, operand });
-        if state.operands && is_directory && mask & ON_DIRECTORY != 0 && known.is_none() {
+        let operand = (state.operands && is_new).then(|| Box::new(place()));
+        let has_move_self = !(is_entry && self.group.tells_renames && mask & IN_MOVE != 0);
+        let mark = self.mark_of(state, mask, is_directory, has_move_self);
+        let watch = Watch { handle: handle.into(), mask, is_directory, has_move_self, operand };
+        let wd = state.add(watch, || self.group.mark(object, Target::Inode, mark)).map_err(explained)?;
+        if state.operands && is_directory && mask & ON_DIRECTORY != 0 && is_new {
             // What cannot be read is not told of.
             let _ = state.list(wd, object);
         }
         Ok(wd)
+    }
+
+    /// The same of a directory in a watched one, by its name alone; `None` where that does not do.
+    ///
+    /// Its handle and its mark may be of two objects. Then the directory above reports another change of the name, and
+    /// whoever looks at the queue ends the watch.
+    pub fn add_entry(&self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<i32> {
+        const REPORTED: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
+        if mask & REPORTED != REPORTED || !self.group.tells_renames {
+            return None;
+        }
+        let handle = handle_in(dir, above, name)?.into();
+        let state = &mut *self.state.borrow_mut();
+        let mark = self.mark_of(state, mask, true, false);
+        let watch = Watch { handle, mask, is_directory: true, has_move_self: false, operand: None };
+        state.add(watch, || self.group.mark_entry(dir, name, mark)).ok()
+    }
+
+    /// The kernel's mask of a mark.
+    fn mark_of(&self, state: &State, mask: Mask, is_directory: bool, has_move_self: bool) -> u64 {
+        let mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
+        if has_move_self { mark } else { mark & !u64::from(IN_MOVE_SELF) }
     }
 
     /// Whether what is open is watched as `wd`.
@@ -353,18 +367,22 @@ impl State {
 }
 
 impl State {
-    /// Remembers a watch, or changes what is asked for of one; returns its number.
-    fn add(&mut self, watch: Watch) -> i32 {
-        if let Some(wd) = self.by_handle.get(&watch.handle).copied() {
-            if let Some(known) = self.watches.get_mut(&wd) {
+    /// Remembers a watch, or changes what is asked for of one, if `mark` succeeds; returns its number.
+    fn add(&mut self, mut watch: Watch, mark: impl FnOnce() -> io::Result<()>) -> io::Result<i32> {
+        watch.mask &= IN_ALL_EVENTS | IN_ONESHOT;
+        let known = self.by_handle.get(&watch.handle).copied();
+        if let Some((wd, known)) = known.and_then(|wd| Some((wd, self.watches.get_mut(&wd)?))) {
+            if known.mask != watch.mask {
+                mark()?;
                 known.mask = watch.mask;
             }
-            return wd;
+            return Ok(wd);
         }
+        mark()?;
         self.newest += 1;
         self.by_handle.insert(Rc::clone(&watch.handle), self.newest);
         self.watches.insert(self.newest, watch);
-        self.newest
+        Ok(self.newest)
     }
 }
 
@@ -385,7 +403,7 @@ impl State {
 
     /// What is asked for of a directory; returns the number of the watch.
     pub(super) fn watch(&mut self, handle: &Handle, mask: Mask) -> i32 {
-        self.add(Watch::simulated(handle, mask & IN_ALL_EVENTS))
+        self.add(Watch::simulated(handle, mask), || Ok(())).unwrap_or(-1)
     }
 
     pub(super) fn watch_of(&self, handle: &Handle) -> Option<i32> {

@@ -215,6 +215,14 @@ impl Group {
         })
     }
 
+    /// Adds events to the mark on a directory that is an entry of an open one.
+    pub fn mark_entry(&self, directory: &OwnedFd, name: &CStr, mask: u64) -> io::Result<()> {
+        let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_ONLYDIR | libc::FAN_MARK_DONT_FOLLOW;
+        let (group, at) = (self.fd.as_raw_fd(), directory.as_raw_fd());
+        // SAFETY: `name` is NUL-terminated and outlives the call.
+        check(unsafe { libc::fanotify_mark(group, flags, mask, at, name.as_ptr()) }).map(drop)
+    }
+
     /// The lines of proc_pid_fdinfo(5) about it: one for each mark, after a few others.
     pub fn fdinfo(&self) -> io::Result<BufReader<File>> {
         File::open(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd())).map(BufReader::new)
@@ -271,35 +279,74 @@ struct FileHandle {
     bytes: [u8; LONGEST_HANDLE],
 }
 
-/// The handle of what is open (O_PATH will do), as events carry it: name_to_handle_at(2) and statfs(2). EOPNOTSUPP means a
+/// A handle, and by which mount it was found.
+#[derive(Debug)]
+pub struct Located {
+    /// The handle.
+    pub handle: Box<Handle>,
+    mount: libc::c_int,
+}
+
+/// What is open (O_PATH will do) by its handle, as events carry it: name_to_handle_at(2) and statfs(2). EOPNOTSUPP means a
 /// file system without handles.
-pub fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
+pub fn located(object: &OwnedFd) -> io::Result<Located> {
     // SAFETY: all its fields may be zero; the kernel writes it whole.
     let mut status: libc::statfs64 = unsafe { std::mem::zeroed() };
     // SAFETY: `status` is writable and outlives the call.
     check(unsafe { libc::fstatfs64(object.as_raw_fd(), &mut status) })?;
     // SAFETY: `fsid_t` is two 32-bit integers, statfs(2), and any bytes are valid as such.
     let id: [u8; 8] = unsafe { std::mem::transmute(status.f_fsid) };
+    encode(object, c"", id)
+}
+
+/// The handle of what is open.
+pub fn handle_of(object: &OwnedFd) -> io::Result<Box<Handle>> {
+    Ok(located(object)?.handle)
+}
+
+/// The handle of an entry of an open directory, without a look at its file system: `None` where that may be another than
+/// the directory's. A symbolic link is not followed.
+pub fn handle_in(directory: &OwnedFd, above: &Located, name: &CStr) -> Option<Box<Handle>> {
+    let id = above.handle.first_chunk()?;
+    let found = encode(directory, name, *id).ok()?;
+    // Each subvolume of btrfs has an id of its own.
+    let is_same = found.mount == above.mount && subvolume(&found.handle) == subvolume(&above.handle);
+    is_same.then_some(found.handle)
+}
+
+fn encode(at: &OwnedFd, name: &CStr, id: [u8; 8]) -> io::Result<Located> {
     let mut handle = FileHandle { length: 0, kind: 0, bytes: [0; LONGEST_HANDLE] };
     let mut mount = 0;
+    let empty = if name.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
     let mut encode = |flags| {
         handle.length = LONGEST_HANDLE as u32;
-        // SAFETY: the empty name is NUL-terminated; `handle` has the layout of `struct file_handle` and room for as
-        // many bytes as its length says; both outlive the call.
+        // SAFETY: the name is NUL-terminated; `handle` has the layout of `struct file_handle` and room for as many
+        // bytes as its length says; all outlive the call.
         check(unsafe {
             libc::name_to_handle_at(
-                object.as_raw_fd(),
-                c"".as_ptr(),
+                at.as_raw_fd(),
+                name.as_ptr(),
                 (&raw mut handle).cast(),
                 &mut mount,
-                libc::AT_EMPTY_PATH | flags,
+                empty | flags,
             )
         })
     };
     // A handle that only names is had where one that opens is not; before Linux 6.5 there is no such flag.
     encode(libc::AT_HANDLE_FID).or_else(|_| encode(0))?;
     let own = handle.bytes.get(..handle.length as usize).unwrap_or_default();
-    Ok([&id[..], &handle.length.to_ne_bytes(), &handle.kind.to_ne_bytes(), own].concat().into())
+    let handle = [&id[..], &handle.length.to_ne_bytes(), &handle.kind.to_ne_bytes(), own].concat().into();
+    Ok(Located { handle, mount })
+}
+
+/// The type of btrfs's handles (FILEID_BTRFS_WITHOUT_PARENT in the kernel's exportfs.h): the inode's number (8 bytes),
+/// the subvolume's (8) and the generation (4).
+pub const BTRFS: [u8; 4] = 0x4du32.to_ne_bytes();
+
+/// The number of the subvolume that a handle of btrfs is of.
+pub fn subvolume(handle: &Handle) -> Option<u64> {
+    let number = handle.get(24..32)?.first_chunk()?;
+    (handle[12..16] == BTRFS).then(|| u64::from_ne_bytes(*number))
 }
 
 /// Opens (O_PATH) what a handle names, in the file system of the directory `within` (O_PATH will do), through its mount;

@@ -9,12 +9,8 @@ use nix::fcntl::OFlag;
 use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::{is_deleted, path_of, split};
 use crate::sys::directory::{self, open_path};
-use crate::sys::fanotify::{self, Group, Handle, is_mount_root, open_handle};
+use crate::sys::fanotify::{self, BTRFS, Group, Handle, is_mount_root, open_handle, subvolume};
 use crate::sys::mounts::{self, Lookout};
-
-/// The type of btrfs's handles (FILEID_BTRFS_WITHOUT_PARENT in the kernel's exportfs.h): the inode's number (8 bytes),
-/// the subvolume's (8) and the generation (4).
-const BTRFS: [u8; 4] = 0x4du32.to_ne_bytes();
 
 /// The number of the subvolume that all others are in.
 const BTRFS_TOP: u64 = 5;
@@ -168,12 +164,6 @@ impl Kernel for Marked {
         }
         path_of(&opened)
     }
-}
-
-/// The subvolume that a handle of btrfs is of.
-fn subvolume(handle: &Handle) -> Option<u64> {
-    let number = handle.get(24..32)?.first_chunk()?;
-    (handle[12..16] == BTRFS).then(|| u64::from_ne_bytes(*number))
 }
 
 /// The handle of what is open, as the events of a whole file system carry it. Each subvolume of btrfs has an id of its own,

@@ -1,11 +1,14 @@
 //! Where directories are: which path a handle meant when an event happened.
 
+use std::collections::{HashMap, HashSet};
+
+use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 use nix::fcntl::OFlag;
 
 use crate::fanotify::joined;
 use crate::fanotify::normalise::OwnedEntry;
 use crate::sys::directory::open_path;
-use crate::sys::fanotify::Handle;
+use crate::sys::fanotify::{Entry, Handle, decoded};
 use crate::tree::NodeId;
 
 use super::kernel::{Kernel, handle_of};
@@ -19,6 +22,40 @@ const DEEPEST: usize = 1 << 14;
 
 /// How often, in milliseconds, to look for what is certain to be told at once.
 const PATIENCE: usize = 20;
+
+/// Whether all of what was read happened in directories that are known to be `outside`, and no rename is among it: most of
+/// what happens on a file system. The directories that were made there are outside, too.
+pub(super) fn is_elsewhere(
+    bytes: &[u8],
+    outside: &mut HashSet<Box<Handle>>,
+    nodes: &HashMap<Box<Handle>, NodeId>,
+) -> bool {
+    // Those that are made, or end.
+    let mut met: HashSet<&Handle> = HashSet::new();
+    let is_elsewhere = decoded(bytes).all(|event| {
+        if event.mask & (FAN_RENAME | FAN_Q_OVERFLOW) != 0
+            || event.object.is_some_and(|object| nodes.contains_key(object))
+        {
+            return false;
+        }
+        let Some(Entry { directory, .. }) = event.place else { return event.object.is_some() };
+        let is_outside = outside.contains(directory) || met.contains(directory);
+        if event.mask & FAN_ONDIR != 0 && event.mask & (FAN_CREATE | FAN_DELETE) != 0 {
+            met.extend(event.object);
+        }
+        is_outside
+    });
+    if is_elsewhere && !met.is_empty() {
+        for event in decoded(bytes).filter(|event| event.mask & FAN_ONDIR != 0) {
+            let made = event.object.filter(|_| event.mask & (FAN_CREATE | FAN_DELETE) == FAN_CREATE);
+            outside.extend(made.filter(|_| outside.len() < REMEMBERED).map(Box::from));
+            if let Some(gone) = event.itself().filter(|_| event.mask & FAN_DELETE_SELF != 0) {
+                outside.remove(gone);
+            }
+        }
+    }
+    is_elsewhere
+}
 
 impl<K: Kernel> Filesystems<K> {
     /// Adds a root; where its directory is within another one already, that is enough.

@@ -39,6 +39,7 @@ use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 
 use self::kernel::{Kernel, Marked, file_system, handle_of, top_of_btrfs};
+use self::locate::is_elsewhere;
 use self::queue::Queue;
 
 /// What follows the tree, whatever `-e` says.
@@ -360,7 +361,7 @@ impl<K: Kernel> Filesystems<K> {
     /// Reads what the kernel has queued, and begins a turn.
     pub(super) fn begin_turn(&mut self) -> io::Result<usize> {
         self.lost = false;
-        let length = self.queue.fill(&mut self.kernel)?;
+        let length = self.fill()?;
         self.turn_until = self.queue.queued().min(self.queue.taken() + LONGEST_TURN);
         Ok(length)
     }
@@ -405,7 +406,12 @@ impl<K: Kernel> Filesystems<K> {
 
     /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
     fn pull(&mut self) {
-        let _ = self.queue.fill(&mut self.kernel);
+        let _ = self.fill();
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let (outside, nodes) = (&mut self.outside, &self.nodes);
+        self.queue.fill(&mut self.kernel, |bytes| is_elsewhere(bytes, outside, nodes))
     }
 }
 

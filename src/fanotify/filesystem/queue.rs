@@ -65,10 +65,17 @@ impl Queue {
     }
 
     /// Appends all that the kernel has queued by now; returns the number of bytes. Where the events leave open where an
-    /// object is, looks.
-    pub fn fill(&mut self, kernel: &mut impl Kernel) -> io::Result<usize> {
+    /// object is, looks. Of what `says_nothing`, if no change before is still to be handled, nothing is kept.
+    pub fn fill(
+        &mut self,
+        kernel: &mut impl Kernel,
+        says_nothing: impl FnOnce(&[u8]) -> bool,
+    ) -> io::Result<usize> {
         let mut bytes = Vec::new();
         let mut length = kernel.read(&mut bytes)?;
+        if self.is_empty() && says_nothing(&bytes) {
+            return Ok(length);
+        }
         let mut steps = self.normaliser.normalise(&bytes);
         for _ in 0..LOOKS {
             if self.normaliser.is_certain() && self.normaliser.deleted().is_empty() {
