@@ -13,6 +13,7 @@ use crate::event::Mask;
 use crate::fanotify::absolute_path;
 use crate::fanotify::marks::Marks;
 use crate::ignore::git;
+use crate::sys::descriptors;
 use crate::sys::directory::{self, Kind, WorkingDirectory};
 use crate::sys::fanotify::{Located, located};
 use crate::sys::inotify::Inotify;
@@ -192,9 +193,12 @@ impl InotifyWorld {
 }
 
 impl InotifyWorld {
-    /// The same that looks out for mounts, if the system tells of them.
+    /// The same that looks out for mounts, if the system tells of them, and the limit on open files leaves enough for the directories.
     pub fn with_mounts(self) -> InotifyWorld {
-        InotifyWorld { mounts: mounts::open().ok(), ..self }
+        // A new directory is opened twice, after the one that it is in and the working directory.
+        const DIRECTORIES: usize = 4;
+        let mounts = mounts::open().ok().filter(|_| descriptors::room(DIRECTORIES) == DIRECTORIES);
+        InotifyWorld { mounts, ..self }
     }
 }
 

@@ -214,8 +214,10 @@ fn four_descriptors_suffice() {
         ("inotifywait", &["-m", "-e", "create", "-o", "out", "d"], 5),
         ("inotifywait", &["-m", "-e", "create", "--fromfile", "list"], 5),
         ("inotifywatch", &["-e", "create", "d"], 4),
-        ("inotifywait", &["-m", "-r", "-e", "create", "d"], 8),
-        ("inotifywatch", &["-r", "-e", "create", "d"], 8),
+        ("inotifywait", &["-m", "-r", "-e", "create", "d"], 5),
+        ("inotifywait", &["-m", "-r", "-e", "create", "d"], 6),
+        ("inotifywait", &["-m", "-r", "-e", "create", "d"], 7),
+        ("inotifywatch", &["-r", "-e", "create", "d"], 5),
     ] {
         fs::write(dir.path().join("list"), "d\n").unwrap();
         let script = format!("ulimit -n {limit}; exec \"$@\"");
@@ -234,6 +236,43 @@ fn four_descriptors_suffice() {
         end.check(&format!("{wanted:?} in {printed:?}"), printed.contains(wanted));
         let said = String::from_utf8_lossy(&end.stderr).into_owned();
         end.check("no error", !said.contains("Too many open files"));
+    }
+}
+
+/// The directories that are read need descriptors, too: what is reported does not depend on how many there are.
+#[test]
+fn with_r_a_low_limit_on_open_files_changes_no_line() {
+    for limit in [6, 7, 8, 9, 12] {
+        let dir = tempdir();
+        six_directories(dir.path());
+        let script = format!("ulimit -n {limit}; exec \"$@\"");
+        let arguments = ["-m", "-r", "d"];
+        let mut run = Running::ready(common::wrapped(dir.path(), &script, "inotifywait", arguments));
+        fs::write(dir.path().join("d/f"), "x").unwrap();
+        fs::create_dir(dir.path().join("d/c/d/n")).unwrap();
+        run.wait_asleep();
+        fs::write(dir.path().join("d/c/d/n/f"), "").unwrap();
+        run.wait_asleep();
+        run.signal(nix::sys::signal::Signal::SIGTERM);
+        let end = run.finish();
+        end.printed(
+            "d/ CREATE f\nd/ OPEN f\nd/ MODIFY f\nd/ CLOSE_WRITE,CLOSE f\n\
+             d/c/d/ CREATE,ISDIR n\nd/c/d/ OPEN,ISDIR n\nd/c/d/ ACCESS,ISDIR n\nd/c/d/ CLOSE_NOWRITE,CLOSE,ISDIR n\n\
+             d/c/d/n/ CREATE f\nd/c/d/n/ OPEN f\nd/c/d/n/ CLOSE_WRITE,CLOSE f\n",
+        );
+    }
+}
+
+/// A lower directory that cannot be read is watched nevertheless; an operand that cannot be read ends the setup.
+#[test]
+fn an_operand_that_cannot_be_read_for_lack_of_descriptors_is_an_error() {
+    let dir = tempdir();
+    six_directories(dir.path());
+    for (tool, words) in [("inotifywait", "Couldn't watch"), ("inotifywatch", "Failed to watch")] {
+        let run = common::wrapped(dir.path(), "ulimit -n 4; exec \"$@\"", tool, ["-r", "d"]);
+        let end = Running::start(run).finish();
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        end.code(1).check(words, said.contains(&format!("{words} d: Too many open files\n")));
     }
 }
 

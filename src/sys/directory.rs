@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statfs::fstatfs;
 use nix::unistd::{fchdir, getcwd};
 
+use super::descriptors::room;
 use super::status::Status;
 
 /// What an entry is, as far as the directory itself says (`d_type` of readdir(3)).
@@ -137,7 +138,7 @@ pub fn read_in(directory: &OwnedFd, path: &[u8], follow: bool) -> io::Result<Vec
 /// The other is not kept in use: whoever borrows the working directory gives it back before the program waits.
 #[derive(Debug, Default)]
 pub struct WorkingDirectory {
-    /// Where the process was started, once that was left; none if it cannot be opened.
+    /// Where the process was started, once that was left; none if it cannot be opened, or if other directories could not be after that.
     home: Option<OwnedFd>,
     /// The number of the directory that the process is in instead.
     away: Option<u64>,
@@ -151,7 +152,9 @@ impl WorkingDirectory {
         }
         if self.home.is_none() {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-            self.home = openat(AT_FDCWD, c".", flags, Mode::empty()).ok();
+            let home = openat(AT_FDCWD, c".", flags, Mode::empty()).ok();
+            // One that is new is opened twice.
+            self.home = home.filter(|_| room(2) == 2);
         }
         if self.home.is_none() || fchdir(directory).is_err() {
             return false;

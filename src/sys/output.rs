@@ -46,8 +46,8 @@ enum Manner {
 impl Output {
     /// Stdout. If it was closed it is /dev/null; see [`start`](crate::sys::start).
     pub fn stdout() -> io::Result<Output> {
-        // Besides an open file of our own, the queue of events and a directory have to be opened.
-        if room(3) < 3 {
+        // Besides an open file of our own, the queue of events is opened, and with -r the table of mounts and up to four directories.
+        if room(7) < 7 {
             // SAFETY: nothing else closes descriptor 1, and nothing else uses it once records are written.
             let stdout = unsafe { OwnedFd::from_raw_fd(libc::STDOUT_FILENO) };
             let status = Status::of(&stdout)?;

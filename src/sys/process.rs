@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,6 +18,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, setsid};
+
+use super::descriptors::room;
 
 /// Lets a write to a closed pipe end the process, as it ends any other program: the standard library's start, or the process
 /// that started this one, may have had the signal ignored.
@@ -66,23 +69,29 @@ impl Signals {
     pub fn take(wanted: &[Signal]) -> io::Result<Signals> {
         let set: SigSet = wanted.iter().copied().collect();
         set.thread_block()?;
-        let open = || SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
-        let opened = open().or_else(|error| {
-            if error != Errno::EMFILE {
-                return Err(error);
-            }
-            // Standard input has been read, or is not needed: its descriptor has to do.
-            // SAFETY: nothing else owns descriptor 0, and nothing reads from it any more.
-            drop(unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) });
-            open()
-        });
-        Ok(Signals(opened?))
+        // A new directory is opened twice, after the one that it is in.
+        const DIRECTORIES: usize = 3;
+        if room(1 + DIRECTORIES) <= DIRECTORIES {
+            close_stdin();
+        }
+        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
     /// The next signal that has arrived, if any. Never blocks.
     pub fn next(&self) -> Option<Signal> {
         let arrived = self.0.read_signal().ok().flatten()?;
         Signal::try_from(i32::try_from(arrived.ssi_signo).ok()?).ok()
+    }
+}
+
+/// Its descriptor is another file's.
+static IS_STDIN_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Standard input has been read, or is not needed: its descriptor is for another file.
+fn close_stdin() {
+    if !IS_STDIN_CLOSED.swap(true, Ordering::Relaxed) {
+        // SAFETY: nothing else owns descriptor 0 before it was closed here, and nothing reads from it any more.
+        drop(unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) });
     }
 }
 
@@ -134,7 +143,9 @@ impl Background {
     pub fn ready(self, null: OwnedFd) -> io::Result<()> {
         chdir("/")?;
         close_inherited();
-        dup2_stdin(&null)?;
+        if !IS_STDIN_CLOSED.load(Ordering::Relaxed) {
+            dup2_stdin(&null)?;
+        }
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
         nix::unistd::write(&self.ready, b"1")?;

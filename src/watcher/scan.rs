@@ -226,7 +226,8 @@ impl<W: World> Watcher<W> {
 
     /// Does the next piece of a scan; `false` when none is left.
     ///
-    /// During the setup ENOSPC means the limit max_user_watches; other errors are reported as problems.
+    /// An error ends the setup: ENOSPC means the limit max_user_watches, any other that an operand cannot be read. Those of the
+    /// directories below are reported as problems.
     pub(super) fn scan_on(&mut self) -> io::Result<bool> {
         match self.scan.stack.pop() {
             Some(Frame::Visit { node, above, since, task }) => self.visit(node, above, since, task)?,
@@ -519,8 +520,11 @@ impl<W: World> Watcher<W> {
                 self.detach(node, task);
                 return Ok(());
             }
+            Err(error) if task == Task::Setup && self.tree.parent(node).is_none() => return Err(error),
             Err(error) => {
                 self.report_problem(node, error, task);
+                // It is watched nevertheless.
+                self.raise(node, None, task);
                 // What is below it may be there.
                 self.scan.met.extend(self.tree.subtree(node));
                 return Ok(());
