@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::PtyMaster;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -121,8 +121,21 @@ pub fn queue_limit() -> usize {
     fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap()
 }
 
+/// The programs inherit which signals are ignored: those that nohup(1) and a shell's `&` ignore act by default from now on.
+#[allow(unsafe_code)]
+fn restore_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { signal(number, SigHandler::SigDfl) }.unwrap();
+        }
+    });
+}
+
 /// The path of one of the two programs.
 pub fn binary(tool: &str) -> &'static str {
+    restore_signals();
     match tool {
         "inotifywait" => env!("CARGO_BIN_EXE_inotifywait"),
         "inotifywatch" => env!("CARGO_BIN_EXE_inotifywatch"),

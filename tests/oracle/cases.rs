@@ -1456,6 +1456,9 @@ fn recursion() -> Vec<Case> {
         monitor("monitor-r-excluded-rename", "-m -r -e move,move_self --exclude hidden d")
             .does([rename("d/s", "d/hidden"), Op::Quiet])
             .ours_stdout("d/ MOVED_FROM,ISDIR s\n"),
+        monitor("monitor-r-included-rename", "-m -r -e move,move_self,create --include new|end d")
+            .does([rename("d/s", "d/new"), Op::Quiet, touch("d/new/n")])
+            .ours_stdout("d/ MOVED_TO,ISDIR new\nd/new/ MOVE_SELF \nd/new/ CREATE n\n"),
         monitor("monitor-r-moved-in", "-m -r -e move,create d")
             .also([mkdir("t"), mkdir("t/u"), touch("t/f")])
             .does([rename("t", "d/t"), watched("d/t/u"), touch("d/t/n"), touch("d/t/u/n")]),
@@ -1955,6 +1958,23 @@ fn tables() -> Vec<Case> {
                 "total  moved_from  move_self  create  filename\n\
                  2      0           1          1       d/s/\n\
                  1      1           0          0       d/\n",
+            ),
+        count("table-created-again", "-r -e create,delete d")
+            .does([
+                mkdir("d/n"),
+                Op::Quiet,
+                mkdir("d/n/a"),
+                Op::Quiet,
+                rmdir("d/n/a"),
+                rmdir("d/n"),
+                Op::Quiet,
+                mkdir("d/n"),
+                Op::Quiet,
+                mkdir("d/n/a"),
+                Op::Quiet,
+            ])
+            .ours_stdout(
+                "total  create  delete  filename\n3      2       1       d/\n3      2       1       d/n/\n",
             ),
         count("table-odd-names", "-e create --")
             .arg("a b")

@@ -21,7 +21,8 @@ pub const BASE: &str = "/srv";
 
 /// Those of the cases that ask something of fanotify.
 pub fn cases(inotify: &[Case]) -> Vec<Case> {
-    inotify.iter().filter(|case| makes_sense(case)).map(over_fanotify).collect()
+    let unprivileged = super::once("filesystem-unprivileged", "-S d").nobody();
+    inotify.iter().filter(|case| makes_sense(case)).chain([&unprivileged]).map(over_fanotify).collect()
 }
 
 /// Left out is what does not go through fanotify, what needs a name space of its own, and what shows by chance: how
