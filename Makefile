@@ -62,7 +62,7 @@ TEST_NEEDS = inotify-tools:/usr/bin/inotifywait zsh:zsh fish:fish mandoc:mandoc 
 	packaged deb try-deb rpm static dist vendored arch alpine try-packages tag-check
 
 RUNS = 100
-FUZZ_TARGETS = decode fanotify format ere fromfile limits patterns
+FUZZ_TARGETS = batch decode fanotify format ere fromfile limits patterns
 SECONDS = 60
 
 all:

@@ -158,10 +158,9 @@ impl Filter {
 
     /// Makes the paths given as `@path`, and those of operands, what `resolve` makes of them.
     pub fn resolve_paths(&mut self, resolve: impl Fn(&[u8]) -> Vec<u8>) {
-        let resolved = |paths: &HashSet<Vec<u8>>| paths.iter().map(|path| resolve(path)).collect();
-        self.hidden = resolved(&self.hidden);
+        self.hidden = self.hidden.iter().map(|path| resolve(path)).collect();
         if let Some(ignore) = &mut self.ignore {
-            ignore.operands = resolved(&ignore.operands);
+            ignore.operands = ignore.operands.resolved(&resolve);
         }
     }
 

@@ -64,6 +64,7 @@ pub use watch::main as inotifywatch;
 /// For this package's programs, tests, benchmarks and fuzz targets. It changes without notice.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::batch::{Batch, Settle};
     pub use crate::cli::getopt::lex;
     pub use crate::cli::options;
     pub use crate::cli::targets::Targets;

@@ -1,7 +1,10 @@
 //! What the options that the reference does not have mean together: the rules about which can be combined.
 
+use libc::IN_ONESHOT;
+
 use super::Line;
 use super::options::{Opt, Tool, options};
+use crate::event::Mask;
 
 /// A rule about two options, each by its long name.
 pub(super) enum Rule {
@@ -56,6 +59,13 @@ pub(super) fn interface_conflict(line: &Line) -> Option<String> {
     let is_fanotify = line.program.fanotify && !line.flag("inotify");
     (line.flag("follow-name") && is_fanotify)
         .then(|| "--follow-name cannot be specified without -I.".to_owned())
+}
+
+/// What is wrong with events that end a watch, which is to go with a name from one object to the next.
+pub(super) fn oneshot_conflict(line: &Line) -> Option<String> {
+    let is_oneshot = line.all::<Mask>("event").any(|mask| mask & IN_ONESHOT != 0);
+    (line.flag("follow-name") && is_oneshot)
+        .then(|| "-e oneshot and --follow-name cannot both be specified.".to_owned())
 }
 
 /// What is wrong with a command line that has `--until`, which prints no events.

@@ -80,6 +80,7 @@ pub fn wait(argv: impl Iterator<Item = OsString>) -> Result<WaitOptions, Exit> {
     let conflict = conflict.map(Message::from);
     let conflict = conflict.or_else(|| opt_in::conflict(&line).map(Message::from));
     let conflict = conflict.or_else(|| opt_in::interface_conflict(&line).map(Message::from));
+    let conflict = conflict.or_else(|| opt_in::oneshot_conflict(&line).map(Message::from));
     let conflict = conflict.or_else(|| opt_in::until_conflict(&line).map(Message::from));
     let conflict = conflict.or_else(|| name_conflict(&line).map(Message::from));
     let mut warnings = Message::default();

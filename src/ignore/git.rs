@@ -19,7 +19,12 @@ pub const GITIGNORE: &[u8] = b".gitignore";
 pub const GIT: &[u8] = b".git";
 
 /// The names of all files that are read here, of which nobody else need have read them.
-pub const FILES: [&[u8]; 5] = [GITIGNORE, GIT, b"commondir", b"config", b"exclude"];
+const FILES: [&[u8]; 5] = [GITIGNORE, GIT, b"commondir", b"config", b"exclude"];
+
+/// Whether a path, or a name alone, is that of a file that is read here.
+pub fn is_file(path: &[u8]) -> bool {
+    FILES.contains(&path.rsplit(|byte| *byte == b'/').next().unwrap_or(path))
+}
 
 /// The events by which the patterns of git change. A link(2) only has a CREATE.
 pub const EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
@@ -48,6 +53,11 @@ pub struct Repository {
 }
 
 impl Files {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.gitignore.is_none() && self.repository.is_none()
+    }
+
     /// Those of the directory of that name in an open one; `.` is that itself.
     pub fn of(directory: &OwnedFd, name: &[u8]) -> Files {
         let at = |file| [name, b"/", file].concat();

@@ -4,9 +4,10 @@
 //! that no pattern can take back what is below it. An operand itself is never ignored.
 
 pub mod git;
+mod operands;
 pub mod pattern;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use crate::filter::bare;
 use crate::sys::file;
 use crate::tree::{Flags, NO_WATCH, NodeId, State, Tree};
 
+pub use self::operands::Operands;
 use self::pattern::Patterns;
 
 /// What is ignored.
@@ -23,8 +25,8 @@ pub struct Ignore {
     patterns: Patterns,
     /// So many levels below each operand are reported.
     max_depth: Option<usize>,
-    /// The operands, as events name them, without slashes at the end.
-    pub operands: HashSet<Vec<u8>>,
+    /// The operands, as events name them.
+    pub operands: Operands,
     /// With `--gitignore`.
     git: Option<Git>,
 }
@@ -82,8 +84,7 @@ struct Place<'a> {
 impl Ignore {
     /// What these patterns match, and what is deeper than that below an operand.
     pub fn new(patterns: Patterns, max_depth: Option<usize>, operands: &[Vec<u8>]) -> Ignore {
-        let operands = operands.iter().map(|operand| bare(operand).to_vec()).collect();
-        Ignore { patterns, max_depth, operands, git: None }
+        Ignore { patterns, max_depth, operands: Operands::new(operands), git: None }
     }
 
     /// The same with what git ignores; and the lines of the user's file that are no patterns.
@@ -164,10 +165,8 @@ impl Ignore {
         if self.operands.contains(path) {
             return None;
         }
-        let is_operand =
-            |slash: &usize| path[*slash] == b'/' && self.operands.contains(bare(&path[..=*slash]));
-        if let Some(slash) = (0..path.len()).rev().find(is_operand) {
-            return Some(slash + 1);
+        if let Some(below) = self.operands.end_above(path) {
+            return Some(below);
         }
         // An operand that was renamed.
         let root = tree.way_up(node).last()?;
@@ -183,11 +182,16 @@ impl Ignore {
         files: git::Files,
     ) -> (bool, Vec<BadLine>) {
         let Some(git) = &mut self.git else { return (false, Vec::new()) };
+        let known = git.directories.get(&node);
+        if files.is_empty() && known.is_none() && tree.parent(node).is_some() {
+            // Most directories.
+            return (false, Vec::new());
+        }
         let mut bad = Vec::new();
         let mut read =
             |file: &[u8], text: &[u8]| patterns_of(&[&tree.path(node), file].concat(), text, &mut bad);
         let patterns = read(git::GITIGNORE, &files.gitignore.unwrap_or_default());
-        let known = git.directories.get(&node).and_then(|known| known.base.clone());
+        let known = known.and_then(|known| known.base.clone());
         let base = match (files.repository, known) {
             (repository, Some(known)) if repository.is_some() == known.is_repository => Some(known),
             (Some(repository), _) => Some(git.base_of(repository, &tree.path(node), &mut bad)),

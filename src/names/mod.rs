@@ -24,6 +24,7 @@ use libc::{
 use self::files::{Files, Kind};
 use self::way::{ENTRY, End, ITSELF, Object, Step, Walk, Way};
 use crate::event::{Mask, is_asked};
+use crate::ignore::git;
 use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 
@@ -39,7 +40,7 @@ struct Name {
     given: Vec<u8>,
     steps: Vec<Step>,
     object: Option<Object>,
-    /// With `-r`: everything in the directory that it leads to.
+    /// Everything in the directory that it leads to, if that has a source of its own.
     tree: Option<Tree>,
     /// The watches that it needs.
     watches: Vec<i32>,
@@ -72,7 +73,7 @@ impl Name {
     }
 }
 
-/// A tree that is watched as any other.
+/// A directory that is watched as any other operand, with `-r` a tree.
 struct Tree {
     source: Box<dyn Source>,
     /// Differs for all trees there ever were.
@@ -401,7 +402,7 @@ impl<F: Files> Names<F> {
         if is_complete && object.kind == Kind::File {
             self.report(at, IN_CLOSE_WRITE, b"", 0);
         }
-        if is_directory && self.settings.recursive && object.id.is_some() {
+        if is_directory && way::has_own_source(&self.settings) && object.id.is_some() {
             if let Err(error) = self.watch_tree(at, is_new) {
                 let path = self.names[at].path(true);
                 self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: true }));
@@ -468,16 +469,17 @@ impl<F: Files> Names<F> {
 
     // Trees.
 
-    /// Watches the tree that a name leads to. With `is_new` everything in it is reported.
+    /// Watches the directory that a name leads to. With `is_new` and `-r` everything in it is reported.
     fn watch_tree(&mut self, at: usize, is_new: bool) -> io::Result<()> {
-        let given = self.names[at].given.clone();
+        // With the slash it is the directory, also if the name is that of a link.
+        let path = self.names[at].path(true);
         let mut source = self.files.tree(Settings { by_name: false, ..self.settings.clone() })?;
         let begun = source.begin_own();
         if is_new {
             source.establish();
-            source.watch_new(&given)?;
+            source.watch_new(&path)?;
         } else {
-            source.watch(&given)?;
+            source.watch(&path)?;
             if self.is_set_up {
                 while source.walk()? {}
                 source.establish();
@@ -536,7 +538,7 @@ impl<F: Files + AsFd> Source for Names<F> {
             End::Nowhere(error) if !is_absence(&error) => return Err(error),
             _ => self.adopt(at, way, Cause::Setup, 0),
         }
-        if self.names[at].is_directory() && self.settings.recursive {
+        if self.names[at].is_directory() && way::has_own_source(&self.settings) {
             self.watch_tree(at, false)?;
         }
         Ok(())
@@ -554,9 +556,13 @@ impl<F: Files + AsFd> Source for Names<F> {
 
     fn establish(&mut self) {
         self.is_set_up = true;
+        let reads_git = self.settings.filter.reads_git();
         for tree in self.sources() {
             // Other trees in it were read.
-            let is_reading = |mask: Mask, _: &[u8]| mask & IN_ISDIR != 0 && mask & READING != 0;
+            let is_reading = |mask: Mask, path: &[u8]| {
+                let is_read = mask & IN_ISDIR != 0 || reads_git && git::is_file(path);
+                is_read && mask & READING != 0
+            };
             tree.source.drop_own(tree.begun, &is_reading);
             tree.source.establish();
         }

@@ -110,6 +110,11 @@ fn object_mask(settings: &Settings) -> Mask {
     event::kernel_bits(settings.events) & !IN_ONESHOT
 }
 
+/// Whether a directory that a name leads to has a source of its own, which knows what is in it: the tree, or the patterns of git.
+pub(super) fn has_own_source(settings: &Settings) -> bool {
+    settings.recursive || settings.filter.reads_git()
+}
+
 /// Whether a queued event says that an entry of a watched directory appears or leaves.
 fn is_changing(queue: &Queue, dir: i32, name: &[u8]) -> bool {
     queue.since(queue.start()).any(|event| event.wd == dir && event.mask & ENTRY != 0 && event.name == name)
@@ -174,7 +179,7 @@ impl<'a, F: Files> Walk<'a, F> {
             }
         }
         let found = self.files.found(&at)?;
-        let asked = if self.settings.recursive { 0 } else { object_mask(self.settings) };
+        let asked = if has_own_source(self.settings) { 0 } else { object_mask(self.settings) };
         match self.files.watch(&at, asked | ITSELF) {
             Ok(watch) => Ok(End::Object(object(found, Some(watch)))),
             Err(cause) if cause.kind() == io::ErrorKind::StorageFull => Ok(self.blocked(cause, b"")),

@@ -85,7 +85,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         self.queue.drop_since(begin, |event| {
-            event.mask & W::OWN_READING != 0 && event.mask & IN_ISDIR == 0 && git::FILES.contains(&event.name)
+            event.mask & W::OWN_READING != 0 && event.mask & IN_ISDIR == 0 && git::is_file(event.name)
         });
     }
 

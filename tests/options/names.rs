@@ -515,6 +515,56 @@ fn filters_apply_to_the_name_and_to_the_entries_of_a_directory() {
     adds(run, "a name", || write(&at("conf"), ""), &["conf CREATE ", "conf CLOSE_WRITE,CLOSE "]);
 }
 
+/// A directory of its own tells what git ignores in it, also where the name is that of a link, and after it was replaced.
+#[test]
+fn what_git_ignores_in_a_directory_is_not_reported() {
+    let dir = tempdir();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir_all(at("old/.git/info")).unwrap();
+    fs::create_dir(at("new")).unwrap();
+    write(&at("old/.git/info/exclude"), "a\n");
+    write(&at("old/.gitignore"), "b\n");
+    write(&at("new/.gitignore"), "c\n");
+    symlink("old", at("link")).unwrap();
+    let run = &mut follow(dir.path(), "--gitignore link");
+    let touch = |directory: &str, names: [&str; 3]| {
+        for name in names {
+            write(&at(directory).join(name), "");
+        }
+    };
+    let lines = |name: &str| [format!("link/ CREATE {name}"), format!("link/ CLOSE_WRITE,CLOSE {name}")];
+    adds(run, "entries", || touch("old", ["a", "b", "c"]), &lines("c").each_ref().map(String::as_str));
+    adds(run, "relinked", || relink("new", &at("link")), &["link/ CREATE,ISDIR "]);
+    adds(run, "entries", || touch("new", ["c", "d", ".git"]), &lines("d").each_ref().map(String::as_str));
+    adds(run, "edited", || write(&at("new/.gitignore"), "d\n"), &["link/ CLOSE_WRITE,CLOSE .gitignore"]);
+    adds(run, "again", || write(&at("new/d"), ""), &[]);
+    let lines = ["link/ CREATE e", "link/ CLOSE_WRITE,CLOSE e"];
+    adds(run, "entries", || write(&at("new/e"), ""), &lines);
+    adds(run, "gone", || fs::remove_file(at("link")).unwrap(), &["link/ DELETE_SELF "]);
+}
+
+#[test]
+fn directories_in_each_other_do_not_report_that_git_s_files_are_read() {
+    let dir = tempdir();
+    fs::create_dir_all(dir.path().join("d/e")).unwrap();
+    write(&dir.path().join("d/.gitignore"), "x\n");
+    write(&dir.path().join("d/e/.gitignore"), "x\n");
+    for recursive in ["-q", "-r"] {
+        let arguments = ["-mq", "--follow-name", "--gitignore", recursive, "d", "d/e", "."];
+        let mut run = Running::start(inotifywait(dir.path(), arguments));
+        run.wait_asleep();
+        assert_eq!(run.stdout.lines(), [""; 0], "{recursive}");
+    }
+}
+
+#[test]
+fn a_watch_that_ends_with_its_first_event_is_refused() {
+    let message = "-e oneshot and --follow-name cannot both be specified.\n";
+    for line in ["-e oneshot --follow-name p", "--follow-name -m -e create -e modify,oneshot -r p"] {
+        refuses("inotifywait", line, message);
+    }
+}
+
 #[test]
 fn fanotify_and_other_ways_to_watch_are_refused() {
     for option in ["-F", "-S", "-M"] {

@@ -1,8 +1,9 @@
-//! What holds of the decoders, of records and of `--fromfile`, on a bounded number of random inputs. `make fuzz`
+//! What holds of the decoders, of records, of batches and of `--fromfile`, on a bounded number of random inputs. `make fuzz`
 //! checks the same without a bound, `make miri` the decoders in Miri. The tests of patterns are in tests/ere.rs.
 
 #![allow(clippy::expect_used)]
 
+mod batch;
 mod decode;
 mod fanotify;
 mod format;
@@ -110,6 +111,16 @@ proptest! {
         cookie: u32,
     ) {
         format::holds(&format, &watched, &file, earlier, mask, cookie);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn a_batch_lasts_until_it_is_quiet_or_has_lasted_long_enough(
+        quiet in 0..10u8,
+        most in 0..30u8,
+        events in vec(any::<[u8; 4]>(), 0..40),
+    ) {
+        batch::holds(quiet, most, &events);
     }
 
     #[test]
