@@ -56,25 +56,39 @@ pub struct Formatter {
     names: Names,
 }
 
-/// What stands for `%e`, kept for every mask and separator that was met: that is a dozen or so.
+/// What stands for the events of a mask, kept for every mask and shape that was met: that is a dozen or so.
 #[derive(Default)]
-struct Names(Vec<(Mask, u8, Vec<u8>)>);
+struct Names(Vec<(Mask, Shape, Vec<u8>)>);
+
+/// How the names of events are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// With this byte between them.
+    Separated(u8),
+    /// As what is in an array of strings.
+    Json,
+}
 
 /// The most masks that are kept.
 const MANY: usize = 64;
 
 impl Names {
-    fn of(&mut self, mask: Mask, separator: u8) -> &[u8] {
-        let known = self.0.iter().position(|known| (known.0, known.1) == (mask, separator));
+    fn of(&mut self, mask: Mask, shape: Shape) -> &[u8] {
+        let known = self.0.iter().position(|known| (known.0, known.1) == (mask, shape));
         let at = known.unwrap_or_else(|| {
             let named = PRINTED.iter().filter(|(bits, _)| mask & bits != 0);
             let names: Vec<&[u8]> = named.map(|(_, name)| name.as_bytes()).collect();
-            let names = names.join(&separator);
+            let names = match shape {
+                Shape::Separated(separator) => names.join(&separator),
+                Shape::Json => {
+                    names.iter().map(|name| [b"\"", *name, b"\""].concat()).collect::<Vec<_>>().join(&b',')
+                }
+            };
             // Batches bring many more.
             if self.0.len() == MANY {
                 self.0.clear();
             }
-            self.0.push((mask, separator, names));
+            self.0.push((mask, shape, names));
             self.0.len() - 1
         });
         &self.0[at].2
@@ -163,7 +177,7 @@ impl Formatter {
         let parts = match &self.form {
             Form::Parts(parts) => parts,
             Form::Csv => {
-                append_csv(watched, self.names.of(event.mask, b','), file, out);
+                append_csv(watched, self.names.of(event.mask, Shape::Separated(b',')), file, out);
                 return out.extend(self.end);
             }
             Form::Json => {
@@ -179,7 +193,7 @@ impl Formatter {
             } else if *field == Field::File {
                 out.extend_from_slice(file);
             } else if let Field::Events(separator) = field {
-                out.extend_from_slice(self.names.of(event.mask, *separator));
+                out.extend_from_slice(self.names.of(event.mask, Shape::Separated(*separator)));
             } else if *field == Field::Time {
                 self.clock.append_local(out);
             } else if *field == Field::Utc {
@@ -210,21 +224,25 @@ impl Formatter {
         out.extend_from_slice(b"{\"time\":\"");
         self.clock.append_utc(out);
         out.extend_from_slice(b"\",\"path\":");
-        json::append_string(event.path, out);
+        let append = if json::is_plain(event.path) { json::append_plain } else { json::append_string };
+        append(event.path, out);
         let (watched, name) = event.path.split_at(event.watched);
         out.extend_from_slice(b",\"watched\":");
-        json::append_string(watched, out);
+        append(watched, out);
         out.extend_from_slice(b",\"name\":");
-        json::append_string(name, out);
+        append(name, out);
         out.extend_from_slice(b",\"events\":[");
-        let names = self.names.of(event.mask & !IN_ISDIR, b',').split(|byte| *byte == b',');
-        for (at, name) in names.filter(|name| !name.is_empty()).enumerate() {
-            out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
-            out.extend_from_slice(name);
-            out.push(b'"');
+        out.extend_from_slice(self.names.of(event.mask & !IN_ISDIR, Shape::Json));
+        out.extend_from_slice(match event.mask & IN_ISDIR {
+            0 => b"],\"isdir\":false,\"cookie\":",
+            _ => b"],\"isdir\":true,\"cookie\":",
+        });
+        match event.cookie {
+            // Most events are no renames.
+            0 => out.push(b'0'),
+            // Writing to memory cannot fail.
+            cookie => drop(write!(out, "{cookie}")),
         }
-        // Writing to memory cannot fail.
-        drop(write!(out, "],\"isdir\":{},\"cookie\":{}", event.mask & IN_ISDIR != 0, event.cookie));
         if let Some(pid) = event.pid {
             append_process(pid, self.comm.as_deref(), out);
         }

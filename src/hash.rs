@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Hashes places by random keys: whoever chooses the names must not be able to choose hashes. The standard library's hash
 /// takes several times as long for names as short as these.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PlaceHasher([u64; 2]);
 
 impl Default for PlaceHasher {

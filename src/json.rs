@@ -8,11 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 /// Appends a string. Bytes that are no UTF-8 become `{"bytes":"eP8="}`, in base64, so that nothing is lost and no
 /// other name looks like them.
 pub fn append_string(bytes: &[u8], out: &mut Vec<u8>) {
-    // Most names are plain.
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-        out.push(b'"');
-        out.extend_from_slice(bytes);
-        return out.push(b'"');
+    if is_plain(bytes) {
+        return append_plain(bytes, out);
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => append_text(text, out),
@@ -22,6 +19,18 @@ pub fn append_string(bytes: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(b"\"}");
         }
     }
+}
+
+/// Whether a string stands for itself, as most names do.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+}
+
+/// Appends a string that stands for itself.
+pub fn append_plain(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
 }
 
 /// Control characters are escaped, also those that JSON would allow: one could mislead a terminal.

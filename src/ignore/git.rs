@@ -31,7 +31,12 @@ pub const EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM 
 
 /// Whether the patterns of git may be others after an event of an entry of this name.
 pub fn is_changed_by(mask: Mask, name: &[u8]) -> bool {
-    mask & EVENTS != 0 && matches!(name, GITIGNORE | GIT)
+    mask & EVENTS != 0 && is_entry(name)
+}
+
+/// Whether an entry of this name is one that git reads in each directory.
+pub fn is_entry(name: &[u8]) -> bool {
+    matches!(name, GITIGNORE | GIT)
 }
 
 /// What git reads in a directory.

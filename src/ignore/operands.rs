@@ -1,14 +1,17 @@
 //! Which operand a path is below.
 
-use std::collections::HashSet;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::filter::bare;
+use crate::hash::PlaceHasher;
 
 /// The operands, without slashes at the end.
 #[derive(Debug, Default, Clone)]
 pub struct Operands {
-    paths: HashSet<Vec<u8>>,
-    /// How long they are, the longest first: each path of an event is compared with those only that can be above it.
+    paths: HashTable<Vec<u8>>,
+    hasher: PlaceHasher,
+    /// How long they are, the longest first: the path of an event is compared only with those that can be above it.
     lengths: Vec<usize>,
 }
 
@@ -30,7 +33,11 @@ impl Operands {
 
     /// Whether a path, without slashes at its end, is an operand.
     pub fn contains(&self, path: &[u8]) -> bool {
-        self.lengths.contains(&path.len()) && self.paths.contains(path)
+        self.lengths.contains(&path.len()) && self.is_known(path)
+    }
+
+    fn is_known(&self, path: &[u8]) -> bool {
+        self.paths.find(self.hasher.hash(0, path), |known| known == path).is_some()
     }
 
     /// Where in a path the part below an operand begins: of several operands above it, the nearest one counts.
@@ -39,7 +46,7 @@ impl Operands {
         let ends = self.lengths.iter().copied().filter(|length| *length < path.len());
         ends.map(|length| (length, slashes(length))).find_map(|(length, slashes)| {
             let is_root = path[..length] == *b"/";
-            ((is_root || slashes > 0) && self.paths.contains(&path[..length])).then_some(length + slashes)
+            ((is_root || slashes > 0) && self.is_known(&path[..length])).then_some(length + slashes)
         })
     }
 
@@ -50,12 +57,18 @@ impl Operands {
 }
 
 impl FromIterator<Vec<u8>> for Operands {
-    fn from_iter<I: IntoIterator<Item = Vec<u8>>>(paths: I) -> Operands {
-        let paths: HashSet<Vec<u8>> = paths.into_iter().collect();
-        let mut lengths: Vec<usize> = paths.iter().map(Vec::len).collect();
+    fn from_iter<I: IntoIterator<Item = Vec<u8>>>(all: I) -> Operands {
+        let Operands { mut paths, hasher, mut lengths } = Operands::default();
+        for path in all {
+            let hash = |path: &Vec<u8>| hasher.hash(0, path);
+            lengths.push(path.len());
+            if let Entry::Vacant(place) = paths.entry(hash(&path), |known| *known == path, hash) {
+                place.insert(path);
+            }
+        }
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
-        Operands { paths, lengths }
+        Operands { paths, hasher, lengths }
     }
 }
 

@@ -20,6 +20,7 @@ use libc::{
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::event::Mask;
 use crate::fanotify::absolute_path;
+use crate::ignore::git;
 use crate::queue::{Change, Place};
 use crate::source::Problem;
 use crate::sys::descriptors;
@@ -95,6 +96,16 @@ enum Frame<D> {
     Leave { dir: Above<D>, task: Task },
     /// Everything has been visited after an overflow.
     FinishRescan,
+}
+
+/// What was seen of a directory when its watch was added.
+struct Seen {
+    /// The watch.
+    result: io::Result<i32>,
+    /// It is certain that there is no directory in it.
+    is_leaf: bool,
+    /// There may be something in it that git reads.
+    has_git: bool,
 }
 
 /// The directory that a directory is in.
@@ -291,12 +302,15 @@ impl<W: World> Watcher<W> {
         task: Task,
     ) -> io::Result<()> {
         let tells_leaves = task.lists_files() || self.world.tells_leaves(dir);
+        let reads_git = self.settings.filter.reads_git();
         let mut watched = Vec::with_capacity(nodes.len());
         let begin = self.queue.mark();
         for node in nodes {
             let since = self.queue.mark();
-            let (result, is_leaf) = match task {
-                Task::Setup if !tells_leaves && !self.is_oneshot() => self.watch_and_read(dir, *node),
+            let Seen { result, is_leaf, has_git } = match task {
+                Task::Setup if (!tells_leaves || reads_git) && !self.is_oneshot() => {
+                    self.watch_and_read(dir, *node)
+                }
                 _ => self.watch_entry(dir, *node, task),
             };
             if let Err(error) = &result {
@@ -304,8 +318,8 @@ impl<W: World> Watcher<W> {
                     return result.map(drop);
                 }
             }
-            let reads_git = result.is_ok() && self.settings.filter.reads_git();
-            let git = reads_git.then(|| self.world.git_files(At::Entry(dir, self.tree.name(*node))));
+            let has_git = has_git && reads_git && result.is_ok();
+            let git = has_git.then(|| self.world.git_files(At::Entry(dir, self.tree.name(*node))));
             watched.push((*node, since, result, is_leaf, git));
         }
         self.world.sync(dir);
@@ -364,33 +378,39 @@ impl<W: World> Watcher<W> {
         !self.moved_out.is_empty() && watched.as_ref().is_ok_and(known)
     }
 
-    /// Adds a watch for a directory in an open one; returns also whether it is certain that there is no directory in it.
-    fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task) -> (io::Result<i32>, bool) {
+    /// Adds a watch for a directory in an open one.
+    fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task) -> Seen {
         let name = self.tree.name(node);
         let mask = self.kernel_mask() | IN_MASK_ADD | IN_ONLYDIR | IN_DONT_FOLLOW;
         let result = self.world.watch(At::Entry(dir, name), mask);
         // The watch was first: the events tell of directories that are made from now on.
         let is_leaf = result.is_ok() && !task.lists_files() && self.world.is_leaf(At::Entry(dir, name));
-        (result, is_leaf)
+        Seen { result, is_leaf, has_git: true }
     }
 
     /// The same in the setup where only reading shows what is in it. Most directories have no directory in them: of those its own
-    /// reading is not reported, and they need no visit.
-    fn watch_and_read(&mut self, dir: &W::Dir, node: NodeId) -> (io::Result<i32>, bool) {
+    /// reading is not reported, and they need no visit. Nor have most anything of git's, which reading shows at a lower cost than
+    /// looking up each name.
+    fn watch_and_read(&mut self, dir: &W::Dir, node: NodeId) -> Seen {
         let name = self.tree.name(node);
         // An operand before may be watched there already, with all events.
         let mask = self.scan_mask(Task::Setup) | IN_ONLYDIR;
         let result = self.world.watch(At::Entry(dir, name), mask | IN_DONT_FOLLOW | IN_MASK_ADD);
-        let Ok(wd) = result else { return (result, false) };
+        let unread = Seen { result, is_leaf: false, has_git: true };
+        let Ok(wd) = unread.result else { return unread };
         if self.tree.find(wd).is_some() {
-            return (Ok(wd), false);
+            return unread;
         }
-        let Ok(opened) = self.world.open(At::Entry(dir, name)) else { return (Ok(wd), false) };
-        let mut has_directories = false;
-        let listed = self.world.list(&opened, &mut |_, kind| has_directories |= kind == Kind::Directory);
+        let Ok(opened) = self.world.open(At::Entry(dir, name)) else { return unread };
+        let (mut has_directories, mut has_git) = (false, false);
+        let listed = self.world.list(&opened, &mut |name, kind| {
+            has_directories |= kind == Kind::Directory;
+            has_git |= git::is_entry(name);
+        });
         let is_leaf = listed.is_ok() && !has_directories && self.world.close_inside(opened);
         // Another may have taken its place before it was opened.
-        (Ok(wd), is_leaf && self.is_watched_as(At::Inside, wd, self.kernel_mask()))
+        let is_leaf = is_leaf && self.is_watched_as(At::Inside, wd, self.kernel_mask());
+        Seen { result: Ok(wd), is_leaf, has_git: has_git || listed.is_err() }
     }
 
     /// Whether another directory may be at an entry of a watched one than the events say that were handled.

@@ -168,6 +168,26 @@ fn a_nested_repository_starts_afresh() {
     run.stop().printed("./sub/ CREATE a.o\n./sub/ CREATE a.tmp\n./ CREATE own\n./sub/ MOVED_TO,ISDIR gone\n./sub/ MOVED_FROM,ISDIR gone\n");
 }
 
+/// A submodule has a file named .git; nothing else of it need be a directory.
+#[test]
+fn a_directory_without_directories_may_be_a_repository_or_have_patterns() {
+    let dir = tree(&[
+        (".git/modules/sub/info/exclude", "own\n"),
+        (".gitignore", "*.o\n"),
+        ("sub/.git", "gitdir: ../.git/modules/sub\n"),
+        ("leaf/.gitignore", "own\n"),
+    ]);
+    let mut run = watch(dir.path(), &["."]);
+    assert_eq!(run.watches(), 3);
+    for directory in ["leaf", "sub"] {
+        for name in ["own", "a.o", "end"] {
+            fs::write(dir.path().join(directory).join(name), "").unwrap();
+        }
+    }
+    run.expect_line("./sub/ CREATE end");
+    run.stop().printed("./leaf/ CREATE end\n./sub/ CREATE a.o\n./sub/ CREATE end\n");
+}
+
 #[test]
 fn without_a_repository_patterns_count_from_the_operand_down() {
     let dir =

@@ -549,7 +549,7 @@ fn directories_in_each_other_do_not_report_that_git_s_files_are_read() {
     fs::create_dir_all(dir.path().join("d/e")).unwrap();
     write(&dir.path().join("d/.gitignore"), "x\n");
     write(&dir.path().join("d/e/.gitignore"), "x\n");
-    for recursive in ["-q", "-r"] {
+    for recursive in ["-I", "-r"] {
         let arguments = ["-mq", "--follow-name", "--gitignore", recursive, "d", "d/e", "."];
         let mut run = Running::start(inotifywait(dir.path(), arguments));
         run.wait_asleep();
