@@ -64,7 +64,7 @@ fn take(batch: &mut Batch) -> Vec<Printed> {
         assert_eq!(comm, Some(format!("{time:?}").as_bytes()));
         printed.push((path, event.watched, event.mask, event.cookie, time));
     });
-    assert!(batch.is_empty() && batch.len() == 0 && batch.wake().is_none());
+    assert!(batch.is_empty() && batch.wake().is_none());
     assert_eq!(printed.len(), count);
     printed
 }
