@@ -84,8 +84,12 @@ impl<W: World> Watcher<W> {
         if W::OWN_READING == 0 || !self.settings.filter.reads_git() {
             return;
         }
+        let tree = &self.tree;
         self.queue.drop_since(begin, |event| {
-            event.mask & W::OWN_READING != 0 && event.mask & IN_ISDIR == 0 && git::is_file(event.name)
+            let is_reading = event.mask & W::OWN_READING != 0 && event.mask & IN_ISDIR == 0;
+            // It may be watched itself.
+            let own = || tree.find(event.wd).map_or(&b""[..], |node| tree.name(node));
+            is_reading && git::is_file(if event.name.is_empty() { own() } else { event.name })
         });
     }
 

@@ -254,7 +254,11 @@ fn only_requested_events_are_reported() {
         ("d/.gitignore", "z"),
         ("e/.gitignore", "z"),
     ]);
-    for arguments in [&["-mr", "--gitignore", "."][..], &["-m", "--gitignore", "d", "e", "."]] {
+    for arguments in [
+        &["-mr", "--gitignore", "."][..],
+        &["-m", "--gitignore", "d", "e", "."],
+        &["-m", "--gitignore", "d/.gitignore", "d"],
+    ] {
         let mut run = Running::ready(command(dir.path(), Path::new("/nowhere"), arguments));
         run.wait_asleep();
         run.stop().printed("");
@@ -265,6 +269,11 @@ fn only_requested_events_are_reported() {
     fs::remove_file(dir.path().join(".gitignore")).unwrap();
     run.wait_asleep();
     run.stop().printed("./d/ OPEN .gitignore\n");
+    let arguments = ["-m", "-e", "open,access,close_nowrite", "--gitignore", "d", "d/.gitignore"];
+    let mut run = Running::ready(command(dir.path(), Path::new("/nowhere"), &arguments));
+    fs::write(dir.path().join("d/.gitignore"), "x").unwrap();
+    run.wait_asleep();
+    run.stop().printed("d/ OPEN .gitignore\nd/.gitignore OPEN \n");
     let run = Running::ready(inotifywatch(dir.path(), ["-r", "--gitignore", "-e", "modify", "."]));
     fs::write(dir.path().join("d/.gitignore"), "").unwrap();
     fs::write(dir.path().join("d/f"), "1").unwrap();
