@@ -6,11 +6,13 @@
 //! event, in inotify three. And of a directory's own events there is one that names the directory, whoever watches it
 //! or the one above it.
 //!
+//! [`Marks`] has the group and makes the system calls. [`State`] knows which watch is on which object, and turns what was
+//! read, by way of the [`Normaliser`], into inotify's form; tests run it on simulated events, too.
+//!
 //! No descriptor stays open on what is watched: the file system could not be unmounted.
 
 mod inotify_form;
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::io::{self, BufRead};
@@ -66,7 +68,7 @@ pub struct Marks {
     lookout: Lookout,
     /// For a look at marks that may be about to go.
     timer: Timer,
-    state: RefCell<State>,
+    state: State,
 }
 
 #[derive(Debug)]
@@ -145,17 +147,16 @@ impl Marks {
         let group = Group::new()?;
         let timer = Timer::new()?;
         let lookout = Lookout::new(&[group.as_fd(), timer.as_fd()])?;
-        let state = RefCell::new(State::new(operands));
-        Ok(Marks { group, lookout, timer, state })
+        Ok(Marks { group, lookout, timer, state: State::new(operands) })
     }
 
     /// Marks what is open (O_PATH will do), as inotify_add_watch(2) does: returns the number of the watch, which is the old one
     /// where the object is watched already. [`refusal::explained`] tells of the errors that are fanotify's own.
-    pub fn add_watch(&self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<i32> {
+    pub fn add_watch(&mut self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<i32> {
         let explained = |error| refusal::explained(error, object);
         let handle = handle_of(object).map_err(explained)?;
         let is_directory = mask & IN_ONLYDIR != 0 || is_directory(object)?;
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut self.state;
         if let Some(id) = handle.first_chunk() {
             state.devices.entry(*id).or_insert_with(|| device_of(object));
         }
@@ -164,7 +165,10 @@ impl Marks {
         let place = || Operand { path: path_of(object).unwrap_or_default(), seen: Default::default() };
         let operand = (state.operands && is_new).then(|| Box::new(place()));
         let has_move_self = !(is_entry && self.group.tells_renames && mask & IN_MOVE != 0);
-        let mark = self.mark_of(state, mask, is_directory, has_move_self);
+        let mut mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
+        if !has_move_self {
+            mark &= !u64::from(IN_MOVE_SELF);
+        }
         let watch = Watch { handle: handle.into(), mask, is_directory, has_move_self, operand };
         let wd = state.add(watch, || self.group.mark(object, Target::Inode, mark)).map_err(explained)?;
         if state.operands && is_directory && mask & ON_DIRECTORY != 0 && is_new {
@@ -178,44 +182,39 @@ impl Marks {
     ///
     /// Its handle and its mark may be of two objects. Then the directory above reports another change of the name, and
     /// whoever looks at the queue ends the watch.
-    pub fn add_entry(&self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<i32> {
+    pub fn add_entry(&mut self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<i32> {
         const REPORTED: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
         if mask & REPORTED != REPORTED || !self.group.tells_renames {
             return None;
         }
         let handle = handle_in(dir, above, name)?.into();
-        let state = &mut *self.state.borrow_mut();
-        let mark = self.mark_of(state, mask, true, false);
+        let state = &mut self.state;
+        // It reports the rename, too.
+        let mark = mark_of(mask, true, state.operands, true) & !u64::from(IN_MOVE_SELF);
         let watch = Watch { handle, mask, is_directory: true, has_move_self: false, operand: None };
         state.add(watch, || self.group.mark_entry(dir, name, mark)).ok()
     }
 
-    /// The kernel's mask of a mark.
-    fn mark_of(&self, state: &State, mask: Mask, is_directory: bool, has_move_self: bool) -> u64 {
-        let mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
-        if has_move_self { mark } else { mark & !u64::from(IN_MOVE_SELF) }
-    }
-
     /// Whether what is open is watched as `wd`.
     pub fn is_watched_as(&self, object: &OwnedFd, wd: i32) -> bool {
-        handle_of(object).is_ok_and(|handle| self.state.borrow().by_handle.get(&*handle) == Some(&wd))
+        handle_of(object).is_ok_and(|handle| self.state.by_handle.get(&*handle) == Some(&wd))
     }
 
     /// Ends a watch: nothing is told of it any more. Its mark ends with its object, for no path is known that leads there.
-    pub fn rm_watch(&self, wd: i32) {
-        self.state.borrow_mut().forget(wd);
+    pub fn rm_watch(&mut self, wd: i32) {
+        self.state.forget(wd);
     }
 
     /// Appends what is queued now to `buffer`, in inotify's form; returns the number of bytes. Never blocks.
-    pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
-        let state = &mut *self.state.borrow_mut();
-        state.lost = false;
-        buffer.append(&mut state.found);
-        let gone = if self.is_time_to_look(state) { self.unmounted(state) } else { Vec::new() };
-        let mut bytes = std::mem::take(&mut state.buffer);
+        self.state.lost = false;
+        buffer.append(&mut self.state.found);
+        let gone = if self.is_time_to_look() { self.unmounted() } else { Vec::new() };
+        let mut bytes = std::mem::take(&mut self.state.buffer);
         bytes.clear();
         let read = self.queued(&mut bytes);
+        let state = &mut self.state;
         state.translate(&bytes, buffer);
         if bytes.capacity() <= KEEP {
             state.buffer = bytes;
@@ -232,7 +231,7 @@ impl Marks {
     /// When all that was read is known to whoever reads: looks where those objects are of which not every rename may have been
     /// told, and lets [`read`](Self::read) tell what was not; `true` if there is something to read. `path_of`
     /// gives the path of a watched directory, without a slash at its end.
-    pub fn find_out(&self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+    pub fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
         let is_at = |object: &Handle, (wd, name): &WatchedEntry| {
             let Some(Ok(above)) = path_of(*wd).map(|path| open_path(&path, OFlag::O_DIRECTORY)) else {
                 return false;
@@ -242,20 +241,19 @@ impl Marks {
             directory::wait_for_change(&above);
             found.is_ok_and(|found| handle_of(&found).is_ok_and(|handle| *handle == *object))
         };
-        let state = &mut *self.state.borrow_mut();
-        if state.normaliser.is_certain() {
+        if self.state.normaliser.is_certain() {
             return false;
         }
-        let looked = state.look(is_at);
+        let looked = self.state.look(is_at);
         let mut bytes = Vec::new();
         // An error shows again at the next read.
         let _ = self.queued(&mut bytes);
-        state.resolve(looked, &bytes)
+        self.state.resolve(looked, &bytes)
     }
 
     /// Whether a look at this entry of a watched directory may show what a rename brought there that was not told yet.
     pub fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
-        self.state.borrow().hides_rename(wd, name)
+        self.state.hides_rename(wd, name)
     }
 
     /// Where the length of its queue is set, if it has one.
@@ -265,11 +263,11 @@ impl Marks {
 
     /// Throws away what is queued where the queue has no limit, and lets [`read`](Self::read) tell of an overflow in its
     /// place; whether it has none.
-    pub fn lose(&self) -> bool {
+    pub fn lose(&mut self) -> bool {
         if !self.group.unlimited {
             return false;
         }
-        let state = &mut *self.state.borrow_mut();
+        let state = &mut self.state;
         let mut bytes = Vec::new();
         if self.group.read(&mut bytes).is_ok_and(|length| length > 0) {
             let mut found = std::mem::take(&mut state.found);
@@ -302,10 +300,10 @@ impl Marks {
     }
 
     /// Whether marks may have gone with their file system.
-    fn is_time_to_look(&self, state: &mut State) -> bool {
-        let again = state.look_again.is_some() && self.timer.has_expired();
+    fn is_time_to_look(&mut self) -> bool {
+        let again = self.state.look_again.is_some() && self.timer.has_expired();
         if self.lookout.has_changed() {
-            state.look_again = Some(FIRST_LOOK);
+            self.state.look_again = Some(FIRST_LOOK);
             return true;
         }
         again
@@ -313,7 +311,8 @@ impl Marks {
 
     /// The file systems that have no mark left in the kernel. The marks on one go some time after it can be seen no
     /// more: once it is written, and unless somebody still uses it.
-    fn unmounted(&self, state: &mut State) -> Vec<FsId> {
+    fn unmounted(&mut self) -> Vec<FsId> {
+        let state = &mut self.state;
         let mut lost = state.devices.clone();
         lost.retain(|_, device| device.is_some());
         let Ok(info) = self.group.fdinfo() else { return Vec::new() };
