@@ -4,8 +4,8 @@
     docs/other-tools.py NAME=COMMAND ...
 
 NAME is the head of a column, COMMAND a command that prints the path of each entry that is created below `d`, in a
-directory of its own. In COMMAND, {exclude=...} is left out, except where a subtree is excluded. A cell that is a number
-is the median of three runs. Example:
+directory of its own. In COMMAND, {exclude=...} is left out, except where a subtree is excluded. A number is the median
+of three runs, with the least and the greatest in parentheses if they differ. Example:
 
     docs/other-tools.py 'here=inotifywait -mrq -e create,moved_to {exclude=--exclude /node_modules/} --format %w%f d'
 """
@@ -180,7 +180,9 @@ def cell(command, case):
     first = once(command, case)
     if not isinstance(first, int):
         return first
-    return f"{statistics.median_low([first] + [once(command, case) for _ in range(ROUNDS - 1)]):,}"
+    numbers = sorted([first] + [once(command, case) for _ in range(ROUNDS - 1)])
+    least, median, most = numbers[0], statistics.median_low(numbers), numbers[-1]
+    return f"{median:,}" if least == most else f"{median:,} ({least:,}–{most:,})"
 
 
 def main():

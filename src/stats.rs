@@ -336,3 +336,261 @@ fn render_json(rows: &[&(Vec<u8>, Row)], table: &Table, time: Duration) -> Vec<u
 fn name(bit: Mask) -> &'static str {
     EVENTS.iter().find(|event| event.bits == bit).map_or("", |event| event.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd};
+
+    use libc::{IN_IGNORED, IN_ISDIR};
+
+    use super::*;
+    use crate::source::{Item, Problem};
+
+    /// A source that knows the paths of its watches, in this order, and nothing else.
+    struct Known(&'static [(i32, &'static str)]);
+
+    impl AsFd for Known {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            unimplemented!()
+        }
+    }
+
+    impl Source for Known {
+        fn in_order(&self) -> Vec<i32> {
+            self.0.iter().map(|(watch, _)| *watch).collect()
+        }
+        fn path(&self, watch: i32) -> Option<Vec<u8>> {
+            let path = self.0.iter().find(|(known, _)| *known == watch);
+            path.map(|(_, path)| path.as_bytes().to_vec())
+        }
+        fn watch(&mut self, _: &[u8]) -> io::Result<()> {
+            unimplemented!()
+        }
+        fn walk(&mut self) -> io::Result<bool> {
+            unimplemented!()
+        }
+        fn establish(&mut self) {}
+        fn needed(&mut self, _: &[Vec<u8>]) -> usize {
+            unimplemented!()
+        }
+        fn watches(&self) -> usize {
+            self.0.len()
+        }
+        fn problem(&mut self) -> Option<Problem> {
+            None
+        }
+        fn read(&mut self) -> io::Result<usize> {
+            unimplemented!()
+        }
+        fn has_more(&self) -> bool {
+            false
+        }
+        fn next(&mut self) -> Option<Item<'_>> {
+            None
+        }
+        fn begin_own(&mut self) -> usize {
+            0
+        }
+        fn drop_own(&mut self, _: usize, _: &dyn Fn(Mask, &[u8]) -> bool) {}
+    }
+
+    const THREE: Known = Known(&[(7, "a/"), (3, "b/"), (5, "c/")]);
+
+    fn usual() -> Table {
+        Table {
+            events: COUNTED,
+            zero: false,
+            sort: Sort { ascending: false, key: SortKey::Total },
+            top: None,
+            kept: 0,
+            json: false,
+            escaped: false,
+        }
+    }
+
+    fn printed(stats: &mut Stats, source: &Known, table: &Table) -> String {
+        String::from_utf8(stats.table(source, table, Duration::from_millis(1500))).unwrap()
+    }
+
+    /// The paths of the rows, joined.
+    fn paths(stats: &mut Stats, source: &Known, table: &Table) -> String {
+        let text = printed(stats, source, table);
+        let paths: Vec<&str> =
+            text.lines().skip(1).filter_map(|line| line.split_whitespace().next_back()).collect();
+        paths.join(" ")
+    }
+
+    /// Three creations and a deletion in `b/`, two creations in `c/` and one opening of `a/`.
+    fn some() -> Stats {
+        let mut stats = Stats::new(&[7, 3, 5], false);
+        for (watch, mask) in [
+            (3, IN_CREATE),
+            (3, IN_CREATE | IN_ISDIR),
+            (5, IN_CREATE),
+            (7, IN_OPEN),
+            (5, IN_CREATE),
+            (3, IN_CREATE),
+            (3, IN_DELETE),
+        ] {
+            stats.count(watch, mask);
+        }
+        stats
+    }
+
+    #[test]
+    fn each_watch_has_a_row_of_its_counts() {
+        assert_eq!(
+            printed(&mut some(), &THREE, &usual()),
+            "total  open  create  delete  filename\n\
+             4      0     3       1       b/\n\
+             2      0     2       0       c/\n\
+             1      1     0       0       a/\n"
+        );
+    }
+
+    #[test]
+    fn the_bits_of_a_merged_event_count_once_each_and_others_do_not() {
+        let mut stats = Stats::new(&[7, 3, 5], false);
+        stats.count(3, IN_IGNORED);
+        stats.count(3, IN_ISDIR);
+        assert!(stats.is_empty() && stats.counted() == 0 && stats.total() == (0, 0));
+        stats.count(3, IN_OPEN | IN_CREATE | IN_ISDIR | IN_IGNORED);
+        assert!(!stats.is_empty());
+        assert_eq!((stats.counted(), stats.total()), (IN_OPEN | IN_CREATE, (2, 1)));
+        assert_eq!(some().total(), (7, 3));
+        assert_eq!(some().counted(), IN_OPEN | IN_CREATE | IN_DELETE);
+    }
+
+    #[test]
+    fn rows_are_sorted_and_ties_keep_the_order_of_watching() {
+        let sorted =
+            |ascending, key| paths(&mut some(), &THREE, &Table { sort: Sort { ascending, key }, ..usual() });
+        assert_eq!(sorted(true, SortKey::Total), "a/ c/ b/");
+        assert_eq!(sorted(false, SortKey::Event(IN_OPEN)), "a/ b/ c/");
+        assert_eq!(sorted(true, SortKey::Event(IN_OPEN)), "b/ c/ a/");
+        assert_eq!(sorted(false, SortKey::Event(IN_CREATE)), "b/ c/ a/");
+        assert_eq!(sorted(true, SortKey::Event(IN_DELETE)), "a/ c/ b/");
+        // No column: all keys are equal.
+        assert_eq!(sorted(true, SortKey::Event(IN_IGNORED)), "a/ b/ c/");
+    }
+
+    #[test]
+    fn watches_added_later_follow_in_the_order_of_their_rows() {
+        let known = Known(&[(7, "a/"), (2, "x/"), (9, "y/"), (1, "z/")]);
+        let mut stats = Stats::new(&[7, 3], false);
+        for watch in [9, 2, 1, 7] {
+            stats.count(watch, IN_OPEN);
+        }
+        assert_eq!(paths(&mut stats, &known, &usual()), "a/ y/ x/ z/");
+    }
+
+    #[test]
+    fn a_row_remains_when_its_watch_is_gone_and_joins_the_next_one_of_its_path() {
+        let mut stats = some();
+        stats.retire(3, b"b/");
+        // Not known, and no row for it without `-z`.
+        stats.retire(99, b"d/");
+        stats.count(5, IN_CREATE);
+        stats.count(7, IN_OPEN);
+        stats.count(8, IN_DELETE);
+        let now = Known(&[(7, "a/"), (5, "c/"), (8, "b/")]);
+        assert_eq!(
+            printed(&mut stats, &now, &usual()),
+            "total  open  create  delete  filename\n\
+             5      0     3       2       b/\n\
+             3      0     3       0       c/\n\
+             2      2     0       0       a/\n"
+        );
+        stats.retire(8, b"b/");
+        stats.retire(7, b"a/");
+        stats.retire(5, b"c/");
+        assert_eq!(
+            printed(&mut stats, &Known(&[]), &usual()),
+            "total  open  create  delete  filename\n\
+             5      0     3       2       b/\n\
+             3      0     3       0       c/\n\
+             2      2     0       0       a/\n"
+        );
+        assert_eq!(stats.total(), (10, 3));
+    }
+
+    #[test]
+    fn with_zero_all_watches_and_columns_are_there() {
+        let mut stats = Stats::new(&[7, 3, 5], true);
+        stats.count(5, IN_OPEN);
+        stats.retire(3, b"gone/");
+        let known = Known(&[(7, "a/"), (5, "c/"), (6, "new/")]);
+        let table = Table { zero: true, events: IN_OPEN | IN_CREATE, ..usual() };
+        assert_eq!(
+            printed(&mut stats, &known, &table),
+            "total  open  create  filename\n\
+             1      1     0       c/\n\
+             0      0     0       a/\n\
+             0      0     0       gone/\n\
+             0      0     0       new/\n"
+        );
+    }
+
+    #[test]
+    fn the_first_rows_kept_columns_and_escaped_paths_are_as_requested() {
+        let table = Table { top: Some(2), kept: IN_ACCESS, events: IN_CREATE | IN_ACCESS, ..usual() };
+        assert_eq!(
+            printed(&mut some(), &THREE, &table),
+            "total  access  create  filename\n\
+             4      0       3       b/\n\
+             2      0       2       c/\n"
+        );
+        let known = Known(&[(1, "a\nb/")]);
+        let mut stats = Stats::new(&[1], false);
+        stats.count(1, IN_OPEN);
+        assert_eq!(
+            printed(&mut stats, &known, &Table { escaped: true, ..usual() }),
+            "total  open  filename\n1      1     a\\nb/\n"
+        );
+    }
+
+    #[test]
+    fn json_has_an_object_for_each_row() {
+        let json = |table: &Table| {
+            let text = printed(&mut some(), &THREE, table);
+            let lines: Vec<String> = text
+                .lines()
+                .map(|line| line.split_once(",\"seconds\":").expect("a time comes first").1.to_owned())
+                .collect();
+            lines.join("\n")
+        };
+        assert_eq!(
+            json(&Table { json: true, ..usual() }),
+            "1.500000,\"path\":\"b/\",\"total\":4,\"events\":{\"create\":3,\"delete\":1}}\n\
+             1.500000,\"path\":\"c/\",\"total\":2,\"events\":{\"create\":2}}\n\
+             1.500000,\"path\":\"a/\",\"total\":1,\"events\":{\"open\":1}}"
+        );
+        assert_eq!(
+            json(&Table { json: true, zero: true, top: Some(1), events: IN_OPEN | IN_DELETE, ..usual() }),
+            "1.500000,\"path\":\"b/\",\"total\":4,\"events\":{\"open\":0,\"delete\":1}}"
+        );
+    }
+
+    #[test]
+    fn counts_that_were_taken_are_not_counted_again() {
+        let mut stats = some();
+        let mut taken = stats.take();
+        assert!(stats.is_empty());
+        assert_eq!(paths(&mut taken, &THREE, &usual()), "b/ c/ a/");
+        stats.count(3, IN_OPEN);
+        stats.count(7, IN_OPEN);
+        assert_eq!(paths(&mut stats, &THREE, &usual()), "a/ b/");
+    }
+
+    #[test]
+    fn numbers_are_padded_as_by_format() {
+        for number in [0, 1, 9, 10, 11, 99, 100, 12_345, u64::MAX] {
+            for width in [0, 1, 2, 5, 21] {
+                let mut out = b"x".to_vec();
+                append_number(number, width, &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("x{number:<width$}"));
+            }
+        }
+    }
+}
