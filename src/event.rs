@@ -118,9 +118,11 @@ mod tests {
         }
         assert_eq!(kernel_bits(LSDIR | IN_OPEN), IN_ACCESS | IN_OPEN);
         assert_eq!(kernel_bits(LSDIR | IN_ACCESS), IN_ACCESS);
+        assert_eq!(kernel_bits(IN_OPEN), IN_OPEN);
         assert!(is_asked(LSDIR | IN_CREATE, IN_CREATE | IN_ISDIR) && is_asked(IN_ACCESS, IN_ACCESS));
         assert_eq!(without_unasked(LSDIR, IN_ACCESS | IN_OPEN | IN_ISDIR), IN_ACCESS | IN_ISDIR);
         assert_eq!(without_unasked(LSDIR | IN_OPEN, IN_ACCESS | IN_OPEN), IN_OPEN);
+        assert_eq!(without_unasked(IN_OPEN, IN_ACCESS | IN_OPEN | IN_ISDIR), IN_OPEN | IN_ISDIR);
     }
 
     #[test]

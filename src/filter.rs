@@ -216,6 +216,7 @@ pub fn bare(path: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ignore::pattern::Patterns;
     use libc::{IN_CREATE, IN_DELETE_SELF, IN_Q_OVERFLOW};
 
     fn filter(pattern: Option<(&str, Sense)>, hidden: &[&str]) -> Filter {
@@ -360,5 +361,48 @@ mod tests {
                 assert!(filter.reports(b"d/s", false) && filter.reports(b"./d/s", false), "{operands:?}");
             }
         }
+    }
+
+    /// A filter that ignores by `*.o` and `cache/` below these operands.
+    fn ignoring(operands: &[&str]) -> Filter {
+        let (patterns, invalid) = Patterns::read(b"*.o\ncache/\n");
+        assert!(invalid.is_empty());
+        let operands: Vec<_> = operands.iter().map(|operand| operand.as_bytes().to_vec()).collect();
+        filter(None, &[]).ignoring(Ignore::new(patterns, None, &operands))
+    }
+
+    #[test]
+    fn a_filter_is_empty_without_pattern_hidden_path_and_ignored_path() {
+        assert!(filter(None, &[]).is_empty());
+        assert!(!filter(Some(("x", Sense::Exclude)), &[]).is_empty());
+        assert!(!filter(None, &["d"]).is_empty());
+        assert!(!ignoring(&["d"]).is_empty());
+    }
+
+    #[test]
+    fn an_operand_is_told_from_an_entry_only_if_there_are_several() {
+        for (operands, is_operand) in [(&["a"][..], false), (&["a", "b/"][..], true)] {
+            let mut filter = ignoring(operands);
+            assert_eq!(filter.is_operand(b"a/"), is_operand, "{operands:?}");
+            assert_eq!(filter.has_operands_in_others(), is_operand, "{operands:?}");
+            assert!(!filter.is_operand(b"c") && filter.ignores_by_place() && !filter.reads_git());
+            assert!(filter.ignore().is_some());
+        }
+        let mut plain = filter(None, &[]);
+        assert!(!plain.is_operand(b"a") && !plain.has_operands_in_others() && !plain.ignores_by_place());
+        assert!(!plain.reads_git() && plain.ignore().is_none());
+    }
+
+    #[test]
+    fn entries_and_directories_are_ignored_by_their_paths() {
+        let filter = ignoring(&["d"]);
+        for (path, directory, ignored) in
+            [("d/x.o", false, true), ("d/x.c", false, false), ("d/cache", true, true)]
+        {
+            assert_eq!(filter.ignores_entry(path.as_bytes(), 2, directory), ignored, "{path}");
+        }
+        assert!(filter.ignores_path(b"d", b"d/a/cache/b") && !filter.ignores_path(b"d", b"d/a/b"));
+        let plain = super::tests::filter(None, &[]);
+        assert!(!plain.ignores_entry(b"d/x.o", 2, false) && !plain.ignores_path(b"d", b"d/cache"));
     }
 }

@@ -377,3 +377,102 @@ fn append_field(field: &[u8], out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(format: &str) -> Formatter {
+        Formatter::new(format.as_bytes(), Some(b'\n'), None)
+    }
+
+    #[test]
+    fn a_process_is_shown_by_its_two_names_and_in_json() {
+        for (format, comm, process) in [
+            ("%w%f", false, None),
+            ("%w %{pid}", false, Some("%{pid}")),
+            ("%{comm} %{pid}", true, Some("%{comm}")),
+            ("%%{comm}", false, None),
+            ("%{time}", false, None),
+        ] {
+            assert_eq!(of(format).shows_comm(), comm, "{format}");
+            assert_eq!(process_name(format.as_bytes()), process, "{format}");
+        }
+        assert!(Formatter::json(None).shows_comm() && !Formatter::csv(None).shows_comm());
+    }
+
+    #[test]
+    fn a_time_format_is_needed_for_each_percent_t() {
+        for (format, is_needed) in
+            [("%T", true), ("a %T", true), ("%%T", true), ("T", false), ("%t", false), ("", false)]
+        {
+            assert_eq!(needs_time(format.as_bytes()), is_needed, "{format}");
+        }
+    }
+
+    #[test]
+    fn the_time_is_taken_only_if_it_is_shown() {
+        for (mut formatter, is_timed) in
+            [(of("%{time}"), true), (of("%T"), true), (Formatter::json(None), true), (of("%w"), false)]
+        {
+            formatter.set_moment(SystemTime::UNIX_EPOCH);
+            assert_eq!(formatter.moment(), SystemTime::UNIX_EPOCH);
+            formatter.set_time();
+            assert_eq!(formatter.moment() > SystemTime::UNIX_EPOCH, is_timed);
+        }
+    }
+
+    #[test]
+    fn a_marker_is_the_end_of_a_record_or_a_number() {
+        let marker = |formatter: Formatter| {
+            let mut out = Vec::new();
+            formatter.append_marker(3, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(marker(of("%w")), "\n");
+        assert_eq!(marker(Formatter::csv(Some(0))), "\0");
+        assert_eq!(marker(Formatter::json(Some(b'\n'))), "{\"batch\":3}\n");
+    }
+
+    #[test]
+    fn an_unknown_process_is_null() {
+        let members = |pid, comm: Option<&[u8]>| {
+            let mut out = Vec::new();
+            append_process(pid, comm, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(members(7, Some(b"sh")), ",\"pid\":7,\"comm\":\"sh\"");
+        assert_eq!(members(0, None), ",\"pid\":null,\"comm\":null");
+    }
+
+    #[test]
+    fn a_field_of_csv_is_quoted_if_it_needs_that() {
+        for (field, quoted) in [
+            ("plain", "plain"),
+            ("", ""),
+            (" a", "\" a\""),
+            ("a ", "\"a \""),
+            ("a b", "a b"),
+            ("a,b", "\"a,b\""),
+            ("a\nb", "\"a\nb\""),
+            ("a\"b", "\"a\"\"b\""),
+        ] {
+            let mut out = Vec::new();
+            append_field(field.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), quoted);
+        }
+    }
+
+    #[test]
+    fn names_of_more_masks_than_are_kept_stay_right() {
+        let mut names = Names::default();
+        for mask in (0..200).chain(0..200) {
+            let expected: Vec<&str> =
+                PRINTED.iter().filter(|(bits, _)| bits & mask != 0).map(|(_, name)| *name).collect();
+            assert_eq!(names.of(mask, Shape::Separated(b'|')), expected.join("|").as_bytes());
+            let quoted: Vec<String> = expected.iter().map(|name| format!("\"{name}\"")).collect();
+            assert_eq!(names.of(mask, Shape::Json), quoted.join(",").as_bytes());
+            assert!(names.0.len() <= MANY);
+        }
+    }
+}

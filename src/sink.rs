@@ -145,4 +145,59 @@ mod tests {
         read += std::io::copy(&mut reader, &mut std::io::sink()).unwrap() as usize;
         assert_eq!(read, 100_000 * line.len());
     }
+
+    #[test]
+    fn the_length_is_that_of_the_unwritten_bytes_up_to_a_limit() {
+        let (mut reader, mut sink) = stalled();
+        assert_eq!((sink.len(), sink.is_empty(), sink.is_full()), (0, true, false));
+        sink.add(|record| record.extend_from_slice(b"one\n"));
+        sink.add(|record| record.extend_from_slice(b"three\n"));
+        assert_eq!((sink.len(), sink.is_empty()), (10, false));
+        sink.flush().unwrap();
+        assert_eq!((sink.len(), sink.is_empty()), (0, true));
+        sink.length = LIMIT - 1;
+        assert!(!sink.is_full());
+        sink.length = LIMIT;
+        assert!(sink.is_full());
+        drop(sink);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\nthree\n");
+    }
+
+    #[test]
+    fn unwritten_records_go_to_a_new_output() {
+        let ((_old, mut sink), (new, writer)) = (stalled(), nix::unistd::pipe().unwrap());
+        sink.add(|record| record.extend_from_slice(b"kept\n"));
+        sink.redirect(Output::shared(writer).unwrap());
+        sink.flush().unwrap();
+        drop(sink);
+        let mut text = String::new();
+        std::fs::File::from(new).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "kept\n");
+    }
+
+    #[test]
+    fn an_output_that_fails_is_an_error_and_a_full_one_is_not() {
+        let (reader, mut sink) = stalled();
+        for _ in 0..100_000 {
+            sink.add(|record| record.extend_from_slice(b"line\n"));
+        }
+        sink.flush().unwrap();
+        assert!(!sink.is_empty());
+        drop(reader);
+        assert_eq!(sink.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn only_a_large_backlog_is_returned_once_it_is_written() {
+        for (length, is_returned) in [(MUCH - 1, false), (MUCH, false), (MUCH + 1, true)] {
+            let (_reader, mut sink) = stalled();
+            sink.pieces.reserve(8);
+            sink.most = length;
+            sink.flush().unwrap();
+            assert_eq!(sink.pieces.capacity() == 0, is_returned, "{length}");
+            assert_eq!(sink.most, 0);
+        }
+    }
 }
