@@ -270,7 +270,7 @@ dist:
 vendored: dist
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
 	tar -C $(STAGE) -xf $(PACKAGES)/$(NAME)-$(VERSION).tar.gz
-	cd $(STAGE)/$(NAME)-$(VERSION) && mkdir -p .cargo && $(CARGO) vendor --locked --quiet vendor >>.cargo/config.toml
+	cd $(STAGE)/$(NAME)-$(VERSION) && mkdir -p .cargo && $(CARGO) vendor --locked vendor >>.cargo/config.toml
 	$(call archive,$(STAGE),$(NAME)-$(VERSION),$(NAME)-$(VERSION)-vendored)
 
 # In copies, as both write beside their recipe.

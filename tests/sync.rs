@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::{Ended, Running, bounded, command, fast_tempdir, is_root, need, need_root, run, skip};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 use tempfile::TempDir;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sync/inotify-rsync");
@@ -767,6 +767,13 @@ fn a_batch_is_sent_again_after_the_disk_was_full() {
     place.write("more", "2");
     place.shell("rm much; mkdir d; echo 3 >d/file");
     sync.identical(&to);
+    // Room by the deletion of something else, which is reported while rsync is tried again.
+    place.write("first", vec![b'x'; 1400 << 10]);
+    sync.identical(&to);
+    place.write("second", vec![b'x'; 1400 << 10]);
+    sync.until("a full disk", |run| said(run, "rsync ended with status 11; 1 paths again in 2 s"));
+    place.shell("rm first");
+    sync.identical(&to);
     assert!(Path::new(&seen).join("d/file").exists());
     sync.stop().code(0);
 }
@@ -1155,6 +1162,27 @@ fn sigterm_sends_unread_changes() {
         status.lines().any(|line| line.starts_with("ShdPnd:") && !line.ends_with("0000"))
     });
     kill(watcher, Signal::SIGCONT).unwrap();
+    let start = Instant::now();
+    while !sync.run.has_ended() && start.elapsed() < LONG {
+        thread::sleep(GLANCE);
+    }
+    let end = sync.run.finish();
+    end.code(0);
+    end.check("nothing unsent", to.differences(&place, &[]).is_empty());
+}
+
+/// As by `kill` with a negative number, or a service manager that signals all processes.
+#[test]
+fn sigterm_to_all_processes_loses_nothing() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    let mut sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
+    let watcher = sync.watcher();
+    // More than a pipe holds.
+    place.shell("for n in $(seq 2000); do : >a-name-that-needs-so-much-room-that-a-pipe-is-full-before-the-end-$n; done");
+    // At the script's own signal, as a second one, inotifywait would end without the rest of its batch.
+    assert_eq!(getsid(Some(watcher)).unwrap(), watcher, "inotifywait is out of reach");
+    sync.run.signal_all(Signal::SIGTERM);
     let start = Instant::now();
     while !sync.run.has_ended() && start.elapsed() < LONG {
         thread::sleep(GLANCE);
