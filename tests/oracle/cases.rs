@@ -1459,6 +1459,9 @@ fn recursion() -> Vec<Case> {
         monitor("monitor-r-included-rename", "-m -r -e move,move_self,create --include new|end d")
             .does([rename("d/s", "d/new"), Op::Quiet, touch("d/new/n")])
             .ours_stdout("d/ MOVED_TO,ISDIR new\nd/new/ MOVE_SELF \nd/new/ CREATE n\n"),
+        monitor("monitor-r-unreported-rename", "-m -r -e move,move_self,create --exclude /[a-z][^/]*$ d")
+            .does([rename("d/s", "d/t"), Op::Quiet, mkdir("d/t/1"), Op::Quiet])
+            .ours_stdout("d/t/ MOVE_SELF \nd/t/ CREATE,ISDIR 1\n"),
         monitor("monitor-r-moved-in", "-m -r -e move,create d")
             .also([mkdir("t"), mkdir("t/u"), touch("t/f")])
             .does([rename("t", "d/t"), watched("d/t/u"), touch("d/t/n"), touch("d/t/u/n")]),
