@@ -260,8 +260,12 @@ fn is_new(world: &World, line: &Line) -> bool {
     world.happened.iter().any(is_created) || world.happened.windows(2).any(is_unseen)
 }
 
-/// Whether a file with several names had one of them again, or lost it again, by an event that was merged.
+/// Whether a file with several names had one of them again, or lost it again, by an event that was merged, or whether
+/// nothing tells that a file was replaced from that it has left.
 fn is_hidden(world: &World) -> bool {
+    if world.may_have_left {
+        return true;
+    }
     let (mut reported, mut events) = (BTreeSet::new(), BTreeSet::new());
     world.happened.iter().any(|happened| {
         let Some(number) = happened.reported_by else { return false };
@@ -318,12 +322,16 @@ fn judge_lines(world: &World, lines: &[Line], faults: &mut Vec<String>) {
     let mut printed: BTreeSet<(usize, &str)> = BTreeSet::new();
     let mut unprinted: BTreeMap<(usize, &str), &str> = BTreeMap::new();
     for Line { event, path, .. } in lines {
-        let exact = left.iter().position(|happened| happened.event == *event && happened.path == *path);
+        let is_exact = |happened: &&Happened| happened.event == *event && happened.path == *path;
+        let is_reported = |happened: &&Happened| is_exact(happened) && happened.reported_by.is_some();
+        let exact = left.iter().position(is_reported).or_else(|| left.iter().position(is_exact));
         let merged = || left.iter().position(|happened| happened.event == *event && is_at(happened, path));
-        // What nobody watched yet is announced, under the path that it has then.
+        // What nobody watched yet is announced, under the path that it has then. So is what was reported by a watch that is
+        // removed, because its directory had been renamed before it was listed.
         let name = |path: &str| path.rsplit_once('/').map(|(_, name)| name.to_owned());
         let is_announced = |happened: &&Happened| {
-            let came = matches!(happened.event, "CREATE" | "MOVED_TO") && happened.reported_by.is_none();
+            let is_untold = happened.reported_by.is_none() || world.unwatched.contains(&happened.entry.0);
+            let came = matches!(happened.event, "CREATE" | "MOVED_TO") && is_untold;
             came && *event == "CREATE" && name(&happened.path) == name(path)
         };
         match exact.or_else(merged).or_else(|| left.iter().position(is_announced)) {

@@ -108,7 +108,7 @@ pub(super) struct State {
 
 #[derive(Debug)]
 pub(super) struct Watch {
-    handle: Rc<Handle>,
+    pub(super) handle: Rc<Handle>,
     /// What was asked for.
     mask: Mask,
     is_directory: bool,

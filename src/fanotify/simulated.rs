@@ -175,6 +175,10 @@ pub struct World {
     pub linked: BTreeSet<Inode>,
     /// The numbers of the events that report a change of size.
     pub written: BTreeSet<usize>,
+    /// A file was replaced where it had been renamed from before: with inode marks it may as well have left by such a rename again.
+    pub may_have_left: bool,
+    /// Directories that the watcher stopped watching.
+    pub unwatched: BTreeSet<Inode>,
 }
 
 impl World {
@@ -191,6 +195,8 @@ impl World {
             happened: Vec::new(),
             linked: BTreeSet::new(),
             written: BTreeSet::new(),
+            may_have_left: false,
+            unwatched: BTreeSet::new(),
         }
     }
 
@@ -359,6 +365,14 @@ impl World {
                 return false;
             }
         }
+        self.may_have_left |= target.is_some_and(|target| {
+            let is_from_here = |happened: &Happened| {
+                (happened.event, happened.inode, &happened.entry) == ("MOVED_FROM", target, &new)
+            };
+            matches!(self.marked, Marked::Inodes(_))
+                && !is_directory
+                && self.happened.iter().any(is_from_here)
+        });
         self.record_move(process, inode, &old, &new, |world| {
             world.nodes[old.0].entries.remove(&old.1);
             world.nodes[new.0].entries.insert(new.1.clone(), inode);
