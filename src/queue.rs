@@ -139,14 +139,14 @@ impl Change {
     pub fn is_arrival(self) -> bool {
         self.mask & (IN_CREATE | IN_MOVED_TO) != 0
     }
+}
 
-    /// Whether this and the next event of the place are those of an exchange: it reports an arrival first, and what was there leaves
-    /// with the next cookie.
-    pub fn is_exchange(self, next: Change) -> bool {
-        self.mask & IN_MOVED_TO != 0
-            && next.mask & IN_MOVED_FROM != 0
-            && next.cookie == self.cookie.wrapping_add(1)
-    }
+/// Whether two renames are one exchange: their numbers follow each other, and the second ends at the place that the first left. A
+/// place is not known that is not watched.
+///
+/// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2)
+pub fn is_exchange<P: PartialEq>(first: (u32, Option<P>), second: (u32, Option<P>)) -> bool {
+    second.0 == first.0.wrapping_add(1) && first.1 == second.1
 }
 
 /// A place, and the events by which directories appear there or leave it.
@@ -228,11 +228,16 @@ impl Queue {
         self.overflows > 0 || !self.changing.is_empty()
     }
 
-    /// The first queued event by which a directory appears at a place or leaves it; of an exchange that by which it leaves.
+    /// The first queued event by which a directory appears at a place or leaves it.
     pub fn first_change(&self, place: &Place) -> Option<Change> {
-        let Changing { first, more, .. } = self.changing_at(place)?;
-        let next = more.front().filter(|next| first.is_exchange(**next));
-        Some(*next.unwrap_or(first))
+        Some(self.changing_at(place)?.first)
+    }
+
+    /// Where a rename ends, if its MOVED_TO is queued.
+    pub fn target(&self, cookie: u32) -> Option<Place> {
+        let is_it = |event: &RawEvent| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie;
+        let RawEvent { wd, name, .. } = self.since(self.start()).find(is_it)?;
+        Some(Place { wd, name: name.into() })
     }
 
     fn changing_at(&self, Place { wd, name }: &Place) -> Option<&Changing> {

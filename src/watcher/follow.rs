@@ -8,7 +8,7 @@ use libc::{
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
-use crate::queue::{Subject, Taken, is_change};
+use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::RawEvent;
@@ -34,17 +34,28 @@ pub(super) struct Renames {
 
 #[derive(Debug)]
 struct Departure {
-    /// Not known of a directory that another has replaced: its MOVED_FROM comes next, if the two were exchanged.
-    cookie: Option<u32>,
+    /// The number of the rename.
+    cookie: u32,
+    /// The place that it leaves, if that is watched.
+    from: Option<Place>,
+    /// It is the rename of another, which has replaced this directory: its MOVED_FROM comes next, if the two were exchanged.
+    is_displaced: bool,
     /// The directory that left, if it was one that is known.
     node: Option<NodeId>,
     /// Its watches were removed, since no MOVED_TO came with its MOVE_SELF.
     was_moved_out: bool,
 }
 
+impl Departure {
+    /// Whether its MOVED_TO is queued.
+    fn goes_on(&self, queue: &Queue) -> bool {
+        !self.is_displaced && queue.target(self.cookie).is_some()
+    }
+}
+
 impl Renames {
     fn take(&mut self, cookie: u32) -> Option<Departure> {
-        let at = self.departures.iter().rposition(|known| known.cookie == Some(cookie))?;
+        let at = self.departures.iter().rposition(|known| known.cookie == cookie && !known.is_displaced)?;
         self.departures.remove(at)
     }
 
@@ -52,8 +63,22 @@ impl Renames {
         self.departures.iter().position(|known| known.node == Some(node))
     }
 
-    pub(super) fn clear(&mut self) {
-        self.departures.clear();
+    /// The number of the rename by which a directory leaves, which is known to have ended.
+    pub(super) fn end(&mut self, node: NodeId) -> Option<u32> {
+        let at = self.departures.iter().position(|known| known.node == Some(node) && !known.is_displaced)?;
+        self.departures.remove(at).map(|known| known.cookie)
+    }
+
+    /// Events were dropped: only the renames go on whose MOVED_TO was not.
+    ///
+    /// MOVED_FROM a (1), Q_OVERFLOW, MOVED_TO b (1)
+    pub(super) fn end_dropped(&mut self, queue: &Queue) {
+        self.departures.retain(|known| known.goes_on(queue));
+    }
+
+    /// The directories whose renames go on.
+    pub(super) fn leaving(&self, queue: &Queue) -> Vec<NodeId> {
+        self.departures.iter().filter(|known| known.goes_on(queue)).filter_map(|known| known.node).collect()
     }
 }
 
@@ -114,7 +139,7 @@ impl<W: World> Watcher<W> {
         if let Some(node) = self.tree.child(parent, name) {
             self.displace(node);
         }
-        let node = self.add_unread(parent, name, announce);
+        let node = self.add_unread(parent, name, announce && !self.is_moved_out(parent));
         self.work.push_back(Work::Attach(node));
     }
 
@@ -166,7 +191,7 @@ impl<W: World> Watcher<W> {
 
     /// MOVED_FROM: an entry of a watched directory has left its place, to where the MOVED_TO of the same cookie says.
     fn begin_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
-        let node = if is_directory { self.find_leaving(parent, name) } else { None };
+        let node = if is_directory { self.find_leaving(parent, name, cookie) } else { None };
         if let Some(node) = node {
             self.report_arriving(node);
             self.tree.unplace(node);
@@ -174,31 +199,55 @@ impl<W: World> Watcher<W> {
                 self.expect_hidden(parent, name);
             }
         }
-        self.depart(Departure { cookie: Some(cookie), node, was_moved_out: false });
+        let from = Some(Place { wd: self.tree.wd(parent), name: name.into() });
+        self.depart(Departure { cookie, from, is_displaced: false, node, was_moved_out: false });
     }
 
     /// The directory that leaves a place. If another has arrived there, the two may have been exchanged: then the one that was
     /// there leaves only now.
     ///
     /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVE_SELF of x; MOVED_FROM y (2), MOVED_TO x (2), MOVE_SELF of y.
-    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x.
-    fn find_leaving(&mut self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x. If neither is watched, both count as an exchange.
+    fn find_leaving(&mut self, parent: NodeId, name: &[u8], cookie: u32) -> Option<NodeId> {
         let there = self.tree.child(parent, name);
         if there.is_some_and(|there| self.leaves(there, parent, name)) {
             return there;
         }
-        let is_displaced = |departure: &&Departure| {
+        let is_displaced = |departure: &Departure| {
             let is_at_place = |node| self.tree.parent(node) == Some(parent) && self.tree.name(node) == name;
-            departure.cookie.is_none() && departure.node.is_some_and(is_at_place)
+            departure.is_displaced && departure.node.is_some_and(is_at_place)
         };
-        let displaced = self.renames.departures.iter().rfind(is_displaced).and_then(|known| known.node);
-        if let Some(node) = displaced.filter(|node| !self.tree.is_removed(*node)) {
-            if self.tree.wd(node) == NO_WATCH || self.leaves(node, parent, name) {
-                self.renames.departures.retain(|known| known.node != displaced);
-                return displaced;
-            }
+        let there = there.filter(|there| self.tree.wd(*there) == NO_WATCH);
+        let Some(at) = self.renames.departures.iter().rposition(is_displaced) else { return there };
+        let displaced = self.renames.departures[at].node.filter(|node| !self.tree.is_removed(*node));
+        let leaves = match displaced {
+            Some(node) if self.tree.wd(node) != NO_WATCH => self.leaves(node, parent, name),
+            Some(_) => there.is_none() || self.is_exchange(at, parent, cookie),
+            None => false,
+        };
+        if !leaves {
+            return there;
         }
-        there.filter(|there| self.tree.wd(*there) == NO_WATCH)
+        self.renames.departures.remove(at);
+        displaced
+    }
+
+    /// Whether a rename is the second of an exchange, of which the first has replaced a directory.
+    ///
+    /// `rename outside/e b; mkdir a; rename a b; rename b c`, all queued → MOVED_FROM a (2), MOVED_TO b (2), MOVED_FROM b (3),
+    /// MOVED_TO c (3): what leaves `b` is the directory that was made.
+    fn is_exchange(&mut self, at: usize, parent: NodeId, cookie: u32) -> bool {
+        self.read_changes_of(parent);
+        let (first, to) = (&self.renames.departures[at], self.queue.target(cookie));
+        is_exchange((first.cookie, first.from.as_ref()), (cookie, to.as_ref()))
+    }
+
+    /// Reads the events of what is just being changed in a directory.
+    fn read_changes_of(&mut self, node: NodeId) {
+        if let Some(dir) = self.enter(node) {
+            self.world.sync(&dir);
+        }
+        self.pull();
     }
 
     /// Whether a watched directory leaves its place by the MOVED_FROM taken last: then its MOVE_SELF comes before the next event by
@@ -209,10 +258,7 @@ impl<W: World> Watcher<W> {
             return false;
         }
         if !self.queue.moves(wd) {
-            if let Some(dir) = self.enter(parent) {
-                self.world.sync(&dir);
-            }
-            self.pull();
+            self.read_changes_of(parent);
         }
         let is_next = |event: &RawEvent| event.wd == place && event.name == name && is_change(event.mask);
         let is_own = |event: &RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
@@ -226,10 +272,11 @@ impl<W: World> Watcher<W> {
     /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one.
     fn expect_hidden(&mut self, parent: NodeId, name: &[u8]) {
         let node = self.add_unread(parent, name, false);
-        if self.coverage(node) == (Coverage::Unread { announce: false }) {
-            self.cover(node, Coverage::Hidden);
-            self.work.push_back(Work::Attach(node));
+        if self.coverage(node) != (Coverage::Unread { announce: false }) {
+            return self.tree.remove(node);
         }
+        self.cover(node, Coverage::Hidden);
+        self.work.push_back(Work::Attach(node));
     }
 
     fn depart(&mut self, departure: Departure) {
@@ -253,7 +300,9 @@ impl<W: World> Watcher<W> {
             // It is deleted, or leaves by the MOVED_FROM that is next.
             Some(there) => {
                 self.tree.unplace(there);
-                self.depart(Departure { cookie: None, node: Some(there), was_moved_out: false });
+                let from = departure.as_ref().and_then(|departure| departure.from.clone());
+                let node = Some(there);
+                self.depart(Departure { cookie, from, is_displaced: true, node, was_moved_out: false });
             }
             None => {}
         }
@@ -269,10 +318,31 @@ impl<W: World> Watcher<W> {
         let node = departure.and_then(|departure| departure.node).filter(|node| !self.tree.is_removed(*node));
         match node {
             Some(node) if !self.tree.is_within(parent, node) => self.relink(node, parent, name),
-            // Its new parent was in it and was moved to where nothing is watched: the next look finds the places of both.
-            Some(node) if self.tree.wd(node) != NO_WATCH => self.move_out(node),
+            Some(node) if self.tree.wd(node) != NO_WATCH => self.relink_into_below(node, parent, name),
             // From elsewhere only the rename is news.
-            _ => self.on_dir_appeared(parent, name, is_from_new || was_moved_out),
+            _ => {
+                if was_moved_out {
+                    self.remove_moved_out();
+                }
+                self.on_dir_appeared(parent, name, is_from_new || was_moved_out);
+            }
+        }
+    }
+
+    /// A directory has arrived in one that was below it, and that was moved out before: they change places.
+    ///
+    /// `rename d/w/p outside/p; rename d/w outside/p/w` → MOVED_FROM w/p, MOVE_SELF of p, MOVED_FROM w, MOVED_TO p/w, MOVE_SELF of w
+    fn relink_into_below(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
+        let is_top = |above: &NodeId| self.coverage(*above) == Coverage::MovedOut;
+        let top = self.tree.way_up(parent).find(is_top);
+        if let (Some(top), Some(above)) = (top, self.tree.parent(node)) {
+            let old_name = self.tree.name(top).to_vec();
+            self.tree.relink(top, above, &old_name);
+            self.tree.unplace(top);
+        }
+        match self.tree.is_within(parent, node) {
+            true => self.move_out(node),
+            false => self.relink(node, parent, name),
         }
     }
 
@@ -345,7 +415,12 @@ impl<W: World> Watcher<W> {
         else {
             return false;
         };
-        let cookie = self.renames.departures.remove(at).and_then(|known| known.cookie).unwrap_or(0);
+        let cookie = self
+            .renames
+            .departures
+            .remove(at)
+            .filter(|known| !known.is_displaced)
+            .map_or(0, |known| known.cookie);
         let name = self.tree.name(there).to_vec();
         self.tree.remove(there);
         self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);
@@ -364,34 +439,40 @@ impl<W: World> Watcher<W> {
         self.cover(node, Coverage::Unread { announce });
     }
 
-    /// A directory is where nothing is watched: its events are not reported any more, and its watches are removed a few at a
-    /// time.
+    /// A directory is where nothing is watched: its events are not reported any more.
     pub(super) fn move_out(&mut self, node: NodeId) {
         self.cover(node, Coverage::MovedOut);
-        self.moved_out.push_back(node);
+        self.moved_out.push(node);
     }
 
-    /// Removes the watches of all directories that were moved out.
-    pub(super) fn remove_all_moved_out(&mut self) {
-        while !self.moved_out.is_empty() {
-            self.remove_moved_out();
-        }
+    /// A directory that was moved out is at a place again, and still watched: all that is known of it stays.
+    ///
+    /// `rename d/w outside/w; rename outside/w d/w; create d/w/f` → MOVED_FROM w (1), MOVE_SELF, MOVED_TO w (2), MOVE_SELF, CREATE f: a
+    /// new watch would be too late for the last.
+    pub(super) fn bring_back(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
+        self.moved_out.retain(|top| *top != node);
+        self.cover(node, Coverage::Watched);
+        self.relink(node, parent, name);
     }
 
-    /// Removes some of these watches, those below first. Each leaves an event in the queue.
+    /// Removes the watches of the directories that were moved out, those below first. Each leaves an event in the queue.
     pub(super) fn remove_moved_out(&mut self) {
-        for _ in 0..REMOVALS {
-            let Some(top) = self.moved_out.front().copied() else { break };
-            match self.tree.lowest(top) {
-                Some(node) if self.tree.wd(node) == NO_WATCH => self.tree.remove(node),
-                Some(node) => {
-                    self.world.unwatch(self.tree.wd(node));
-                    self.retire(node);
+        for top in std::mem::take(&mut self.moved_out) {
+            let mut removals = 0;
+            while let Some(node) = self.tree.lowest(top) {
+                if self.tree.wd(node) == NO_WATCH {
+                    self.tree.remove(node);
+                    continue;
                 }
-                None => drop(self.moved_out.pop_front()),
+                self.world.unwatch(self.tree.wd(node));
+                self.retire(node);
+                removals += 1;
+                if removals % REMOVALS == 0 {
+                    self.pull();
+                }
             }
+            self.pull();
         }
-        self.pull();
     }
 
     /// A directory was renamed that needed no watch where it was: with a watch it would have had a MOVE_SELF.

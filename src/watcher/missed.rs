@@ -212,9 +212,9 @@ impl Missed {
         }
     }
 
-    /// Whether a directory was reported, and nothing yet of what is in it.
-    pub(super) fn is_unread(&self, place: &Place) -> bool {
-        self.gap.as_ref().is_some_and(|gap| gap.unwatched.get(place) == Some(&true))
+    /// Of a directory that was known and not watched: whether nothing was reported yet of what is in it.
+    pub(super) fn is_unread(&self, place: &Place) -> Option<bool> {
+        self.gap.as_ref()?.unwatched.get(place).copied()
     }
 
     /// The watch of a directory has ended: the deletion of its entry is the next event.
@@ -333,8 +333,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A watched directory was renamed, from its node's place.
-    pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
+    /// A watched directory was renamed, from its node's place. The cookie is known if its MOVED_FROM was reported.
+    pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8], cookie: Option<u32>) {
         let Some(gap) = &mut self.missed.gap else { return };
         let to = Place { wd: self.tree.wd(parent), name: name.into() };
         let above = self.tree.parent(node).map_or(NO_WATCH, |above| self.tree.wd(above));
@@ -344,7 +344,7 @@ impl<W: World> Watcher<W> {
         }
         gap.renamed.insert(node);
         // The kernel counts from 1.
-        let cookie = u32::MAX - gap.renamed.len() as u32;
+        let cookie = cookie.unwrap_or(u32::MAX - gap.renamed.len() as u32);
         if !self.missed.reported(&from).is_gone() {
             self.make_up(from.wd, IN_MOVED_FROM | IN_ISDIR, cookie, &from.name);
         }

@@ -152,8 +152,8 @@ pub struct Watcher<W: World> {
     unread: Vec<NodeId>,
     /// Directories in which the patterns of git could not be read again: the same.
     unread_git: Vec<NodeId>,
-    /// Directories whose watches are still to be removed.
-    moved_out: VecDeque<NodeId>,
+    /// Directories whose watches are removed at the end of the turn, unless they return.
+    moved_out: Vec<NodeId>,
     refused: Refused,
     missed: Missed,
     is_rescan_next: bool,
@@ -184,7 +184,7 @@ impl<W: World> Watcher<W> {
             renames: Renames::default(),
             unread: Vec::new(),
             unread_git: Vec::new(),
-            moved_out: VecDeque::new(),
+            moved_out: Vec::new(),
             refused: Refused::default(),
             missed: Missed::default(),
             is_rescan_next: false,
@@ -227,11 +227,12 @@ impl<W: World> Watcher<W> {
         if !is_requested && !initial {
             return None;
         }
-        // rmdir d/e  →  DELETE_SELF e, IGNORED e, DELETE d/e; the last ends the wait if it is requested.
+        // rmdir d/e      →  DELETE_SELF e, IGNORED e, DELETE d/e; the last ends the wait if it is requested.
+        // rename d/a d/e →  MOVED_FROM a, MOVED_TO e, DELETE_SELF e, IGNORED e: no DELETE, and e is no entry any more.
         let deletion_follows = mask & IN_IGNORED != 0
             && !is_requested
             && self.settings.events & IN_DELETE != 0
-            && self.tree.parent(node).is_some();
+            && self.tree.is_entry(node);
         // Of a directory that was moved out, its own rename is the last event that is reported.
         if mask & IN_MOVE_SELF == 0 && self.is_moved_out(node) {
             return None;
@@ -356,9 +357,7 @@ impl<W: World> Watcher<W> {
         if std::mem::replace(&mut self.is_turn_over, true) {
             return false;
         }
-        if !self.moved_out.is_empty() {
-            self.remove_moved_out();
-        }
+        self.remove_moved_out();
         if std::mem::take(&mut self.have_mounts_changed) {
             self.check_mounts();
         }
@@ -382,8 +381,10 @@ impl<W: World> Watcher<W> {
         }
         let tree = &self.tree;
         self.missed.end_watch(|| {
-            let parent = tree.parent(node).filter(|_| tree.is_entry(node))?;
-            Some(Place { wd: tree.wd(parent), name: tree.name(node).into() })
+            // A comparison that another overflow has ended leaves no entry.
+            let (parent, name) = (tree.parent(node)?, tree.name(node));
+            let is_last = tree.child(parent, name).is_none_or(|there| there == node);
+            is_last.then(|| Place { wd: tree.wd(parent), name: name.into() })
         });
         self.outbox.push_back(Outgoing::Retired { watch, path: self.tree.path(node) });
         self.try_refused();
@@ -486,10 +487,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.events().is_empty()
-            || !self.moved_out.is_empty()
-            || !self.outbox.is_empty()
-            || self.is_rescan_next
+        !self.queue.events().is_empty() || !self.outbox.is_empty() || self.is_rescan_next
     }
 
     fn rest(&mut self) {

@@ -5,7 +5,7 @@
 //! it, and adds a watch for each directory in it: so no path is looked up that could lead elsewhere by now.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -14,14 +14,14 @@ use std::sync::OnceLock;
 
 use libc::{
     IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVE, IN_MOVED_FROM, IN_ONLYDIR, IN_OPEN,
+    IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::event::Mask;
 use crate::fanotify::absolute_path;
 use crate::ignore::git;
-use crate::queue::{Change, Place};
+use crate::queue::{Change, Place, is_exchange};
 use crate::source::Problem;
 use crate::sys::descriptors;
 use crate::sys::directory::Kind;
@@ -326,13 +326,7 @@ impl<W: World> Watcher<W> {
         self.pull();
         self.discard_git_reading(begin);
         let wd = self.tree.wd(above.node);
-        let mut has_returned = false;
         for (node, since, result, is_leaf, git) in watched.into_iter().rev() {
-            if self.is_returning(&result) {
-                has_returned = true;
-                self.work.push_back(Work::Attach(node));
-                continue;
-            }
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
             let found = match result {
                 Ok(wd) => self.settle(node, wd, is_doubtful, task),
@@ -351,9 +345,6 @@ impl<W: World> Watcher<W> {
                 None => {}
             }
         }
-        if has_returned {
-            self.remove_all_moved_out();
-        }
         Ok(())
     }
 
@@ -363,19 +354,12 @@ impl<W: World> Watcher<W> {
         let task = match task {
             // It was renamed: what is in it is known.
             _ if found != node => Task::Rescan,
-            Task::Rescan if self.missed.is_unread(&place()) => {
+            Task::Rescan if self.missed.is_unread(&place()) == Some(true) => {
                 Task::Arrival { announce: true, by_event: true }
             }
             other => other,
         };
         self.scan.stack.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
-    }
-
-    /// Whether a watch is one that is about to be removed: the directory was moved out, and what happened in it since was not
-    /// reported.
-    fn is_returning(&self, watched: &io::Result<i32>) -> bool {
-        let known = |wd: &i32| self.tree.find(*wd).is_some_and(|known| self.is_moved_out(known));
-        !self.moved_out.is_empty() && watched.as_ref().is_ok_and(known)
     }
 
     /// Adds a watch for a directory in an open one.
@@ -427,7 +411,7 @@ impl<W: World> Watcher<W> {
                 self.world.unwatch(wd);
                 // That is queued, too. Unread, the ends of many watches overflow the queue, which leads here again.
                 self.pull();
-                self.unread.push(node);
+                self.postpone(node, task);
                 None
             }
             None => {
@@ -465,13 +449,18 @@ impl<W: World> Watcher<W> {
             && self.tree.parent(known).is_some()
             && self.scan.met.insert(known)
         {
-            self.report_renamed(known, parent, &name);
+            let cookie = self.renames.end(known);
+            self.report_renamed(known, parent, &name, cookie);
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
             self.path_of = None;
             return Some(known);
         }
-        if self.tree.parent(known).is_none() && self.tree.path(known) == self.tree.path(node) {
+        if self.is_moved_out(known) && !is_above {
+            self.tree.remove(node);
+            self.bring_back(known, parent, &name);
+            self.report_reading(known, task);
+        } else if self.tree.parent(known).is_none() && self.tree.path(known) == self.tree.path(node) {
             // An operand that was given before the one that it is in: it is renamed with the rest.
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
@@ -489,13 +478,14 @@ impl<W: World> Watcher<W> {
     /// A directory could not be watched.
     fn fail(&mut self, node: NodeId, error: io::Error, is_doubtful: bool, task: Task) {
         if is_doubtful {
-            return self.unread.push(node);
+            return self.postpone(node, task);
         }
         if is_gone(&error) {
             // No event says so: the kernel merges equal neighbours, whatever their cookies.
             return self.tree.remove(node);
         }
         if error.kind() == io::ErrorKind::StorageFull {
+            self.announce_later(node, task);
             if !self.refused.add(node) {
                 return;
             }
@@ -503,6 +493,21 @@ impl<W: World> Watcher<W> {
             self.cover(node, Coverage::Unwatchable);
         }
         self.report_problem(node, error, task);
+    }
+
+    /// A directory is to be watched once the queued events of its name have been handled.
+    fn postpone(&mut self, node: NodeId, task: Task) {
+        self.announce_later(node, task);
+        self.unread.push(node);
+    }
+
+    /// A directory gets no watch in the comparison after an overflow. The dates of what is in it are not compared any more once it does:
+    /// all of it is news, unless the directory was known before.
+    fn announce_later(&mut self, node: NodeId, task: Task) {
+        let Some(parent) = self.tree.parent(node).filter(|_| task == Task::Rescan) else { return };
+        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
+        let announce = self.missed.is_unread(&place).unwrap_or(true);
+        self.cover(node, Coverage::Unread { announce });
     }
 
     /// Tries the next of the directories that got no watch.
@@ -803,11 +808,22 @@ impl<W: World> Watcher<W> {
     /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves.
     fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], Change> {
         let mut first: HashMap<&[u8], Change> = HashMap::new();
+        // Both places of each rename, made only if one is asked for.
+        let ends = OnceCell::new();
+        let end = |cookie: u32, half: Mask| {
+            let ends: &HashMap<_, _> = ends.get_or_init(|| {
+                let renames = self.queue.since(since).filter(|event| event.mask & IN_MOVE != 0);
+                renames.map(|event| ((event.cookie, event.mask & IN_MOVE), (event.wd, event.name))).collect()
+            });
+            ends.get(&(cookie, half)).copied()
+        };
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
         for event in self.queue.since(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
             let known = first.entry(event.name).or_insert(change);
-            if known.is_exchange(change) {
+            let is_next = known.mask & IN_MOVED_TO != 0 && change.mask & IN_MOVED_FROM != 0;
+            let (one, other) = (known.cookie, change.cookie);
+            if is_next && is_exchange((one, end(one, IN_MOVED_FROM)), (other, end(other, IN_MOVED_TO))) {
                 *known = change;
             }
         }
@@ -868,14 +884,16 @@ impl<W: World> Watcher<W> {
 
     /// After an overflow: compares the tree with the file system, from the operands down.
     pub(super) fn rescan(&mut self) {
-        self.remove_all_moved_out();
-        self.renames.clear();
+        self.remove_moved_out();
         self.scan.arriving.clear();
         self.unread.clear();
         self.refused.clear();
         self.work.retain(|work| !matches!(work, Work::Attach(_)));
         self.scan.stack.push(Frame::FinishRescan);
         let since = self.queue.start();
+        for node in self.renames.leaving(&self.queue) {
+            self.scan.met.extend(self.tree.subtree(node));
+        }
         let operands: Vec<NodeId> =
             self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
         for node in operands {
@@ -907,6 +925,7 @@ impl<W: World> Watcher<W> {
     /// What was not met is not in the tree any more.
     fn finish_rescan(&mut self) {
         let met = std::mem::take(&mut self.scan.met);
+        self.renames.end_dropped(&self.queue);
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
             return;
