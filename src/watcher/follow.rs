@@ -63,9 +63,10 @@ impl Renames {
         self.departures.iter().position(|known| known.node == Some(node))
     }
 
-    /// The number of the rename by which a directory leaves, which is known to have ended.
-    pub(super) fn end(&mut self, node: NodeId) -> Option<u32> {
-        let at = self.departures.iter().position(|known| known.node == Some(node) && !known.is_displaced)?;
+    /// The number of the rename that left a place last, which is known to have ended.
+    pub(super) fn end(&mut self, from: &Place) -> Option<u32> {
+        let is_it = |known: &Departure| known.from.as_ref() == Some(from) && !known.is_displaced;
+        let at = self.departures.iter().rposition(is_it)?;
         self.departures.remove(at).map(|known| known.cookie)
     }
 

@@ -333,8 +333,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A watched directory was renamed, from its node's place. The cookie is known if its MOVED_FROM was reported.
-    pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8], cookie: Option<u32>) {
+    /// A watched directory was renamed, from its node's place. Its cookie is known if its MOVED_FROM was not dropped.
+    pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         let Some(gap) = &mut self.missed.gap else { return };
         let to = Place { wd: self.tree.wd(parent), name: name.into() };
         let above = self.tree.parent(node).map_or(NO_WATCH, |above| self.tree.wd(above));
@@ -344,7 +344,7 @@ impl<W: World> Watcher<W> {
         }
         gap.renamed.insert(node);
         // The kernel counts from 1.
-        let cookie = cookie.unwrap_or(u32::MAX - gap.renamed.len() as u32);
+        let cookie = self.renames.end(&from).unwrap_or(u32::MAX - gap.renamed.len() as u32);
         if !self.missed.reported(&from).is_gone() {
             self.make_up(from.wd, IN_MOVED_FROM | IN_ISDIR, cookie, &from.name);
         }

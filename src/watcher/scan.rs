@@ -449,8 +449,7 @@ impl<W: World> Watcher<W> {
             && self.tree.parent(known).is_some()
             && self.scan.met.insert(known)
         {
-            let cookie = self.renames.end(known);
-            self.report_renamed(known, parent, &name, cookie);
+            self.report_renamed(known, parent, &name);
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
             self.path_of = None;

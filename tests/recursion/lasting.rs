@@ -77,6 +77,32 @@ fn deleted_directories_leave_nothing() {
     }
 }
 
+/// Nothing in them is reported, so they need no watch.
+#[test]
+fn excluded_directories_that_are_renamed_leave_nothing() {
+    const ROUNDS: usize = 60_000;
+    let dir = fast_tempdir();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let arguments = ["-m", "-r", "-e", "delete_self", "--exclude", "tmp", "d"];
+    let mut running = Running::ready(inotifywait(dir.path(), arguments));
+    let mut first = 0;
+    for round in 0..ROUNDS {
+        let old = dir.path().join(format!("d/tmp-{round}"));
+        fs::create_dir(&old).unwrap();
+        fs::rename(old, dir.path().join("d/new")).unwrap();
+        fs::remove_dir(dir.path().join("d/new")).unwrap();
+        if round % 1000 == 0 {
+            running.wait_asleep();
+        }
+        if round == ROUNDS / 3 {
+            first = running.memory("RssAnon:");
+        }
+    }
+    running.wait_asleep();
+    let now = running.memory("RssAnon:");
+    assert!(now < first + (1 << 10), "after {ROUNDS} rounds {now} KiB, before {first}");
+}
+
 /// The lines of a directory that appears and is read.
 fn read_once(path: &str, first: &str) -> Vec<String> {
     [first, "OPEN", "ACCESS", "CLOSE_NOWRITE,CLOSE"].map(|event| format!("{path} {event},ISDIR")).into()

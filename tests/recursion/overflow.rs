@@ -294,3 +294,28 @@ fn an_overflow_ends_a_one_shot_with_a_message() {
         end.check("a word", said.matches("Events were lost").count() == 1);
     }
 }
+
+/// The MOVED_FROM is the last event that the queue holds.
+#[test]
+fn both_events_of_a_rename_have_the_same_cookie_if_one_was_dropped() {
+    let dir = fast_tempdir();
+    let at = |path: &str| dir.path().join("d").join(path);
+    fs::create_dir_all(at("a")).unwrap();
+    let arguments = ["-m", "-r", "-e", "create,move", "--format", "%c %e %w%f", "d"];
+    let mut running = Running::ready(inotifywait(dir.path(), arguments));
+    running.signal(Signal::SIGSTOP);
+    for number in 1..queue_limit() {
+        fs::write(at(&format!("f{number}")), "").unwrap();
+    }
+    fs::rename(at("a"), at("b")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect("the end of the rename", |lines| {
+        lines.iter().any(|line| line.ends_with(" MOVED_TO,ISDIR d/b"))
+    });
+    let lines = running.stdout.lines();
+    let cookie = |end: &str| {
+        let line = lines.iter().find(|line| line.ends_with(end)).unwrap_or_else(|| panic!("{end}"));
+        line.split(' ').next().unwrap().to_string()
+    };
+    assert_eq!(cookie(" MOVED_FROM,ISDIR d/a"), cookie(" MOVED_TO,ISDIR d/b"));
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use proptest::prelude::*;
 
-use crate::common::{Running, exchange, fast_tempdir, inotifywatch};
+use crate::common::{Running, exchange, fast_tempdir, inotifywait, inotifywatch};
 use crate::{few_cases, follow_exchange, follow_rename, quiet, watch};
 
 /// Directories of two watched trees by their present paths, and what a watcher has to print.
@@ -349,4 +349,88 @@ fn inotifywatch_counts_in_new_directories_and_under_present_names() {
     running.signal(Signal::SIGINT);
     let expected = "total  modify  filename\n2      2       d/present/\n1      1       d/new/\n";
     running.finish().code(0).printed(expected);
+}
+
+/// `d`, and `outside` beside it; the lines are `%e %w%f`.
+fn watch_beside_outside(dir: &Path, more: &[&str]) -> Running {
+    fs::create_dir(dir.join("outside")).unwrap();
+    fs::create_dir_all(dir.join("d")).unwrap();
+    let arguments = ["-m", "-r", "-e", "create,delete,move", "--format", "%e %w%f", "d"];
+    Running::ready(inotifywait(dir, arguments.iter().chain(more)))
+}
+
+/// The same events as those of an exchange are queued, but for the place where the second rename ends.
+#[test]
+fn a_new_directory_that_replaced_another_is_announced_where_it_is_renamed_to() {
+    let dir = fast_tempdir();
+    let at = |path: &str| dir.path().join(path);
+    let mut running = watch_beside_outside(dir.path(), &[]);
+    fs::create_dir(at("outside/empty")).unwrap();
+    running.signal(Signal::SIGSTOP);
+    fs::rename(at("outside/empty"), at("d/b")).unwrap();
+    fs::create_dir(at("d/a")).unwrap();
+    fs::write(at("d/a/file"), "").unwrap();
+    fs::rename(at("d/a"), at("d/b")).unwrap();
+    fs::rename(at("d/b"), at("d/c")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_line("CREATE d/c/file");
+}
+
+/// It is watched all the time: no event in it is lost.
+#[test]
+fn a_directory_that_leaves_and_returns_keeps_its_watch() {
+    for (away, back) in [("outside/w", "d/w"), ("outside/w", "d/x"), ("d/w.tmp", "d/w")] {
+        let dir = fast_tempdir();
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("d/w/sub")).unwrap();
+        fs::write(at("d/w/old"), "").unwrap();
+        let mut running = watch_beside_outside(dir.path(), &["--exclude", "tmp"]);
+        running.signal(Signal::SIGSTOP);
+        fs::rename(at("d/w"), at(away)).unwrap();
+        fs::write(at(away).join("unheard"), "").unwrap();
+        fs::rename(at(away), at(back)).unwrap();
+        fs::write(at(back).join("file"), "").unwrap();
+        fs::write(at(back).join("sub/file"), "").unwrap();
+        running.signal(Signal::SIGCONT);
+        running.expect_line(&format!("CREATE {back}/sub/file"));
+        running.wait_asleep();
+        let mut created = running.stdout.lines();
+        created.retain(|line| line.starts_with("CREATE"));
+        assert_eq!(created, ["file", "sub/file"].map(|file| format!("CREATE {back}/{file}")));
+        assert_eq!(running.watches(), 3);
+    }
+}
+
+/// Its new parent was in it, and left the tree first.
+#[test]
+fn a_directory_that_left_into_one_from_below_it_returns_with_that() {
+    let dir = fast_tempdir();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir_all(at("d/w/p")).unwrap();
+    let mut running = watch_beside_outside(dir.path(), &[]);
+    running.signal(Signal::SIGSTOP);
+    fs::rename(at("d/w/p"), at("outside/p")).unwrap();
+    fs::rename(at("d/w"), at("outside/p/w")).unwrap();
+    fs::rename(at("outside/p"), at("d/p")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_line("MOVED_TO,ISDIR d/p");
+    running.wait_asleep();
+    assert_eq!(running.watches(), 3);
+    fs::write(at("d/p/w/file"), "").unwrap();
+    running.expect_line("CREATE d/p/w/file");
+}
+
+/// No DELETE of its name follows, which would end the wait instead.
+#[test]
+fn a_watched_directory_that_is_replaced_ends_the_wait() {
+    let dir = fast_tempdir();
+    for name in ["d/a", "d/b"] {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+    }
+    let running = Running::ready(inotifywait(dir.path(), ["-r", "-e", "delete", "d"]));
+    fs::rename(dir.path().join("d/a"), dir.path().join("d/b")).unwrap();
+    running.finish().code(1);
+    let running = Running::ready(inotifywait(dir.path(), ["-r", "-e", "delete", "d"]));
+    fs::remove_dir(dir.path().join("d/b")).unwrap();
+    running.finish().code(0);
 }
