@@ -99,6 +99,10 @@ histories! {
         "overflow: 12 rename d/a d/b; 12 rename d/b d/c",
     the_queue_overflows_by_the_watches_that_are_removed:
         "overflow: 0 mkdir d/b; 0 movein d/c; 8 exchange d/a d/c",
+    a_file_is_renamed_twice_while_its_directory_is_being_watched:
+        "some: 30 mkdir d/c; 35 rename d/b d/c/a; 36 rename d/c/a d/c/b",
+    the_queue_overflows_twice_and_a_directory_is_deleted:
+        "overflow: 5 mkdir d/b; 7 movein d/b/a; 34 rename d/b/a d/b/b; 43 rmdir d/a",
     the_queue_overflows_and_a_directory_is_deleted:
         "overflow: 12 rename d/a d/b; 12 rmdir d/b",
 }

@@ -601,8 +601,11 @@ impl Reader {
             }
         } else if mask & IN_MOVED_TO != 0 {
             let there = self.take(path);
+            let is_told = there.iter().any(|(below, known)| below.is_empty() && known.is_told);
             if !there.is_empty() && system.is_exchange(*cookie) {
                 self.displaced.insert(path.clone(), there);
+            } else if is_told && !system.is_replacement(*cookie) {
+                return Err(format!("by the lines {path} was there before the rename to it"));
             }
             match self.away.remove(cookie) {
                 Some(moved) => {

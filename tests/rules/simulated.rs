@@ -122,6 +122,8 @@ pub struct System {
     pub paths: BTreeSet<String>,
     /// The first cookies of exchanges.
     exchanges: BTreeSet<u32>,
+    /// The cookies of renames over an entry.
+    replacements: BTreeSet<u32>,
     /// What was in the tree when the watches were established, and the number of the call then.
     pub before: Vec<(String, bool)>,
     pub established: usize,
@@ -621,6 +623,7 @@ impl System {
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
         let directory = if self.inodes[ino].is_directory { IN_ISDIR } else { 0 };
         self.cookie += 1;
+        self.replacements.extend(overwritten.map(|_| self.cookie));
         self.report(old.0, old.1, IN_MOVED_FROM | directory, self.cookie);
         self.report(new.0, new.1, IN_MOVED_TO | directory, self.cookie);
         if let Some(overwritten) = overwritten {
@@ -772,6 +775,11 @@ impl System {
         self.before = tree.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect();
         self.established = self.calls;
         self.before.hash(&mut self.remembered);
+    }
+
+    /// Whether a rename replaced what was there.
+    pub fn is_replacement(&self, cookie: u32) -> bool {
+        self.replacements.contains(&cookie)
     }
 
     /// Whether a rename was the first half of an exchange.
