@@ -16,8 +16,8 @@ use crate::event::Mask;
 use crate::hash::PlaceHasher;
 use crate::sys::inotify::{HEADER, RawEvent};
 
-/// The place of a watched directory ends.
-pub const ENDS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
+/// A watched directory itself was renamed or deleted, or its watch ends.
+const SELF_EVENTS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
 
 /// An entry of a watched directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -165,8 +165,8 @@ pub struct Queue {
     /// The places at which directories appear or which they leave.
     changing: HashTable<Changing>,
     hasher: PlaceHasher,
-    /// Watches whose own place is said to end, by a rename or a deletion, and how often.
-    moving: HashMap<i32, u32>,
+    /// How many such events are queued, by watch.
+    self_events: HashMap<i32, u32>,
     /// How many overflows are queued.
     overflows: u32,
 }
@@ -183,8 +183,8 @@ impl Queue {
                     changes(&mut self.changing, &self.hasher, (wd, name), Change { mask, cookie });
                 }
             }
-            if mask & ENDS != 0 {
-                *self.moving.entry(wd).or_default() += 1;
+            if mask & SELF_EVENTS != 0 {
+                *self.self_events.entry(wd).or_default() += 1;
             }
             self.overflows += u32::from(mask & IN_Q_OVERFLOW != 0);
             rest = &rest[size..];
@@ -205,8 +205,8 @@ impl Queue {
                 }
             }
         }
-        if taken.mask & ENDS != 0 {
-            count_down(&mut self.moving, &taken.wd);
+        if taken.mask & SELF_EVENTS != 0 {
+            count_down(&mut self.self_events, &taken.wd);
         }
         self.overflows -= u32::from(taken.mask & IN_Q_OVERFLOW != 0);
         Some(taken)
@@ -236,7 +236,7 @@ impl Queue {
     /// Where a rename ends, if its MOVED_TO is queued.
     pub fn target(&self, cookie: u32) -> Option<Place> {
         let is_it = |event: &RawEvent| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie;
-        let RawEvent { wd, name, .. } = self.since(self.start()).find(is_it)?;
+        let RawEvent { wd, name, .. } = self.events_from(self.start()).find(is_it)?;
         Some(Place { wd, name: name.into() })
     }
 
@@ -245,8 +245,8 @@ impl Queue {
     }
 
     /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
-    pub fn moves(&self, wd: i32) -> bool {
-        self.moving.contains_key(&wd)
+    pub fn self_events_ahead(&self, wd: i32) -> bool {
+        self.self_events.contains_key(&wd)
     }
 
     /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
@@ -254,7 +254,7 @@ impl Queue {
         self.events.0.start()
     }
 
-    /// The end of the queue, for [`since`](Self::since) and [`drop_since`](Self::drop_since); holds until
+    /// The end of the queue, for [`events_from`](Self::events_from) and [`drop_since`](Self::drop_since); holds until
     /// the next event is taken.
     pub fn mark(&self) -> usize {
         self.events.0.mark()
@@ -271,18 +271,18 @@ impl Queue {
     }
 
     /// The events from a mark on.
-    pub fn since(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> + Clone {
+    pub fn events_from(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> + Clone {
         decoded(&self.events.0.bytes()[mark..])
     }
 
     /// The events left to take of those that were the first `end` bytes queued ([`Events::queued`]).
-    pub fn until(&self, end: u64) -> impl Iterator<Item = RawEvent<'_>> {
+    pub fn events_before(&self, end: u64) -> impl Iterator<Item = RawEvent<'_>> {
         decoded(self.events.0.until(end))
     }
 
     /// Drops those events from a mark on for which `unwanted` says so.
     ///
-    /// For kinds of events that [`changes`](Self::changes) and [`moves`](Self::moves) do not tell about.
+    /// For kinds of events that [`changes`](Self::changes) and [`self_events_ahead`](Self::self_events_ahead) do not tell about.
     pub fn drop_since(&mut self, mark: usize, unwanted: impl Fn(&RawEvent) -> bool) {
         let bytes = self.events.0.bytes_mut();
         let (mut from, mut to) = (mark, mark);

@@ -259,7 +259,7 @@ impl<F: Files> Names<F> {
     /// each other.
     fn is_exchange(&self, at: usize, step: usize, taken: &Taken, way: &Way) -> bool {
         let Step { dir: Some(dir), name, .. } = &self.names[at].steps[step] else { return false };
-        let ahead = self.queue.since(self.queue.start()).filter(|event| event.mask & ENTRY != 0);
+        let ahead = self.queue.events_from(self.queue.start()).filter(|event| event.mask & ENTRY != 0);
         let is_here = |wd: i32, found: &[u8]| wd == *dir && found == &name[..];
         let Some(next) = ahead.clone().find(|event| is_here(event.wd, event.name)) else { return false };
         if next.mask & IN_MOVED_TO == 0 {
@@ -285,7 +285,7 @@ impl<F: Files> Names<F> {
     ///
     /// `symlink g f; rename g f` → MOVED_FROM g, MOVED_TO f: `f` has led to the same inode all the time.
     fn is_inner_rename(&mut self, at: usize, taken: &Taken) -> bool {
-        let mut ahead = self.queue.since(self.queue.start());
+        let mut ahead = self.queue.events_from(self.queue.start());
         let Some(to) = ahead.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == taken.cookie)
         else {
             return false;
@@ -325,7 +325,7 @@ impl<F: Files> Names<F> {
     /// event is about the other one.
     fn is_swapped_in(&self, at: usize, step: usize, way: &Way) -> bool {
         let Step { dir, name, .. } = &self.names[at].steps[step];
-        let ahead = self.queue.since(self.queue.start());
+        let ahead = self.queue.events_from(self.queue.start());
         let mut ahead = ahead
             .filter(|event| Some(event.wd) == *dir && event.name == &name[..] && event.mask & ENTRY != 0);
         let is_leaving = ahead.next().is_some_and(|event| event.mask & IN_MOVED_FROM != 0);

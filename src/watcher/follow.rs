@@ -258,19 +258,16 @@ impl<W: World> Watcher<W> {
         if wd == NO_WATCH {
             return false;
         }
-        if !self.queue.moves(wd) {
+        if !self.queue.self_events_ahead(wd) {
             self.read_changes_of(parent);
         }
         let is_next = |event: &RawEvent| event.wd == place && event.name == name && is_change(event.mask);
         let is_own = |event: &RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
-        let first = self.queue.since(self.queue.start()).find(|event| is_own(event) || is_next(event));
+        let first = self.queue.events_from(self.queue.start()).find(|event| is_own(event) || is_next(event));
         first.is_some_and(|event| event.wd == wd)
     }
 
-    /// A directory leaves that could not be watched. Another may be in its place: the kernel merges equal neighbours, whatever their
-    /// cookies.
-    ///
-    /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one.
+    /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`].
     fn expect_hidden(&mut self, parent: NodeId, name: &[u8]) {
         let node = self.add_unread(parent, name, false);
         if self.coverage(node) != (Coverage::Unread { announce: false }) {
@@ -397,7 +394,7 @@ impl<W: World> Watcher<W> {
         if let Some((there, until)) = self.scan.arriving.remove(&wd) {
             // Only the last of several renames ends where it was listed; where it was between them nobody knows.
             let is_again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
-            if !self.queue.until(until).any(is_again) && self.finish_arrival(at, node, there) {
+            if !self.queue.events_before(until).any(is_again) && self.finish_arrival(at, node, there) {
                 return;
             }
             self.report_arriving(there);

@@ -39,9 +39,9 @@ const LOOKS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Missed {
     /// The moment before the last read began.
-    since: Moment,
+    read_began: Moment,
     /// The moment after it.
-    until: Moment,
+    read_ended: Moment,
     /// In the kernel's form: the events of that read, of those before within the same tick of the clock, and those made up since.
     recent: Vec<u8>,
     gap: Option<Gap>,
@@ -151,21 +151,21 @@ impl Reported {
 }
 
 impl Missed {
-    /// `bytes` were read: that began after `now`, and it ended before `until`.
-    pub(super) fn read(&mut self, now: Moment, until: Moment, bytes: &[u8], is_overflow: bool) {
+    /// `bytes` were read: that began after `began`, and it ended before `ended`.
+    pub(super) fn read(&mut self, began: Moment, ended: Moment, bytes: &[u8], is_overflow: bool) {
         if is_overflow && self.gap.is_none() {
-            let mut gap = Gap { since: self.since, ..Gap::default() };
+            let mut gap = Gap { since: self.read_began, ..Gap::default() };
             gap.add(&self.recent);
             self.gap = Some(gap);
         }
         if let Some(gap) = &mut self.gap {
             gap.add(bytes);
         }
-        if now != self.until {
+        if began != self.read_ended {
             self.recent.clear();
             self.recent.shrink_to(MUCH.max(bytes.len()));
         }
-        (self.since, self.until) = (now, until);
+        (self.read_began, self.read_ended) = (began, ended);
         self.recent.extend_from_slice(bytes);
     }
 

@@ -48,7 +48,8 @@ use self::missed::Missed;
 use self::refused::Refused;
 use self::scan::Scan;
 
-/// How completely a directory is watched. A node without [`Coverage::Watched`] has no watch.
+/// How completely a directory is watched. Nodes have a watch that are [`Coverage::Watched`], and so has a directory that was moved out, until
+/// the end of the turn; the others have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coverage {
     /// It has a watch, and everything that was in it before the watch has its node or its line.
@@ -65,16 +66,21 @@ enum Coverage {
     /// `mkdir new; rename old new/old` → CREATE new, MOVED_FROM old, MOVE_SELF of old: `new` is watched too late for the MOVED_TO.
     Arriving { announce: bool },
     /// Perhaps there is a directory whose arrival the kernel has merged with that of another, which has left.
+    ///
+    /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one.
     Hidden,
-    /// Nothing in it can be reported, so it needs no watch.
+    /// Nothing in it can be reported, so it needs no watch: `--exclude tmp`, `mkdir tmp`.
     Pruned,
-    /// It appeared while its own path was excluded.
+    /// It appeared while its own path was excluded: `--exclude 'tmp$'`, `mkdir tmp`. After `rename tmp a` it is watched.
     Excluded,
     /// It is ignored, or below the deepest level that is reported.
     Ignored,
     /// It could not be watched; the user was told so.
     Unwatchable,
-    /// It was renamed to where nothing is watched: its watches are being removed, and its events are not reported.
+    /// It was renamed to where nothing is watched: its events are not reported, and its watches are removed at the end of the turn, unless
+    /// it returns before.
+    ///
+    /// `rename d/w outside/w` → MOVED_FROM w, MOVE_SELF of w: no MOVED_TO came.
     MovedOut,
 }
 
@@ -328,10 +334,10 @@ impl<W: World> Watcher<W> {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
-        let (now, mark, overflows) = (self.world.now(), self.queue.mark(), self.queue.overflows());
+        let (began, mark, overflows) = (self.world.now(), self.queue.mark(), self.queue.overflows());
         let length = self.queue.fill(|buffer| self.world.read(buffer))?;
-        let until = self.world.now();
-        self.missed.read(now, until, self.queue.bytes_since(mark), self.queue.overflows() > overflows);
+        let ended = self.world.now();
+        self.missed.read(began, ended, self.queue.bytes_since(mark), self.queue.overflows() > overflows);
         Ok(length)
     }
 

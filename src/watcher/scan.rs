@@ -463,7 +463,7 @@ impl<W: World> Watcher<W> {
             // An operand that was given before the one that it is in: it is renamed with the rest.
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
-        } else if self.queue.moves(wd) {
+        } else if self.queue.self_events_ahead(wd) {
             let announce = task.announces();
             self.cover(node, Coverage::Arriving { announce });
             self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
@@ -805,24 +805,29 @@ impl<W: World> Watcher<W> {
     }
 
     /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves.
+    ///
+    /// `create n/y; watch n; exchange x n/y` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): `y` was there.
+    /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
     fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], Change> {
         let mut first: HashMap<&[u8], Change> = HashMap::new();
         // Both places of each rename, made only if one is asked for.
         let ends = OnceCell::new();
         let end = |cookie: u32, half: Mask| {
             let ends: &HashMap<_, _> = ends.get_or_init(|| {
-                let renames = self.queue.since(since).filter(|event| event.mask & IN_MOVE != 0);
+                let renames = self.queue.events_from(since).filter(|event| event.mask & IN_MOVE != 0);
                 renames.map(|event| ((event.cookie, event.mask & IN_MOVE), (event.wd, event.name))).collect()
             });
             ends.get(&(cookie, half)).copied()
         };
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
-        for event in self.queue.since(since).filter(is_entry) {
+        for event in self.queue.events_from(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
             let known = first.entry(event.name).or_insert(change);
             let is_next = known.mask & IN_MOVED_TO != 0 && change.mask & IN_MOVED_FROM != 0;
-            let (one, other) = (known.cookie, change.cookie);
-            if is_next && is_exchange((one, end(one, IN_MOVED_FROM)), (other, end(other, IN_MOVED_TO))) {
+            // From where nothing is watched, it is rather one entry that comes and goes.
+            let from = if is_next { end(known.cookie, IN_MOVED_FROM) } else { None };
+            let to = from.and_then(|_| end(change.cookie, IN_MOVED_TO));
+            if from.is_some() && is_exchange((known.cookie, from), (change.cookie, to)) {
                 *known = change;
             }
         }
@@ -949,7 +954,7 @@ impl<W: World> Watcher<W> {
     pub(super) fn check_arriving(&mut self) {
         let arriving = std::mem::take(&mut self.scan.arriving);
         for (wd, (node, until)) in arriving {
-            if self.queue.moves(wd) {
+            if self.queue.self_events_ahead(wd) {
                 self.scan.arriving.insert(wd, (node, until));
             } else if matches!(self.coverage(node), Coverage::Arriving { .. }) {
                 self.report_arriving(node);
