@@ -493,7 +493,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn has_more(&self) -> bool {
-        !self.queue.events().is_empty() || !self.outbox.is_empty() || self.is_rescan_next
+        !self.queue.events().is_empty()
+            || !self.moved_out.is_empty()
+            || !self.outbox.is_empty()
+            || self.is_rescan_next
     }
 
     fn rest(&mut self) {
