@@ -455,7 +455,11 @@ impl<W: World> Watcher<W> {
             self.path_of = None;
             return Some(known);
         }
-        if self.is_moved_out(known) && !is_above {
+        let is_listed = matches!(task, Task::Arrival { announce: true, by_event: false });
+        if self.is_moved_out(known) && (is_above || is_listed) {
+            // No event says that it returned: it is reported as new once its watches are removed, which is at the end of the turn.
+            self.unread.push(node);
+        } else if self.is_moved_out(known) {
             self.tree.remove(node);
             self.bring_back(known, parent, &name);
             self.report_reading(known, task);
