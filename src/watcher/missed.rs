@@ -151,6 +151,11 @@ impl Reported {
 }
 
 impl Missed {
+    /// Nothing has been read, and no watch was there before `now`.
+    pub(super) fn since(now: Moment) -> Missed {
+        Missed { read_began: now, ..Missed::default() }
+    }
+
     /// `bytes` were read: that began after `began`, and it ended before `ended`.
     pub(super) fn read(&mut self, began: Moment, ended: Moment, bytes: &[u8], is_overflow: bool) {
         if is_overflow && self.gap.is_none() {

@@ -178,7 +178,8 @@ pub struct Watcher<W: World> {
 
 impl<W: World> Watcher<W> {
     /// A watcher of nothing so far.
-    pub fn new(world: W, settings: Settings) -> Watcher<W> {
+    pub fn new(mut world: W, settings: Settings) -> Watcher<W> {
+        let missed = Missed::since(world.now());
         Watcher {
             world,
             settings,
@@ -192,7 +193,7 @@ impl<W: World> Watcher<W> {
             unread_git: Vec::new(),
             moved_out: Vec::new(),
             refused: Refused::default(),
-            missed: Missed::default(),
+            missed,
             is_rescan_next: false,
             mounts: Vec::new(),
             have_mounts_changed: false,

@@ -1,15 +1,20 @@
 //! Overflows of the kernel's queue, for real: the watcher is stopped while more happens than it holds.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::mkfifo;
 
-use crate::common::{BOUND, Running, exchange, fast_tempdir, flood, inotifywait, inotifywatch, queue_limit};
+use crate::common::{
+    BOUND, Running, binary, command, exchange, fast_tempdir, flood, inotifywait, inotifywatch, queue_limit,
+};
 use crate::paths;
 
 /// What happens in the tree `d` while nobody hears of it: directories come, are renamed and leave. Some of them
@@ -269,6 +274,32 @@ fn a_file_that_is_changed_during_an_overflow_is_reported() {
     flood(&dir.path().join("d"));
     fs::write(dir.path().join("f"), "text").unwrap();
     running.signal(Signal::SIGCONT);
+    running.expect_line("f MODIFY");
+    running.wait_asleep();
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| !line.starts_with("d/"));
+    assert_eq!(lines, ["f MODIFY"]);
+}
+
+/// Nothing has been read before it: the program waits until somebody takes what `--ready` writes.
+#[test]
+fn an_overflow_before_the_first_read_reports_what_has_changed_since_the_start() {
+    let dir = fast_tempdir();
+    fs::write(dir.path().join("f"), "").unwrap();
+    fs::write(dir.path().join("untouched"), "").unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    let fifo = dir.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    wait_for_the_next_tick(&dir.path().join("untouched"));
+    let script = "exec 3<>fifo; head -c 65536 /dev/zero >&3; exec \"$@\"";
+    let program = binary("inotifywait");
+    let arguments =
+        ["-m", "--ready", "3", "-e", "create,delete,modify", "--format", "%w%f %e", "untouched", "f", "d"];
+    let begin = ["-c", script, "bash", program];
+    let mut running = Running::ready(command(dir.path(), "bash", begin.into_iter().chain(arguments)));
+    flood(&dir.path().join("d"));
+    fs::write(dir.path().join("f"), "text").unwrap();
+    fs::File::open(&fifo).unwrap().read_exact(&mut [0; 65536]).unwrap();
     running.expect_line("f MODIFY");
     running.wait_asleep();
     let mut lines = running.stdout.lines();
