@@ -212,6 +212,11 @@ impl Queue {
         Some(taken)
     }
 
+    /// The event that is taken next.
+    pub fn next(&self) -> Option<RawEvent<'_>> {
+        RawEvent::decode(self.events.0.rest()).map(|(event, _)| event)
+    }
+
     /// The events.
     pub fn events(&self) -> &Events {
         &self.events
@@ -219,8 +224,8 @@ impl Queue {
 
     /// Whether a queued event says that the directory at a place goes, or that another comes there: a rename
     /// over an empty directory tells of no going. After an overflow any may have.
-    pub fn changes(&self, place: &Place) -> bool {
-        self.overflows > 0 || self.changing_at(place).is_some()
+    pub fn changes(&self, wd: i32, name: &[u8]) -> bool {
+        self.overflows > 0 || self.changing_at(wd, name).is_some()
     }
 
     /// Whether [`changes`](Self::changes) may be true of any place.
@@ -230,7 +235,7 @@ impl Queue {
 
     /// The first queued event by which a directory appears at a place or leaves it.
     pub fn first_change(&self, place: &Place) -> Option<Change> {
-        Some(self.changing_at(place)?.first)
+        Some(self.changing_at(place.wd, &place.name)?.first)
     }
 
     /// Where a rename ends, if its MOVED_TO is queued.
@@ -240,8 +245,8 @@ impl Queue {
         Some(Place { wd, name: name.into() })
     }
 
-    fn changing_at(&self, Place { wd, name }: &Place) -> Option<&Changing> {
-        self.changing.find(self.hasher.hash(*wd as u32, name), |changing| changing.is_at(*wd, name))
+    fn changing_at(&self, wd: i32, name: &[u8]) -> Option<&Changing> {
+        self.changing.find(self.hasher.hash(wd as u32, name), |changing| changing.is_at(wd, name))
     }
 
     /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.

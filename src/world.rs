@@ -14,7 +14,7 @@ use crate::fanotify::absolute_path;
 use crate::fanotify::marks::Marks;
 use crate::ignore::git;
 use crate::sys::descriptors;
-use crate::sys::directory::{self, Kind, WorkingDirectory};
+use crate::sys::directory::{self, Contents, Kind, WorkingDirectory};
 use crate::sys::fanotify::{Located, located};
 use crate::sys::inotify::Inotify;
 use crate::sys::mounts::{self, Mount};
@@ -67,11 +67,12 @@ pub trait World {
     /// Whether a directory is at a path; a symbolic link counts as its target if `follow`, or if `/` stands behind it.
     fn is_directory(&mut self, path: &[u8], follow: bool) -> io::Result<bool>;
 
-    /// Whether [`is_leaf`](Self::is_leaf) may be true of any entry of an open directory.
-    fn tells_leaves(&mut self, dir: &Self::Dir) -> bool;
+    /// Whether [`contents`](Self::contents) may tell so much of any entry of an open directory.
+    fn tells(&mut self, dir: &Self::Dir, contents: Contents) -> bool;
 
-    /// Whether it is certain that there is no directory in the directory there. Not opened, so no watch reports that.
-    fn is_leaf(&mut self, at: At<Self::Dir>) -> bool;
+    /// What is certain of the contents of the directory there, if [`tells`](Self::tells) was asked on its file system. It is not opened,
+    /// so no watch reports that.
+    fn contents(&mut self, at: At<Self::Dir>) -> Contents;
 
     /// Closes a directory, and keeps it as [`At::Inside`] until the next call; `false` if that is not possible.
     fn close_inside(&mut self, _dir: Self::Dir) -> bool {
@@ -85,7 +86,7 @@ pub trait World {
     fn now(&mut self) -> Moment;
 
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
-    fn sync(&mut self, dir: &Self::Dir);
+    fn sync(&mut self, at: At<Self::Dir>);
 
     /// Reads what git reads in a directory.
     fn git_files(&mut self, _at: At<Self::Dir>) -> git::Files {
@@ -223,7 +224,7 @@ impl MarksWorld {
 #[derive(Debug)]
 pub struct OpenDir {
     fd: OwnedFd,
-    /// Differs for all that were ever opened, as descriptors do not.
+    /// Differs for all that were ever opened, as descriptors do not; but not if one was only opened again.
     number: u64,
     /// It was opened to be listed.
     is_listed: bool,
@@ -235,7 +236,7 @@ struct Files {
     /// How many directories were opened.
     opened: u64,
     reader: directory::Reader,
-    counts: directory::LinkCounts,
+    systems: directory::FileSystems,
 }
 
 impl Files {
@@ -301,7 +302,10 @@ macro_rules! files {
                     self.rest();
                     directory::open_path(path, flags)
                 }
-                At::Dir(dir) => directory::open_in(&dir.fd, b".", flags),
+                At::Dir(OpenDir { fd, number, .. }) => {
+                    let fd = directory::open_in(fd, b".", flags)?;
+                    return Ok(OpenDir { fd, number: *number, is_listed: false });
+                }
                 At::Entry(dir, name) => directory::open_in(&dir.fd, name, flags),
                 At::Inside => directory::open_path(b".", flags),
             };
@@ -322,14 +326,14 @@ macro_rules! files {
             self.files.opened(fd, true)
         }
 
-        fn tells_leaves(&mut self, dir: &OpenDir) -> bool {
-            self.files.counts.are_in(&dir.fd)
+        fn tells(&mut self, dir: &OpenDir, contents: Contents) -> bool {
+            self.files.systems.tell(&dir.fd, contents)
         }
 
-        fn is_leaf(&mut self, at: At<OpenDir>) -> bool {
+        fn contents(&mut self, at: At<OpenDir>) -> Contents {
             match at {
-                At::Entry(dir, name) => self.files.counts.is_leaf(&dir.fd, name),
-                _ => false,
+                At::Entry(dir, name) => self.files.systems.contents(&dir.fd, name),
+                _ => Contents::Unknown,
             }
         }
 
@@ -375,10 +379,12 @@ macro_rules! files {
             Moment::now()
         }
 
-        fn sync(&mut self, dir: &OpenDir) {
-            match dir.is_listed {
-                true => self.files.reader.wait_for_change(&dir.fd),
-                false => directory::wait_for_change(&dir.fd),
+        fn sync(&mut self, at: At<OpenDir>) {
+            match at {
+                At::Dir(dir) if dir.is_listed => self.files.reader.wait_for_change(&dir.fd),
+                At::Dir(dir) => directory::wait_for_change(&dir.fd),
+                At::Entry(dir, name) => directory::wait_for_change_in(&dir.fd, name),
+                At::Path(_) | At::Inside => {}
             }
         }
     };

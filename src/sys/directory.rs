@@ -172,42 +172,87 @@ impl WorkingDirectory {
     }
 }
 
-/// On which file systems the number of a directory's links says how many directories are in it.
-#[derive(Debug, Default)]
-pub struct LinkCounts {
-    /// By device number.
-    known: Vec<(u64, bool)>,
+/// What the status of a directory tells of what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// Anything may be in it.
+    Unknown,
+    /// Files, at most.
+    NoDirectories,
+    /// Nothing.
+    Nothing,
 }
 
-impl LinkCounts {
-    /// Whether the links of the directories in an open one are counted.
-    pub fn are_in(&mut self, directory: &OwnedFd) -> bool {
+/// What a file system makes of the status of its directories.
+#[derive(Debug, PartialEq, Eq)]
+struct FileSystem {
+    /// In statfs(2).
+    magic: u32,
+    /// Whether a directory has a link for its name, one for its own `.`, and one for the `..` of each directory in it. On btrfs it
+    /// always has one.
+    counts_links: bool,
+    /// The length of a directory with nothing in it, if each entry adds to that.
+    empty: &'static [u64],
+}
+
+/// Those of which that is known. What overlayfs shows comes from below and may be anything.
+const FILE_SYSTEMS: [FileSystem; 4] = [
+    // ext4
+    FileSystem { magic: 0xEF53, counts_links: true, empty: &[] },
+    // xfs: what an empty directory has is its parent's number, in 4 bytes or 8, and 2 bytes before that. An entry has at least 8.
+    FileSystem { magic: 0x5846_5342, counts_links: true, empty: &[6, 10] },
+    // tmpfs
+    FileSystem { magic: 0x0102_1994, counts_links: true, empty: &[40] },
+    // btrfs
+    FileSystem { magic: 0x9123_683E, counts_links: false, empty: &[0] },
+];
+
+/// The file systems that were met.
+#[derive(Debug, Default)]
+pub struct FileSystems {
+    /// By device number.
+    known: Vec<(u64, Option<&'static FileSystem>)>,
+}
+
+impl FileSystems {
+    /// Whether the status of a directory on the file system of an open one may tell so much of its contents.
+    pub fn tell(&mut self, directory: &OwnedFd, contents: Contents) -> bool {
         let Ok(status) = Status::of(directory) else { return false };
         let (device, _) = status.id();
-        if let Some((_, counts)) = self.known.iter().find(|(known, _)| *known == device) {
-            return *counts;
-        }
-        let counts = counts_links(directory);
-        self.known.push((device, counts));
-        counts
+        let known = self.known.iter().find(|(known, _)| *known == device).map(|(_, known)| *known);
+        let found = known.unwrap_or_else(|| {
+            let found = file_system_of(directory);
+            self.known.push((device, found));
+            found
+        });
+        found.is_some_and(|found| match contents {
+            Contents::Unknown => true,
+            Contents::NoDirectories => found.counts_links,
+            Contents::Nothing => !found.empty.is_empty(),
+        })
     }
 
-    /// Whether it is certain that there is no directory in the directory of that name.
-    ///
-    /// On ext4, xfs and tmpfs a directory has a link for its name, one for its own `.`, and one for the `..` of each directory in it. On
-    /// btrfs it always has one. What overlayfs shows comes from below and may be anything.
-    pub fn is_leaf(&mut self, directory: &OwnedFd, name: &[u8]) -> bool {
-        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else { return false };
-        let is_one = status.links() == 2 && status.kind() == SFlag::S_IFDIR;
-        // Another file system may be mounted there: it is known if it counts in a directory that was opened.
-        is_one && self.known.contains(&(status.id().0, true))
+    /// What is certain of the contents of the directory of that name, if [`tell`](Self::tell) was asked on its file system.
+    pub fn contents(&self, directory: &OwnedFd, name: &[u8]) -> Contents {
+        let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else {
+            return Contents::Unknown;
+        };
+        // Another file system may be mounted there.
+        let (device, _) = status.id();
+        let known = self.known.iter().find(|(known, _)| *known == device).and_then(|(_, known)| *known);
+        let Some(known) = known.filter(|_| status.kind() == SFlag::S_IFDIR) else { return Contents::Unknown };
+        let is_leaf = status.links() == if known.counts_links { 2 } else { 1 };
+        match is_leaf {
+            true if known.empty.contains(&status.length()) => Contents::Nothing,
+            true if known.counts_links => Contents::NoDirectories,
+            _ => Contents::Unknown,
+        }
     }
 }
 
-fn counts_links(opened: &OwnedFd) -> bool {
-    // The magic numbers of ext4, xfs and tmpfs in statfs(2).
-    const COUNTING: [u32; 3] = [0xEF53, 0x5846_5342, 0x0102_1994];
-    fstatfs(opened).is_ok_and(|status| COUNTING.contains(&(status.filesystem_type().0 as u32)))
+fn file_system_of(opened: &OwnedFd) -> Option<&'static FileSystem> {
+    let magic = fstatfs(opened).ok()?.filesystem_type().0 as u32;
+    FILE_SYSTEMS.iter().find(|known| known.magic == magic)
 }
 
 /// Opens (O_PATH) a directory whose path is longer than PATH_MAX.
@@ -265,13 +310,22 @@ fn kind_of(status: io::Result<Status>) -> Kind {
 /// The kernel does both under the lock of the directory. Looking up a name takes it as well, unless that was looked up before. A name
 /// longer than any entry's is never remembered, nor searched for. Unlike reading the directory the lookup makes no event.
 pub fn wait_for_change(directory: &OwnedFd) {
+    wait_for_change_in(directory, b".");
+}
+
+/// The same for the directory of that name in an open one.
+pub fn wait_for_change_in(directory: &OwnedFd, name: &[u8]) {
     const TOO_LONG: [u8; NAME_MAX + 2] = {
         let mut name = [b'-'; NAME_MAX + 2];
-        name[NAME_MAX + 1] = 0;
+        name[0] = b'/';
         name
     };
-    let name = CStr::from_bytes_with_nul(&TOO_LONG).unwrap_or_default();
-    let _ = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    let mut path = [0; 2 * NAME_MAX + 3];
+    let Some(start) = path.get_mut(..name.len()).filter(|_| name.len() <= NAME_MAX) else { return };
+    start.copy_from_slice(name);
+    path[name.len()..name.len() + TOO_LONG.len()].copy_from_slice(&TOO_LONG);
+    let path = CStr::from_bytes_until_nul(&path).unwrap_or_default();
+    let _ = fstatat(directory, path, AtFlags::AT_SYMLINK_NOFOLLOW);
 }
 
 /// The length of the longest name.

@@ -51,6 +51,11 @@ impl Status {
         links
     }
 
+    /// The length in bytes, and for a directory what the file system makes of that.
+    pub fn length(&self) -> u64 {
+        self.0.st_size as u64
+    }
+
     /// Whether the file has no name left.
     pub fn is_deleted(&self) -> bool {
         self.links() == 0

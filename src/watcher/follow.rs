@@ -246,7 +246,7 @@ impl<W: World> Watcher<W> {
     /// Reads the events of what is just being changed in a directory.
     fn read_changes_of(&mut self, node: NodeId) {
         if let Some(dir) = self.enter(node) {
-            self.world.sync(&dir);
+            self.world.sync(At::Dir(&dir));
         }
         self.pull();
     }

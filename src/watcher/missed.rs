@@ -285,7 +285,7 @@ impl<W: World> Watcher<W> {
             }
         }
         // The events of what changed their dates until now.
-        self.world.sync(dir);
+        self.world.sync(At::Dir(dir));
         self.pull();
         let wd = self.tree.wd(node);
         for ((name, _), times) in entries.iter().zip(found) {

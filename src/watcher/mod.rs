@@ -413,7 +413,27 @@ impl<W: World> Watcher<W> {
     }
 
     fn take(&mut self) -> Option<Taken> {
-        if self.queue.events().taken() >= self.turn_end { None } else { self.queue.take() }
+        if self.is_taken() { None } else { self.queue.take() }
+    }
+
+    /// Whether all events of this turn were taken.
+    fn is_taken(&self) -> bool {
+        self.queue.events().taken() >= self.turn_end
+    }
+
+    /// Whether nothing is left to do but to watch directories that have just appeared, and another appears by the next event: they are
+    /// watched together.
+    fn gathers(&self) -> bool {
+        let is_attach = |work: &Work| matches!(work, Work::Attach(_));
+        let waits = (1..scan::AT_ONCE).contains(&self.work.len()) && self.work.back().is_some_and(is_attach);
+        if !waits || !self.scan.is_over() || self.is_taken() || self.is_oneshot() {
+            return false;
+        }
+        let is_new = |parent, name| self.tree.child(parent, name).is_none();
+        self.queue.next().is_some_and(|RawEvent { wd, mask, name, .. }| {
+            let appears = mask & IN_CREATE != 0 && mask & IN_ISDIR != 0;
+            appears && self.tree.find(wd).is_some_and(|parent| is_new(parent, name))
+        }) && self.work.iter().all(is_attach)
     }
 
     /// [`World::find_out`].
@@ -544,7 +564,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
             if self.begins_rescan() {
                 return None;
             }
-            if self.step() {
+            if !self.gathers() && self.step() {
                 continue;
             }
             let Some(taken) = self.take() else {

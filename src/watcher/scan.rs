@@ -24,7 +24,7 @@ use crate::ignore::git;
 use crate::queue::{Change, Place, is_exchange};
 use crate::source::Problem;
 use crate::sys::descriptors;
-use crate::sys::directory::Kind;
+use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::RawEvent;
 use crate::sys::process;
 use crate::tree::{self, NO_WATCH, NodeId, Tree};
@@ -36,6 +36,9 @@ const KEPT_OPEN: usize = 24;
 /// What else has to be opened at the same time: the directory that is visited, twice, the one before, and what the
 /// program opens after the setup.
 const ALSO_OPEN: usize = 4;
+
+/// So many directories that appeared one after the other are watched at once, before the queue is read again.
+pub(super) const AT_ONCE: usize = 128;
 
 fn most_kept_open() -> usize {
     static MOST: OnceLock<usize> = OnceLock::new();
@@ -81,6 +84,11 @@ impl<D> Scan<D> {
         matches!(self.stack.first(), Some(Frame::FinishRescan))
     }
 
+    /// Whether nothing is left to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.stack.is_empty()
+    }
+
     /// Keeps nothing open while the program waits: a file system in use cannot be unmounted.
     pub(super) fn rest(&mut self) {
         self.entered = None;
@@ -92,6 +100,8 @@ impl<D> Scan<D> {
 enum Frame<D> {
     /// List a watched directory, and watch the directories in it.
     Visit { node: NodeId, above: Option<Above<D>>, since: usize, task: Task },
+    /// A watched directory was empty: report what was in it before, if there may have been something.
+    FindEmpty { node: NodeId, since: Option<usize>, task: Task },
     /// Everything below a directory has been visited.
     Leave { dir: Above<D>, task: Task },
     /// Everything has been visited after an overflow.
@@ -102,8 +112,8 @@ enum Frame<D> {
 struct Seen {
     /// The watch.
     result: io::Result<i32>,
-    /// It is certain that there is no directory in it.
-    is_leaf: bool,
+    /// What is certain of its contents.
+    contents: Contents,
     /// There may be something in it that git reads.
     has_git: bool,
 }
@@ -130,6 +140,9 @@ impl<D> Entered<D> {
     }
 }
 
+/// A directory, what was seen of it, and what git reads in it.
+type Watched = (NodeId, Seen, Option<git::Files>);
+
 /// Why a directory is scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
@@ -150,6 +163,15 @@ impl Task {
     /// Whether the files in a directory matter, too.
     fn lists_files(self) -> bool {
         self == Task::Rescan || self.announces()
+    }
+
+    /// Whether nothing in a directory with such contents needs a watch or a line.
+    fn needs_no_visit(self, contents: Contents) -> bool {
+        match contents {
+            Contents::Unknown => false,
+            Contents::NoDirectories => !self.lists_files(),
+            Contents::Nothing => true,
+        }
     }
 
     /// Whether the reading of a directory is reported, as that by the reference is: not below one that arrives.
@@ -242,6 +264,7 @@ impl<W: World> Watcher<W> {
     pub(super) fn scan_on(&mut self) -> io::Result<bool> {
         match self.scan.stack.pop() {
             Some(Frame::Visit { node, above, since, task }) => self.visit(node, above, since, task)?,
+            Some(Frame::FindEmpty { node, since, task }) => self.find_empty(node, since, task)?,
             Some(Frame::Leave { dir, task }) => self.leave(dir, task),
             Some(Frame::FinishRescan) => self.finish_rescan(),
             None => {
@@ -252,23 +275,40 @@ impl<W: World> Watcher<W> {
         Ok(true)
     }
 
-    /// Watches a directory at its place, unless a queued event says that it is not there any more.
+    /// Watches a directory at its place, unless a queued event says that it is not there any more. With it those that are to be watched
+    /// next, if they are in the same directory.
     pub(super) fn attach(&mut self, node: NodeId) {
+        let Some((parent, task)) = self.attachable(node) else { return };
+        if self.is_doubtful(self.tree.wd(parent), self.tree.name(node)) {
+            return self.unread.push(node);
+        }
+        let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
+        let mut nodes = vec![node];
+        while let Some(Work::Attach(next)) = self.work.front().filter(|_| nodes.len() < AT_ONCE) {
+            let next = *next;
+            let is_alike = self.attachable(next) == Some((parent, task)) && !nodes.contains(&next);
+            if !is_alike || self.is_doubtful(self.tree.wd(parent), self.tree.name(next)) {
+                break;
+            }
+            self.work.pop_front();
+            nodes.push(next);
+        }
+        let above = Entered::new(parent, None, Rc::clone(&dir));
+        // Outside the setup no error ends it.
+        let _ = self.attach_all(&above, &dir, &nodes, task);
+    }
+
+    /// Where a directory is that is to be watched, and why it is; `None` for others.
+    fn attachable(&self, node: NodeId) -> Option<(NodeId, Task)> {
         let (announce, by_event) = match self.coverage(node) {
             Coverage::Unread { announce } => (announce, true),
             Coverage::Hidden => (true, true),
             // Patterns changed, and nothing else.
             Coverage::Ignored if !self.settings.filter.ignores_tree(&self.tree, node) => (false, false),
-            _ => return,
+            _ => return None,
         };
-        let Some(parent) = self.tree.parent(node).filter(|_| self.tree.is_entry(node)) else { return };
-        if self.is_doubtful(self.tree.wd(parent), self.tree.name(node)) {
-            return self.unread.push(node);
-        }
-        let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
-        let above = Entered::new(parent, None, Rc::clone(&dir));
-        // Outside the setup no error ends it.
-        let _ = self.attach_all(&above, &dir, &[node], Task::Arrival { announce, by_event });
+        let parent = self.tree.parent(node).filter(|_| self.tree.is_entry(node))?;
+        Some((parent, Task::Arrival { announce, by_event }))
     }
 
     /// Opens a watched directory; `None` if it is not where the events say that were handled.
@@ -301,32 +341,14 @@ impl<W: World> Watcher<W> {
         nodes: &[NodeId],
         task: Task,
     ) -> io::Result<()> {
-        let tells_leaves = task.lists_files() || self.world.tells_leaves(dir);
-        let reads_git = self.settings.filter.reads_git();
-        let mut watched = Vec::with_capacity(nodes.len());
-        let begin = self.queue.mark();
-        for node in nodes {
-            let since = self.queue.mark();
-            let Seen { result, is_leaf, has_git } = match task {
-                Task::Setup if (!tells_leaves || reads_git) && !self.is_oneshot() => {
-                    self.watch_and_read(dir, *node)
-                }
-                _ => self.watch_entry(dir, *node, task),
-            };
-            if let Err(error) = &result {
-                if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
-                    return result.map(drop);
-                }
-            }
-            let has_git = has_git && reads_git && result.is_ok();
-            let git = has_git.then(|| self.world.git_files(At::Entry(dir, self.tree.name(*node))));
-            watched.push((*node, since, result, is_leaf, git));
-        }
-        self.world.sync(dir);
+        let since = self.queue.mark();
+        let watched = self.watch_all(dir, nodes, task)?;
+        self.world.sync(At::Dir(dir));
         self.pull();
-        self.discard_git_reading(begin);
+        self.discard_git_reading(since);
         let wd = self.tree.wd(above.node);
-        for (node, since, result, is_leaf, git) in watched.into_iter().rev() {
+        let changed = self.changed_below(wd, since, task);
+        for (node, Seen { result, contents, .. }, git) in watched.into_iter().rev() {
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
             let found = match result {
                 Ok(wd) => self.settle(node, wd, is_doubtful, task),
@@ -338,38 +360,97 @@ impl<W: World> Watcher<W> {
             if let (Some(node), Some(git)) = (found, git) {
                 self.learn(node, git);
             }
-            match found {
-                // Nothing in it needs a watch or a line.
-                Some(found) if is_leaf => self.report_reading(found, task),
-                Some(found) => self.visit_later(node, found, above, since, task),
-                None => {}
-            }
+            let Some(found) = found else { continue };
+            let task = self.task_for(node, found, above, task);
+            self.scan.stack.push(match task.needs_no_visit(contents) {
+                true => {
+                    let is_changed = changed.contains(&self.tree.wd(found));
+                    Frame::FindEmpty { node: found, since: is_changed.then_some(since), task }
+                }
+                false => Frame::Visit { node: found, above: Some(above.clone()), since, task },
+            });
         }
         Ok(())
     }
 
-    /// Visits the directory that was found for a node, which may be known as another.
-    fn visit_later(&mut self, node: NodeId, found: NodeId, above: &Above<W::Dir>, since: usize, task: Task) {
+    /// Adds watches for directories in an open one, without a look at the queue.
+    fn watch_all(&mut self, dir: &W::Dir, nodes: &[NodeId], task: Task) -> io::Result<Vec<Watched>> {
+        let tells_leaves = !task.lists_files() && self.world.tells(dir, Contents::NoDirectories);
+        let tells_empty = !tells_leaves && self.world.tells(dir, Contents::Nothing);
+        let reads_git = self.settings.filter.reads_git();
+        let reads = task == Task::Setup && (!tells_leaves || reads_git) && !self.is_oneshot();
+        let mut watched = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let seen = match reads && !(tells_empty && self.is_empty(dir, *node)) {
+                true => self.watch_and_read(dir, *node),
+                false => self.watch_entry(dir, *node, task, tells_empty || tells_leaves),
+            };
+            if let Err(error) = &seen.result {
+                if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {
+                    return seen.result.map(|_| watched);
+                }
+            }
+            let has_git = seen.has_git && reads_git && seen.result.is_ok();
+            let git = has_git.then(|| self.world.git_files(At::Entry(dir, self.tree.name(*node))));
+            watched.push((*node, seen, git));
+        }
+        Ok(watched)
+    }
+
+    /// The watches of directories in another which have had events since a mark, if what is reported of those that are empty depends on it.
+    fn changed_below(&self, wd: i32, since: usize, task: Task) -> HashSet<i32> {
+        match task == Task::Rescan || task.announces() {
+            true => {
+                self.queue.events_from(since).map(|event| event.wd).filter(|found| *found != wd).collect()
+            }
+            false => HashSet::new(),
+        }
+    }
+
+    /// Nothing was in a directory after its watch was added: only what has left it since is to be announced.
+    fn find_empty(&mut self, node: NodeId, since: Option<usize>, task: Task) -> io::Result<()> {
+        if task == Task::Rescan {
+            return self.compare(node, Listing::default(), None, self.queue.mark());
+        }
+        self.report_reading(node, task);
+        match since {
+            Some(since) => self.add_entries(node, Listing::default(), None, since, task),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the directory is visited that was found for a node, which may be known as another.
+    fn task_for(&self, node: NodeId, found: NodeId, above: &Above<W::Dir>, task: Task) -> Task {
         let place = || Place { wd: self.tree.wd(above.node), name: self.tree.name(node).into() };
-        let task = match task {
+        match task {
             // It was renamed: what is in it is known.
             _ if found != node => Task::Rescan,
             Task::Rescan if self.missed.is_unread(&place()) == Some(true) => {
                 Task::Arrival { announce: true, by_event: true }
             }
             other => other,
-        };
-        self.scan.stack.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
+        }
     }
 
-    /// Adds a watch for a directory in an open one.
-    fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task) -> Seen {
+    /// Adds a watch for a directory in an open one. `tells` is whether its status may tell of its contents.
+    fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task, tells: bool) -> Seen {
         let name = self.tree.name(node);
         let mask = self.kernel_mask() | IN_MASK_ADD | IN_ONLYDIR | IN_DONT_FOLLOW;
         let result = self.world.watch(At::Entry(dir, name), mask);
-        // The watch was first: the events tell of directories that are made from now on.
-        let is_leaf = result.is_ok() && !task.lists_files() && self.world.is_leaf(At::Entry(dir, name));
-        Seen { result, is_leaf, has_git: true }
+        if result.is_err() || !tells {
+            return Seen { result, contents: Contents::Unknown, has_git: true };
+        }
+        // The watch was first: the events tell of what is made from now on.
+        let contents = self.world.contents(At::Entry(dir, name));
+        if task.lists_files() && contents == Contents::Nothing {
+            // Those of what has left it before are queued.
+            self.world.sync(At::Entry(dir, name));
+        }
+        Seen { result, contents, has_git: contents != Contents::Nothing }
+    }
+
+    fn is_empty(&mut self, dir: &W::Dir, node: NodeId) -> bool {
+        self.world.contents(At::Entry(dir, self.tree.name(node))) == Contents::Nothing
     }
 
     /// The same in the setup where only reading shows what is in it. Most directories have no directory in them: of those its own
@@ -380,7 +461,7 @@ impl<W: World> Watcher<W> {
         // An operand before may be watched there already, with all events.
         let mask = self.scan_mask(Task::Setup) | IN_ONLYDIR;
         let result = self.world.watch(At::Entry(dir, name), mask | IN_DONT_FOLLOW | IN_MASK_ADD);
-        let unread = Seen { result, is_leaf: false, has_git: true };
+        let unread = Seen { result, contents: Contents::Unknown, has_git: true };
         let Ok(wd) = unread.result else { return unread };
         if self.tree.find(wd).is_some() {
             return unread;
@@ -394,12 +475,13 @@ impl<W: World> Watcher<W> {
         let is_leaf = listed.is_ok() && !has_directories && self.world.close_inside(opened);
         // Another may have taken its place before it was opened.
         let is_leaf = is_leaf && self.is_watched_as(At::Inside, wd, self.kernel_mask());
-        Seen { result: Ok(wd), is_leaf, has_git: has_git || listed.is_err() }
+        let contents = if is_leaf { Contents::NoDirectories } else { Contents::Unknown };
+        Seen { result: Ok(wd), contents, has_git: has_git || listed.is_err() }
     }
 
     /// Whether another directory may be at an entry of a watched one than the events say that were handled.
     fn is_doubtful(&self, wd: i32, name: &[u8]) -> bool {
-        let is_changed = self.queue.any_changes() && self.queue.changes(&Place { wd, name: name.into() });
+        let is_changed = self.queue.any_changes() && self.queue.changes(wd, name);
         is_changed || self.world.hides_rename(wd, name)
     }
 

@@ -30,7 +30,7 @@ const EMPTY: Scene = Scene {
     queue_limit: LONG,
     late: false,
     exclude: None,
-    counts_links: true,
+    tells_contents: true,
 };
 
 /// What is tried, and how many operations deep in the suite.
@@ -42,7 +42,10 @@ const SCENES: &[(Scene, usize)] = &[
     (Scene { name: "created", before: &["mkdir d/a"], events: IN_CREATE, ..EMPTY }, 2),
     (Scene { name: "overflow", before: &["mkdir d/a"], queue_limit: 2, ..EMPTY }, 2),
     (Scene { name: "exclude", before: &["mkdir d/a"], exclude: Some("/b(/|$)"), ..EMPTY }, 2),
-    (Scene { name: "read", before: &["mkdir d/a"], events: IN_ALL_EVENTS, counts_links: false, ..EMPTY }, 2),
+    (
+        Scene { name: "read", before: &["mkdir d/a"], events: IN_ALL_EVENTS, tells_contents: false, ..EMPTY },
+        2,
+    ),
 ];
 
 const SOME: [&str; 3] = ["mkdir d/a", "mkdir d/a/a", "create d/b"];

@@ -102,8 +102,8 @@ pub struct Scene {
     pub before: &'static [&'static str],
     pub events: Mask,
     pub queue_limit: usize,
-    /// Whether the number of a directory's links tells how many directories are in it.
-    pub counts_links: bool,
+    /// Whether the status of a directory tells whether something is in it.
+    pub tells_contents: bool,
     /// Whether events may be queued a moment after what they report can be seen.
     pub late: bool,
     /// `--exclude`.
@@ -161,7 +161,7 @@ struct Outcome {
 impl Scene {
     fn system(&self) -> System {
         let mut system = System::new(self.queue_limit);
-        system.counts_links = self.counts_links;
+        system.tells_contents = self.tells_contents;
         system.has_inert_calls = !self.late && !system.overflows();
         system.prepare_outside();
         for text in self.before {

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use inotify_tools::internals::Mask;
-use inotify_tools::internals::directory::Kind;
+use inotify_tools::internals::directory::{Contents, Kind};
 use inotify_tools::internals::inotify::RawEvent;
 use inotify_tools::internals::times::{Moment, Times};
 use inotify_tools::internals::{At, World};
@@ -131,8 +131,8 @@ pub struct System {
     pub merged_renames: bool,
     /// Some event was dropped.
     pub overflowed: bool,
-    /// Whether the number of a directory's links tells how many directories are in it.
-    pub counts_links: bool,
+    /// Whether the status of a directory tells whether something is in it.
+    pub tells_contents: bool,
     /// Whether it does not matter if something happens before certain calls or after them: nothing is queued late, and no clock is
     /// looked at.
     pub has_inert_calls: bool,
@@ -1094,19 +1094,27 @@ impl World for Simulated {
         self.system.borrow().now()
     }
 
-    fn tells_leaves(&mut self, _: &Dir) -> bool {
-        self.system.borrow().counts_links
+    fn tells(&mut self, _: &Dir, _: Contents) -> bool {
+        self.system.borrow().tells_contents
     }
 
-    fn is_leaf(&mut self, at: At<Dir>) -> bool {
+    fn contents(&mut self, at: At<Dir>) -> Contents {
+        if !self.system.borrow().tells_contents {
+            return Contents::Unknown;
+        }
         let text = self.described(&at);
-        let mut system = self.call(|| format!("count the links of {text}"));
-        let is_leaf = system.resolve(&at).is_ok_and(|ino| {
-            let inode = &system.inodes[ino];
-            inode.is_directory && !inode.entries.values().any(|below| system.inodes[*below].is_directory)
-        });
-        system.saw(is_leaf);
-        is_leaf
+        let mut system = self.call(|| format!("look at the status of {text}"));
+        let inode =
+            system.resolve(&at).ok().map(|ino| &system.inodes[ino]).filter(|inode| inode.is_directory);
+        let contents = match inode.map(|inode| &inode.entries) {
+            Some(entries) if entries.is_empty() => Contents::Nothing,
+            Some(entries) if !entries.values().any(|below| system.inodes[*below].is_directory) => {
+                Contents::NoDirectories
+            }
+            _ => Contents::Unknown,
+        };
+        system.saw(format!("{contents:?}"));
+        contents
     }
 
     fn is_directory(&mut self, path: &[u8], _: bool) -> io::Result<bool> {
@@ -1122,9 +1130,10 @@ impl World for Simulated {
         self.system.borrow_mut().stay_inside(TOP);
     }
 
-    fn sync(&mut self, dir: &Dir) {
-        let mut system = self.call_if(true, || "wait for changes of it".into());
-        if system.locked.contains(&dir.ino) {
+    fn sync(&mut self, at: At<Dir>) {
+        let text = self.described(&at);
+        let mut system = self.call_if(true, || format!("wait for changes of {text}"));
+        if system.resolve(&at).is_ok_and(|ino| system.locked.contains(&ino)) {
             system.queue_events();
         }
     }

@@ -11,7 +11,7 @@ use crate::event::Mask;
 use crate::fanotify::marks::{State, mark_of};
 use crate::fanotify::simulated::{handle, inode};
 use crate::source::{Item, Source};
-use crate::sys::directory::Kind;
+use crate::sys::directory::{Contents, Kind};
 use crate::sys::times::{Moment, Times};
 use crate::watcher;
 use crate::world::At;
@@ -124,14 +124,20 @@ impl crate::world::World for Simulated {
         Ok(crate::world::World::kind(self, At::Path(path)) == Kind::Directory)
     }
 
-    fn is_leaf(&mut self, at: At<Inode>) -> bool {
-        self.call("is_leaf");
+    fn contents(&mut self, at: At<Inode>) -> Contents {
+        self.call("contents");
         let world = &self.simulation.borrow().world;
-        let is_leaf = |dir| !world.entries(dir).any(|(_, below)| world.is_directory(below));
-        world.directory(&at).is_ok_and(is_leaf)
+        let Ok(dir) = world.directory(&at) else { return Contents::Unknown };
+        if world.entries(dir).next().is_none() {
+            return Contents::Nothing;
+        }
+        match world.entries(dir).any(|(_, below)| world.is_directory(below)) {
+            true => Contents::Unknown,
+            false => Contents::NoDirectories,
+        }
     }
 
-    fn tells_leaves(&mut self, _: &Inode) -> bool {
+    fn tells(&mut self, _: &Inode, _: Contents) -> bool {
         true
     }
 
@@ -144,7 +150,7 @@ impl crate::world::World for Simulated {
         Moment { seconds: 0, nanoseconds: 0 }
     }
 
-    fn sync(&mut self, _: &Inode) {
+    fn sync(&mut self, _: At<Inode>) {
         self.call("sync");
     }
 
