@@ -10,7 +10,6 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use libc::{
     IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
@@ -40,11 +39,6 @@ const ALSO_OPEN: usize = 4;
 /// So many directories that appeared one after the other are watched at once, before the queue is read again.
 pub(super) const AT_ONCE: usize = 128;
 
-fn most_kept_open() -> usize {
-    static MOST: OnceLock<usize> = OnceLock::new();
-    *MOST.get_or_init(|| descriptors::room(KEPT_OPEN + ALSO_OPEN).saturating_sub(ALSO_OPEN))
-}
-
 /// The directories that are being scanned.
 #[derive(Debug)]
 pub(super) struct Scan<D> {
@@ -62,6 +56,8 @@ pub(super) struct Scan<D> {
     pub(super) is_raise_due: bool,
     /// The directories on the way down that are open, the deepest last.
     kept: VecDeque<Above<D>>,
+    /// How many may be, once that was looked up.
+    most_kept: Option<usize>,
 }
 
 impl<D> Default for Scan<D> {
@@ -74,6 +70,7 @@ impl<D> Default for Scan<D> {
             lack_read_events: Vec::new(),
             is_raise_due: true,
             kept: VecDeque::new(),
+            most_kept: None,
         }
     }
 }
@@ -820,8 +817,10 @@ impl<W: World> Watcher<W> {
 
     /// Keeps a directory open for the visits of those in it. If too many are open, the uppermost is closed.
     fn keep_open(&mut self, dir: Above<W::Dir>) {
+        let room = || descriptors::room(KEPT_OPEN + ALSO_OPEN).saturating_sub(ALSO_OPEN);
+        let most = *self.scan.most_kept.get_or_insert_with(room);
         self.scan.kept.push_back(dir);
-        if self.scan.kept.len() > most_kept_open() {
+        if self.scan.kept.len() > most {
             if let Some(uppermost) = self.scan.kept.pop_front() {
                 uppermost.dir.take();
             }
