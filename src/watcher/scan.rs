@@ -345,7 +345,8 @@ impl<W: World> Watcher<W> {
         self.discard_git_reading(since);
         let wd = self.tree.wd(above.node);
         let changed = self.changed_below(wd, since, task);
-        for (node, Seen { result, contents, .. }, git) in watched.into_iter().rev() {
+        let mut frames = Vec::with_capacity(watched.len());
+        for (node, Seen { result, contents, .. }, git) in watched {
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
             let found = match result {
                 Ok(wd) => self.settle(node, wd, is_doubtful, task),
@@ -359,7 +360,7 @@ impl<W: World> Watcher<W> {
             }
             let Some(found) = found else { continue };
             let task = self.task_for(node, found, above, task);
-            self.scan.stack.push(match task.needs_no_visit(contents) {
+            frames.push(match task.needs_no_visit(contents) {
                 true => {
                     let is_changed = changed.contains(&self.tree.wd(found));
                     Frame::FindEmpty { node: found, since: is_changed.then_some(since), task }
@@ -367,6 +368,7 @@ impl<W: World> Watcher<W> {
                 false => Frame::Visit { node: found, above: Some(above.clone()), since, task },
             });
         }
+        self.scan.stack.extend(frames.into_iter().rev());
         Ok(())
     }
 
