@@ -874,7 +874,7 @@ impl<W: World> Watcher<W> {
             }
             return (stood, Listing::default());
         }
-        let mut first = self.first_events(wd, since);
+        let mut first = self.first_events(wd, since, &listing);
         let (mut stood, mut gone) = (Listing::default(), Listing::default());
         for (name, kind) in listing.iter() {
             match first.remove(name) {
@@ -895,8 +895,11 @@ impl<W: World> Watcher<W> {
     ///
     /// `create n/y; watch n; exchange x n/y` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): `y` was there.
     /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
-    fn first_events(&self, wd: i32, since: usize) -> HashMap<&[u8], Change> {
+    /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either.
+    fn first_events(&self, wd: i32, since: usize, listing: &Listing) -> HashMap<&[u8], Change> {
         let mut first: HashMap<&[u8], Change> = HashMap::new();
+        // What leaves by an exchange, if the next event or the listing shows that there was one.
+        let mut leaving: HashMap<&[u8], Change> = HashMap::new();
         // Both places of each rename, made only if one is asked for.
         let ends = OnceCell::new();
         let end = |cookie: u32, half: Mask| {
@@ -909,15 +912,21 @@ impl<W: World> Watcher<W> {
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
         for event in self.queue.events_from(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
+            if let Some(left) = leaving.remove(event.name).filter(|_| !change.is_arrival()) {
+                first.insert(event.name, left);
+            }
             let known = first.entry(event.name).or_insert(change);
             let is_next = known.mask & IN_MOVED_TO != 0 && change.mask & IN_MOVED_FROM != 0;
             // From where nothing is watched, it is rather one entry that comes and goes.
             let from = if is_next { end(known.cookie, IN_MOVED_FROM) } else { None };
             let to = from.and_then(|_| end(change.cookie, IN_MOVED_TO));
             if from.is_some() && is_exchange((known.cookie, from), (change.cookie, to)) {
-                *known = change;
+                leaving.insert(event.name, change);
             }
         }
+        let is_listed = |name: &&[u8]| !leaving.is_empty() && leaving.contains_key(name);
+        let listed: Vec<&[u8]> = listing.iter().map(|(name, _)| name).filter(is_listed).collect();
+        first.extend(listed.into_iter().filter_map(|name| leaving.remove_entry(name)));
         first
     }
 

@@ -101,6 +101,8 @@ histories! {
         "overflow: 0 mkdir d/b; 0 movein d/c; 8 exchange d/a d/c",
     a_file_is_renamed_twice_while_its_directory_is_being_watched:
         "some: 30 mkdir d/c; 35 rename d/b d/c/a; 36 rename d/c/a d/c/b",
+    a_directory_is_renamed_into_one_that_is_being_watched_and_back:
+        "empty: 9 mkdir d/a; 17 mkdir d/b; 24 rename d/a d/b/a; 24 rename d/b/a d/a",
     a_directory_comes_and_goes_while_its_parent_is_being_watched:
         "empty: 8 mkdir d/a; 18 movein d/a/a; 18 moveout d/a/a",
     the_queue_overflows_twice_and_a_directory_is_deleted:
