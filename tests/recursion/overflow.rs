@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use inotify_tools::internals::times::{Moment, Times};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::mkfifo;
 
 use crate::common::{
@@ -248,13 +248,9 @@ fn every_file_that_is_made_during_an_overflow_is_reported_once() {
 /// Returns when the clock's next tick has come after the date of a file. What was changed within the tick in which it is watched
 /// cannot be told from what was changed after.
 fn wait_for_the_next_tick(path: &Path) {
-    let changed = fs::metadata(path).unwrap();
+    let changed = Times::of(fs::File::open(path).unwrap()).unwrap().changed;
     let begun = Instant::now();
-    loop {
-        let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).unwrap();
-        if (now.tv_sec(), now.tv_nsec()) > (changed.ctime(), changed.ctime_nsec()) {
-            return;
-        }
+    while Moment::now() <= changed {
         assert!(begun.elapsed() < BOUND, "the clock stands still");
         thread::yield_now();
     }
