@@ -1359,6 +1359,22 @@ fn a_network_that_hangs_delays_the_end_by_a_minute_at_most() {
     end.check("no child left", descendants(script).is_empty() && family(&place).is_empty());
 }
 
+/// The destination may have lost more than the batch, so everything is compared.
+#[test]
+fn sigterm_after_a_lost_connection_sends_what_is_left() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    put_script(&place.at("bin/rsync"), "PATH=${PATH#*:}; [ ! -e down ] || exit 255; exec rsync \"$@\"");
+    let mut sync = Sync::new(&place, place.quick(&[], "dest"));
+    sync.identical(&to);
+    fs::write(place.at("down"), "").unwrap();
+    place.write("file", "1");
+    sync.until_said("rsync ended with status 255");
+    fs::remove_file(place.at("down")).unwrap();
+    sync.stop().code(0);
+    assert_eq!(to.differences(&place, &[]), "");
+}
+
 /// Messages are told apart by the words that others cannot choose.
 #[test]
 fn no_name_hides_a_message_or_ends_the_script() {
