@@ -180,6 +180,18 @@ impl<'a> Sync<'a> {
         }
     }
 
+    /// After a signal; that may take longer than [`Running::finish`] waits.
+    #[track_caller]
+    fn ends_with_all_sent(mut self, place: &Place, to: &Dest) {
+        let start = Instant::now();
+        while !self.run.has_ended() && start.elapsed() < LONG {
+            thread::sleep(GLANCE);
+        }
+        let end = self.run.finish();
+        end.code(0);
+        end.check("nothing unsent", to.differences(place, &[]).is_empty());
+    }
+
     #[track_caller]
     fn until_said(&mut self, words: &str) {
         self.until(&format!("word of {words:?}"), |run| said(run, words));
@@ -1162,13 +1174,7 @@ fn sigterm_sends_unread_changes() {
         status.lines().any(|line| line.starts_with("ShdPnd:") && !line.ends_with("0000"))
     });
     kill(watcher, Signal::SIGCONT).unwrap();
-    let start = Instant::now();
-    while !sync.run.has_ended() && start.elapsed() < LONG {
-        thread::sleep(GLANCE);
-    }
-    let end = sync.run.finish();
-    end.code(0);
-    end.check("nothing unsent", to.differences(&place, &[]).is_empty());
+    sync.ends_with_all_sent(&place, &to);
 }
 
 /// As by `kill` with a negative number, or a service manager that signals all processes.
@@ -1183,13 +1189,7 @@ fn sigterm_to_all_processes_loses_nothing() {
     // At the script's own signal, as a second one, inotifywait would end without the rest of its batch.
     assert_eq!(getsid(Some(watcher)).unwrap(), watcher, "inotifywait is out of reach");
     sync.run.signal_all(Signal::SIGTERM);
-    let start = Instant::now();
-    while !sync.run.has_ended() && start.elapsed() < LONG {
-        thread::sleep(GLANCE);
-    }
-    let end = sync.run.finish();
-    end.code(0);
-    end.check("nothing unsent", to.differences(&place, &[]).is_empty());
+    sync.ends_with_all_sent(&place, &to);
 }
 
 #[test]
