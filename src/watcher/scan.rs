@@ -924,9 +924,9 @@ impl<W: World> Watcher<W> {
                 leaving.insert(event.name, change);
             }
         }
-        let is_listed = |name: &&[u8]| !leaving.is_empty() && leaving.contains_key(name);
-        let listed: Vec<&[u8]> = listing.iter().map(|(name, _)| name).filter(is_listed).collect();
-        first.extend(listed.into_iter().filter_map(|name| leaving.remove_entry(name)));
+        if !leaving.is_empty() {
+            listing.iter().for_each(|(name, _)| first.extend(leaving.remove_entry(name)));
+        }
         first
     }
 
