@@ -115,7 +115,9 @@ impl AsFd for Sink {
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::net::Shutdown;
     use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
 
     /// A sink that writes to a pipe which nobody reads yet.
     fn stalled() -> (std::fs::File, Sink) {
@@ -179,13 +181,15 @@ mod tests {
 
     #[test]
     fn an_output_that_fails_is_an_error_and_a_full_one_is_not() {
-        let (reader, mut sink) = stalled();
+        // Shut down, a socket fails at once; a pipe only when no child of another test holds its reader any more.
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let mut sink = Sink::new(Output::shared(writer.into()).unwrap());
         for _ in 0..100_000 {
             sink.add(|record| record.extend_from_slice(b"line\n"));
         }
         sink.flush().unwrap();
         assert!(!sink.is_empty());
-        drop(reader);
+        reader.shutdown(Shutdown::Both).unwrap();
         assert_eq!(sink.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
