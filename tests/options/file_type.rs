@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{
-    Running, create_files, fast_tempdir, flood, inotifywait, inotifywatch, need_root, tempdir,
-};
+use crate::common::{Own, Running, create_files, fast_tempdir, flood, inotifywait, inotifywatch, tempdir};
 
 /// A file, a link and a directory are made in a directory, which is then renamed and deleted.
 fn lines(arguments: &[&str]) -> Vec<String> {
@@ -100,14 +97,10 @@ fn it_counts_only_the_right_type() {
 
 #[test]
 fn with_fanotify_it_is_the_same() {
-    if !need_root() {
-        return;
-    }
-    let dir = tempdir();
+    let Some(dir) = Own::new() else { return };
     let path = |end: &str| format!("{}/{end}", dir.path().canonicalize().unwrap().display());
     for (name, line) in [("file", path(" CREATE f0")), ("dir", path(" CREATE,ISDIR d"))] {
-        let mut run =
-            Running::ready(inotifywait(Path::new(dir.path()), ["-mF", "--type", name, "-e", "create", "."]));
+        let mut run = Running::ready(inotifywait(dir.path(), ["-mF", "--type", name, "-e", "create", "."]));
         fs::create_dir(dir.path().join("d")).unwrap();
         create_files(dir.path(), "f", 0..1);
         run.expect_line(&line);

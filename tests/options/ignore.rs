@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::refuses;
-use crate::common::{Running, as_nobody, create_files, inotifywait, inotifywatch, need_root, tempdir};
+use crate::common::{Own, Running, as_nobody, create_files, inotifywait, inotifywatch, tempdir};
 
 /// What to be asked for that does not depend on how the directories are read.
 const EVENTS: &str = "create,delete,move,move_self,delete_self";
@@ -14,8 +14,12 @@ const EVENTS: &str = "create,delete,move,move_self,delete_self";
 /// A directory with these directories in it.
 fn tree(directories: &[&str]) -> TempDir {
     let dir = tempdir();
-    directories.iter().for_each(|path| fs::create_dir_all(dir.path().join(path)).unwrap());
+    create_directories(dir.path(), directories);
     dir
+}
+
+fn create_directories(dir: &Path, directories: &[&str]) {
+    directories.iter().for_each(|path| fs::create_dir_all(dir.join(path)).unwrap());
 }
 
 fn watch(dir: &Path, arguments: &[&str]) -> Running {
@@ -257,11 +261,9 @@ fn inotifywatch_counts_paths_that_are_not_ignored() {
 /// With fanotify, as root and as a user.
 #[test]
 fn with_fanotify_it_is_the_same() {
-    if !need_root() {
-        return;
-    }
     for user in [false, true] {
-        let dir = tree(&["target/deep", "a/target", "a/b/c"]);
+        let Some(dir) = Own::new() else { return };
+        create_directories(dir.path(), &["target/deep", "a/target", "a/b/c"]);
         let here = dir.path().canonicalize().unwrap();
         // Of a directory from elsewhere, only root hears that it was renamed itself.
         let events = "create,delete,move";
