@@ -241,14 +241,14 @@ fn the_packages_have_the_description_of_the_crate() {
         let line = recipe.lines().find_map(|line| line.strip_prefix("pkgdesc="));
         assert_eq!(line.unwrap().trim_matches(['"', '\'']), SYNOPSIS);
     }
-    // No address of somebody else's, and none that leads nowhere.
+    // No address of somebody else's, and none that leads nowhere: that at docs.rs comes with `cargo publish`.
     for path in [
         "Cargo.toml",
         "packaging/arch/PKGBUILD",
         "packaging/alpine/APKBUILD",
         "packaging/rpm/inotify-tools-rs.spec",
     ] {
-        let text = file(path);
+        let text = file(path).replace("https://docs.rs/inotify-tools-rs\"", "");
         assert!(!text.contains("http"), "{path}: {text}");
     }
 }

@@ -1,5 +1,6 @@
 //! The text that is made from the tables of options and events: the lists in the completions, and in the manual pages the
-//! synopsis, the heads of the options and the version; and from docs/ the figures in README.md and docs/performance.svg.
+//! synopsis, the heads of the options and the version; from docs/ the figures in README.md and docs/performance.svg; and
+//! from README.md packaging/crates.io.md.
 //!
 //! Each file is written by hand except for the lines between `generated: NAME` and `end of generated`, and the `.It` and
 //! `.Os` lines of a page. `make generate` renews those (GENERATE=1); without it, the test fails where they are not current.
@@ -31,6 +32,7 @@ fn generated_text_is_current() {
         ("completions/_inotifywait", zsh::renew),
         ("completions/inotifywait.fish", fish::renew),
         ("README.md", readme::renew),
+        ("packaging/crates.io.md", readme::for_crates),
         ("docs/performance.svg", plots::renew),
         ("man/inotifywait.1", |page| manual::renew(page, Tool::Wait)),
         ("man/inotifywatch.1", |page| manual::renew(page, Tool::Watch)),

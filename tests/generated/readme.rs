@@ -1,7 +1,9 @@
-//! The figures in README.md: from the tables that `make compare` and `make bench` write.
+//! The figures in README.md: from the tables that `make compare` and `make bench` write; and its form for crates.io.
 
 use std::fs;
 use std::path::Path;
+
+use regex::Regex;
 
 use crate::with_lines;
 
@@ -30,6 +32,16 @@ pub fn renew(text: &str) -> String {
         lines += &format!("| {name} | {reference} | **{here}** | `make {command}` |\n");
     }
     with_lines(text, "numbers -->", &lines)
+}
+
+/// README.md as crates.io shows it, where the crate's other files are not: links lead to them at docs.rs, and its first
+/// picture, which docs.rs would show as text, is left out.
+pub fn for_crates(_: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let picture = Regex::new(r"(?m)^!\[.*\n\n").unwrap().replace(&text, "").into_owned();
+    let files = concat!("https://docs.rs/crate/inotify-tools-rs/", env!("CARGO_PKG_VERSION"), "/source/");
+    let link = Regex::new(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)").unwrap();
+    link.replace_all(&picture, format!("]({files}$1)")).into_owned()
 }
 
 /// The figures of the reference and of this program.
