@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Own, Running, exchange, fast_tempdir, inotifywait, inotifywatch, need, run};
+use common::{Own, Running, exchange, fast_tempdir, inotifywait, inotifywatch, need, run, wrapped};
 use nix::sys::signal::Signal;
 
 /// How each is mounted on `top`, in a directory of a tmpfs and as root, and the program that makes it.
@@ -276,5 +277,51 @@ fn system_calls_of_a_directory() {
             eprintln!("{name}, '{below}', '{file}': {each} system calls");
             assert!(each <= most, "{name}, '{below}', '{file}': {each} system calls");
         }
+    }
+}
+
+/// The system calls for directories that come to a watched one, all before they are looked at.
+fn calls_for_arrivals(own: &Path, count: usize, come: fn(&Path, usize)) -> usize {
+    let top = own.join(format!("watched{count}"));
+    fs::create_dir(&top).unwrap();
+    let log = own.join(format!("log{count}"));
+    let traced = format!("exec strace -D -q -o {} \"$@\"", log.display());
+    let mut run = Running::ready(wrapped(own, &traced, "inotifywait", [OsStr::new("-mr"), top.as_os_str()]));
+    run.wait_asleep();
+    let read = || fs::read_to_string(&log).unwrap();
+    let before = read().lines().count();
+    run.stopped(|| come(&top, count));
+    run.expect("a line for each", |lines| lines.len() >= count);
+    run.wait_asleep();
+    let calls = read().lines().skip(before).filter(|line| !line.contains("fcntl(")).count();
+    run.stop();
+    calls
+}
+
+/// Those that come one after the other are watched together: the queue is not read again for each.
+#[test]
+fn system_calls_of_a_directory_that_arrives() {
+    const COUNT: usize = 100;
+    let Some(own) = with_file_system("tmpfs").filter(|_| need("strace")) else { return };
+    let made = |top: &Path, count: usize| {
+        (0..count).for_each(|number| fs::create_dir(top.join(number.to_string())).unwrap());
+    };
+    let moved = |top: &Path, count: usize| {
+        let out = top.with_extension("out");
+        fs::create_dir(&out).unwrap();
+        for number in 0..count {
+            let from = out.join(number.to_string());
+            fs::create_dir(&from).unwrap();
+            fs::rename(from, top.join(number.to_string())).unwrap();
+        }
+    };
+    for (what, come, most) in [("made", made as fn(&Path, usize), 3), ("moved", moved, 2)] {
+        let dir = own.path().join("top").join(what);
+        fs::create_dir(&dir).unwrap();
+        let [few, many] = [COUNT, 2 * COUNT].map(|count| calls_for_arrivals(&dir, count, come));
+        // With one more batch of them.
+        let each = (many - few) as f64 / COUNT as f64;
+        eprintln!("{what}: {each} system calls");
+        assert!(each < most as f64 + 0.3, "{what}: {each} system calls");
     }
 }

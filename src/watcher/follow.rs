@@ -54,9 +54,17 @@ impl Departure {
 }
 
 impl Renames {
+    fn find(&self, cookie: u32) -> Option<usize> {
+        self.departures.iter().rposition(|known| known.cookie == cookie && !known.is_displaced)
+    }
+
+    /// Whether a rename has left a watched directory.
+    pub(super) fn is_known(&self, cookie: u32) -> bool {
+        self.find(cookie).is_some()
+    }
+
     fn take(&mut self, cookie: u32) -> Option<Departure> {
-        let at = self.departures.iter().rposition(|known| known.cookie == cookie && !known.is_displaced)?;
-        self.departures.remove(at)
+        self.departures.remove(self.find(cookie)?)
     }
 
     fn is_leaving(&self, node: NodeId) -> Option<usize> {

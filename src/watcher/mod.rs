@@ -430,10 +430,21 @@ impl<W: World> Watcher<W> {
             return false;
         }
         let is_new = |parent, name| self.tree.child(parent, name).is_none();
-        self.queue.next().is_some_and(|RawEvent { wd, mask, name, .. }| {
-            let appears = mask & IN_CREATE != 0 && mask & IN_ISDIR != 0;
-            appears && self.tree.find(wd).is_some_and(|parent| is_new(parent, name))
+        self.queue.next().is_some_and(|RawEvent { wd, mask, name, cookie }| {
+            let appears =
+                mask & IN_CREATE != 0 || mask & IN_MOVED_TO != 0 && self.comes_from_elsewhere(cookie);
+            mask & IN_ISDIR != 0 && appears && self.tree.find(wd).is_some_and(|parent| is_new(parent, name))
         }) && self.work.iter().all(is_attach)
+    }
+
+    /// Whether a rename comes from where nothing is watched, nor will be once the directories are watched that have just appeared:
+    /// what is in a new one may leave it before.
+    fn comes_from_elsewhere(&self, cookie: u32) -> bool {
+        let is_news = |work: &Work| match work {
+            Work::Attach(node) => self.coverage(*node) != (Coverage::Unread { announce: false }),
+            _ => true,
+        };
+        !self.renames.is_known(cookie) && !self.work.iter().any(is_news)
     }
 
     /// [`World::find_out`].

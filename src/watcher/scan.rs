@@ -345,7 +345,7 @@ impl<W: World> Watcher<W> {
         self.discard_git_reading(since);
         let wd = self.tree.wd(above.node);
         let changed = self.changed_below(wd, since, task);
-        let mut frames = Vec::with_capacity(watched.len());
+        let mut frames = Vec::new();
         for (node, Seen { result, contents, .. }, git) in watched {
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
             let found = match result {
@@ -360,13 +360,12 @@ impl<W: World> Watcher<W> {
             }
             let Some(found) = found else { continue };
             let task = self.task_for(node, found, above, task);
-            frames.push(match task.needs_no_visit(contents) {
-                true => {
-                    let is_changed = changed.contains(&self.tree.wd(found));
-                    Frame::FindEmpty { node: found, since: is_changed.then_some(since), task }
-                }
-                false => Frame::Visit { node: found, above: Some(above.clone()), since, task },
-            });
+            if !task.needs_no_visit(contents) {
+                frames.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
+            } else if task.lists_files() || task.reports_reading() {
+                let is_changed = changed.contains(&self.tree.wd(found));
+                frames.push(Frame::FindEmpty { node: found, since: is_changed.then_some(since), task });
+            }
         }
         self.scan.stack.extend(frames.into_iter().rev());
         Ok(())

@@ -410,7 +410,9 @@ impl Running {
     pub fn stopped(&mut self, happens: impl FnOnce()) {
         self.signal(Signal::SIGSTOP);
         let status = format!("/proc/{}/status", self.pid());
-        let stops = || fs::read_to_string(&status).is_ok_and(|status| status.contains("State:\tT"));
+        // In lower case where it is traced.
+        let is_stopped = |status: String| status.contains("State:\tT") || status.contains("State:\tt");
+        let stops = || fs::read_to_string(&status).is_ok_and(is_stopped);
         assert!(wait_until(stops), "it does not stop");
         happens();
         self.signal(Signal::SIGCONT);
