@@ -421,7 +421,7 @@ impl World for InotifyWorld {
     }
 
     fn mounts(&mut self) -> Vec<Mount> {
-        self.mounts.as_ref().and_then(|_| mounts::all().ok()).unwrap_or_default()
+        self.mounts.as_ref().and_then(|table| mounts::all_in(table).ok()).unwrap_or_default()
     }
 
     fn lookout(&self) -> Option<BorrowedFd<'_>> {

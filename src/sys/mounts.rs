@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -77,7 +78,21 @@ pub struct Mount {
 
 /// All mounts that this process can see, in the order in which they were mounted.
 pub fn all() -> io::Result<Vec<Mount>> {
-    Ok(std::fs::read(MOUNTINFO)?.split(|byte| *byte == b'\n').filter_map(parse).collect())
+    all_in(&open()?)
+}
+
+/// The same by the table that was opened, as it is now.
+pub fn all_in(table: &File) -> io::Result<Vec<Mount>> {
+    // What the kernel returns at a time, at most.
+    const PAGE: usize = 4096;
+    let (mut text, mut length) = (Vec::new(), 0);
+    loop {
+        text.resize(length + PAGE, 0);
+        match table.read_at(&mut text[length..], length as u64)? {
+            0 => return Ok(text[..length].split(|byte| *byte == b'\n').filter_map(parse).collect()),
+            more => length += more,
+        }
+    }
 }
 
 /// The mount that an absolute path is in, if its directories are what they seem.
