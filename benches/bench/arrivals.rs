@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use crate::Result;
 use crate::measure::{Programs, Side};
 use crate::report::{Report, grouped, time};
-use crate::rows::{BOTH, MONITOR, nanoseconds};
+use crate::rows::{ALL, BOTH, MONITOR, nanoseconds};
 use crate::storm::tree;
 
 /// Something done to a watched directory and to another.
@@ -126,18 +126,19 @@ pub fn arrivals(programs: &Programs, report: &mut Report) -> Result<()> {
         fs::create_dir(&top)?;
         prepare(&top, &out)?;
         let what = format!("CPU: {what}");
-        let samples = programs.alternate(&what, programs.rounds, &BOTH, |side| {
-            let mut watcher = programs.watch(side, &top, &MONITOR, &[])?;
+        let samples = programs.alternate(&what, programs.rounds, &ALL, |side| {
+            let mut watcher = programs.watch(side, &top, &MONITOR, &["follow"])?;
             watcher.settle()?;
-            let before = watcher.cpu()?;
+            let (before, lines) = (watcher.cpu()?, watcher.lines());
             happen(&top, &out)?;
             watcher.settle()?;
-            let cpu = watcher.cpu()? - before;
+            let (cpu, lines) = (watcher.cpu()? - before, watcher.lines() - lines);
             drop(watcher);
             undo(&top, &out)?;
-            Ok(nanoseconds(cpu))
+            Ok((nanoseconds(cpu), lines))
         })?;
-        report.row(what, samples, time, Some(goal));
+        report.lines(&what, &samples.map(|(_, lines)| *lines as f64));
+        report.row(what, samples.map(|(cpu, _)| *cpu), time, Some(goal));
         remove(&top)?;
         if out.exists() {
             remove(&out)?;
@@ -154,7 +155,7 @@ fn counted(programs: &Programs, report: &mut Report) -> Result<()> {
     let top = programs.dir.path().join("top");
     fs::create_dir(&top)?;
     let what = format!("inotifywatch: CPU: {} directories made", grouped(count as u64));
-    let samples = programs.alternate(&what, programs.rounds, &BOTH, |side| {
+    let samples = programs.alternate(&what, programs.rounds, &ALL, |side| {
         let counter = programs.count(side, &top, &["-r"])?;
         let before = counter.cpu()?;
         tree(&top.join("in"), count, 0)?;

@@ -20,13 +20,15 @@ use nix::sys::stat::fstatat;
 use nix::unistd::fchdir;
 
 use crate::Result;
+use crate::arrival_floor::follow;
 
 /// The first argument of a call for a floor.
 pub const FLOOR: &str = "floor";
 
 /// How long events gather before the next read, when the last one brought more than [`HANDFUL`].
-const PAUSE: Duration = Duration::from_millis(2);
-const HANDFUL: usize = 8;
+pub const PAUSE: Duration = Duration::from_millis(2);
+/// See [`PAUSE`].
+pub const HANDFUL: usize = 8;
 
 /// Runs the floor that the arguments ask for; none where they ask for none.
 pub fn called(arguments: &[OsString]) -> Option<Result<()>> {
@@ -36,6 +38,8 @@ pub fn called(arguments: &[OsString]) -> Option<Result<()>> {
         [b"nothing"] => Ok(()),
         [b"events", top] => events(top),
         [b"walk", top] => walk(top),
+        [b"follow", top] => follow(top, true),
+        [b"count", top] => follow(top, false),
         _ => Err("no such floor".into()),
     })
 }

@@ -10,6 +10,7 @@
 //! (/dev/shm). When every group was measured, with this program and in the usual
 //! size, the tables are also put into docs/performance.md, and the plot into docs/setup.svg.
 
+mod arrival_floor;
 mod arrivals;
 mod file_systems;
 mod floors;

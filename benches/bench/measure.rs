@@ -140,9 +140,15 @@ impl Programs {
 
     /// Starts a side's inotifywatch on `top`, and waits for its watches.
     pub fn count(&self, side: Side, top: &Path, arguments: &[&str]) -> Result<Counter> {
-        let program = if side == Side::Reference { &self.reference } else { &self.here };
-        let mut command = Command::new(program.with_file_name("inotifywatch"));
-        command.args(arguments).arg(top).stdin(Stdio::null());
+        let mut command = match side {
+            Side::Floor => self.command(side, &[], &["count"]),
+            Side::Reference => Command::new(self.reference.with_file_name("inotifywatch")),
+            _ => Command::new(self.here.with_file_name("inotifywatch")),
+        };
+        if side != Side::Floor {
+            command.args(arguments);
+        }
+        command.arg(top).stdin(Stdio::null());
         let Started { mut child, said, clock, .. } = start(command, "now collecting statistics.\n")?;
         let stdout = child.stdout.take().ok_or("no pipe")?;
         let lines = Arc::new(AtomicU64::new(0));

@@ -76,6 +76,15 @@ impl Report {
         self.notes.push(note);
     }
 
+    /// Adds a sentence about the lines that came for a row: the reference loses some in a flood, and does not look everywhere.
+    pub fn lines(&mut self, what: &str, samples: &Samples<f64>) {
+        let least = |side| samples.of(side).iter().copied().min_by(f64::total_cmp);
+        let counts = [(Side::Reference, "reference"), (Side::Here, "here"), (Side::Floor, "floor")]
+            .into_iter()
+            .filter_map(|(side, name)| Some(format!("{} ({name})", grouped(least(side)? as u64))));
+        self.note(format!("{what}: lines: {}", counts.collect::<Vec<_>>().join(", ")));
+    }
+
     /// Adds a row to the table of the interfaces.
     pub fn interfaces(&mut self, what: impl Into<String>, samples: &Samples<f64>, show: fn(f64) -> String) {
         let figure = |side| match samples.of(side) {
@@ -111,12 +120,15 @@ impl Report {
         for Row { what, samples, show, goal } in &self.rows {
             let value =
                 |samples: &[f64]| if samples.is_empty() { "–".into() } else { show(median(samples)) };
-            let (reference, here, floor) = (
+            let (reference, here, mut floor) = (
                 value(samples.of(Side::Reference)),
                 value(samples.of(Side::Here)),
                 value(samples.of(Side::Floor)),
             );
-            let (ratio, shown) = ratio(samples);
+            let (ratio, shown) = self::ratio(samples, Side::Here);
+            if !samples.of(Side::Reference).is_empty() && !samples.of(Side::Floor).is_empty() {
+                let _ = write!(floor, " ({:.2})", self::ratio(samples, Side::Floor).0);
+            }
             let goal = goal.map_or("–".to_owned(), |goal| {
                 format!("≤ {goal}: {}", if ratio <= goal { "met" } else { "missed" })
             });
@@ -157,13 +169,13 @@ impl Report {
     }
 }
 
-/// The median of the rounds' ratios; and with the least and the greatest, to be shown.
-fn ratio(samples: &Samples<f64>) -> (f64, String) {
+/// The median of the rounds' ratios of a side to the reference; and with the least and the greatest, to be shown.
+fn ratio(samples: &Samples<f64>, side: Side) -> (f64, String) {
     let mut ratios: Vec<f64> = samples
-        .of(Side::Here)
+        .of(side)
         .iter()
         .zip(samples.of(Side::Reference))
-        .map(|(here, reference)| here / reference)
+        .map(|(measured, reference)| measured / reference)
         .collect();
     ratios.sort_by(f64::total_cmp);
     // Of many short measurements the extremes tell nothing.

@@ -15,7 +15,7 @@ use crate::report::{Growth, Report, bytes, grouped, median, time};
 use crate::storm::{EVENTS_PER_FILE, Storm, touch, tree, wide_tree};
 
 pub const BOTH: [Side; 2] = [Side::Reference, Side::Here];
-const ALL: [Side; 3] = [Side::Reference, Side::Here, Side::Floor];
+pub const ALL: [Side; 3] = [Side::Reference, Side::Here, Side::Floor];
 
 /// How the watchers are called: for ever, with all below, all events.
 pub const MONITOR: [&str; 2] = ["-m", "-r"];
@@ -145,21 +145,10 @@ fn flooded(
     })?;
     let per_line = |flood: &Flood| nanoseconds(flood.cpu) / flood.lines.max(1) as f64;
     report.row(what, samples.map(per_line), time, Some(0.25));
-    let least = |side| {
-        let samples = samples.of(side);
-        grouped(samples.iter().map(|flood| flood.lines).min().unwrap_or(0))
-    };
-    report.note(format!(
-        "{what}: of {} lines came at least {} (reference), {} (here){}",
-        grouped((files * per_file) as u64),
-        least(Side::Reference),
-        least(Side::Here),
-        if samples.of(Side::Floor).is_empty() {
-            String::new()
-        } else {
-            format!(", {} (floor)", least(Side::Floor))
-        }
-    ));
+    report.lines(
+        &format!("{what}, of {}", grouped((files * per_file) as u64)),
+        &samples.map(|flood| flood.lines as f64),
+    );
     Ok(samples)
 }
 
