@@ -14,19 +14,14 @@ mod common;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{Own, as_nobody, fast_tempdir, sleep_of, wait_until};
+use common::{Own, Running, as_nobody, binary, command, contains, fast_tempdir};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use nix::unistd::Pid;
-
-const BOUND: Duration = Duration::from_secs(60);
 
 /// A small generator of our own, so that a seed means the same run for ever (xorshift64*).
 struct Random(u64);
@@ -244,111 +239,39 @@ enum Source {
     Filesystems,
 }
 
-struct Watcher {
-    child: Child,
-    lines: Receiver<Line>,
-    errors: Receiver<String>,
+/// Watches `root`. `events` as `-e` takes them.
+fn watch(source: Source, root: &Path, events: &str) -> Running {
+    let dir = root.parent().unwrap();
+    let tool = std::env::var("MODEL_TOOL").unwrap_or_else(|_| binary("inotifywait").into());
+    let mut command = match source {
+        Source::Marks => as_nobody(dir, "inotifywait", ["-F"]),
+        Source::Inotify => command(dir, &tool, ["-I"]),
+        Source::Filesystems => command(dir, &tool, ["-F"]),
+    };
+    command.args(["-m", "-r", "-e", events, "--format", "%w%f%0%e%0%c%n%0", "--no-newline"]).arg(root);
+    Running::ready(command)
 }
 
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The lines that tell of a change, of all that was printed so far.
+fn changes(printed: &[u8], root: &Path) -> Vec<Line> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields: Vec<&[u8]> = printed.split(|byte| *byte == 0).collect();
+    let lines = fields.chunks_exact(3).map(|fields| {
+        let cookie = u64::from_str_radix(text(fields[2]).trim(), 16).ok();
+        match (fields[0].strip_prefix(root.as_os_str().as_bytes()), cookie) {
+            (Some(path), Some(cookie)) => Line { path: path.into(), events: text(fields[1]), cookie },
+            _ => Line { path: fields[0].into(), events: UNREADABLE.into(), cookie: 0 },
+        }
+    });
+    lines.filter(|line| CHANGES.contains(&line.change())).collect()
 }
 
-impl Watcher {
-    /// `events` as `-e` takes them.
-    fn start(source: Source, root: &Path, events: &str) -> Watcher {
-        let arguments = ["-m", "-r", "-e", events, "--format", "%w%f%0%e%0%c%n%0", "--no-newline"];
-        let mut command = match (source, std::env::var_os("MODEL_TOOL")) {
-            (Source::Marks, _) => {
-                let mut command = as_nobody(root.parent().unwrap(), "inotifywait", arguments);
-                command.arg("-F");
-                command
-            }
-            (_, tool) => {
-                let mut command = Command::new(tool.unwrap_or(env!("CARGO_BIN_EXE_inotifywait").into()));
-                command.arg(if matches!(source, Source::Inotify) { "-I" } else { "-F" }).args(arguments);
-                command
-            }
-        };
-        let command = command.arg(root).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (sender, errors) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let (sender, lines) = channel();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let prefix = root.as_os_str().len();
-        std::thread::spawn(move || {
-            let field = |stdout: &mut BufReader<_>| {
-                let mut bytes = Vec::new();
-                BufRead::read_until(stdout, 0, &mut bytes).ok()?;
-                bytes.pop().map(|_| bytes)
-            };
-            while let (Some(path), Some(events), Some(cookie)) =
-                (field(&mut stdout), field(&mut stdout), field(&mut stdout))
-            {
-                let text = |bytes| String::from_utf8(bytes).unwrap_or_default();
-                let cookie = u64::from_str_radix(text(cookie).trim(), 16).ok();
-                let line = match (path.get(prefix..), cookie) {
-                    (Some(path), Some(cookie)) => Line { path: path.into(), events: text(events), cookie },
-                    _ => Line { path, events: UNREADABLE.into(), cookie: 0 },
-                };
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-            let _ = stdout.read(&mut [0]);
-        });
-        let watcher = Watcher { child, lines, errors };
-        loop {
-            let line = watcher.errors.recv_timeout(BOUND).expect("a line on stderr");
-            if line == "Watches established." {
-                return watcher;
-            }
-        }
-    }
-
-    /// Waits until it has nothing left to read.
-    fn sleeps(&self) {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        let mut before = None;
-        let asleep = wait_until(|| {
-            let now = sleep_of(pid);
-            let same = now.is_some() && now == before;
-            before = now;
-            std::thread::sleep(Duration::from_millis(8));
-            same
-        });
-        assert!(asleep, "it never sleeps");
-    }
-
-    /// The lines up to the creation of `path`, which the caller caused.
-    fn until(&self, path: &[u8], mut each: impl FnMut(&Line)) {
-        let deadline = Instant::now() + BOUND;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if !CHANGES.contains(&line.change()) => {}
-                Ok(line) => {
-                    each(&line);
-                    if line.path == path {
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("no line for {:?}", OsStr::from_bytes(path))
-                }
-            }
-        }
-    }
+/// Creates a file there, waits for a line of it, and for the end of all work.
+fn finish(run: &mut Running, root: &Path, name: &str) {
+    fs::write(root.join(name), "").unwrap();
+    let end = [root.join(name).as_os_str().as_bytes(), b"\0CREATE\0"].concat();
+    run.wait(name, |run| contains(&run.stdout.bytes(), &end));
+    run.wait_asleep();
 }
 
 fn run(source: Source, seed: u64, steps: usize) -> Result<(), String> {
@@ -369,7 +292,7 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
     let mut picture = Picture { tree: read(&root), ..Picture::default() };
     // With the reading of directories among the events the watcher has its own to tell from others'.
     let events = ["create,delete,move", "create,delete,move,open,access,close"][random.below(2)];
-    let watcher = Watcher::start(source, &root, events);
+    let mut run = watch(source, &root, events);
     let processes = number("MODEL_PROCESSES").unwrap_or(1 + random.below(3) as u64);
     let worker = |worker| {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -381,14 +304,7 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
     for mut worker in workers {
         assert!(worker.wait().unwrap().success(), "a worker failed");
     }
-    fs::write(root.join("end"), "").unwrap();
-    let mut lines = Vec::new();
-    let mut replay = |line: &Line| {
-        picture.replay(line);
-        lines.push(format!("{} {} {:x}", String::from_utf8_lossy(&line.path), line.events, line.cookie));
-    };
-    watcher.until(b"/end", &mut replay);
-    watcher.sleeps();
+    finish(&mut run, &root, "end");
 
     // All is quiet. What the watcher still has to say comes before what follows: every directory is watched,
     // under its true path.
@@ -398,12 +314,16 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
         let path = root.join(OsStr::from_bytes(&path[1..]));
         fs::write(path.join("probe"), "").unwrap();
     }
-    fs::write(root.join("end-of-probes"), "").unwrap();
-    let mut probed: Vec<Vec<u8>> = Vec::new();
-    watcher.until(b"/end-of-probes", |line| match line.path.ends_with(b"/probe") {
-        true => probed.push(line.path.clone()),
-        false => replay(line),
-    });
+    finish(&mut run, &root, "end-of-probes");
+    let (mut lines, mut probed) = (Vec::new(), Vec::new());
+    for line in changes(&run.stdout.bytes(), &root) {
+        if line.path.ends_with(b"/probe") {
+            probed.push(line.path);
+        } else {
+            picture.replay(&line);
+            lines.push(format!("{} {} {:x}", String::from_utf8_lossy(&line.path), line.events, line.cookie));
+        }
+    }
     picture.tree.remove(&b"/end-of-probes"[..]);
 
     let mut wrong: Vec<String> = Vec::new();
@@ -419,9 +339,8 @@ fn run_in(directory: &Path, source: Source, seed: u64, steps: usize) -> Result<(
             count => wrong.push(format!("{count} probes in {}", show(path))),
         }
     }
-    while let Ok(line) = watcher.errors.try_recv() {
-        wrong.push(format!("stderr: {line}"));
-    }
+    let messages = run.stderr.lines().into_iter().skip_while(|line| line != "Watches established.").skip(1);
+    wrong.extend(messages.map(|line| format!("stderr: {line}")));
     wrong.extend(lines.iter().filter(|line| line.contains(UNREADABLE)).cloned());
     if wrong.is_empty() {
         return Ok(());
