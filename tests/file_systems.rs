@@ -6,7 +6,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Own, Running, exchange, fast_tempdir, inotifywait, inotifywatch, need, run, wrapped};
+use common::{Own, Running, calls, exchange, fast_tempdir, inotifywait, inotifywatch, need, run, traced};
 use nix::sys::signal::Signal;
 
 /// How each is mounted on `top`, in a directory of a tmpfs and as root, and the program that makes it.
@@ -231,17 +230,14 @@ fn a_tree_that_changes_on_overlayfs() {
 }
 
 /// The system calls of a setup, from the watch of the operand on.
-fn calls(top: &Path) -> usize {
+fn calls_of_setup(top: &Path) -> usize {
     let mut strace = Command::new("strace");
     let log = top.with_extension("log");
     strace.args(["-f", "-o"]).arg(&log).arg(common::binary("inotifywait"));
     strace.args(["-q", "-r", "-e", "all_events", "-t", "0.01"]).arg(top);
     let (output, text) = run(&mut strace);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    let log = fs::read_to_string(log).unwrap();
-    let calls = log.lines().skip_while(|line| !line.contains("inotify_add_watch"));
-    // A debug build asks before each close(2) whether the descriptor is open.
-    calls.filter(|line| !line.contains("fcntl(")).count()
+    calls(&log).iter().skip_while(|line| !line.contains("inotify_add_watch")).count()
 }
 
 #[test]
@@ -270,7 +266,7 @@ fn system_calls_of_a_directory() {
                         fs::write(path.join(file), "").unwrap();
                     }
                 }
-                calls(&top)
+                calls_of_setup(&top)
             });
             counts.reverse();
             let each = (counts[0] - counts[1]).div_ceil(COUNT);
@@ -282,20 +278,15 @@ fn system_calls_of_a_directory() {
 
 /// The system calls for directories that come to a watched one, all before they are looked at.
 fn calls_for_arrivals(own: &Path, count: usize, come: fn(&Path, usize)) -> usize {
-    let top = own.join(format!("watched{count}"));
-    fs::create_dir(&top).unwrap();
-    let log = own.join(format!("log{count}"));
-    let traced = format!("exec strace -D -q -o {} \"$@\"", log.display());
-    let mut run = Running::ready(wrapped(own, &traced, "inotifywait", [OsStr::new("-mr"), top.as_os_str()]));
-    run.wait_asleep();
-    let read = || fs::read_to_string(&log).unwrap();
-    let before = read().lines().count();
+    let dir = own.join(format!("{count}"));
+    let top = dir.join("watched");
+    fs::create_dir_all(&top).unwrap();
+    let (mut run, log) = traced(&dir, ["-mr", "watched"]);
+    let before = calls(&log).len();
     run.stopped(|| come(&top, count));
     run.expect("a line for each", |lines| lines.len() >= count);
     run.wait_asleep();
-    let calls = read().lines().skip(before).filter(|line| !line.contains("fcntl(")).count();
-    run.stop();
-    calls
+    calls(&log).len() - before
 }
 
 /// Those that come one after the other are watched together: the queue is not read again for each.

@@ -177,6 +177,20 @@ pub fn wrapped<A: AsRef<OsStr>>(
     command
 }
 
+/// inotifywait under strace(1), ready, and the file in `dir` with its system calls, for [`calls`].
+pub fn traced<A: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = A>) -> (Running, PathBuf) {
+    let log = dir.join("calls");
+    let script = format!("exec strace -D -q -o {} \"$@\"", log.display());
+    let mut run = Running::ready(wrapped(dir, &script, "inotifywait", arguments));
+    run.wait_asleep();
+    (run, log)
+}
+
+/// The system calls so far. A debug build asks before each close(2) whether the descriptor is open: that does not count.
+pub fn calls(log: &Path) -> Vec<String> {
+    lines(&fs::read(log).unwrap()).into_iter().filter(|line| !line.contains("fcntl(")).collect()
+}
+
 /// `tool` with arguments as an ordinary user, also where the test is root's. `dir` gets a copy of the
 /// program, which may stand where others cannot read.
 pub fn as_nobody<A: AsRef<OsStr>>(dir: &Path, tool: &str, arguments: impl IntoIterator<Item = A>) -> Command {
