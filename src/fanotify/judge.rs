@@ -261,9 +261,9 @@ fn is_new(world: &World, line: &Line) -> bool {
 }
 
 /// Whether a file with several names had one of them again, or lost it again, by an event that was merged, or whether
-/// nothing tells that a file was replaced from that it has left.
+/// other operations queue the same events.
 fn is_hidden(world: &World) -> bool {
-    if world.may_have_left {
+    if world.is_ambiguous {
         return true;
     }
     let (mut reported, mut events) = (BTreeSet::new(), BTreeSet::new());
@@ -502,8 +502,8 @@ fn after(world: &World, operation: Operation) -> Option<(Operation, World)> {
     changes.then_some((operation, next))
 }
 
-/// Every operation that succeeds, up to the names of what was never there.
-fn operations(world: &World) -> Vec<(Operation, World)> {
+/// Every operation that may succeed, up to the names of what was never there.
+fn operations(world: &World) -> Vec<Operation> {
     const NAMES: [&str; 3] = ["a", "b", "c"];
     const DEEPEST: usize = 3;
     let (mut there, mut free) = (Vec::new(), Vec::new());
@@ -552,7 +552,7 @@ fn operations(world: &World) -> Vec<(Operation, World)> {
             }
         }
     }
-    found.into_iter().filter_map(|operation| after(world, operation)).collect()
+    found
 }
 
 /// A history as text.
@@ -646,16 +646,19 @@ impl Search {
         count: usize,
         operations: &mut Vec<(Operation, i32)>,
     ) {
-        if count == 0 {
-            self.met += 1;
-            if self.met % self.share == 0 {
-                self.try_positions::<W>(setup, operations);
+        for operation in self::operations(world) {
+            // Of the last operations only those that are tried need to be done here.
+            self.met += usize::from(count == 1);
+            if count == 1 && self.met % self.share != 0 {
+                continue;
             }
-            return;
-        }
-        for (operation, next) in self::operations(world) {
+            let Some((operation, next)) = after(world, operation) else { continue };
             operations.push((operation, 1));
-            self.try_all::<W>(setup, &next, count - 1, operations);
+            if count == 1 {
+                self.try_positions::<W>(setup, operations);
+            } else {
+                self.try_all::<W>(setup, &next, count - 1, operations);
+            }
             operations.pop();
         }
     }
@@ -676,7 +679,8 @@ impl Search {
             }
             for _ in 0..4 + random.below(7) {
                 let mut operations = self::operations(&world);
-                let (operation, next) = operations.swap_remove(random.below(operations.len()));
+                let mut any = || after(&world, operations.swap_remove(random.below(operations.len())));
+                let (operation, next) = std::iter::repeat_with(&mut any).flatten().next().unwrap();
                 world = next;
                 call += [0, 0, 0, 1, 1, 2, 3, QUIET][random.below(8)];
                 acts.push(Act { operation, process: 1 + random.below(8) as i32 / 7, call });

@@ -308,7 +308,8 @@ impl Normaliser {
     /// An object is at a place. If reported renames led elsewhere, some were repeated: reports these, and of an exchange
     /// both renames, unless the other object is `but`.
     fn repair(&mut self, object: &Handle, place: &Place, but: Option<&Handle>, out: &mut Vec<Step>) {
-        let Some(trail) = self.trails.get(object).filter(|trail| trail.at() != place) else { return };
+        let may_differ = |trail: &&Trail| trail.at() != place && (!trail.has_links || trail.left.is_some());
+        let Some(trail) = self.trails.get(object).filter(may_differ) else { return };
         let of = (trail.is_directory, trail.process);
         let way = match trail.way_to(place) {
             Some(way) => way,

@@ -175,8 +175,13 @@ pub struct World {
     pub linked: BTreeSet<Inode>,
     /// The numbers of the events that report a change of size.
     pub written: BTreeSet<usize>,
-    /// A file was replaced where it had been renamed from before: with inode marks it may as well have left by such a rename again.
-    pub may_have_left: bool,
+    /// Other operations would have queued the same events, with inode marks: a file was replaced where it had been renamed from
+    /// before, so it may as well have left by such a rename again; a file came from where nothing is watched that has another name
+    /// again from which it was renamed, and may as well have been renamed again; or something happened in a directory before or after it came back from
+    /// where nothing is watched, by a rename that was merged with an earlier one.
+    pub is_ambiguous: bool,
+    /// The directories that came back so.
+    returned: BTreeSet<Inode>,
     /// Directories that the watcher stopped watching.
     pub unwatched: BTreeSet<Inode>,
 }
@@ -195,7 +200,8 @@ impl World {
             happened: Vec::new(),
             linked: BTreeSet::new(),
             written: BTreeSet::new(),
-            may_have_left: false,
+            is_ambiguous: false,
+            returned: BTreeSet::new(),
             unwatched: BTreeSet::new(),
         }
     }
@@ -365,7 +371,7 @@ impl World {
                 return false;
             }
         }
-        self.may_have_left |= target.is_some_and(|target| {
+        self.is_ambiguous |= target.is_some_and(|target| {
             let is_from_here = |happened: &Happened| {
                 (happened.event, happened.inode, &happened.entry) == ("MOVED_FROM", target, &new)
             };
@@ -426,12 +432,44 @@ impl World {
         let before = self.happened.len();
         self.record("MOVED_FROM", old, inode, None);
         change(self);
+        let unread = self.queue.len();
         let number = self.report_rename(process, old, new, inode);
         self.record("MOVED_TO", new, inode, number);
         let is_seen = [self.reports_renames(old.0), self.reports_renames(new.0)];
         for (half, is_seen) in self.happened[before..].iter_mut().zip(is_seen) {
             half.reported_by = number.filter(|_| is_seen);
         }
+        if is_seen == [false, true] && !self.is_directory(inode) {
+            let left = self.happened.iter().filter(|happened| {
+                happened.event == "MOVED_FROM" && happened.inode == inode && happened.reported_by.is_some()
+            });
+            self.is_ambiguous |= left
+                .map(|happened| &happened.entry)
+                .any(|entry| entry != new && self.entry(entry.0, &entry.1) == Some(inode));
+        }
+        if self.is_directory(inode) && is_seen == [false, true] && self.queue.len() == unread {
+            let is_departure = |happened: &Happened| {
+                happened.event == "MOVED_FROM" && happened.inode == inode && happened.reported_by.is_some()
+            };
+            let left = self.happened[..before].iter().rposition(is_departure);
+            let since = left.map_or(before, |left| left + 1);
+            self.is_ambiguous |= (since..before).any(|at| self.happened_within(at, inode));
+            self.returned.insert(inode);
+        }
+        self.note_returned(before);
+    }
+
+    /// Whether a change that was reported happened in a directory, or in one that is in it.
+    fn happened_within(&self, at: usize, directory: Inode) -> bool {
+        let Happened { entry, reported_by, .. } = &self.happened[at];
+        reported_by.is_some() && self.is_within(entry.0, directory)
+    }
+
+    /// Whether any of the last changes happened in a directory that came back unseen.
+    fn note_returned(&mut self, first: usize) {
+        let mut last = first..self.happened.len();
+        let is_in_any = |at| self.returned.iter().any(|directory| self.happened_within(at, *directory));
+        self.is_ambiguous |= last.any(is_in_any);
     }
 
     fn record(&mut self, event: &'static str, entry: &Entry, inode: Inode, reported_by: Option<usize>) {
@@ -445,6 +483,7 @@ impl World {
             exchange: false,
             reported_by,
         });
+        self.note_returned(self.happened.len() - 1);
     }
 
     /// All that is below a directory, each inode after what it is in.

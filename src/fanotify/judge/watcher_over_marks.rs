@@ -237,7 +237,7 @@ impl Watcher for watcher::Watcher<Simulated> {
 }
 
 /// Histories that were followed wrongly once.
-const FOLLOWED_WRONGLY: [&str; 4] = [
+const FOLLOWED_WRONGLY: [&str; 5] = [
     // During the setup: a look shows where the third rename led, which was merged with the first, before that is known.
     "1: rename a c@-13; rename c a@-13; rename a c@-13",
     // A directory and the one that was in it come back beside each other before their watches are removed.
@@ -246,6 +246,8 @@ const FOLLOWED_WRONGLY: [&str; 4] = [
     "0: mkdir a@2; rename ~f b@5; rename ~d/a b@8; rename a c@8; rename b c/a@9",
     // A file with several names leaves a new directory before that is watched, and another is made of its name.
     "0: link ~f a@0; rename ~f b@0; rename a ~d/a@0; mkdir a@1; link b a/a@2; rename a/a c@4; link b ~a@5; create a/a@5",
+    // A file that may have been renamed again gets a second name, and leaves that one.
+    "0: rename ~f a@2; exchange a ~d/a@2; rename a ~d/a@2; rename ~d/a b@2; rename b a@2; link a b@4; rename b ~a@5",
 ];
 
 #[test]
