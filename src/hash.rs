@@ -18,11 +18,15 @@ impl PlaceHasher {
     /// The hash of an entry of a directory that has this number.
     pub fn hash(&self, parent: u32, name: &[u8]) -> u64 {
         let PlaceHasher([start, key]) = *self;
-        let words = name.chunks_exact(8);
-        let last = words.remainder().iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let length = (name.len() as u64) << 32 | u64::from(parent);
-        let words = words.filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
-        words.chain([last, length]).fold(start, |hash, word| mixed(hash ^ word, key))
+        let mut hash = mixed(start ^ length, key);
+        let mut words = name.chunks_exact(8);
+        for word in &mut words {
+            let word = word.try_into().map_or(0, u64::from_ne_bytes);
+            hash = mixed(hash ^ word, key);
+        }
+        let last = words.remainder().iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        mixed(hash ^ last, key)
     }
 }
 

@@ -212,34 +212,49 @@ const FILE_SYSTEMS: [FileSystem; 4] = [
 pub struct FileSystems {
     /// By device number.
     known: Vec<(u64, Option<&'static FileSystem>)>,
+    /// That of the directory asked about last, until something on another is met: most trees are on one. If it is another after all,
+    /// [`contents`](Self::contents) still tells nothing that is not certain.
+    current: Option<&'static FileSystem>,
 }
 
 impl FileSystems {
     /// Whether the status of a directory on the file system of an open one may tell so much of its contents.
     pub fn tell(&mut self, directory: &OwnedFd, contents: Contents) -> bool {
-        let Ok(status) = Status::of(directory) else { return false };
-        let (device, _) = status.id();
-        let known = self.known.iter().find(|(known, _)| *known == device).map(|(_, known)| *known);
-        let found = known.unwrap_or_else(|| {
-            let found = file_system_of(directory);
-            self.known.push((device, found));
-            found
-        });
-        found.is_some_and(|found| match contents {
+        let tells = |found: &FileSystem| match contents {
             Contents::Unknown => true,
             Contents::NoDirectories => found.counts_links,
             Contents::Nothing => !found.empty.is_empty(),
+        };
+        if !self.current.is_some_and(tells) {
+            self.current = self.look_at(directory);
+        }
+        self.current.is_some_and(tells)
+    }
+
+    fn look_at(&mut self, directory: &OwnedFd) -> Option<&'static FileSystem> {
+        let (device, _) = Status::of(directory).ok()?.id();
+        self.of(device).unwrap_or_else(|| {
+            let found = file_system_of(directory);
+            self.known.push((device, found));
+            found
         })
     }
 
+    fn of(&self, device: u64) -> Option<Option<&'static FileSystem>> {
+        self.known.iter().find(|(known, _)| *known == device).map(|(_, found)| *found)
+    }
+
     /// What is certain of the contents of the directory of that name, if [`tell`](Self::tell) was asked on its file system.
-    pub fn contents(&self, directory: &OwnedFd, name: &[u8]) -> Contents {
+    pub fn contents(&mut self, directory: &OwnedFd, name: &[u8]) -> Contents {
         let Ok(status) = with_path(name, |name| Status::of_entry(directory, name)) else {
             return Contents::Unknown;
         };
         // Another file system may be mounted there.
         let (device, _) = status.id();
-        let known = self.known.iter().find(|(known, _)| *known == device).and_then(|(_, known)| *known);
+        let known = self.of(device).flatten();
+        if !known.zip(self.current).is_some_and(|(known, current)| std::ptr::eq(known, current)) {
+            self.current = None;
+        }
         let Some(known) = known.filter(|_| status.kind() == SFlag::S_IFDIR) else { return Contents::Unknown };
         let is_leaf = status.links() == if known.counts_links { 2 } else { 1 };
         match is_leaf {
