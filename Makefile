@@ -110,7 +110,9 @@ soak:
 bench: TEST_NEEDS = inotify-tools:/usr/bin/inotifywait e2fsprogs:/usr/sbin/mkfs.ext4 btrfs-progs:/usr/sbin/mkfs.btrfs
 bench: test-needs
 	$(CARGO) build --release --target-dir $(TARGET)/installed
-	BENCH_RELEASE=$(abspath $(TARGET))/installed/release/inotifywait $(CARGO) bench --bench bench
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --target $(STATIC) --target-dir $(TARGET)/installed
+	BENCH_RELEASE=$(abspath $(TARGET))/installed/release/inotifywait \
+	BENCH_STATIC=$(abspath $(TARGET))/installed/$(STATIC)/release/inotifywait $(CARGO) bench --bench bench
 	$(MAKE) generate
 
 # What it takes from the environment is told in packaging/sync/bench. ANOTHER is a script with the same options.

@@ -6,7 +6,8 @@
 //!
 //! `cargo bench --bench bench`, or `make bench`. In the environment: ROWS, the groups of rows to measure (all, if
 //! there are none); ROUNDS, how often (3); SCALE, the size of the trees as a part of the usual one (1); BENCH_OURS and BENCH_REFERENCE, the programs; BENCH_RELEASE, this one
-//! as it is installed (cargo's own for a benchmark is larger: it unwinds when it panics); BENCH_DIR, where
+//! as it is installed (cargo's own for a benchmark is larger: it unwinds when it panics); BENCH_STATIC, the same linked statically, for its
+//! start; BENCH_DIR, where
 //! (/dev/shm). When every group was measured, with this program and in the usual
 //! size, the tables are also put into docs/performance.md, and the plot into docs/setup.svg.
 

@@ -35,11 +35,13 @@ pub enum Side {
     Filesystem,
     /// The same with a mark for each directory, as an ordinary user has it.
     Marks,
+    /// This program, linked statically.
+    Static,
 }
 
 impl Side {
     /// How many there are.
-    const COUNT: usize = Side::Marks as usize + 1;
+    const COUNT: usize = Side::Static as usize + 1;
 }
 
 /// The programs, and the place for what they watch.
@@ -48,6 +50,8 @@ pub struct Programs {
     pub reference: PathBuf,
     /// This program.
     pub here: PathBuf,
+    /// The same, linked statically, if that was built.
+    pub linked: Option<PathBuf>,
     /// This benchmark, which holds the floors.
     floor: PathBuf,
     /// How often everything is measured.
@@ -89,6 +93,7 @@ impl Programs {
         Ok(Programs {
             reference,
             here: path("BENCH_OURS", &released),
+            linked: env::var_os("BENCH_STATIC").map(PathBuf::from),
             floor: env::current_exe()?,
             rounds,
             scale,
@@ -112,13 +117,14 @@ impl Programs {
             Side::Reference => &self.reference,
             Side::Here | Side::Filesystem | Side::Marks => &self.here,
             Side::Floor => &self.floor,
+            Side::Static => self.linked.as_ref().unwrap_or(&self.here),
         };
         let mut command = Command::new(program);
         match side {
             Side::Floor => command.arg(floors::FLOOR).args(floor),
             Side::Filesystem => command.arg("--fanotify").args(arguments),
             Side::Marks => command.arg("--fanotify").args(arguments).uid(NOBODY).gid(NOBODY),
-            Side::Reference | Side::Here => command.args(arguments),
+            Side::Reference | Side::Here | Side::Static => command.args(arguments),
         };
         command.stdin(Stdio::null());
         command

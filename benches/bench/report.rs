@@ -85,6 +85,17 @@ impl Report {
         self.note(format!("{what}: lines: {}", counts.collect::<Vec<_>>().join(", ")));
     }
 
+    /// Adds a sentence about the program that is linked statically, if that was measured.
+    pub fn linked(&mut self, what: &str, samples: &Samples<f64>) {
+        if let linked @ [_, ..] = samples.of(Side::Static) {
+            let (_, shown) = ratio(samples, Side::Static);
+            self.note(format!(
+                "{what}: linked statically (`make static`) {}: {shown} of the reference's",
+                time(median(linked))
+            ));
+        }
+    }
+
     /// Adds a row to the table of the interfaces.
     pub fn interfaces(&mut self, what: impl Into<String>, samples: &Samples<f64>, show: fn(f64) -> String) {
         let figure = |side| match samples.of(side) {

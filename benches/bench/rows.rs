@@ -363,21 +363,26 @@ const SHORT: usize = 40;
 
 /// From the start of a process to its end, for the help; and to its readiness.
 pub fn start(programs: &Programs, report: &mut Report) -> Result<()> {
+    let linked = programs.linked.as_ref().map(|_| Side::Static);
     let what = "start: `--help`";
-    let samples = programs.alternate(what, SHORT * programs.rounds, &ALL, |side| {
+    let sides: Vec<Side> = ALL.into_iter().chain(linked).collect();
+    let samples = programs.alternate(what, SHORT * programs.rounds, &sides, |side| {
         let mut command = programs.command(side, &["--help"], &["nothing"]);
         command.stdout(Stdio::null());
         let start = Instant::now();
         command.status()?;
         Ok(nanoseconds(start.elapsed()))
     })?;
+    report.linked(what, &samples);
     report.row(what, samples, time, Some(1.0));
     let what = "start: `-t 1` until the watches are established";
     let top = programs.dir.path().join("start");
     fs::create_dir_all(&top)?;
-    let samples = programs.alternate(what, SHORT * programs.rounds, &BOTH, |side| {
+    let sides: Vec<Side> = BOTH.into_iter().chain(linked).collect();
+    let samples = programs.alternate(what, SHORT * programs.rounds, &sides, |side| {
         Ok(nanoseconds(programs.watch(side, &top, &["-t", "1"], &[])?.set_up))
     })?;
+    report.linked(what, &samples);
     report.row(what, samples, time, Some(1.0));
     Ok(())
 }
