@@ -180,13 +180,19 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// After a signal; that may take longer than [`Running::finish`] waits.
-    #[track_caller]
-    fn ends_with_all_sent(mut self, place: &Place, to: &Dest) {
+    /// For longer than [`Running::finish`] waits.
+    fn until_it_ends(&mut self, meanwhile: impl Fn(&Running)) {
         let start = Instant::now();
         while !self.run.has_ended() && start.elapsed() < LONG {
+            meanwhile(&self.run);
             thread::sleep(GLANCE);
         }
+    }
+
+    /// After a signal.
+    #[track_caller]
+    fn ends_with_all_sent(mut self, place: &Place, to: &Dest) {
+        self.until_it_ends(|_| ());
         let end = self.run.finish();
         end.code(0);
         end.check("nothing unsent", to.differences(place, &[]).is_empty());
@@ -1150,12 +1156,46 @@ fn a_batch_deletes_nothing_else_despite_options_of_rsync() {
 fn changes_within_the_same_second_are_sent() {
     let Some(place) = Place::new() else { return };
     let to = Dest::local("dest");
-    let mut sync = place.start(&["--settle", "0.01"], &to);
-    for round in 0..10 {
-        place.write("file", round.to_string());
-        sync.until("its copy", |_| fs::read_to_string(place.at("dest/file")).ok() == Some(round.to_string()));
+    // By batches, and where everything is compared, as after an overflow.
+    for options in [&["--settle", "0.01"][..], &["--settle", "0.01", "--max-batch", "0"]] {
+        let mut sync = place.start(options, &to);
+        for round in 0..10 {
+            place.write("file", round.to_string());
+            let copy = || fs::read_to_string(place.at("dest/file")).ok();
+            sync.until("its copy", |_| copy() == Some(round.to_string()));
+        }
+        sync.stop().code(0);
     }
-    sync.stop().code(0);
+}
+
+/// TMOUT is exported by many systems for logins, and is the time limit of any `read` of bash's.
+#[test]
+fn a_time_limit_for_logins_does_not_concern_the_script() {
+    let Some(place) = Place::new() else { return };
+    put_script(&place.at("bin/rsync"), "sleep 2; PATH=${PATH#*:} exec rsync \"$@\"");
+    place.write("file", "1");
+    let mut command = place.quick(&["--once"], "dest");
+    command.env("TMOUT", "1");
+    let mut sync = Sync::new(&place, command);
+    sync.until("an end", |_| place.at("dest/file").exists());
+    sync.run.finish().code(0).said("");
+}
+
+/// The batch has a path in it, and the next one that it moved: until then DEST keeps it all.
+#[test]
+fn a_directory_that_moves_before_rsync_runs_is_no_error() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    place.shell("mkdir -p d/e; echo 1 >d/e/file; echo 1 >d/other");
+    let mut sync = place.start(&[], &to);
+    put_script(
+        &place.at("bin/rsync"),
+        "[ -e src/new ] || mv src/d src/new; PATH=${PATH#*:} exec rsync \"$@\"",
+    );
+    place.write("d/e/file", "22");
+    sync.until("a second batch", |_| place.at("dest/new").exists());
+    sync.identical(&to);
+    sync.stop().code(0).said("");
 }
 
 /// inotifywait is stopped, and at its end has more to read than it reads at once.
@@ -1234,13 +1274,14 @@ fn the_script_of_the_guide_loses_nothing() {
     let mut command = place.program("bash", ["sync.sh"]);
     let tools = Path::new(common::binary("inotifywait")).parent().unwrap().display().to_string();
     let path = format!("{}:{tools}:{}", place.at("bin").display(), std::env::var("PATH").unwrap());
-    command.env("PATH", path);
+    // The limit for logins passes while nothing happens.
+    command.env("PATH", path).env("TMOUT", "1");
     let mut sync = Sync::new(&place, command);
     let swp = ["--exclude=*.swp"];
     sync.identical_with(&to, &swp);
     let runs = place.runs();
     place.shell(
-        "mkdir -p d/e; echo 1 >d/e/f; echo 1 >' two words '; echo 1 >'new\nline\\'; echo 1 >-rf; echo 1 >'*'; mv d g
+        "sleep 2; mkdir -p d/e; echo 1 >d/e/f; echo 1 >' two words '; echo 1 >'new\nline\\'; echo 1 >-rf; echo 1 >'*'; mv d g
          rm -r old; for n in $(seq 500); do echo 1 >$n; done; echo 2 >x.swp",
     );
     sync.identical_with(&to, &swp);
@@ -1327,11 +1368,26 @@ fn a_second_signal_does_not_wait() {
     let watches = || children(script).iter().any(|(_, words)| words.contains("--batch-marker"));
     sync.until("the end of inotifywait", |_| !watches());
     assert!(sleeps());
-    sync.run.signal(Signal::SIGTERM);
+    // Later than those that come at once.
+    sync.until_it_ends(|run| run.signal(Signal::SIGTERM));
     let end = sync.run.finish();
     end.code(1);
     end.check("a word", String::from_utf8_lossy(&end.stderr).contains("ended before everything was sent"));
     assert!(children(script).is_empty());
+}
+
+/// timeout(1) signals its command, and then its process group.
+#[test]
+fn signals_that_come_at_once_are_one() {
+    let Some(place) = Place::new() else { return };
+    let to = Dest::local("dest");
+    let sync = place.start(&["--settle", "60", "--max-delay", "60"], &to);
+    place.write("file", "1");
+    for _ in 0..10 {
+        sync.run.signal(Signal::SIGTERM);
+        thread::sleep(Duration::from_millis(5));
+    }
+    sync.ends_with_all_sent(&place, &to);
 }
 
 /// rsync sees for itself that nothing arrives, but only after minutes, and not while it connects.
@@ -1489,6 +1545,9 @@ fn wrong_command_lines_are_refused() {
     wrong(&["src", "src/dest"], "src/dest is in src");
     wrong(&["src", "src"], "src is in src");
     wrong(&["src", "."], "src is in ., and would be deleted there");
+    // A shell's $(...) would lose the end of that name.
+    fs::create_dir_all(place.at("d\n/src")).unwrap();
+    wrong(&["d\n/src", "d\n"], "d?/src is in d?, and would be deleted there");
     wrong(&["--log", "src/log", "src", "dest"], "is in src");
     for option in ["-V", "--version"] {
         let version = format!("inotify-rsync {}\n", env!("CARGO_PKG_VERSION"));
@@ -1509,9 +1568,17 @@ fn wrong_command_lines_are_refused() {
 #[test]
 fn sources_with_odd_names_are_copied() {
     let Some(place) = Place::new() else { return };
-    for name in
-        ["with space", "new\nline", "-v", "co:lon", "c++ (1)", "r[e]g(e)x*.+?^$|\\{}", "link", "slash///"]
-    {
+    for name in [
+        "with space",
+        "new\nline",
+        "dest\n",
+        "-v",
+        "co:lon",
+        "c++ (1)",
+        "r[e]g(e)x*.+?^$|\\{}",
+        "link",
+        "slash///",
+    ] {
         let source = place.at(name);
         if name == "link" {
             fs::create_dir_all(place.at("target/sub")).unwrap();

@@ -2,6 +2,7 @@
 # Keeps DEST, a module of an rsync daemon, the same as the directory SRC. Needs inotifywait of inotify-tools-rs (5.0 or
 # later) and rsync.
 set -o pipefail
+unset TMOUT                      # which would also end `read`
 SRC='/data/www/'                 # the directory to copy: mind the slash at the end
 DEST='tom@10.0.0.12::backup'     # the backup server: user, host, module
 LOG='/var/log/changelist.log'
