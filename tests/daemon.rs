@@ -477,15 +477,21 @@ fn it_closes_the_descriptors_that_it_inherited() {
         command.args(["-e", "create"]);
         Running::start(place.marked(command)).finish().code(0).printed("");
         let daemon = place.daemons()[0];
-        let descriptors = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().flatten();
-        let mut open: Vec<PathBuf> = descriptors
-            .filter(|entry| entry.file_name().to_str().unwrap().parse::<i32>().unwrap() > 2)
-            .map(|entry| fs::read_link(entry.path()).unwrap())
-            .collect();
-        open.sort();
         let outfile = place.path().join(if arguments[2] == "out" { "out" } else { "fifo" });
-        let own = [outfile.to_str().unwrap(), "anon_inode:[signalfd]", "anon_inode:inotify"];
-        assert_eq!(open, own.map(PathBuf::from), "{arguments:?}");
+        let own =
+            [outfile.to_str().unwrap(), "anon_inode:[signalfd]", "anon_inode:inotify"].map(PathBuf::from);
+        let mut open: Vec<PathBuf> = Vec::new();
+        // The pipe by which it let the command return is closed a moment later.
+        let closed = wait_until(|| {
+            let descriptors = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().flatten();
+            open = descriptors
+                .filter(|entry| entry.file_name().to_str().unwrap().parse::<i32>().unwrap() > 2)
+                .filter_map(|entry| fs::read_link(entry.path()).ok())
+                .collect();
+            open.sort();
+            open == own
+        });
+        assert!(closed, "{arguments:?}: {open:?}");
         place.expect_end(daemon, Signal::SIGTERM);
     }
 }
