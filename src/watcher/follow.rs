@@ -397,40 +397,43 @@ impl<W: World> Watcher<W> {
         if self.tree.parent(node).is_none() {
             return;
         }
-        let Some(at) = self.renames.is_leaving(node) else { return };
+        let at = self.renames.is_leaving(node);
+        if at.is_none() && self.coverage(node) != Coverage::MovedOut {
+            return;
+        }
         let wd = self.tree.wd(node);
-        if let Some((there, until)) = self.scan.arriving.remove(&wd) {
-            // Only the last of several renames ends where it was listed; where it was between them nobody knows.
-            let is_again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
-            if !self.queue.events_before(until).any(is_again) && self.finish_arrival(at, node, there) {
+        // Only the last of several renames ends where it was listed; where it was between them nobody knows.
+        let is_again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+        let is_last = |(_, until): &&(NodeId, u64)| !self.queue.events_before(*until).any(is_again);
+        if let Some((there, _)) = self.scan.arriving.get(&wd).filter(is_last).copied() {
+            self.scan.arriving.remove(&wd);
+            if self.finish_arrival(at, node, there) {
                 return;
             }
             self.report_arriving(there);
             self.work.push_back(Work::Attach(there));
         }
-        if let Some(departure) = self.renames.departures.get_mut(at) {
+        if let Some(departure) = at.and_then(|at| self.renames.departures.get_mut(at)) {
             (departure.node, departure.was_moved_out) = (None, true);
+            self.move_out(node);
         }
-        self.move_out(node);
     }
 
     /// A directory arrived in one that was not watched yet, and was listed there.
-    fn finish_arrival(&mut self, at: usize, node: NodeId, there: NodeId) -> bool {
+    fn finish_arrival(&mut self, at: Option<usize>, node: NodeId, there: NodeId) -> bool {
         let Coverage::Arriving { .. } = self.coverage(there) else { return false };
         let Some(parent) = self.tree.parent(there).filter(|parent| !self.tree.is_within(*parent, node))
         else {
             return false;
         };
-        let cookie = self
-            .renames
-            .departures
-            .remove(at)
+        let cookie = at
+            .and_then(|at| self.renames.departures.remove(at))
             .filter(|known| !known.is_displaced)
             .map_or(0, |known| known.cookie);
         let name = self.tree.name(there).to_vec();
         self.tree.remove(there);
         self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);
-        self.relink(node, parent, &name);
+        self.bring_back(node, parent, &name);
         true
     }
 

@@ -185,6 +185,9 @@ impl Task {
     }
 }
 
+/// Entries, and an event of each.
+type Firsts<'a> = HashMap<&'a [u8], Change>;
+
 /// The entries of a directory.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Listing {
@@ -199,6 +202,11 @@ impl Listing {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Kind)> {
         self.entries.iter().map(|&(at, length, kind)| (&self.names[at..at + length], kind))
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        let names = &self.names;
+        self.entries.retain(|&(at, length, _)| &names[at..at + length] != name);
     }
 
     fn push(&mut self, name: &[u8], kind: Kind) {
@@ -535,25 +543,25 @@ impl<W: World> Watcher<W> {
             self.path_of = None;
             return Some(known);
         }
-        let is_listed = matches!(task, Task::Arrival { announce: true, by_event: false });
-        if self.is_moved_out(known) && (is_above || is_listed) {
-            // No event says that it returned: it is reported as new once its watches are removed, which is at the end of the turn.
-            self.unread.push(node);
-        } else if self.is_moved_out(known) {
-            self.tree.remove(node);
-            self.bring_back(known, parent, &name);
-            self.report_reading(known, task);
-        } else if self.tree.parent(known).is_none() && self.tree.path(known) == self.tree.path(node) {
+        let is_listed = matches!(task, Task::Arrival { by_event: false, .. });
+        let is_moved_out = self.is_moved_out(known);
+        if self.tree.parent(known).is_none() && self.tree.path(known) == self.tree.path(node) {
             // An operand that was given before the one that it is in: it is renamed with the rest.
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
-        } else if self.queue.self_events_ahead(wd) {
-            let announce = task.announces();
-            self.cover(node, Coverage::Arriving { announce });
+        } else if self.queue.self_events_ahead(wd) && (is_listed || !is_moved_out) {
+            self.cover(node, Coverage::Arriving { announce: task.announces() });
             self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
+        } else if is_moved_out && (is_above || is_listed && task.announces()) {
+            // No event says that it returned: it is reported as new once its watches are removed, which is at the end of the turn.
+            self.unread.push(node);
         } else {
-            // A bind mount, or an operand by another path: the same inode is one watch, under its first name.
+            // Otherwise a bind mount, or an operand by another path: the same inode is one watch, under its first name.
             self.tree.remove(node);
+            if is_moved_out {
+                self.bring_back(known, parent, &name);
+                self.report_reading(known, task);
+            }
         }
         None
     }
@@ -616,8 +624,10 @@ impl<W: World> Watcher<W> {
         task: Task,
     ) -> io::Result<()> {
         let mark = self.queue.mark();
-        let read = self.read_dir(node, above.as_ref(), task);
-        self.pull();
+        let read = self.read_dir(node, above.as_ref(), since, task);
+        if self.is_reading_reported(task) {
+            self.pull();
+        }
         self.discard_own_reading(node, mark, task);
         if read.is_ok() {
             self.report_reading(node, task);
@@ -672,6 +682,7 @@ impl<W: World> Watcher<W> {
         &mut self,
         node: NodeId,
         above: Option<&Above<W::Dir>>,
+        since: usize,
         task: Task,
     ) -> io::Result<(Listing, Option<Rc<W::Dir>>)> {
         let mask = self.scan_mask(task);
@@ -704,6 +715,10 @@ impl<W: World> Watcher<W> {
                 listing.push(name, kind);
             }
         })?;
+        self.pull();
+        if task.announces() {
+            self.look_again(&mut listing, &opened, self.tree.wd(node), since);
+        }
         let is_used = |(_, kind): (&[u8], Kind)| kind == Kind::Directory || task == Task::Rescan;
         let dir = match listing.iter().any(is_used) {
             // Closing it now is reported now, and dropped with the events of its reading.
@@ -712,6 +727,25 @@ impl<W: World> Watcher<W> {
             false => Some(opened).filter(|_| is_raised_later),
         };
         Ok((listing, dir.map(Rc::new)))
+    }
+
+    /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards. The
+    /// events and the listing are those of an exchange; only nothing is there any more.
+    fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: i32, since: usize) {
+        let (_, exchanged) = self.first_events(wd, since);
+        if exchanged.is_empty() {
+            return;
+        }
+        let is_doubtful = |(name, _): &(&[u8], Kind)| exchanged.contains_key(name);
+        let doubtful: Vec<Vec<u8>> =
+            listing.iter().filter(is_doubtful).map(|(name, _)| name.into()).collect();
+        for name in doubtful {
+            if self.world.times(At::Entry(dir, &name)).is_err() {
+                listing.remove(&name);
+            }
+        }
+        // What left meanwhile was there.
+        self.pull();
     }
 
     /// Whether the reading of a directory is reported by its watch during a scan.
@@ -873,7 +907,10 @@ impl<W: World> Watcher<W> {
             }
             return (stood, Listing::default());
         }
-        let mut first = self.first_events(wd, since, &listing);
+        let (mut first, mut exchanged) = self.first_events(wd, since);
+        if !exchanged.is_empty() {
+            listing.iter().for_each(|(name, _)| first.extend(exchanged.remove_entry(name)));
+        }
         let (mut stood, mut gone) = (Listing::default(), Listing::default());
         for (name, kind) in listing.iter() {
             match first.remove(name) {
@@ -890,15 +927,14 @@ impl<W: World> Watcher<W> {
         (stood, gone)
     }
 
-    /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves.
+    /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves. And the events by which
+    /// entries leave that were exchanged if they are still there.
     ///
     /// `create n/y; watch n; exchange x n/y` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): `y` was there.
     /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
     /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either.
-    fn first_events(&self, wd: i32, since: usize, listing: &Listing) -> HashMap<&[u8], Change> {
-        let mut first: HashMap<&[u8], Change> = HashMap::new();
-        // What leaves by an exchange, if the next event or the listing shows that there was one.
-        let mut leaving: HashMap<&[u8], Change> = HashMap::new();
+    fn first_events(&self, wd: i32, since: usize) -> (Firsts<'_>, Firsts<'_>) {
+        let (mut first, mut leaving) = (Firsts::new(), Firsts::new());
         // Both places of each rename, made only if one is asked for.
         let ends = OnceCell::new();
         let end = |cookie: u32, half: Mask| {
@@ -923,10 +959,7 @@ impl<W: World> Watcher<W> {
                 leaving.insert(event.name, change);
             }
         }
-        if !leaving.is_empty() {
-            listing.iter().for_each(|(name, _)| first.extend(leaving.remove_entry(name)));
-        }
-        first
+        (first, leaving)
     }
 
     /// Reports what the kernel would have reported of an entry.

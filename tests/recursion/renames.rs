@@ -400,6 +400,27 @@ fn a_directory_that_leaves_and_returns_keeps_its_watch() {
     }
 }
 
+/// As of any directory that is moved into the tree, only the move is reported until the directory is found where it was renamed to.
+#[test]
+fn a_directory_that_returns_and_is_renamed_at_once_is_one_from_elsewhere_until_then() {
+    let dir = fast_tempdir();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir_all(at("d/w")).unwrap();
+    let mut running = watch_beside_outside(dir.path(), &[]);
+    running.signal(Signal::SIGSTOP);
+    fs::rename(at("d/w"), at("outside/w")).unwrap();
+    fs::rename(at("outside/w"), at("d/w")).unwrap();
+    fs::write(at("d/w/early"), "").unwrap();
+    fs::rename(at("d/w"), at("d/x")).unwrap();
+    fs::write(at("d/x/late"), "").unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_line("CREATE d/x/late");
+    running.wait_asleep();
+    let moves = ["MOVED_FROM,ISDIR d/w", "MOVED_TO,ISDIR d/w", "MOVED_FROM,ISDIR d/w", "MOVED_TO,ISDIR d/x"];
+    assert_eq!(running.stdout.lines(), [&moves[..], &["CREATE d/x/late"]].concat());
+    assert_eq!(running.watches(), 2);
+}
+
 /// Its new parent was in it, and left the tree first.
 #[test]
 fn a_directory_that_left_into_one_from_below_it_returns_with_that() {

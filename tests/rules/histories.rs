@@ -103,6 +103,11 @@ histories! {
         "some: 30 mkdir d/c; 35 rename d/b d/c/a; 36 rename d/c/a d/c/b",
     a_directory_is_renamed_into_one_that_is_being_watched_and_back:
         "empty: 9 mkdir d/a; 17 mkdir d/b; 24 rename d/a d/b/a; 24 rename d/b/a d/a",
+    a_file_is_renamed_into_a_directory_that_is_being_watched_and_back:
+        "empty: 9 create d/a; 10 mkdir d/b; 14 rename d/a d/b/a; 21 rename d/b/a d/a",
+    a_directory_that_was_moved_out_is_listed_before_its_last_rename_is_handled:
+        "read: 11 movein d/b; 12 mkdir d/b/sub/a; 13 rename d/b d/c; 20 rename d/c/sub/a d/c/a; 21 rename d/a d/c/b; \
+         30 rename d/c/a d/c/b/a; 30 rename d/c/b/a d/c/sub/a; 33 rename d/c/b d/c/sub/a",
     a_directory_comes_and_goes_while_its_parent_is_being_watched:
         "empty: 8 mkdir d/a; 18 movein d/a/a; 18 moveout d/a/a",
     the_queue_overflows_twice_and_a_directory_is_deleted:
