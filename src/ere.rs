@@ -66,6 +66,17 @@ impl Ere {
             Engine::Libc(_) => false,
         }
     }
+
+    /// Does the expression match every path there can be? True only if that is certain: it matches the empty text at the
+    /// start and goes on, or the end of every path, of which an assertion sees one byte before at most.
+    pub fn matches_all(&self) -> bool {
+        let Engine::Regex { whole, .. } = &self.0 else { return false };
+        let every_end = || {
+            let ends = (0..=u8::MAX).flat_map(|last| [[b'a', last], [b'/', last]]);
+            ends.into_iter().all(|end| whole.is_match_at(&end, 1))
+        };
+        self.is_match(b"") && self.covers_below(b"/") || every_end()
+    }
 }
 
 /// None if the pattern must be left to the C library.
@@ -443,6 +454,17 @@ fn is_space(byte: &u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expression_that_matches_every_path_is_found() {
+        let matches_all = |pattern: &str| Ere::new(pattern.as_bytes(), false).unwrap().matches_all();
+        for pattern in ["", "x*", "a|", "^", "$", "f?$", ".$", ".", "()", "([a-z]|[^a-z])$", "x{0}"] {
+            assert!(matches_all(pattern), "{pattern}");
+        }
+        for pattern in ["^$", "a$", "/$", "[^/]$", "..$", r"\b", r"\B", r"\>", "(^|/)$", r"(x*)\1"] {
+            assert!(!matches_all(pattern), "{pattern}");
+        }
+    }
 
     /// Only a translated expression can spare directories, and is fast.
     #[test]

@@ -129,24 +129,31 @@ impl Error {
         action: &'static str,
         operand: &[u8],
         cause: io::Error,
+        interface: Interface,
         needed: impl FnOnce() -> usize,
     ) -> Error {
         let limit = Limit::of(&cause)
             .map(|limit| Box::new(WatchLimit { limit, setting: limit.setting(), needed: needed() }));
-        let advice = advice::unwatchable(operand, &cause);
+        let mut advice = advice::unwatchable(operand, &cause);
+        // From inotify_add_watch(2) it is the word of a system call filter.
+        if interface != Interface::Inotify && cause.raw_os_error() == Some(libc::EPERM) {
+            advice = advice.and(NEEDS_PRIVILEGES);
+        }
         Error::Operand { action, operand: operand.to_vec(), cause, limit, advice }
     }
 
     /// No inotify instance or fanotify group can be had.
     pub fn no_queue(interface: Interface, cause: io::Error) -> Error {
-        let queues = match interface {
-            Interface::Inotify => INSTANCES,
-            Interface::Fanotify(_) => GROUPS,
+        // With fanotify, what was opened until it failed is closed again.
+        let (queues, files) = match interface {
+            Interface::Inotify => (INSTANCES, 1),
+            Interface::Fanotify(_) => (GROUPS, 3),
         };
-        let limit = (cause.raw_os_error() == Some(libc::EMFILE)).then(|| match descriptors::exhausted() {
-            Some(files) => Box::new(QueueLimit::Files(files)),
-            None => Box::new(QueueLimit::Queues(queues, queues.setting())),
-        });
+        let limit =
+            (cause.raw_os_error() == Some(libc::EMFILE)).then(|| match descriptors::exhausted(files) {
+                Some(files) => Box::new(QueueLimit::Files(files)),
+                None => Box::new(QueueLimit::Queues(queues, queues.setting())),
+            });
         Error::NoQueue { interface, cause, limit }
     }
 
@@ -162,12 +169,7 @@ impl Error {
             Error::NoQueue { interface, cause, limit } => no_queue(*interface, cause, limit.as_deref()),
             Error::Operand { operand, limit: Some(limit), .. } => limit.message(operand),
             Error::Operand { action, operand, cause, limit: None, advice } => {
-                let message = failed(action, operand, cause).and(advice.clone()).and(too_many_files(cause));
-                // inotify_add_watch(2) never fails with it.
-                match cause.raw_os_error() {
-                    Some(libc::EPERM) => message.and(NEEDS_PRIVILEGES),
-                    _ => message,
-                }
+                failed(action, operand, cause).and(advice.clone()).and(too_many_files(cause))
             }
             Error::NotWritable(number) => format!("Descriptor {number} is not open for writing.").into(),
             Error::NegativeTimeout => "Negative timeout specified - abort!".into(),
@@ -314,15 +316,18 @@ mod tests {
 
     #[test]
     fn an_operand_that_is_refused_shows_the_likely_reason() {
-        let said = |number| {
+        let said_with = |interface, number| {
             let cause = io::Error::from_raw_os_error(number);
-            let error = Error::operand("Couldn't watch", b"d", cause, || unreachable!("no limit is reached"));
+            let unneeded = || unreachable!("no limit is reached");
+            let error = Error::operand("Couldn't watch", b"d", cause, interface, unneeded);
             String::from_utf8(error.message().to_bytes()).unwrap()
         };
         assert_eq!(
-            said(libc::EPERM),
+            said_with(Interface::Fanotify(Scope::Paths), libc::EPERM),
             "Couldn't watch d: Operation not permitted\nfanotify watch requires admin privileges\n"
         );
+        let said = |number| said_with(Interface::Inotify, number);
+        assert_eq!(said(libc::EPERM), "Couldn't watch d: Operation not permitted\n");
         assert_eq!(said(libc::EACCES), "Couldn't watch d: Permission denied\n");
         assert_eq!(
             said(libc::EMFILE),

@@ -111,9 +111,9 @@ impl Filter {
         self.pattern.as_ref().map(|(_, sense)| *sense)
     }
 
-    /// Whether an `--exclude` matches every path there can be: it matches an empty text, wherever that stands.
+    /// Whether an `--exclude` matches every path there can be.
     pub fn excludes_all(&self) -> bool {
-        matches!(&self.pattern, Some((ere, Sense::Exclude)) if ere.is_match(b"") && ere.covers_below(b"/"))
+        matches!(&self.pattern, Some((ere, Sense::Exclude)) if ere.matches_all())
     }
 
     /// Whether `path` was given as `@path`.
@@ -130,19 +130,22 @@ impl Filter {
 
     /// Finds operands and paths given as `@path` in each other, however they are spelt: what is both is watched, and
     /// what is below an operand is hidden under the name that events will have, the operand and the way down from it.
-    /// `absolute` gives the one form in which they can be compared.
-    pub fn locate_hidden(&mut self, operands: &[Vec<u8>], absolute: impl Fn(&[u8]) -> Vec<u8>) {
+    /// `absolute` gives the one form in which they can be compared; it resolves a link in the last place only if it is
+    /// told to. An operand that is a link stands for its target, but `@path` hides the link: the target has a path of its
+    /// own.
+    pub fn locate_hidden(&mut self, operands: &[Vec<u8>], absolute: impl Fn(&[u8], bool) -> Vec<u8>) {
         if self.hidden.is_empty() {
             return;
         }
         let mut tops: HashMap<Vec<u8>, Vec<&[u8]>> = HashMap::new();
         for operand in operands {
-            tops.entry(absolute(operand)).or_default().push(operand);
+            tops.entry(absolute(operand, true)).or_default().push(operand);
         }
+        let given: HashSet<Vec<u8>> = operands.iter().map(|operand| absolute(bare(operand), false)).collect();
         let mut named = Vec::new();
         self.hidden.retain(|path| {
-            let path = absolute(path);
-            if tops.contains_key(&path) {
+            let path = absolute(bare(path), false);
+            if tops.contains_key(&path) || given.contains(&path) {
                 return false;
             }
             for slash in (0..path.len()).filter(|at| path[*at] == b'/') {
@@ -156,11 +159,12 @@ impl Filter {
         self.hidden.extend(named);
     }
 
-    /// Makes the paths given as `@path`, and those of operands, what `resolve` makes of them.
-    pub fn resolve_paths(&mut self, resolve: impl Fn(&[u8]) -> Vec<u8>) {
-        self.hidden = self.hidden.iter().map(|path| resolve(path)).collect();
+    /// Makes the paths given as `@path`, and those of operands, absolute, as for
+    /// [`locate_hidden`](Filter::locate_hidden).
+    pub fn resolve_paths(&mut self, absolute: impl Fn(&[u8], bool) -> Vec<u8>) {
+        self.hidden = self.hidden.iter().map(|path| absolute(bare(path), false)).collect();
         if let Some(ignore) = &mut self.ignore {
-            ignore.operands = ignore.operands.resolved(&resolve);
+            ignore.operands = ignore.operands.resolved(|path| absolute(path, true));
         }
     }
 
@@ -294,7 +298,7 @@ mod tests {
         // An empty text has to match, and all that is below.
         assert!(filter(Some(("x*", Sense::Exclude)), &[]).excludes_all());
         assert!(!filter(Some(("^$", Sense::Exclude)), &[]).excludes_all());
-        assert!(!filter(Some((".", Sense::Exclude)), &[]).excludes_all());
+        assert!(!filter(Some(("a", Sense::Exclude)), &[]).excludes_all());
         assert!(!filter(Some(("x*", Sense::Include)), &[]).excludes_all());
     }
 
@@ -322,16 +326,16 @@ mod tests {
     #[test]
     fn at_paths_are_resolved() {
         let mut filter = filter(None, &["d"]);
-        filter.resolve_paths(|path| [b"/", path].concat());
+        filter.resolve_paths(|path, _| [b"/", path].concat());
         assert!(filter.reports(b"d", false) && !filter.reports(b"/d", false));
     }
 
     #[test]
     fn an_at_path_is_hidden_under_the_names_of_operands() {
         let paths = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>();
-        let absolute = |path: &[u8]| match path {
+        let absolute = |path: &[u8], follow| match path {
             b"." => b"/home".to_vec(),
-            b"link" => b"/home/d".to_vec(),
+            b"link" if follow => b"/home/d".to_vec(),
             b"/" => b"/".to_vec(),
             [b'/', ..] => bare(path).to_vec(),
             _ => [b"/home/", bare(path.strip_prefix(b"./").unwrap_or(path))].concat(),
@@ -343,7 +347,12 @@ mod tests {
             (&["/"], &["d/s"], &["/home/d/s"]),
             (&["/home"], &["./d/s/"], &["/home/d/s"]),
             (&["d"], &["e", "dx", "."], &[]),
+            // What a link leads to has a path of its own.
+            (&["."], &["link"], &["./link"]),
+            (&["."], &["link/"], &["./link"]),
             // Given, too.
+            (&["link"], &["link/"], &[]),
+            (&["link"], &["d"], &[]),
             (&["d", "./d/s"], &["d/s"], &[]),
             (&["d"], &["/home/d"], &[]),
         ] {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, failing};
-use crate::fanotify::absolute_hidden;
+use crate::fanotify::absolute_in_part;
 use crate::fanotify::filesystem::Filesystems;
 use crate::messages::{self, Messages};
 use crate::names::Names;
@@ -26,7 +26,7 @@ const ERASE: &str = "\r\x1b[K";
 pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn Source>, Error> {
     let interface = settings.interface;
     let base = settings.base.clone();
-    settings.filter.locate_hidden(operands, |path| absolute_hidden(&base, path));
+    settings.filter.locate_hidden(operands, |path, follow| absolute_in_part(&base, path, follow));
     let no_queue = |cause| Error::no_queue(interface, cause);
     if let Interface::Fanotify(scope) = interface {
         match Filesystems::new(scope, settings, operands).map_err(no_queue)? {
@@ -44,7 +44,7 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
             Box::new(Watcher::new(world, settings))
         }
         Interface::Fanotify(_) => {
-            settings.filter.resolve_paths(|path| absolute_hidden(&base, path));
+            settings.filter.resolve_paths(|path, follow| absolute_in_part(&base, path, follow));
             let world = MarksWorld::new(!settings.recursive).map_err(no_queue)?;
             Box::new(Watcher::new(world, settings))
         }
@@ -57,6 +57,7 @@ pub struct SetUp<'a> {
     operands: &'a [Vec<u8>],
     /// No word about directories that cannot be watched, nor about how far it is.
     quiet: bool,
+    interface: Interface,
     /// The program's own words for what failed.
     failure: &'static str,
     /// When to show the count, where stderr is a terminal.
@@ -81,7 +82,7 @@ impl<'a> SetUp<'a> {
         };
         let looked_at = !quiet && messages.go_to_stderr() && terminal::is_terminal(&io::stderr());
         let next = looked_at.then(|| Instant::now() + PATIENCE);
-        SetUp { messages, operands, quiet, failure, next, shown: None }
+        SetUp { messages, operands, quiet, interface, failure, next, shown: None }
     }
 
     /// Watches an operand, with `-r` all below it. Before each directory `go_on` is asked: it may have something
@@ -109,8 +110,8 @@ impl<'a> SetUp<'a> {
             }
             self.messages.problem(&problem, self.quiet);
         }
-        more.map(drop)
-            .map_err(|cause| Error::operand(self.failure, operand, cause, || source.needed(self.operands)))
+        let needed = || source.needed(self.operands);
+        more.map(drop).map_err(|cause| Error::operand(self.failure, operand, cause, self.interface, needed))
     }
 
     fn show(&mut self, directories: usize) {

@@ -115,10 +115,18 @@ fn an_expression_that_leaves_nothing_is_noticed() {
         (&["--exclude", "a|b|", "."], all.to_owned()),
         (&["--exclude", "", "."], all.to_owned()),
         (&["--exclude", "x*", "."], all.to_owned()),
+        (&["--exclude", "$", "."], all.to_owned()),
         (&["--include", "\\.js$", "f"], not_included.to_owned()),
         (
             &["--include", "^main", "."],
             "'^main' matches no path: each path begins with its operand, such as './'.".to_owned(),
+        ),
+        (
+            &["-F", "--exclude", "^\\./", "."],
+            format!(
+                "'^\\./' matches no path: each path begins with its operand, such as '{}/'.",
+                dir.path().canonicalize().unwrap().display()
+            ),
         ),
         (
             &["--exclude", "src/**", "."],

@@ -218,6 +218,11 @@ fn four_descriptors_suffice() {
         ("inotifywait", &["-m", "-r", "-e", "create", "d"], 6),
         ("inotifywait", &["-m", "-r", "-e", "create", "d"], 7),
         ("inotifywatch", &["-r", "-e", "create", "d"], 5),
+        ("inotifywait", &["-F", "-m", "-e", "create", "d"], 7),
+        // The table of mounts is open only if the directories have enough beside it.
+        ("inotifywait", &["-F", "-m", "-e", "create", "d"], 8),
+        ("inotifywait", &["-F", "-m", "-e", "create", "d"], 9),
+        ("inotifywait", &["-F", "-m", "-e", "create", "d"], 10),
     ] {
         fs::write(dir.path().join("list"), "d\n").unwrap();
         let script = format!("ulimit -n {limit}; exec \"$@\"");
@@ -279,9 +284,13 @@ fn an_operand_that_cannot_be_read_for_lack_of_descriptors_is_an_error() {
 #[test]
 fn the_limit_on_open_files_is_named() {
     let dir = tempdir();
-    for (option, interface) in [("-I", "inotify"), ("-F", "fanotify")] {
+    for (interface, arguments) in [
         // The outfile has the last descriptor.
-        let arguments = [option, "-o", "out", "."];
+        ("inotify", &["-o", "out", "."][..]),
+        ("fanotify", &["-F", "-o", "out", "."]),
+        // The group has the last one, and is closed again when no more can be opened.
+        ("fanotify", &["-F", "."]),
+    ] {
         let run = common::wrapped(dir.path(), "ulimit -n 4; exec \"$@\"", "inotifywait", arguments);
         Running::start(run).finish().code(1).said(format!(
             "Couldn't initialize {interface}: Too many open files\n\

@@ -28,6 +28,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::ere::Ere;
 use crate::error::failed;
+use crate::fanotify::absolute_path;
 use crate::filter::{Filter, Sense};
 use crate::ignore::pattern::{Pattern, Patterns};
 use crate::ignore::{BadLine, Ignore, patterns_of};
@@ -373,9 +374,10 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
     }
     let targets = Targets::gather(line, warnings)?;
     let interface = interface(line);
-    if interface == Interface::Inotify {
-        notes = patterns::unreachable(&given, &targets.paths).into_iter().fold(notes, Message::and);
-    }
+    let starts = || starts(interface, &targets.paths, !line.flag("no-dereference"));
+    let unreachable = Some(given).filter(|given| !given.is_empty());
+    let unreachable = unreachable.and_then(|given| patterns::unreachable(&given, &starts()?));
+    notes = unreachable.into_iter().fold(notes, Message::and);
     let mut filter = Filter::new(pattern, targets.excluded, &targets.paths);
     if ["ignore", "ignore-file", "gitignore", "max-depth"].into_iter().any(|id| line.is_given(id)) {
         let (ignore, bad) =
@@ -394,6 +396,17 @@ fn settings(line: &Line, warnings: &mut Message) -> Result<(Vec<Vec<u8>>, Settin
         filter,
     };
     Ok((targets.paths, settings, notes))
+}
+
+/// The texts with which paths begin: with fanotify all are absolute, and perhaps not known.
+fn starts(interface: Interface, operands: &[Vec<u8>], follow: bool) -> Option<Vec<Vec<u8>>> {
+    match interface {
+        Interface::Inotify => Some(operands.to_vec()),
+        Interface::Fanotify(Scope::Paths) => {
+            operands.iter().map(|operand| absolute_path(b"", operand, follow).ok()).collect()
+        }
+        Interface::Fanotify(_) => Some(vec![b"/".to_vec()]),
+    }
 }
 
 /// What is ignored: the patterns of `--ignore` and `--ignore-file`, in the order in which they were typed, and the rest; and

@@ -18,7 +18,7 @@ pub(super) fn suspicious(pattern: &[u8]) -> Option<String> {
     from_glob(glob).filter(|_| is_glob).map(|ere| not_a_glob(glob, &ere))
 }
 
-/// What to say of an expression that is anchored where none of the paths begins.
+/// What to say of an expression that is anchored where none of the paths begins, as these are printed.
 pub(super) fn unreachable(pattern: &[u8], operands: &[Vec<u8>]) -> Option<Message> {
     let start = literal_start(pattern).to_ascii_lowercase();
     let may_begin = |operand: &Vec<u8>| {
@@ -27,10 +27,13 @@ pub(super) fn unreachable(pattern: &[u8], operands: &[Vec<u8>]) -> Option<Messag
     };
     let first = operands.first().filter(|_| !operands.iter().any(may_begin))?;
     let slash: &[u8] = if first.ends_with(b"/") { b"" } else { b"/" };
+    let start: &[u8] = if first == b"/" { b"" } else { b"its operand, such as " };
     Some(Message::new(&[
         b"'",
         pattern,
-        b"' matches no path: each path begins with its operand, such as '",
+        b"' matches no path: each path begins with ",
+        start,
+        b"'",
         first,
         slash,
         b"'.",
@@ -68,7 +71,7 @@ fn not_a_glob(glob: &str, ere: &str) -> String {
 }
 
 fn meant(pattern: &str, sense: Sense) -> Option<String> {
-    if let Some(ere) = from_glob(pattern) {
+    if let Some(ere) = from_globs(pattern) {
         return Some(not_a_glob(pattern, &ere));
     }
     let (before, group) = pattern.split_once("(?")?;
@@ -116,6 +119,33 @@ fn inside(rest: &str) -> Option<&str> {
         }
     }
     None
+}
+
+/// The expression for a glob, or for a list with globs in it: `*.swp,*.tmp`, `(*.swp|\.git/)`, `*\.txt$`. Parts that are
+/// expressions stay what they are.
+fn from_globs(list: &str) -> Option<String> {
+    let all = |parts: Vec<Option<String>>| Some(parts.into_iter().collect::<Option<Vec<_>>>()?.join("|"));
+    let words: Vec<&str> =
+        list.split([',', ' ']).filter(|word| !word.is_empty() && !list.contains('{')).collect();
+    let globs = || words.iter().map(|word| from_glob(word)).collect();
+    if let Some(ere) = all(globs()).filter(|_| words.len() > 1).or_else(|| from_glob(list)) {
+        return Some(ere);
+    }
+    if list.contains("(?") {
+        return None;
+    }
+    let list = list.strip_prefix('(').and_then(|list| list.strip_suffix(')')).unwrap_or(list);
+    let is_ere = |part: &str| !part.is_empty() && Ere::new(part.as_bytes(), false).is_ok();
+    let bare = |part: &str| {
+        let text = part.strip_prefix('^').unwrap_or(part);
+        let rest = text.trim_start_matches('*');
+        from_glob(text.strip_suffix('$').unwrap_or(text))
+            .or(Some(rest.to_owned()).filter(|rest| is_ere(rest)))
+    };
+    let parts = list.split('|').map(|part| if is_ere(part) { Some(part.to_owned()) } else { bare(part) });
+    let ere = all(parts.collect()).filter(|ere| is_ere(ere));
+    // Where a group has bars of its own, only the star before it is too much.
+    ere.or_else(|| Some(list.strip_prefix('*')?.to_owned()).filter(|rest| is_ere(rest)))
 }
 
 /// The expression that matches what a glob matches, anywhere in a tree; none for a text that can be no glob.
@@ -168,6 +198,9 @@ pub fn from_glob(glob: &str) -> Option<String> {
         rest = &rest[length..];
     }
     ere.push_str(end);
+    if ere == "$" {
+        ere = ".".into();
+    }
     Ere::new(ere.as_bytes(), false).is_ok().then_some(ere)
 }
 
@@ -208,8 +241,30 @@ mod tests {
                 assert!(!ere.is_match(path.as_bytes()), "{glob} {path}");
             }
         }
+        assert_eq!((from_glob("*"), from_glob("**")), (Some(".".into()), Some(".".into())));
         for text in ["abc", r".*\.swp$", "(a|b", "[", "", "a+*"] {
             assert_eq!(from_glob(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_globs_in_it_becomes_one_expression() {
+        for (list, ere) in [
+            ("*.swp", r"\.swp$"),
+            ("*.swp|*.tmp", r"\.swp$|\.tmp$"),
+            ("(*.swp|*.tmp)", r"\.swp$|\.tmp$"),
+            ("*.swp,*.tmp", r"\.swp$|\.tmp$"),
+            ("*.c *.h", r"\.c$|\.h$"),
+            (r"\.git/|*.swp", r"\.git/|\.swp$"),
+            ("^*.txt$", r"\.txt$"),
+            (r"*\.txt$", r"\.txt$"),
+            (r"*\.(c|h)$", r"\.(c|h)$"),
+            ("*.{c,h}", r"\.(c|h)$"),
+        ] {
+            assert_eq!(from_globs(list).as_deref(), Some(ere), "{list}");
+        }
+        for text in ["(", "+x", "(?!a)", "", "[a", r"a\", "|", "*(|"] {
+            assert_eq!(from_globs(text), None, "{text}");
         }
     }
 

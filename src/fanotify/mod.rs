@@ -71,15 +71,16 @@ fn is_directory(object: &OwnedFd) -> io::Result<bool> {
     Ok(Status::of(object)?.kind() == SFlag::S_IFDIR)
 }
 
-/// The absolute path of one given as `@path`, which may lead nowhere: then of what is there of it.
-pub fn absolute_hidden(base: &[u8], path: &[u8]) -> Vec<u8> {
-    absolute_path(base, path, true).unwrap_or_else(|_| {
+/// The absolute path of a path that may lead nowhere: then of what is there of it. The last link is resolved only if
+/// `follow`.
+pub fn absolute_in_part(base: &[u8], path: &[u8], follow: bool) -> Vec<u8> {
+    absolute_path(base, path, follow).unwrap_or_else(|_| {
         let slash = path.iter().rposition(|byte| *byte == b'/');
         let (above, name) = path.split_at(slash.map_or(0, |slash| slash + 1));
         let mut found = match above {
             b"" => absolute_path(base, b".", true).unwrap_or_else(|_| base.to_vec()),
             b"/" => Vec::new(),
-            _ => absolute_hidden(base, &above[..above.len() - 1]),
+            _ => absolute_in_part(base, &above[..above.len() - 1], true),
         };
         found.push(b'/');
         found.extend_from_slice(name);

@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-/// The limit on open files, if not one more can be opened.
-pub fn exhausted() -> Option<u64> {
-    if room(1) > 0 {
+/// The limit on open files, if fewer than `files` more can be opened.
+pub fn exhausted(files: usize) -> Option<u64> {
+    if room(files) == files {
         return None;
     }
     let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };

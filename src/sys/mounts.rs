@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use crate::sys::descriptors::room;
+
 /// Where the kernel tells it.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
@@ -21,12 +23,17 @@ pub struct Lookout {
     files: Option<[File; 2]>,
 }
 
+/// How many files can be opened beside those of a [`Lookout`], at least.
+const LEFT: usize = 3;
+
 impl Lookout {
     /// Beside the readiness of these.
     pub fn new(others: &[BorrowedFd]) -> io::Result<Lookout> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let open = || Ok::<_, io::Error>([File::open(MOUNTINFO)?, File::open(MOUNTINFO)?]);
-        let lookout = Lookout { epoll, files: open().ok() };
+        // Without it mounts are missed; without descriptors that are left, everything.
+        let files = open().ok().filter(|_| room(LEFT) == LEFT);
+        let lookout = Lookout { epoll, files };
         for other in others {
             lookout.add(*other)?;
         }

@@ -1107,6 +1107,15 @@ fn excluded_paths() -> Vec<Case> {
             _ => case.ours_stdout(format!("{top} CREATE n\n{top}t/ CREATE n\n")),
         }
     }));
+    // Of a link only the link is excluded, not what it leads to.
+    cases.extend(
+        [("at-link", "-m -r -e create @d/link d"), ("at-link-slash", "-m -r -e create @d/link/ d")]
+            .map(|(name, line)| monitor(name, line).also([mkdir("d/t"), ln_s("s", "d/link")]).does(n())),
+    );
+    cases.extend(
+        [("at-link-given-too", "-m -r -e create @link link"), ("at-link-of-root", "-m -r -e create @link d")]
+            .map(|(name, line)| monitor(name, line).also([mkdir("d/t"), ln_s("d", "link")]).does(n())),
+    );
     cases.extend([
         monitor("at-under-dot", "-m -r -e create @./d/s .").does([touch("d/s/n"), touch("d/n")]),
         monitor("at-under-dot-without", "-m -r -e create @d/s .")

@@ -29,7 +29,7 @@ use nix::fcntl::OFlag;
 use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
 use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
-use crate::fanotify::{absolute_hidden, is_directory, path_of};
+use crate::fanotify::{absolute_in_part, is_directory, path_of};
 use crate::ignore::git;
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::open_path;
@@ -160,7 +160,7 @@ impl Filesystems {
             }
         }
         let base = source.settings.base.clone();
-        source.settings.filter.resolve_paths(|path| absolute_hidden(&base, path));
+        source.settings.filter.resolve_paths(|path, follow| absolute_in_part(&base, path, follow));
         Ok(Ok(source))
     }
 
