@@ -1008,6 +1008,24 @@ fn a_path_is_logged_when_rsync_has_ended() {
 }
 
 #[test]
+fn lines_of_the_log_need_little_memory() {
+    let Some(place) = Place::new() else { return };
+    put_script(
+        &place.at("bin/rsync"),
+        "exec seq -f '@sent@ >f+++++++++ a/directory/of/the/usual/length/file-%.0f.html' 20000",
+    );
+    let mut sync = Sync::new(&place, place.quick(&["--log", "log"], "dest"));
+    let log = || fs::read_to_string(place.at("log")).unwrap_or_default();
+    sync.until("the last line", |_| log().contains("/file-20000.html was backed up via rsync\n"));
+    let status = fs::read_to_string(format!("/proc/{}/status", sync.run.pid())).unwrap();
+    let most =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+    // About 100 bytes for each, and 4 MB.
+    assert!(most.is_some_and(|most: usize| most < 9_000), "{status}");
+    sync.run.stop().code(0);
+}
+
+#[test]
 fn a_limit_on_watches_ends_it() {
     let Some(place) = Place::new() else { return };
     let limited = |number: usize| {
