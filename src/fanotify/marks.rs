@@ -28,7 +28,7 @@ use libc::{
 use nix::fcntl::OFlag;
 
 use crate::event::Mask;
-use crate::fanotify::normalise::{Found, Normaliser, OwnedEntry, Place};
+use crate::fanotify::normalise::{Found, Normaliser};
 use crate::fanotify::{is_directory, path_of, refusal};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, open_path};
@@ -86,8 +86,6 @@ pub(super) struct State {
     /// The device of each file system with marks, as the kernel shows it, if that is known.
     devices: HashMap<FsId, Option<u32>>,
     normaliser: Normaliser,
-    /// The entries at which a look may show what no event has told yet.
-    doubtful: HashSet<OwnedEntry>,
     /// For how long to wait before the next look at whether a file system's marks are gone.
     look_again: Option<Duration>,
     /// Events were thrown away since the last read.
@@ -346,7 +344,6 @@ impl State {
         State {
             operands,
             normaliser: Normaliser::new(process::id()),
-            doubtful: HashSet::new(),
             watches: HashMap::new(),
             by_handle: HashMap::new(),
             newest: 0,
@@ -420,37 +417,24 @@ impl State {
 
 impl State {
     pub(super) fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
-        !self.doubtful.is_empty()
-            && self
-                .watches
-                .get(&wd)
-                .is_some_and(|watch| self.doubtful.contains(&(Box::from(&*watch.handle), name.into())))
+        self.watches.get(&wd).is_some_and(|watch| self.normaliser.hides(&watch.handle, name))
     }
 
     /// Where the objects are that may be elsewhere than reported.
     pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> bool) -> Vec<Found> {
-        let looked = self.normaliser.doubts().map(|(object, mut places)| {
-            let is_here = |place: &&Place| {
-                let entry =
-                    place.as_ref().and_then(|(at, name)| Some((*self.by_handle.get(&**at)?, name.clone())));
-                entry.is_some_and(|entry| is_at(object, &entry))
-            };
-            (Box::from(object), places.find(is_here).cloned())
-        });
-        looked.collect()
+        self.normaliser.look(|object, (directory, name)| {
+            let wd = self.by_handle.get(&**directory);
+            wd.is_some_and(|wd| is_at(object, &(*wd, name.clone())))
+        })
     }
 
-    /// Handles what was queued by the time of the look, or else what it has shown; whether there is something to read.
+    /// Handles what a look has shown, and what was queued by then; whether there is something to read.
     pub(super) fn resolve(&mut self, looked: Vec<Found>, bytes: &[u8]) -> bool {
         let mut found = std::mem::take(&mut self.found);
+        let mut steps = Vec::new();
+        self.normaliser.resolve(looked, bytes, &mut steps);
+        self.tell_steps(&[], &steps, &mut found);
         self.translate(bytes, &mut found);
-        // If there were events, there may have been nothing to see any more.
-        if found.is_empty() {
-            let mut steps = Vec::new();
-            self.normaliser.resolve(looked, &mut steps);
-            self.doubtful = self.normaliser.places();
-            self.tell_steps(&[], &steps, &mut found);
-        }
         self.found = found;
         !self.found.is_empty()
     }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 
-use crate::sys::fanotify::{Entry, Handle, RawEvent};
+use crate::sys::fanotify::{Entry, Handle, RawEvent, decoded};
 
 mod ends;
 mod trail;
@@ -33,10 +33,7 @@ pub type OwnedEntry = (Box<Handle>, Box<[u8]>);
 pub type Place = Option<OwnedEntry>;
 
 /// An object, and where it was found, if it was.
-pub type Found = (Box<Handle>, Option<Place>);
-
-/// Objects by the entries that they are reported to be at and may have left.
-type Doubtful = HashMap<OwnedEntry, Box<Handle>>;
+pub type Found = (Box<Handle>, Place);
 
 /// One change, or several bits that need no order among them.
 #[derive(Debug)]
@@ -96,7 +93,8 @@ pub struct Normaliser {
     own: i32,
     /// The objects that may be elsewhere than reported.
     trails: BTreeMap<Box<Handle>, Trail>,
-    doubtful: Doubtful,
+    /// Of each entry that one of them was reported to come to, the last that was.
+    arrived: HashMap<OwnedEntry, Box<Handle>>,
     deleted: Vec<(usize, Box<Handle>, Place)>,
     last: Option<Last>,
     cookie: u32,
@@ -123,7 +121,7 @@ impl Normaliser {
         Normaliser {
             own,
             trails: BTreeMap::new(),
-            doubtful: HashMap::new(),
+            arrived: HashMap::new(),
             deleted: Vec::new(),
             last: None,
             cookie: 0,
@@ -157,30 +155,39 @@ impl Normaliser {
             }
         }
         self.trails.retain(|_, trail| trail.is_doubtful() || trail.left.is_some());
+        self.arrived.retain(|_, object| self.trails.contains_key(object));
         steps
     }
 
     /// Where things are is not known any more.
     pub fn forget(&mut self) {
         self.trails.clear();
-        self.doubtful.clear();
+        self.arrived.clear();
         self.last = None;
     }
 
-    /// The objects that may be elsewhere than reported, and where to look for each: first where it is reported to be.
-    pub fn doubts(&self) -> impl Iterator<Item = (&Handle, impl Iterator<Item = &Place>)> {
-        self.trails.iter().map(|(object, trail)| (&**object, trail.places()))
+    /// Where the objects are that may be elsewhere than reported, which is looked at first.
+    pub fn look(&self, mut is_at: impl FnMut(&Handle, &OwnedEntry) -> bool) -> Vec<Found> {
+        let looked = self.trails.iter().map(|(object, trail)| {
+            let found = trail.places().flatten().find(|entry| is_at(object, entry));
+            (object.clone(), found.cloned())
+        });
+        looked.collect()
     }
 
-    /// The entries that such objects may be at.
-    pub fn places(&self) -> HashSet<OwnedEntry> {
-        let places = self.trails.values().filter(|trail| trail.is_doubtful()).flat_map(Trail::places);
-        places.flatten().cloned().collect()
+    /// Whether such an object may be at an entry.
+    pub fn hides(&self, directory: &Handle, name: &[u8]) -> bool {
+        let is_there = |(at, known): &OwnedEntry| **at == *directory && **known == *name;
+        let mut trails = self.trails.values().filter(|trail| trail.is_doubtful());
+        trails.any(|trail| trail.places().flatten().any(is_there))
     }
 
-    /// Looks have shown where such objects are, and nothing that is queued can have come before; `None`: at none of their
-    /// places. What was repeated is put into the changes of the last batch, after the last rename of the object there.
-    pub fn resolve(&mut self, mut found: Vec<Found>, out: &mut Vec<Step>) {
+    /// Looks have shown where such objects are; `None`: at none of their places. Events that were queued by then, `next`, say
+    /// more of the objects that they name. What was repeated is put into the changes of the last batch, after the last
+    /// rename of the object there.
+    pub fn resolve(&mut self, mut found: Vec<Found>, next: &[u8], out: &mut Vec<Step>) {
+        let mentioned = mentioned(next);
+        found.retain(|(object, _)| !mentioned.contains(&**object));
         let batches = self.batches;
         let position = |trail: &Trail| if trail.batch == batches { trail.reported } else { usize::MAX };
         // From behind, so that the positions before stay right.
@@ -189,9 +196,9 @@ impl Normaliser {
             let Some(trail) = self.trails.get(&object) else { continue };
             let position = position(trail).min(out.len());
             let mut rest = out.split_off(position);
-            self.repair(&object, place.as_ref().unwrap_or(&None), None, out);
+            self.repair(&object, &place, None, out);
             out.append(&mut rest);
-            self.drop_trail(&object);
+            self.trails.remove(&object);
         }
     }
 
@@ -263,34 +270,20 @@ impl Normaliser {
             let batches = self.batches;
             let trail =
                 self.trails.entry(object.into()).or_insert_with(|| Trail::new(is_directory, at.clone()));
-            unmark(&mut self.doubtful, trail.at(), object);
             // What was read before cannot be repeated any more.
             trail.keep_only(batches);
             trail.has_links |= !is_directory && trail.at() != at;
             trail.process = event.pid;
-            self.mark_doubtful(object);
         }
     }
 
     /// A rename was reported, the last of so many changes.
     fn go(&mut self, object: &Handle, old: &Place, new: &Place, reported: usize) {
         let Some(trail) = self.trails.get_mut(object) else { return };
-        unmark(&mut self.doubtful, trail.at(), object);
         trail.go(old, new);
         trail.reported = reported;
-        self.mark_doubtful(object);
-    }
-
-    fn mark_doubtful(&mut self, object: &Handle) {
-        let Some(trail) = self.trails.get(object).filter(|trail| trail.is_doubtful()) else { return };
-        if let Some(place) = trail.at() {
-            self.doubtful.insert(place.clone(), object.into());
-        }
-    }
-
-    fn drop_trail(&mut self, object: &Handle) {
-        if let Some(trail) = self.trails.remove(object) {
-            unmark(&mut self.doubtful, trail.at(), object);
+        if let Some(entry) = new {
+            self.arrived.insert(entry.clone(), object.into());
         }
     }
 
@@ -351,23 +344,26 @@ impl Normaliser {
         while let Some(due) = batch.ends.at(number, entry, by, |object| self.is_reported_at(object, entry)) {
             self.end(due, batch);
         }
-        if self.doubtful.is_empty() {
+        if self.arrived.is_empty() {
             return;
         }
-        let place = (Box::from(entry.directory), Box::from(entry.name));
-        let Some(object) = self.doubtful.get(&place).filter(|object| Some(&***object) != by).cloned() else {
+        let place: OwnedEntry = (entry.directory.into(), entry.name.into());
+        let Some(object) = self.arrived.get(&place).filter(|object| Some(&***object) != by).cloned() else {
             return;
         };
+        let is_doubtful = |trail: &Trail| trail.is_doubtful() && trail.at().as_ref() == Some(&place);
+        if !self.trails.get(&object).is_some_and(is_doubtful) {
+            return;
+        }
         if let Some(next) = batch.next_place(&object, number).filter(|next| *next != Some(place.clone())) {
             return self.repair(&object, &next, None, batch.out);
         }
         if batch.is_gone(&object) {
-            return self.drop_trail(&object);
+            return drop(self.trails.remove(&object));
         }
         let cookie = self.next_cookie(false);
         let Some(trail) = self.trails.get_mut(&object) else { return };
         let place = Some(place);
-        unmark(&mut self.doubtful, &place, &object);
         let of = (trail.is_directory, trail.process);
         trail.leave(cookie);
         trail.reported = batch.out.len() + 1;
@@ -394,7 +390,7 @@ impl Normaliser {
         }
         batch.emit(number, event.mask & !(FAN_CREATE | ends));
         if event.place.is_none() && event.mask & FAN_DELETE_SELF != 0 {
-            event.object.into_iter().for_each(|object| self.drop_trail(object));
+            event.object.into_iter().for_each(|object| drop(self.trails.remove(object)));
         }
         self.ends_of(number, batch);
     }
@@ -426,7 +422,7 @@ impl Normaliser {
                 if let Some((gone, deleted)) = batch.ends.take(object) {
                     match deleted {
                         Some(deleted) => self.arrive(deleted, batch),
-                        None => self.drop_trail(object),
+                        None => drop(self.trails.remove(object)),
                     }
                     gone.into_iter().for_each(|number| batch.emit(number, FAN_DELETE_SELF));
                     deleted.into_iter().for_each(|number| batch.emit(number, FAN_DELETE));
@@ -453,7 +449,7 @@ impl Normaliser {
         let place = owned(event.place);
         self.repair(object, &place, None, batch.out);
         if self.trails.get(object).is_some_and(|trail| *trail.at() == place) {
-            self.drop_trail(object);
+            drop(self.trails.remove(object));
         }
     }
 }
@@ -526,12 +522,12 @@ fn owned(entry: Option<Entry>) -> Place {
     entry.map(|entry| (entry.directory.into(), entry.name.into()))
 }
 
-fn unmark(doubtful: &mut Doubtful, place: &Place, object: &Handle) {
-    if let Some(place) = place {
-        if doubtful.get(place).is_some_and(|there| **there == *object) {
-            doubtful.remove(place);
-        }
-    }
+/// The objects and directories that events name.
+pub fn mentioned(bytes: &[u8]) -> HashSet<&Handle> {
+    decoded(bytes)
+        .flat_map(|event| [event.object, event.place.map(|entry| entry.directory)])
+        .flatten()
+        .collect()
 }
 
 /// A rename that no event of its own reports.

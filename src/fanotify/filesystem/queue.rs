@@ -1,13 +1,13 @@
 //! Changes that were read but not yet handled, and what they say of directories ahead of their turn.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_ONDIR, FAN_Q_OVERFLOW};
 
-use crate::fanotify::normalise::{Found, Normaliser, OwnedEntry, Place, Step};
-use crate::sys::fanotify::{Handle, RawEvent, decoded, overflow};
+use crate::fanotify::normalise::{Normaliser, OwnedEntry, Step, mentioned};
+use crate::sys::fanotify::{Handle, RawEvent, overflow};
 
 use super::kernel::Kernel;
 
@@ -81,48 +81,23 @@ impl Queue {
             if self.normaliser.is_certain() && self.normaliser.deleted().is_empty() {
                 break;
             }
-            let (renamed, linked) = self.look(kernel);
+            let renamed = self.normaliser.look(|object, (at, name)| kernel.is_at(object, at, name));
+            let mut linked = self.normaliser.deleted().to_vec();
+            linked.retain(|(_, object, place)| {
+                place.as_ref().is_some_and(|(at, name)| kernel.is_at(object, at, name))
+            });
             let mut next = Vec::new();
             // An error shows again.
             length += kernel.read(&mut next).unwrap_or(0);
-            self.resolve(&mut steps, &next, renamed, linked);
+            self.normaliser.resolve(renamed, &next, &mut steps);
+            let mentioned = mentioned(&next);
+            linked.retain(|(_, object, _)| !mentioned.contains(&**object));
+            steps.extend(linked.into_iter().map(|(at, ..)| Step::Event { at, mask: FAN_CREATE }));
             self.push(steps, std::mem::replace(&mut bytes, next));
             steps = self.normaliser.normalise(&bytes);
         }
         self.push(steps, bytes);
         Ok(length)
-    }
-
-    /// Where the objects are that may be elsewhere than reported, and which files are there again.
-    fn look(&self, kernel: &mut impl Kernel) -> (Vec<Found>, Vec<(usize, Box<Handle>)>) {
-        let mut is_at = |object: &Handle, place: &Place| {
-            place.as_ref().is_some_and(|(at, name)| kernel.is_at(object, at, name))
-        };
-        let found = self.normaliser.doubts().map(|(object, mut places)| {
-            (Box::from(object), places.find(|place| is_at(object, place)).cloned())
-        });
-        let found = found.collect();
-        let deleted = self.normaliser.deleted().iter().filter(|(_, object, place)| is_at(object, place));
-        (found, deleted.map(|(at, object, _)| (*at, object.clone())).collect())
-    }
-
-    /// Completes the changes of a batch by what looks have shown, unless events that were queued by then say more of an object.
-    fn resolve(
-        &mut self,
-        steps: &mut Vec<Step>,
-        next: &[u8],
-        mut renamed: Vec<Found>,
-        linked: Vec<(usize, Box<Handle>)>,
-    ) {
-        let mut mentioned: HashSet<&Handle> = HashSet::new();
-        for event in decoded(next) {
-            mentioned.extend(event.object);
-            mentioned.extend(event.place.map(|entry| entry.directory));
-        }
-        renamed.retain(|(object, _)| !mentioned.contains(&**object));
-        self.normaliser.resolve(renamed, steps);
-        let linked = linked.into_iter().filter(|(_, object)| !mentioned.contains(&**object));
-        steps.extend(linked.map(|(at, _)| Step::Event { at, mask: FAN_CREATE }));
     }
 
     fn push(&mut self, steps: Vec<Step>, bytes: Vec<u8>) {

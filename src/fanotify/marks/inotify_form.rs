@@ -29,9 +29,6 @@ impl State {
             self.expect_moves(bytes);
         }
         let steps = self.normaliser.normalise(bytes);
-        if !bytes.is_empty() {
-            self.doubtful = self.normaliser.places();
-        }
         self.tell_steps(bytes, &steps, out);
     }
 
@@ -68,7 +65,6 @@ impl State {
     pub(super) fn tell_overflow(&mut self, out: &mut Vec<u8>) {
         self.places.clear();
         self.normaliser.forget();
-        self.doubtful.clear();
         RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
     }
 
