@@ -428,13 +428,16 @@ impl State {
         })
     }
 
-    /// Handles what a look has shown, and what was queued by then; whether there is something to read.
+    /// Handles what was queued by the time of the look, or else what it has shown; whether there is something to read.
     pub(super) fn resolve(&mut self, looked: Vec<Found>, bytes: &[u8]) -> bool {
         let mut found = std::mem::take(&mut self.found);
-        let mut steps = Vec::new();
-        self.normaliser.resolve(looked, bytes, &mut steps);
-        self.tell_steps(&[], &steps, &mut found);
         self.translate(bytes, &mut found);
+        // The look was by path: a directory on the way may have been renamed.
+        if found.is_empty() {
+            let mut steps = Vec::new();
+            self.normaliser.resolve(looked, [&[], &[]], &mut steps);
+            self.tell_steps(&[], &steps, &mut found);
+        }
         self.found = found;
         !self.found.is_empty()
     }

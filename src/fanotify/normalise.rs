@@ -56,6 +56,22 @@ impl Step {
         let (event, _) = RawEvent::decode(batch.get(at..)?)?;
         Some(RawEvent { mask, ..event })
     }
+
+    /// The object, where it is known.
+    fn object<'a>(&'a self, batch: &'a [u8]) -> Option<&'a Handle> {
+        match self {
+            Step::Rename(rename) => rename.object.as_deref(),
+            Step::Event { .. } => self.event(batch)?.object,
+        }
+    }
+
+    /// Whether it happened at an entry.
+    fn is_at(&self, place: &Place, batch: &[u8]) -> bool {
+        match self {
+            Step::Rename(rename) => rename.old == *place || rename.new == *place,
+            Step::Event { .. } => self.event(batch).is_some_and(|event| owned(event.place) == *place),
+        }
+    }
 }
 
 /// A rename, or an end of it.
@@ -154,7 +170,8 @@ impl Normaliser {
                 self.end(due, &mut batch);
             }
         }
-        self.trails.retain(|_, trail| trail.is_doubtful() || trail.left.is_some());
+        let is_uncertain = |trail: &Trail| trail.is_doubtful() || trail.left.is_some();
+        self.trails.retain(|object, trail| is_uncertain(trail) && !batch.is_gone(object));
         self.arrived.retain(|_, object| self.trails.contains_key(object));
         steps
     }
@@ -183,20 +200,29 @@ impl Normaliser {
     }
 
     /// Looks have shown where such objects are; `None`: at none of their places. Events that were queued by then, `next`, say
-    /// more of the objects that they name. What was repeated is put into the changes of the last batch, after the last
-    /// rename of the object there.
-    pub fn resolve(&mut self, mut found: Vec<Found>, next: &[u8], out: &mut Vec<Step>) {
+    /// more of the objects that they name. What was repeated is put into the changes of the last batch, `bytes`, after the
+    /// last rename of the object there, and after what happened to others where it is.
+    pub fn resolve(&mut self, mut found: Vec<Found>, [bytes, next]: [&[u8]; 2], out: &mut Vec<Step>) {
         let mentioned = mentioned(next);
         found.retain(|(object, _)| !mentioned.contains(&**object));
-        let batches = self.batches;
-        let position = |trail: &Trail| if trail.batch == batches { trail.reported } else { usize::MAX };
+        let position = |trails: &BTreeMap<Box<Handle>, Trail>, (object, place): &Found| {
+            let trail = trails.get(object).filter(|trail| trail.batch == self.batches);
+            let reported = trail.map_or(out.len(), |trail| trail.reported.min(out.len()));
+            let is_other = |step: &Step| {
+                place.is_some() && step.is_at(place, bytes) && step.object(bytes) != Some(object)
+            };
+            out[reported..].iter().rposition(is_other).map_or(reported, |at| reported + at + 1)
+        };
+        let mut found: Vec<_> =
+            found.into_iter().map(|found| (position(&self.trails, &found), found)).collect();
         // From behind, so that the positions before stay right.
-        found.sort_by_key(|(object, _)| self.trails.get(object).map(position));
-        for (object, place) in found.into_iter().rev() {
-            let Some(trail) = self.trails.get(&object) else { continue };
-            let position = position(trail).min(out.len());
+        found.sort_by_key(|(position, _)| *position);
+        for (position, (object, place)) in found.into_iter().rev() {
             let mut rest = out.split_off(position);
             self.repair(&object, &place, None, out);
+            if place.is_none() && self.trails.get(&object).is_some_and(|trail| !trail.has_links) {
+                self.leave(&object, out);
+            }
             out.append(&mut rest);
             self.trails.remove(&object);
         }
@@ -311,6 +337,9 @@ impl Normaliser {
             None => return,
         };
         for (to, partner) in way {
+            let other = to.as_ref().and_then(|entry| self.doubtful_at(entry));
+            let other = other.filter(|other| **other != *object && partner.as_ref() != Some(other));
+            other.into_iter().for_each(|other| self.leave(&other, out));
             let Some(trail) = self.trails.get_mut(object) else { return };
             let left = trail.left.take();
             let old = if left.is_some() { trail.left_from.take() } else { trail.at().clone() };
@@ -347,27 +376,33 @@ impl Normaliser {
         if self.arrived.is_empty() {
             return;
         }
-        let place: OwnedEntry = (entry.directory.into(), entry.name.into());
-        let Some(object) = self.arrived.get(&place).filter(|object| Some(&***object) != by).cloned() else {
-            return;
-        };
-        let is_doubtful = |trail: &Trail| trail.is_doubtful() && trail.at().as_ref() == Some(&place);
-        if !self.trails.get(&object).is_some_and(is_doubtful) {
-            return;
-        }
-        if let Some(next) = batch.next_place(&object, number).filter(|next| *next != Some(place.clone())) {
+        let entry = (entry.directory.into(), entry.name.into());
+        let Some(object) = self.doubtful_at(&entry).filter(|object| Some(&**object) != by) else { return };
+        if let Some(next) = batch.next_place(&object, number).filter(|next| next.as_ref() != Some(&entry)) {
             return self.repair(&object, &next, None, batch.out);
         }
         if batch.is_gone(&object) {
             return drop(self.trails.remove(&object));
         }
+        self.leave(&object, batch.out);
+    }
+
+    /// The object that is reported to be at an entry and may have left it.
+    fn doubtful_at(&self, entry: &OwnedEntry) -> Option<Box<Handle>> {
+        let object = self.arrived.get(entry)?;
+        let trail = self.trails.get(object)?;
+        (trail.is_doubtful() && trail.at().as_ref() == Some(entry)).then(|| object.clone())
+    }
+
+    /// Reports that an object has left the entry where it is reported to be. Where to shows later.
+    fn leave(&mut self, object: &Handle, out: &mut Vec<Step>) {
         let cookie = self.next_cookie(false);
-        let Some(trail) = self.trails.get_mut(&object) else { return };
-        let place = Some(place);
+        let Some(trail) = self.trails.get_mut(object).filter(|trail| trail.at().is_some()) else { return };
+        let place = trail.at().clone();
         let of = (trail.is_directory, trail.process);
         trail.leave(cookie);
-        trail.reported = batch.out.len() + 1;
-        batch.out.push(repeated(&object, of, [place, None], cookie));
+        trail.reported = out.len() + 1;
+        out.push(repeated(object, of, [place, None], cookie));
     }
 
     /// Whether an object that may have been renamed is reported to be at an entry.
@@ -383,15 +418,14 @@ impl Normaliser {
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, event.object, number, batch);
-            if let Some(trail) = event.object.and_then(|object| self.trails.get_mut(object)) {
-                trail.has_links = true;
+            match event.object.map(|object| (object, self.trails.get_mut(object))) {
+                Some((_, Some(trail))) => trail.has_links = true,
+                Some((object, None)) => self.begin_trail(object, &event, &owned(event.place), batch),
+                None => {}
             }
             batch.emit(number, FAN_CREATE);
         }
         batch.emit(number, event.mask & !(FAN_CREATE | ends));
-        if event.place.is_none() && event.mask & FAN_DELETE_SELF != 0 {
-            event.object.into_iter().for_each(|object| drop(self.trails.remove(object)));
-        }
         self.ends_of(number, batch);
     }
 
@@ -420,10 +454,7 @@ impl Normaliser {
             }
             Due::Directory(object) => {
                 if let Some((gone, deleted)) = batch.ends.take(object) {
-                    match deleted {
-                        Some(deleted) => self.arrive(deleted, batch),
-                        None => drop(self.trails.remove(object)),
-                    }
+                    deleted.into_iter().for_each(|number| self.arrive(number, batch));
                     gone.into_iter().for_each(|number| batch.emit(number, FAN_DELETE_SELF));
                     deleted.into_iter().for_each(|number| batch.emit(number, FAN_DELETE));
                 }
@@ -522,12 +553,9 @@ fn owned(entry: Option<Entry>) -> Place {
     entry.map(|entry| (entry.directory.into(), entry.name.into()))
 }
 
-/// The objects and directories that events name.
+/// The objects that events happened to: what a look has shown of others was true before these.
 pub fn mentioned(bytes: &[u8]) -> HashSet<&Handle> {
-    decoded(bytes)
-        .flat_map(|event| [event.object, event.place.map(|entry| entry.directory)])
-        .flatten()
-        .collect()
+    decoded(bytes).filter_map(|event| event.itself()).collect()
 }
 
 /// A rename that no event of its own reports.

@@ -175,15 +175,17 @@ pub struct World {
     pub linked: BTreeSet<Inode>,
     /// The numbers of the events that report a change of size.
     pub written: BTreeSet<usize>,
-    /// Other operations would have queued the same events, with inode marks: a file was replaced where it had been renamed from
-    /// before, so it may as well have left by such a rename again; a file came from where nothing is watched that has another name
-    /// again from which it was renamed, and may as well have been renamed again; or something happened in a directory before or after it came back from
-    /// where nothing is watched, by a rename that was merged with an earlier one.
+    /// Other operations would have queued the same events: something happened in a directory before a rename of it that was
+    /// merged with an earlier one; or a file was replaced where it had been renamed from before, so it may as well have left by
+    /// such a rename again, if its end is not reported. With inode marks also: a file came from where nothing is watched that has another name again from which
+    /// it was renamed, and may as well have been renamed again; something happened in a directory after a merged rename.
     pub is_ambiguous: bool,
-    /// The directories that came back so.
-    returned: BTreeSet<Inode>,
+    /// The directories with such a rename, since all was quiet.
+    pub unsettled: BTreeSet<Inode>,
     /// Directories that the watcher stopped watching.
     pub unwatched: BTreeSet<Inode>,
+    /// Those of them that it had not listed: it found that another directory was to be watched.
+    pub unlisted: BTreeSet<Inode>,
 }
 
 impl World {
@@ -201,8 +203,9 @@ impl World {
             linked: BTreeSet::new(),
             written: BTreeSet::new(),
             is_ambiguous: false,
-            returned: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
             unwatched: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
         }
     }
 
@@ -375,9 +378,8 @@ impl World {
             let is_from_here = |happened: &Happened| {
                 (happened.event, happened.inode, &happened.entry) == ("MOVED_FROM", target, &new)
             };
-            matches!(self.marked, Marked::Inodes(_))
-                && !is_directory
-                && self.happened.iter().any(is_from_here)
+            let has_its_end = matches!(self.marked, Marked::Filesystem(_)) && self.nodes[target].links == 1;
+            !is_directory && !has_its_end && self.happened.iter().any(is_from_here)
         });
         self.record_move(process, inode, &old, &new, |world| {
             world.nodes[old.0].entries.remove(&old.1);
@@ -447,16 +449,16 @@ impl World {
                 .map(|happened| &happened.entry)
                 .any(|entry| entry != new && self.entry(entry.0, &entry.1) == Some(inode));
         }
-        if self.is_directory(inode) && is_seen == [false, true] && self.queue.len() == unread {
-            let is_departure = |happened: &Happened| {
-                happened.event == "MOVED_FROM" && happened.inode == inode && happened.reported_by.is_some()
-            };
-            let left = self.happened[..before].iter().rposition(is_departure);
+        let is_merged = number.is_some() && self.queue.len() == unread;
+        if is_merged && self.is_directory(inode) {
+            let left = self.happened[..before].iter().rposition(|happened| happened.inode == inode);
             let since = left.map_or(before, |left| left + 1);
             self.is_ambiguous |= (since..before).any(|at| self.happened_within(at, inode));
-            self.returned.insert(inode);
+            if let Marked::Inodes(_) = self.marked {
+                self.unsettled.insert(inode);
+            }
         }
-        self.note_returned(before);
+        self.note_unsettled(before);
     }
 
     /// Whether a change that was reported happened in a directory, or in one that is in it.
@@ -465,10 +467,10 @@ impl World {
         reported_by.is_some() && self.is_within(entry.0, directory)
     }
 
-    /// Whether any of the last changes happened in a directory that came back unseen.
-    fn note_returned(&mut self, first: usize) {
+    /// Whether any of the last changes happened in a directory whose rename was merged.
+    fn note_unsettled(&mut self, first: usize) {
         let mut last = first..self.happened.len();
-        let is_in_any = |at| self.returned.iter().any(|directory| self.happened_within(at, *directory));
+        let is_in_any = |at| self.unsettled.iter().any(|directory| self.happened_within(at, *directory));
         self.is_ambiguous |= last.any(is_in_any);
     }
 
@@ -483,7 +485,7 @@ impl World {
             exchange: false,
             reported_by,
         });
-        self.note_returned(self.happened.len() - 1);
+        self.note_unsettled(self.happened.len() - 1);
     }
 
     /// All that is below a directory, each inode after what it is in.

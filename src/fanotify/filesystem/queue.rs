@@ -89,7 +89,7 @@ impl Queue {
             let mut next = Vec::new();
             // An error shows again.
             length += kernel.read(&mut next).unwrap_or(0);
-            self.normaliser.resolve(renamed, &next, &mut steps);
+            self.normaliser.resolve(renamed, [&bytes, &next], &mut steps);
             let mentioned = mentioned(&next);
             linked.retain(|(_, object, _)| !mentioned.contains(&**object));
             steps.extend(linked.into_iter().map(|(at, ..)| Step::Event { at, mask: FAN_CREATE }));

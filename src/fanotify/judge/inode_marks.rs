@@ -111,14 +111,19 @@ impl Marks {
         if self.places.insert(directory, entry.clone()).is_none() {
             // From elsewhere, with all that is in it.
             let world = &self.simulation.borrow().world;
-            let arrived = world.happened.iter().enumerate().find(|(number, happened)| {
-                let same =
-                    happened.event == "MOVED_TO" && happened.inode == directory && happened.entry == entry;
-                same && !self.told.contains(number)
-            });
-            if let Some((number, happened)) = arrived {
+            let arrived = |from_elsewhere: bool| {
+                world.happened.windows(2).enumerate().find(|(number, pair)| {
+                    let same =
+                        pair[1].event == "MOVED_TO" && pair[1].inode == directory && pair[1].entry == entry;
+                    let is_from_elsewhere = !pair[0].path.starts_with("/tree/");
+                    same && is_from_elsewhere == from_elsewhere && !self.told.contains(number)
+                })
+            };
+            // Or it has left unseen before.
+            let arrived = arrived(true).or_else(|| arrived(false));
+            if let Some((number, pair)) = arrived {
                 self.told.insert(number);
-                let directories = happened.below.iter().filter(|(inode, _)| world.is_directory(*inode));
+                let directories = pair[1].below.iter().filter(|(inode, _)| world.is_directory(*inode));
                 self.places.extend(directories.cloned());
             }
         }

@@ -20,6 +20,7 @@ use crate::world::At;
 struct Simulated {
     simulation: Rc<RefCell<Simulation>>,
     state: State,
+    listed: BTreeSet<Inode>,
     /// Nothing polls it.
     file: File,
 }
@@ -97,12 +98,17 @@ impl crate::world::World for Simulated {
     fn unwatch(&mut self, wd: i32) {
         self.call("unwatch");
         if let Some(watch) = self.state.forget(wd) {
-            self.simulation.borrow_mut().world.unwatched.insert(inode(&watch.handle));
+            let (world, inode) = (&mut self.simulation.borrow_mut().world, inode(&watch.handle));
+            world.unwatched.insert(inode);
+            if !self.listed.contains(&inode) {
+                world.unlisted.insert(inode);
+            }
         }
     }
 
     fn list(&mut self, dir: &Inode, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
         self.call("list");
+        self.listed.insert(*dir);
         let world = &self.simulation.borrow().world;
         for (name, inode) in world.entries(*dir) {
             each(name.as_bytes(), if world.is_directory(inode) { Kind::Directory } else { Kind::File });
@@ -199,7 +205,7 @@ impl Watcher for watcher::Watcher<Simulated> {
     fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
         let settings = settings(IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_OPEN);
         let file = File::open("/dev/null").unwrap();
-        let world = Simulated { simulation, state: State::new(false), file };
+        let world = Simulated { simulation, state: State::new(false), listed: BTreeSet::new(), file };
         let mut watcher = watcher::Watcher::new(world, settings);
         watcher.watch(b"/tree").unwrap();
         while watcher.walk().unwrap() {}

@@ -110,8 +110,9 @@ impl<'a> Ends<'a> {
                 continue;
             }
             let mut renamed = renames.get(object).into_iter().flatten().copied().filter(|at| *at > number);
-            let left = renamed.clone().any(|at| events[at].old == Some(entry));
-            let returned = renamed.rfind(|at| left && events[*at].new == Some(entry));
+            let left = renamed.clone().find(|at| events[*at].old == Some(entry));
+            let returned =
+                renamed.rfind(|at| left.is_some_and(|left| left < *at) && events[*at].new == Some(entry));
             if let Some(due) = self.gone_files.get(object).copied().max(returned).filter(|due| *due > number)
             {
                 self.merged.entry(entry).or_default().push((Due::File(number), object));
