@@ -7,6 +7,7 @@ use libc::{
     IN_Q_OVERFLOW,
 };
 
+use super::scan::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
@@ -118,6 +119,9 @@ impl<W: World> Watcher<W> {
         if mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) == 0 {
             return;
         }
+        if self.tree.state(node).emptying {
+            self.report_emptying(node, taken);
+        }
         if mask & IN_ISDIR == 0 && mask & (IN_CREATE | IN_DELETE) != 0 {
             return;
         }
@@ -131,6 +135,20 @@ impl<W: World> Watcher<W> {
             self.begin_move(node, &name, cookie, is_directory);
         } else {
             self.end_move(node, &name, cookie, is_directory);
+        }
+    }
+
+    /// The first event of the entries of a directory that was found empty: see [`State::emptying`].
+    fn report_emptying(&mut self, node: NodeId, taken: &Taken) {
+        self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
+        if taken.mask & (IN_DELETE | IN_MOVED_FROM) == 0 {
+            return;
+        }
+        let name: Box<[u8]> = self.queue.events().name(taken).into();
+        self.announce(taken.wd, &name, kind_of(taken.mask));
+        if taken.mask & IN_ISDIR != 0 {
+            let below = self.add_unread(node, &name, true);
+            self.unread.push(below);
         }
     }
 
@@ -155,7 +173,8 @@ impl<W: World> Watcher<W> {
     /// Adds the node of a directory that is to be watched, if that makes sense.
     pub(super) fn add_unread(&mut self, parent: NodeId, name: &[u8], announce: bool) -> NodeId {
         let coverage = Coverage::Unread { announce };
-        let state = State { directory: true, recursive: true, initial: !self.is_set_up, coverage };
+        let initial = !self.is_set_up;
+        let state = State { directory: true, recursive: true, initial, emptying: false, coverage };
         let node = self.tree.insert(Some(parent), name, NO_WATCH, state);
         self.exclude(node);
         node

@@ -92,6 +92,10 @@ struct State {
     recursive: bool,
     /// Watched since the setup.
     initial: bool,
+    /// It was new, and had no entry and no event when it was looked at. If its first event is that an entry leaves it, that was in it.
+    ///
+    /// `mkdir d; create d/f; unlink d/f; watch d` → the length of `d` tells that it is empty before DELETE f is queued.
+    emptying: bool,
     coverage: Coverage,
 }
 

@@ -249,7 +249,7 @@ impl<W: World> Watcher<W> {
         // The same inode twice is one watch, under its first name.
         if self.tree.find(wd).is_none() {
             let recursive = directory && recursive;
-            let state = State { directory, recursive, initial: true, coverage: Coverage::Watched };
+            let state = State { directory, recursive, initial: true, ..State::default() };
             let node = self.tree.insert(None, &place, wd, state);
             if directory {
                 self.read_git_of_operand(node);
@@ -353,6 +353,7 @@ impl<W: World> Watcher<W> {
         self.discard_git_reading(since);
         let wd = self.tree.wd(above.node);
         let changed = self.changed_below(wd, since, task);
+        self.wait_for_changed(dir, &watched, &changed, task);
         let mut frames = Vec::new();
         for (node, Seen { result, contents, .. }, git) in watched {
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
@@ -372,6 +373,8 @@ impl<W: World> Watcher<W> {
                 frames.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
             } else if task.lists_files() || task.reports_reading() {
                 let is_changed = changed.contains(&self.tree.wd(found));
+                let emptying = !is_changed && self.expects_leaving(task);
+                self.tree.set_state(found, State { emptying, ..self.tree.state(found) });
                 frames.push(Frame::FindEmpty { node: found, since: is_changed.then_some(since), task });
             }
         }
@@ -413,6 +416,25 @@ impl<W: World> Watcher<W> {
         }
     }
 
+    /// Whether a new directory is taken for empty although an entry may just be leaving it, of which the event is not queued yet: see
+    /// [`State::emptying`]. To wait for that takes longer than all else that a new directory takes.
+    fn expects_leaving(&self, task: Task) -> bool {
+        task.announces() && !self.scan.is_rescan() && !self.is_oneshot() && !W::NAMES_ENTRIES
+    }
+
+    /// If a new directory had events between its watch and the look at it, what has left it is known once nobody is changing it.
+    fn wait_for_changed(&mut self, dir: &W::Dir, watched: &[Watched], changed: &HashSet<i32>, task: Task) {
+        if changed.is_empty() || !self.expects_leaving(task) {
+            return;
+        }
+        for (node, Seen { result, contents, .. }, _) in watched {
+            if *contents == Contents::Nothing && result.as_ref().is_ok_and(|wd| changed.contains(wd)) {
+                self.world.sync(At::Entry(dir, self.tree.name(*node)));
+            }
+        }
+        self.pull();
+    }
+
     /// Nothing was in a directory after its watch was added: only what has left it since is to be announced.
     fn find_empty(&mut self, node: NodeId, since: Option<usize>, task: Task) -> io::Result<()> {
         if task == Task::Rescan {
@@ -448,7 +470,7 @@ impl<W: World> Watcher<W> {
         }
         // The watch was first: the events tell of what is made from now on.
         let contents = self.world.contents(At::Entry(dir, name));
-        if task.lists_files() && contents == Contents::Nothing {
+        if task.lists_files() && contents == Contents::Nothing && !self.expects_leaving(task) {
             // Those of what has left it before are queued.
             self.world.sync(At::Entry(dir, name));
         }
@@ -667,6 +689,7 @@ impl<W: World> Watcher<W> {
         since: usize,
     ) -> io::Result<()> {
         let dir = entered.as_ref().and_then(|entered| entered.dir());
+        self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
         if self.tree.state(node).recursive {
             self.add_entries(node, listing.clone(), entered, since, Task::Rescan)?;
         }
@@ -789,7 +812,8 @@ impl<W: World> Watcher<W> {
         self.world.unwatch(self.tree.wd(node));
         self.tree.set_wd(node, NO_WATCH);
         self.forget_git(node);
-        self.cover(node, Coverage::Unread { announce: task.announces() || task == Task::Rescan });
+        let coverage = Coverage::Unread { announce: task.announces() || task == Task::Rescan };
+        self.tree.set_state(node, State { coverage, emptying: false, ..self.tree.state(node) });
         self.unread.push(node);
     }
 
@@ -963,7 +987,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Reports what the kernel would have reported of an entry.
-    fn announce(&mut self, wd: i32, name: &[u8], kind: Kind) {
+    pub(super) fn announce(&mut self, wd: i32, name: &[u8], kind: Kind) {
         let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
         self.make_up(wd, IN_CREATE | directory, 0, name);
         if kind == Kind::File {
@@ -1096,8 +1120,7 @@ impl<W: World> Watcher<W> {
         let mut needed = 0;
         for operand in operands {
             needed += 1;
-            let state =
-                State { directory: true, recursive: true, initial: true, coverage: Coverage::Watched };
+            let state = State { directory: true, recursive: true, initial: true, ..State::default() };
             let (mut tree, mut filter) = (Tree::default(), self.settings.filter.clone());
             let top = tree.insert(None, operand, NO_WATCH, state);
             if let (Some(ignore), Ok(real)) =
@@ -1178,7 +1201,7 @@ fn is_another(event: Change, listed: Kind) -> bool {
 
 /// What the event of an entry that has left says of it. The kernel says of directories only what they are; a file that is renamed
 /// in its first moments is the common case.
-fn kind_of(mask: Mask) -> Kind {
+pub(super) fn kind_of(mask: Mask) -> Kind {
     match mask {
         _ if mask & IN_ISDIR != 0 => Kind::Directory,
         _ if mask & IN_MOVED_FROM != 0 => Kind::File,
