@@ -1,8 +1,8 @@
 //! What directories that arrive cost at least, if nothing in them is to be missed: the floor of those rows, for tmpfs.
 //!
-//! Those that appear one after the other in the same directory are watched together. Whether one is empty its length tells, once
-//! nobody is just changing it; any other is read. Files in a new directory are printed, too. What happens meanwhile to names that
-//! were just looked at, renames, errors, and all options are left out.
+//! Those that appear one after the other in the same directory are watched together. Whether one is empty its length tells; any other
+//! is read. Files in a new directory are printed, too. What happens meanwhile to names that were just looked at, renames, errors, and
+//! all options are left out.
 
 use std::ffi::CString;
 use std::io::{self, Write};
@@ -151,9 +151,6 @@ impl Floor {
             let Some((_, fd)) = &self.inside else { continue };
             let status = fstatat(fd, text.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
             let has_more = if is_new { status.st_size != EMPTY } else { status.st_nlink != 2 };
-            if is_new && !has_more {
-                directory::wait_for_change_in(fd, text.as_bytes());
-            }
             watched.push((wd, text, has_more));
         }
         if let Some((_, fd)) = &self.inside {

@@ -115,3 +115,27 @@ histories! {
     the_queue_overflows_and_a_directory_is_deleted:
         "overflow: 12 rename d/a d/b; 12 rmdir d/b",
 }
+
+/// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.
+#[test]
+fn what_leaves_a_new_directory_while_that_is_looked_at_was_created_before() {
+    for (made, leaves, line) in [
+        ("create d/a/c", "unlink d/a/c", "d/a/c DELETE"),
+        ("mkdir d/a/c", "rmdir d/a/c", "d/a/c DELETE,ISDIR"),
+        ("create d/a/c", "moveout d/a/c", "d/a/c MOVED_FROM"),
+        ("mkdir d/a/c", "moveout d/a/c", "d/a/c MOVED_FROM,ISDIR"),
+    ] {
+        let mut found = 0;
+        for call in 9..16 {
+            let steps = ["7 mkdir d/a".to_owned(), format!("9 {made}"), format!("{call}+ {leaves}")];
+            let plan: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
+            let (story, failure) = scene("later").0.tell(&plan);
+            assert_eq!(failure, None, "{story}");
+            if let Some((before, _)) = story.split_once(&format!("prints {line}")) {
+                assert!(before.contains("prints d/a/c CREATE"), "{story}");
+                found += 1;
+            }
+        }
+        assert!(found > 0, "{leaves}: no line says so");
+    }
+}

@@ -28,7 +28,7 @@ const EMPTY: Scene = Scene {
     before: &[],
     events: CHANGES,
     queue_limit: LONG,
-    late: false,
+    lateness: 0,
     exclude: None,
     tells_contents: true,
 };
@@ -36,7 +36,8 @@ const EMPTY: Scene = Scene {
 /// What is tried, and how many operations deep in the suite.
 const SCENES: &[(Scene, usize)] = &[
     (EMPTY, 3),
-    (Scene { name: "late", late: true, ..EMPTY }, 2),
+    (Scene { name: "late", lateness: 1, ..EMPTY }, 2),
+    (Scene { name: "later", lateness: 6, ..EMPTY }, 2),
     (Scene { name: "some", before: &SOME, ..EMPTY }, 2),
     (Scene { name: "all", before: &["mkdir d/a"], events: IN_ALL_EVENTS, ..EMPTY }, 2),
     (Scene { name: "created", before: &["mkdir d/a"], events: IN_CREATE, ..EMPTY }, 2),
@@ -106,6 +107,11 @@ fn every_interleaving_in_an_empty_tree() {
 #[test]
 fn every_interleaving_with_events_that_are_queued_late() {
     try_all("late");
+}
+
+#[test]
+fn every_interleaving_with_events_that_are_queued_much_later() {
+    try_all("later");
 }
 
 #[test]

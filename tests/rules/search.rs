@@ -104,8 +104,8 @@ pub struct Scene {
     pub queue_limit: usize,
     /// Whether the status of a directory tells whether something is in it.
     pub tells_contents: bool,
-    /// Whether events may be queued a moment after what they report can be seen.
-    pub late: bool,
+    /// How many calls of the watcher may be between the moment at which something can be seen and that at which its events are queued.
+    pub lateness: usize,
     /// `--exclude`.
     pub exclude: Option<&'static str>,
 }
@@ -162,7 +162,8 @@ impl Scene {
     fn system(&self) -> System {
         let mut system = System::new(self.queue_limit);
         system.tells_contents = self.tells_contents;
-        system.has_inert_calls = !self.late && !system.overflows();
+        system.lateness = self.lateness;
+        system.has_inert_calls = self.lateness == 0 && !system.overflows();
         system.prepare_outside();
         for text in self.before {
             assert!(system.act(&text.parse().unwrap(), false), "{text}");
@@ -333,7 +334,7 @@ impl Scene {
             for (call, operations) in outcome.branches {
                 for operation in operations {
                     let step = Step { call, operation, late: false };
-                    if self.late {
+                    if self.lateness > 0 {
                         frontier.pending.push([&plan[..], &[Step { late: true, ..step.clone() }]].concat());
                     }
                     frontier.pending.push([&plan[..], &[step]].concat());
@@ -345,7 +346,7 @@ impl Scene {
     /// Runs the watcher while as many operations as that are done by chance.
     pub fn try_random(&self, seed: u64, operations: usize) -> Option<Failure> {
         let random = Some((Random::new(seed), operations));
-        let schedule = Schedule { random, is_late: self.late, ..Schedule::default() };
+        let schedule = Schedule { random, ..Schedule::default() };
         let outcome = self.run_with(schedule, false);
         outcome.failure.map(|why| Failure { why, plan: outcome.done })
     }

@@ -114,8 +114,10 @@ pub struct System {
     /// holds locked.
     unqueued: Vec<Queued>,
     locked: Vec<Ino>,
-    /// Another call of the watcher has been made since.
-    is_late: bool,
+    /// After how many calls of the watcher they are queued.
+    late_for: usize,
+    /// The most that may be.
+    pub lateness: usize,
     /// Everything that was ever queued or dropped, for the checks.
     pub history: Vec<Queued>,
     /// Every path that ever was.
@@ -166,8 +168,6 @@ pub struct Schedule {
     pub plan: VecDeque<Step>,
     /// How many more may be done.
     pub left: usize,
-    /// Events may be queued late.
-    pub is_late: bool,
     /// The points from which on other plans are to be tried: the number of the call, and what could be done before it.
     pub branches: Vec<(usize, Vec<Operation>)>,
     /// States that were met before, in this run or another.
@@ -437,7 +437,7 @@ impl System {
 
     /// The operation is over: its events are queued.
     pub fn queue_events(&mut self) {
-        (self.locked, self.is_late) = (Vec::new(), false);
+        (self.locked, self.late_for) = (Vec::new(), 0);
         for event in std::mem::take(&mut self.unqueued) {
             self.queue_event(Some(event));
         }
@@ -691,7 +691,8 @@ impl System {
     ///
     /// Before a call that is `inert` nothing needs to be tried: it has the same answer and the same effect if that is done after it.
     fn before(&mut self, is_inert: bool, what: impl FnOnce() -> String) {
-        if self.is_late {
+        self.late_for = self.late_for.saturating_sub(1);
+        if self.late_for == 0 {
             self.queue_events();
         }
         self.is_inert = is_inert && self.has_inert_calls;
@@ -711,10 +712,10 @@ impl System {
             }
             let Some(Step { operation, late, .. }) = self.schedule.plan.pop_front() else { break };
             self.tell(|| {
-                format!("{operation}{}", if late { "   (its events are queued a moment later)" } else { "" })
+                format!("{operation}{}", if late { "   (its events are queued later)" } else { "" })
             });
             self.act(&operation, late);
-            self.is_late = late;
+            self.late_for = if late { self.lateness } else { 0 };
             self.note_act(&operation);
             has_acted = true;
         }
@@ -751,11 +752,11 @@ impl System {
         while left > 0 && random.below(4) == 0 {
             let operations = crate::operations::possible(self);
             let operation = operations[random.below(operations.len())].clone();
-            let late = self.schedule.is_late && random.below(4) == 0;
+            let late = self.lateness > 0 && random.below(4) == 0;
             left -= 1;
             self.tell(|| operation.to_string());
             self.act(&operation, late);
-            self.is_late = late;
+            self.late_for = if late { self.lateness } else { 0 };
             self.note_act(&operation);
             has_acted = true;
             self.schedule.done.push(Step { call: self.calls, operation, late });
@@ -799,7 +800,7 @@ impl System {
         }
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);
-        (self.schedule.left, self.is_late, self.cookie).hash(&mut hasher);
+        (self.schedule.left, self.late_for, self.cookie).hash(&mut hasher);
         (self.remembered.finish(), self.paths_mixed, &self.exchanges).hash(&mut hasher);
         (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
         hasher.finish()
