@@ -1,10 +1,9 @@
 //! A mark for each directory or file, and their events in inotify's form: what an ordinary user gets of fanotify(7).
 //!
-//! Whoever follows a tree by inotify's events follows it by these. Three things make them differ, and are mended
-//! here. Events that nobody has read yet become one with an earlier event on the same entry by the same process,
-//! which holds then more bits than one: they are taken apart again in the order that they must have had. A rename is one
-//! event, in inotify three. And of a directory's own events there is one that names the directory, whoever watches it
-//! or the one above it.
+//! The watcher follows a tree by them as by inotify's events. Three differences are mended here. The kernel merges an event with
+//! an unread one of the same entry by the same process: the bits are taken apart again, in the order that they must have had.
+//! A rename is one event, in inotify three. And an event of a directory itself names that directory, also if only the one above it
+//! is watched.
 //!
 //! [`Marks`] has the group and makes the system calls. [`State`] knows which watch is on which object, and turns what was
 //! read, by way of the [`Normaliser`], into inotify's form; tests run it on simulated events, too.
@@ -38,11 +37,11 @@ use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::sys::timer::Timer;
 
-/// What happens to an object and does not change what is where.
+/// Events of an object that leave every entry as it is.
 const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;
-/// Of those, what a directory in a watched one may be told of.
+/// Those of them that a directory in a watched one may have.
 const ON_DIRECTORY: Mask = IN_ACCESS | IN_ATTRIB | IN_CLOSE | IN_OPEN;
-/// What only directories tell.
+/// Events that only directories have.
 const DIRENT: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
 /// A file system that is not mounted any more may still be in use, or be written: so soon it is looked at again, and
 /// then twice as late each time.
@@ -73,7 +72,7 @@ pub struct Marks {
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// What is watched are operands: directories below one are not watched, but told of.
+    /// Only operands are watched: directories below one are not, but are reported.
     operands: bool,
     watches: HashMap<i32, Watch>,
     by_handle: HashMap<Rc<Handle>, i32>,
@@ -92,9 +91,9 @@ pub(super) struct State {
     lost: bool,
     /// The process that caused the event that is being handled, else 0.
     cause: i32,
-    /// What was found out without being read.
+    /// Events, in inotify's form, that were found out without being read.
     found: Vec<u8>,
-    /// On kernels that tell the halves of a rename apart: the number of the event that told of the first, its cookie and
+    /// On kernels that report the ends of a rename apart: the number of the event of the first, its cookie and
     /// what the second has to be alike in.
     half: Option<(u64, u32, (i32, Mask))>,
     /// How many events were handled.
@@ -120,7 +119,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Operand {
     path: Vec<u8>,
-    /// When that was looked at last ([`State::reads`]), and which directory a file was then told of in.
+    /// When it was looked at last ([`State::reads`]), and the directory of a file's event then.
     seen: (u64, Box<Handle>),
 }
 
@@ -139,8 +138,8 @@ impl Operand {
 }
 
 impl Marks {
-    /// A group without marks; [`Group::new`] has the errors. `operands`: only those are watched. What happens to directories
-    /// below one is told all the same, and where one is renamed to, if that can be found out: see [`Subject`].
+    /// A group without marks; [`Group::new`] has the errors. `operands`: only those are watched. Events of directories below one
+    /// are reported all the same, and the new path of a renamed operand, if it can be found out: see [`Subject`].
     pub fn new(operands: bool) -> io::Result<Marks> {
         let group = Group::new()?;
         let timer = Timer::new()?;
@@ -149,7 +148,7 @@ impl Marks {
     }
 
     /// Marks what is open (O_PATH will do), as inotify_add_watch(2) does: returns the number of the watch, which is the old one
-    /// where the object is watched already. [`refusal::explained`] tells of the errors that are fanotify's own.
+    /// where the object is watched already. [`refusal::explained`] has the errors that are fanotify's own.
     pub fn add_watch(&mut self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<i32> {
         let explained = |error| refusal::explained(error, object);
         let handle = handle_of(object).map_err(explained)?;
@@ -170,7 +169,7 @@ impl Marks {
         let watch = Watch { handle: handle.into(), mask, is_directory, has_move_self, operand };
         let wd = state.add(watch, || self.group.mark(object, Target::Inode, mark)).map_err(explained)?;
         if state.operands && is_directory && mask & ON_DIRECTORY != 0 && is_new {
-            // What cannot be read is not told of.
+            // Directories in one that cannot be read are not reported.
             let _ = state.list(wd, object);
         }
         Ok(wd)
@@ -187,7 +186,7 @@ impl Marks {
         }
         let handle = handle_in(dir, above, name)?.into();
         let state = &mut self.state;
-        // It reports the rename, too.
+        // It reports the rename also.
         let mark = mark_of(mask, true, state.operands, true) & !u64::from(IN_MOVE_SELF);
         let watch = Watch { handle, mask, is_directory: true, has_move_self: false, operand: None };
         state.add(watch, || self.group.mark_entry(dir, name, mark)).ok()
@@ -198,7 +197,7 @@ impl Marks {
         handle_of(object).is_ok_and(|handle| self.state.by_handle.get(&*handle) == Some(&wd))
     }
 
-    /// Ends a watch: nothing is told of it any more. Its mark ends with its object, for no path is known that leads there.
+    /// Ends a watch: nothing is reported of it any more. Its mark ends with its object, because no path is known that leads there.
     pub fn rm_watch(&mut self, wd: i32) {
         self.state.forget(wd);
     }
@@ -218,7 +217,7 @@ impl Marks {
             state.buffer = bytes;
         }
         for id in gone {
-            state.tell_unmount(id, buffer);
+            state.report_unmount(id, buffer);
         }
         match read {
             Err(error) if buffer.len() == before => Err(error),
@@ -226,8 +225,8 @@ impl Marks {
         }
     }
 
-    /// When all that was read is known to whoever reads: looks where those objects are of which not every rename may have been
-    /// told, and lets [`read`](Self::read) tell what was not; `true` if there is something to read. `path_of`
+    /// To be called when all events that were read are handled: looks where the objects are of which a rename may have been
+    /// merged, and lets [`read`](Self::read) report it; `true` if there is something to read. `path_of`
     /// gives the path of a watched directory, without a slash at its end.
     pub fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
         let is_at = |object: &Handle, (wd, name): &WatchedEntry| {
@@ -235,7 +234,7 @@ impl Marks {
                 return false;
             };
             let found = directory::open_in(&above, name, OFlag::O_PATH | OFlag::O_NOFOLLOW);
-            // Who is just about to rename it has told of it when this is over.
+            // The event of a rename that is being done is queued when this returns.
             directory::wait_for_change(&above);
             found.is_ok_and(|found| handle_of(&found).is_ok_and(|handle| *handle == *object))
         };
@@ -249,7 +248,7 @@ impl Marks {
         self.state.resolve(looked, &bytes)
     }
 
-    /// Whether a look at this entry of a watched directory may show what a rename brought there that was not told yet.
+    /// Whether a look at this entry of a watched directory may show an object that a rename brought there which is not reported yet.
     pub fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
         self.state.hides_rename(wd, name)
     }
@@ -259,7 +258,7 @@ impl Marks {
         self.group.queue_length()
     }
 
-    /// Throws away what is queued where the queue has no limit, and lets [`read`](Self::read) tell of an overflow in its
+    /// Discards all queued events if the queue has no limit, and lets [`read`](Self::read) report an overflow in their
     /// place; whether it has none.
     pub fn lose(&mut self) -> bool {
         if !self.group.unlimited {
@@ -270,18 +269,18 @@ impl Marks {
         if self.group.read(&mut bytes).is_ok_and(|length| length > 0) {
             let mut found = std::mem::take(&mut state.found);
             if !std::mem::replace(&mut state.lost, true) {
-                state.tell_overflow(&mut found);
+                state.report_overflow(&mut found);
             }
             // Watches do not end unheard.
             for event in decoded(&bytes).filter(|event| event.mask as Mask & IN_DELETE_SELF != 0) {
-                event.itself().into_iter().for_each(|object| state.tell_end(object, &mut found));
+                event.itself().into_iter().for_each(|object| state.report_end(object, &mut found));
             }
             state.found = found;
         }
         true
     }
 
-    /// Appends what is queued now; as [`Group::read`]. Where the kernel tells the halves of a rename apart and the first comes
+    /// Appends what is queued now; as [`Group::read`]. Where the kernel reports the ends of a rename apart and the first comes
     /// last, waits for the other: it is being queued, unless it happened where nobody watches.
     fn queued(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let length = self.group.read(bytes)?;
@@ -436,7 +435,7 @@ impl State {
         if found.is_empty() {
             let mut steps = Vec::new();
             self.normaliser.resolve(looked, [&[], &[]], &mut steps);
-            self.tell_steps(&[], &steps, &mut found);
+            self.report_steps(&[], &steps, &mut found);
         }
         self.found = found;
         !self.found.is_empty()
@@ -451,7 +450,7 @@ impl AsFd for Marks {
 
 /// The kernel's mask of a mark.
 pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renames: bool) -> u64 {
-    // That the object is gone is always to be heard, as inotify tells of it.
+    // The end of the object is always reported, as by inotify.
     let mut mark = mask & IN_ALL_EVENTS | IN_DELETE_SELF;
     if operand {
         mark |= IN_MOVE_SELF;
@@ -460,7 +459,7 @@ pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renam
         return u64::from(mark & !DIRENT);
     }
     if operand && mask & ON_DIRECTORY != 0 {
-        // Who is told of what happens to the directories in it has to know them.
+        // Events of directories in it name only those: they have to be known.
         mark |= DIRENT;
     }
     let mut more = FAN_ONDIR | FAN_EVENT_ON_CHILD;

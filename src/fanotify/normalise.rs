@@ -75,7 +75,7 @@ impl Step {
 }
 
 /// A rename, or an end of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rename {
     /// What was renamed; `None` from kernels that do not say.
     pub object: Option<Box<Handle>>,
@@ -93,15 +93,6 @@ pub struct Rename {
     pub replaced: Option<Box<Handle>>,
 }
 
-/// The last rename that was read, to know the second half of an exchange.
-#[derive(Debug)]
-struct Last {
-    old: Place,
-    new: Place,
-    object: Box<Handle>,
-    process: i32,
-}
-
 /// Turns events into changes, and remembers what is not certain yet.
 #[derive(Debug)]
 pub struct Normaliser {
@@ -112,7 +103,8 @@ pub struct Normaliser {
     /// Of each entry that one of them was reported to come to, the last that was.
     arrived: HashMap<OwnedEntry, Box<Handle>>,
     deleted: Vec<(usize, Box<Handle>, Place)>,
-    last: Option<Last>,
+    /// The last rename that was read, to know the second half of an exchange.
+    last: Option<Rename>,
     cookie: u32,
     /// How many batches were read.
     batches: u64,
@@ -250,42 +242,33 @@ impl Normaliser {
         let [old, new] = [event.old, event.new].map(owned);
         let is_directory = event.mask & FAN_ONDIR != 0;
         let first = self.last.take().filter(|last| {
-            last.old == new
-                && last.new == old
-                && last.process == event.pid
-                && event.object != Some(&last.object)
+            let swapped = last.old == new && last.new == old;
+            swapped && last.process == event.pid && last.object.as_deref() != event.object
         });
-        let partner = batch.exchanges.get(&number).copied();
         if let Some(object) = event.object {
-            let but = first.as_ref().map(|first| &*first.object);
+            let but = first.as_ref().and_then(|first| first.object.as_deref());
             self.repair(object, &old, but, batch.out);
             self.begin_trail(object, &event, &old, batch);
         }
-        match partner {
+        match batch.exchanges.get(&number).copied() {
             // It was there before both changed places.
             Some(partner) => self.repair(partner, &new, event.object, batch.out),
             None if first.is_none() => self.vacate(event.new, event.object, number, batch),
             None => {}
         }
-        let cookie = self.next_cookie(first.is_some());
         let object = event.object.map(Box::from);
+        let cookie = self.next_cookie(first.is_some());
         let replaced = batch.ends.replaced.get(&number).map(|handle| Box::from(*handle));
-        batch.out.push(Step::Rename(Box::new(Rename {
-            object,
-            is_directory,
-            process: event.pid,
-            old: old.clone(),
-            new: new.clone(),
-            cookie,
-            replaced,
-        })));
+        let rename = Rename { object, is_directory, process: event.pid, old, new, cookie, replaced };
+        batch.out.push(Step::Rename(Box::new(rename.clone())));
         let Some(object) = event.object else { return };
-        self.deleted.retain(|(_, deleted, place)| **deleted != *object || *place != new);
-        self.go(object, &old, &new, batch.out.len());
-        if let Some(first) = first {
-            self.exchanged([object, &first.object], &old, batch.out.len());
+        let Rename { old, new, .. } = &rename;
+        self.deleted.retain(|(_, deleted, place)| **deleted != *object || place != new);
+        self.go(object, old, new, batch.out.len());
+        if let Some(other) = first.and_then(|first| first.object) {
+            self.exchanged([object, &other], old, batch.out.len());
         }
-        self.last = Some(Last { old, new, object: object.into(), process: event.pid });
+        self.last = Some(rename);
     }
 
     /// Of an object with one rename in a batch, nothing can be repeated; of others the renames are remembered.

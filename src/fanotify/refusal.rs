@@ -25,7 +25,7 @@ pub fn explained(error: io::Error, object: &OwnedFd) -> io::Error {
     io::Error::new(error.kind(), why)
 }
 
-/// fanotify is there, but of a rename the kernel tells each half by itself, and of an entry not the object (before Linux
+/// The kernel has fanotify, but reports each end of a rename by an event of its own, and no object of an entry (before Linux
 /// 5.17). Enough for a mark for each directory, not for a file system.
 pub fn too_old_for_filesystems() -> io::Error {
     let why = "-S and -M require kernel 5.17; use -F, which watches each directory";

@@ -110,7 +110,7 @@ pub fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> {
     })
 }
 
-/// The event, in the kernel's form, that tells of a queue overflow.
+/// The event of a queue overflow, in the kernel's form.
 pub fn overflow() -> Vec<u8> {
     let length = METADATA as u32;
     let version = [libc::FANOTIFY_METADATA_VERSION, 0];
@@ -151,11 +151,11 @@ impl Target {
     }
 }
 
-/// A group, fanotify's instance; its descriptor is non-blocking and close-on-exec. Its events tell handles and names.
+/// A group, fanotify's instance; its descriptor is non-blocking and close-on-exec. Its events have handles and names.
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
-    /// The kernel tells both ends of a rename in one event, and the object of an entry (Linux 5.17).
+    /// The kernel reports both ends of a rename in one event, and the object of an entry (Linux 5.17).
     pub tells_renames: bool,
     /// The length of its queue, and the number of its marks, have no limit.
     pub unlimited: bool,
@@ -236,8 +236,7 @@ impl Group {
     /// Appends the events that are queued now to `buffer`; returns the number of bytes, 0 if none is queued. Never
     /// blocks.
     ///
-    /// An event that was read may say, by bits that were merged into it meanwhile, what happened after others that are
-    /// queued. So this reads until the queue is empty; beside a busy writer it never is, and `ROUNDS` are enough.
+    /// Bits that were merged into an event before it was read may be of a time after other queued events. So this reads until the queue is empty; beside a busy writer it never is, and `ROUNDS` are enough.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         for _ in 0..ROUNDS {
@@ -352,8 +351,8 @@ pub fn subvolume(handle: &Handle) -> Option<u64> {
 /// Opens (O_PATH) what a handle names, in the file system of the directory `within` (O_PATH will do), through its mount;
 /// open_by_handle_at(2). ESTALE means that it is gone, EPERM that CAP_DAC_READ_SEARCH is lacking.
 ///
-/// That takes a descriptor that was opened for reading, of which whoever watches the directory would hear, or the
-/// current directory: so `within` is that meanwhile. No other thread may depend on it.
+/// That requires a descriptor that was opened for reading, which the directory's watches would report, or the current
+/// directory: so `within` is the current directory until this returns. No other thread may depend on it.
 pub fn open_handle(within: &OwnedFd, handle: &Handle) -> io::Result<OwnedFd> {
     let stale = || io::Error::from_raw_os_error(libc::ESTALE);
     let own = handle.get(HANDLE..).ok_or_else(stale)?;

@@ -17,14 +17,14 @@ use super::{DIRECTORY, Filesystems, State};
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
 pub(super) const REMEMBERED: usize = 1 << 18;
 
-/// A way up longer than this was not one way, but directories that changed places meanwhile.
+/// A longer way up was no way, but directories that changed places while it was looked up.
 const DEEPEST: usize = 1 << 14;
 
-/// How often, in milliseconds, to look for what is certain to be told at once.
+/// How long, in milliseconds, to wait for an event that is about to be queued.
 const PATIENCE: usize = 20;
 
-/// Whether all of what was read happened in directories that are known to be `outside`, and no rename is among it: most of
-/// what happens on a file system. The directories that were made there are outside, too.
+/// Whether all events that were read happened in directories that are known to be `outside`, and none is a rename: most events of a
+/// file system. The directories that were made there are outside also.
 pub(super) fn is_elsewhere(
     bytes: &[u8],
     outside: &mut HashSet<Box<Handle>>,
@@ -184,7 +184,7 @@ impl<K: Kernel> Filesystems<K> {
             if then.is_some() || !stale || !self.was_there {
                 break;
             }
-            // It is gone since: whoever deletes it is about to tell of that.
+            // It was deleted after the event at hand: the event of that is about to be queued.
             self.kernel.wait();
             self.pull();
             then = self.queue.place_of(handle);

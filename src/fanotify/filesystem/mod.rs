@@ -2,12 +2,12 @@
 //!
 //! An event names its directory by a handle. Which path that is, is kept in a tree of those directories that events
 //! came from: what is below an operand is looked up once, by walking up from the directory until something known
-//! is met, and kept true by the events that tell of renames and deletions, which name the renamed directory. Since
+//! is met, and kept true by the events of renames and deletions, which name the renamed directory. Since
 //! the file system is watched whole, no directory appears unheard of, and none has to be walked to in advance.
 //!
 //! The order of the queue is the truth: what is looked up is what is true now, later than the event.
-//! So the kernel's queue is read afterwards, and where it tells that the directory was renamed or deleted since,
-//! the first such event tells where it was.
+//! So the kernel's queue is read afterwards, and if the directory was renamed or deleted since, the first such event
+//! names the place where it was.
 
 mod follow;
 mod ignored;
@@ -45,7 +45,7 @@ use self::queue::Queue;
 /// What follows the tree, whatever `-e` says.
 const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR;
 
-/// What the kernel tells of a mount (fanotify_mark(2)); the rest it tells of a file system only.
+/// The events that the kernel reports of a mount (fanotify_mark(2)); it reports the others of a file system only.
 const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
 
 /// A turn handles at most this many changes before the program looks at the clock.
@@ -105,7 +105,7 @@ pub struct Filesystems<K: Kernel = Marked> {
     nodes: HashMap<Box<Handle>, NodeId>,
     handles: HashMap<NodeId, Box<Handle>>,
     roots: Vec<NodeId>,
-    /// Mount points that cannot be watched; that was said.
+    /// Mount points that cannot be watched, which was reported.
     refused: HashSet<Vec<u8>>,
     last_watch: i32,
     /// Directories known to be elsewhere.
@@ -153,7 +153,7 @@ impl Filesystems {
             ..Filesystems::with(Marked::new(group, lookout), scope, settings)
         };
         for operand in operands {
-            // What is not there is said when its turn comes.
+            // A missing operand is reported when its turn comes.
             let Ok((object, path)) = source.open_operand(operand) else { continue };
             if source.mark(&object, &path).is_err() && !demanded {
                 return Ok(Err(source.settings));
@@ -164,7 +164,7 @@ impl Filesystems {
         Ok(Ok(source))
     }
 
-    /// Opens an operand; returns its absolute path, too. `-r` follows a link, as does a slash behind it.
+    /// Opens an operand; returns its absolute path also. `-r` follows a link, as does a slash after it.
     fn open_operand(&self, operand: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
         let follow = self.settings.follow || self.settings.recursive;
         let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
@@ -199,7 +199,7 @@ impl Filesystems {
                     .map_err(refused)?;
             }
         }
-        // Both halves of a rename are told as one, and with it that the object itself was renamed.
+        // FAN_RENAME reports both ends of a rename, and with them that the object itself was renamed.
         let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
         let git = if self.settings.filter.reads_git() { FAN_CLOSE_WRITE } else { 0 };
         let mask = u64::from(of_filesystem) | FOLLOW | git;
@@ -297,7 +297,7 @@ impl<K: Kernel> Filesystems<K> {
         let State { directory, initial, .. } = self.tree.state(node);
         let is_asked = is_asked(self.settings.events, mask);
         if is_asked || initial && mask & (IN_UNMOUNT | IN_DELETE_SELF) != 0 {
-            // Of events that are told as one some may not have been asked for.
+            // Some bits of a merged event may not have been asked for.
             let asked = without_unasked(self.settings.events, mask);
             let watched = self.set_path(node, directory, name);
             if self.is_reported(node, asked) {

@@ -29,7 +29,7 @@ impl State {
             self.expect_moves(bytes);
         }
         let steps = self.normaliser.normalise(bytes);
-        self.tell_steps(bytes, &steps, out);
+        self.report_steps(bytes, &steps, out);
     }
 
     /// Before the MOVE_SELF of an operand its new path is not true yet: no look is needed.
@@ -43,17 +43,17 @@ impl State {
         }
     }
 
-    pub(super) fn tell_steps(&mut self, bytes: &[u8], steps: &[Step], out: &mut Vec<u8>) {
+    pub(super) fn report_steps(&mut self, bytes: &[u8], steps: &[Step], out: &mut Vec<u8>) {
         for step in steps {
             match step {
                 Step::Rename(rename) => {
                     self.cause = rename.process;
-                    self.tell_rename(rename, out);
+                    self.report_rename(rename, out);
                 }
                 Step::Event { .. } => {
                     if let Some(event) = step.event(bytes) {
                         self.cause = event.pid;
-                        self.tell_event(&event, out);
+                        self.report_event(&event, out);
                     }
                 }
             }
@@ -62,14 +62,14 @@ impl State {
     }
 
     /// Where things are is not known any more.
-    pub(super) fn tell_overflow(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn report_overflow(&mut self, out: &mut Vec<u8>) {
         self.places.clear();
         self.normaliser.forget();
         RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
     }
 
     /// A rename, by those ends that are watched: MOVED_FROM, MOVED_TO, and MOVE_SELF of the object.
-    fn tell_rename(&mut self, rename: &Rename, out: &mut Vec<u8>) {
+    fn report_rename(&mut self, rename: &Rename, out: &mut Vec<u8>) {
         let directory = if rename.is_directory { IN_ISDIR } else { 0 };
         let cookie = rename.cookie;
         let [old, new] = [&rename.old, &rename.new].map(|place| {
@@ -78,12 +78,12 @@ impl State {
         });
         for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
             if let Some((wd, name)) = place {
-                self.tell(RawEvent { wd, mask: bit | directory, cookie, name }, out);
+                self.report(RawEvent { wd, mask: bit | directory, cookie, name }, out);
             }
         }
         let Some(object) = &rename.object else { return };
         if let Some(wd) = self.by_handle.get(&**object).copied() {
-            self.tell_move_self(wd, false, out);
+            self.report_move_self(wd, false, out);
         }
         if rename.is_directory {
             match new {
@@ -94,29 +94,29 @@ impl State {
     }
 
     /// Any other event.
-    fn tell_event(&mut self, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
+    fn report_event(&mut self, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
         let mask = event.mask as Mask;
         self.events += 1;
         if event.mask & FAN_Q_OVERFLOW != 0 {
-            return self.tell_overflow(out);
+            return self.report_overflow(out);
         }
         match event.place {
-            Some(Entry { directory, name: b"." }) => self.tell_of_itself(directory, mask, out),
+            Some(Entry { directory, name: b"." }) => self.report_itself(directory, mask, out),
             Some(entry) if self.by_handle.contains_key(entry.directory) => {
-                self.tell_of_entry(entry, event, out)
+                self.report_entry(entry, event, out)
             }
             _ => {
                 let Some(object) = event.object else { return };
                 if let Some(entry) = event.place {
                     self.look_where(object, entry, out);
                 }
-                self.tell_of_itself(object, mask & !IN_ISDIR, out);
+                self.report_itself(object, mask & !IN_ISDIR, out);
             }
         }
     }
 
     /// An event of an entry of a watched directory.
-    fn tell_of_entry(&mut self, entry: Entry, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
+    fn report_entry(&mut self, entry: Entry, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
         let Some(wd) = self.by_handle.get(entry.directory).copied() else { return };
         let (mask, name) = (event.mask as Mask, entry.name);
         let directory = mask & IN_ISDIR;
@@ -135,7 +135,7 @@ impl State {
         let parts = [IN_CREATE, IN_MOVED_TO, PLAIN, IN_MOVED_FROM, IN_DELETE];
         for bits in parts.into_iter().filter(|bits| mask & bits != 0) {
             let cookie = if bits & IN_MOVE != 0 { cookie } else { 0 };
-            self.tell(RawEvent { wd, mask: mask & bits | directory, cookie, name }, out);
+            self.report(RawEvent { wd, mask: mask & bits | directory, cookie, name }, out);
         }
     }
 
@@ -157,44 +157,44 @@ impl State {
     }
 
     /// An event that names no entry but the object that it happened to.
-    fn tell_of_itself(&mut self, object: &Handle, mask: Mask, out: &mut Vec<u8>) {
+    fn report_itself(&mut self, object: &Handle, mask: Mask, out: &mut Vec<u8>) {
         if mask & IN_DELETE_SELF != 0 {
-            self.tell_end(object, out);
+            self.report_end(object, out);
         }
         let Some(wd) = self.by_handle.get(object).copied() else {
             let place = self.places.get(object).filter(|(above, _)| self.watches.contains_key(above));
             if let Some((wd, name)) = place.cloned().filter(|_| mask & ON_DIRECTORY != 0) {
                 let mask = mask & (ON_DIRECTORY | IN_ISDIR);
-                self.tell_of(Subject::Directory, RawEvent { wd, mask, cookie: 0, name: &name }, out);
+                self.report_about(Subject::Directory, RawEvent { wd, mask, cookie: 0, name: &name }, out);
             }
             return;
         };
         if mask & PLAIN != 0 {
-            self.tell(RawEvent { wd, mask: mask & (PLAIN | IN_ISDIR), cookie: 0, name: b"" }, out);
+            self.report(RawEvent { wd, mask: mask & (PLAIN | IN_ISDIR), cookie: 0, name: b"" }, out);
         }
         if mask & IN_MOVE_SELF != 0 {
-            self.tell_move_self(wd, true, out);
+            self.report_move_self(wd, true, out);
         }
     }
 
     /// MOVE_SELF of a watch, by the kernel's own event of it or by the rename.
-    fn tell_move_self(&mut self, wd: i32, by_itself: bool, out: &mut Vec<u8>) {
+    fn report_move_self(&mut self, wd: i32, by_itself: bool, out: &mut Vec<u8>) {
         if self.watches.get(&wd).is_some_and(|watch| watch.has_move_self == by_itself) {
             self.look_for(wd, out);
-            self.tell(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
+            self.report(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
         }
     }
 
     /// An object is gone, and its watch with it.
-    pub(super) fn tell_end(&mut self, object: &Handle, out: &mut Vec<u8>) {
+    pub(super) fn report_end(&mut self, object: &Handle, out: &mut Vec<u8>) {
         if let Some(wd) = self.by_handle.get(object).copied() {
-            self.tell(RawEvent { wd, mask: IN_DELETE_SELF, cookie: 0, name: b"" }, out);
+            self.report(RawEvent { wd, mask: IN_DELETE_SELF, cookie: 0, name: b"" }, out);
             self.end(wd, out);
         }
     }
 
     /// A file system is not there any more.
-    pub(super) fn tell_unmount(&mut self, id: FsId, out: &mut Vec<u8>) {
+    pub(super) fn report_unmount(&mut self, id: FsId, out: &mut Vec<u8>) {
         self.devices.remove(&id);
         self.places.retain(|handle, _| !handle.starts_with(&id));
         let on_it = self.watches.iter().filter(|(_, watch)| watch.handle.starts_with(&id));
@@ -207,7 +207,7 @@ impl State {
         }
     }
 
-    /// Looks where an operand is, and tells if it is elsewhere than before.
+    /// Looks where an operand is, and reports another path than before.
     fn look_for(&mut self, wd: i32, out: &mut Vec<u8>) {
         let Some(Watch { handle, operand: Some(operand), .. }) = self.watches.get_mut(&wd) else { return };
         operand.seen.0 = self.reads;
@@ -216,7 +216,7 @@ impl State {
         }
     }
 
-    /// The same for one that is no directory and is told of as this entry, which it is or was.
+    /// The same for a file that is reported as this entry, which it is or was.
     fn look_where(&mut self, object: &Handle, Entry { directory, name }: Entry, out: &mut Vec<u8>) {
         let Some(wd) = self.by_handle.get(object).copied() else { return };
         let Some(watch) = self.watches.get_mut(&wd).filter(|watch| !watch.is_directory) else { return };
@@ -233,12 +233,12 @@ impl State {
         }
     }
 
-    /// Tells an event as far as it was asked for.
-    fn tell(&mut self, event: RawEvent, out: &mut Vec<u8>) {
-        self.tell_of(Subject::Entry, event, out);
+    /// Reports the bits of an event that were asked for.
+    fn report(&mut self, event: RawEvent, out: &mut Vec<u8>) {
+        self.report_about(Subject::Entry, event, out);
     }
 
-    fn tell_of(&mut self, subject: Subject, event: RawEvent, out: &mut Vec<u8>) {
+    fn report_about(&mut self, subject: Subject, event: RawEvent, out: &mut Vec<u8>) {
         let Some(watch) = self.watches.get(&event.wd) else { return };
         let (asked, directory) = (watch.mask, watch.directory());
         let unseen = watch.operand.as_ref().is_some_and(|operand| operand.seen.0 != self.reads);
@@ -258,7 +258,7 @@ impl State {
         }
     }
 
-    /// Ends a watch and tells of it, once.
+    /// Ends a watch and reports that, once.
     fn end(&mut self, wd: i32, out: &mut Vec<u8>) {
         if self.forget(wd).is_some() {
             RawEvent { wd, mask: IN_IGNORED, cookie: 0, name: b"" }.encode(out);
@@ -291,7 +291,7 @@ impl State {
         })?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
         for name in found {
-            // One that is gone will tell.
+            // If it is gone, its parent reports that.
             if let Ok(below) = directory::open_in(&directory, &name, flags) {
                 if let Ok(handle) = handle_of(&below) {
                     self.place(&handle, wd, &name);

@@ -22,7 +22,7 @@ struct End<'a> {
     gone: Option<usize>,
     /// The event that says that it is deleted.
     deleted: Option<usize>,
-    /// That event says, too, that it was created: so its position says nothing about the end.
+    /// That event also has its creation, so its position says nothing about the end.
     is_merged: bool,
     entry: Option<Entry<'a>>,
     /// The last event of its renames and of what happened in it.
@@ -143,7 +143,7 @@ impl<'a> Ends<'a> {
             let Some(end) = self.directories.get(directory) else { continue };
             let gone = end.gone.unwrap_or(0);
             let due = match end.deleted {
-                // Whoever has it open puts off that it is gone.
+                // While a process has it open, its end is not reported.
                 Some(deleted) if !end.is_merged => deleted,
                 Some(deleted) => deleted.max(end.last).max(gone),
                 None => end.last.max(gone),
