@@ -145,9 +145,6 @@ impl Normaliser {
         let mut batch = Batch::new(bytes, self.own, &mut steps);
         for number in 0..batch.events.len() {
             let event = batch.events[number];
-            for due in batch.ends.due_before(number) {
-                self.end(due, &mut batch);
-            }
             if event.mask & FAN_Q_OVERFLOW != 0 {
                 self.forget();
                 batch.emit(number, FAN_Q_OVERFLOW);
@@ -159,7 +156,7 @@ impl Normaliser {
                 self.other(number, &mut batch);
             }
             for due in batch.ends.due(number) {
-                self.end(due, &mut batch);
+                self.end(due, number, &mut batch);
             }
         }
         let is_uncertain = |trail: &Trail| trail.is_doubtful() || trail.left.is_some();
@@ -354,7 +351,7 @@ impl Normaliser {
     ) {
         let Some(entry) = entry else { return };
         while let Some(due) = batch.ends.at(number, entry, by, |object| self.is_reported_at(object, entry)) {
-            self.end(due, batch);
+            self.end(due, number, batch);
         }
         if self.arrived.is_empty() {
             return;
@@ -427,7 +424,7 @@ impl Normaliser {
     }
 
     /// Reports an end that was put off.
-    fn end<'a>(&mut self, due: Due<'a>, batch: &mut Batch<'a>) {
+    fn end<'a>(&mut self, due: Due<'a>, now: usize, batch: &mut Batch<'a>) {
         match due {
             Due::File(number) => {
                 let entry = batch.events[number].place;
@@ -436,7 +433,7 @@ impl Normaliser {
                 }
             }
             Due::Directory(object) => {
-                if let Some((gone, deleted)) = batch.ends.take(object) {
+                if let Some((gone, deleted)) = batch.ends.take(object, now) {
                     deleted.into_iter().for_each(|number| self.arrive(number, batch));
                     gone.into_iter().for_each(|number| batch.emit(number, FAN_DELETE_SELF));
                     deleted.into_iter().for_each(|number| batch.emit(number, FAN_DELETE));

@@ -37,6 +37,10 @@ pub enum Operation {
     Write(String),
     /// Opens a directory and closes it.
     Open(String),
+    /// Opens it, so that its end is not reported.
+    Hold(String),
+    /// Closes what is held.
+    Release,
 }
 
 impl Operation {
@@ -52,6 +56,8 @@ impl Operation {
             "link" => Operation::Link(path(1)?, path(2)?),
             "write" => Operation::Write(path(1)?),
             "open" => Operation::Open(path(1)?),
+            "hold" => Operation::Hold(path(1)?),
+            "release" => Operation::Release,
             _ => return None,
         })
     }
@@ -68,6 +74,8 @@ impl fmt::Display for Operation {
             Operation::Link(from, to) => write!(out, "link {from} {to}"),
             Operation::Write(path) => write!(out, "write {path}"),
             Operation::Open(path) => write!(out, "open {path}"),
+            Operation::Hold(path) => write!(out, "hold {path}"),
+            Operation::Release => write!(out, "release"),
         }
     }
 }
@@ -173,6 +181,7 @@ pub struct World {
     pub happened: Vec<Happened>,
     /// The files that were linked.
     pub linked: BTreeSet<Inode>,
+    held: BTreeSet<Inode>,
     /// The numbers of the events that report a change of size.
     pub written: BTreeSet<usize>,
     /// Other operations would have queued the same events: something happened in a directory before a rename of it that was
@@ -201,6 +210,7 @@ impl World {
             read: 0,
             happened: Vec::new(),
             linked: BTreeSet::new(),
+            held: BTreeSet::new(),
             written: BTreeSet::new(),
             is_ambiguous: false,
             unsettled: BTreeSet::new(),
@@ -303,6 +313,15 @@ impl World {
                 self.report_self(process, libc::FAN_CLOSE_NOWRITE, inode);
                 true
             }
+            Operation::Hold(path) => {
+                self.held.extend(self.look_up(path).map(|(_, inode)| inode));
+                true
+            }
+            Operation::Release => {
+                let held = std::mem::take(&mut self.held);
+                held.into_iter().for_each(|inode| self.end(process, inode));
+                true
+            }
         }
     }
 
@@ -350,7 +369,7 @@ impl World {
 
     /// Reports that an object is gone, if it is.
     fn end(&mut self, process: i32, inode: Inode) {
-        if self.nodes[inode].links == 0 {
+        if self.nodes[inode].links == 0 && !self.held.contains(&inode) {
             self.report_self(process, FAN_DELETE_SELF, inode);
             if let Marked::Inodes(marks) = &mut self.marked {
                 marks.remove(&inode);

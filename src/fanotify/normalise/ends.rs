@@ -38,7 +38,6 @@ pub struct Ends<'a> {
     merged: HashMap<Entry<'a>, Vec<(Due<'a>, &'a Handle)>>,
     /// The files that are gone, and the events that say so.
     pub gone_files: HashMap<&'a Handle, usize>,
-    before: BTreeMap<usize, Vec<Due<'a>>>,
     after: BTreeMap<usize, Vec<Due<'a>>>,
     /// The directories that renames replaced, by the number of the rename: their end follows it, and no event names the
     /// entry that they were.
@@ -141,30 +140,18 @@ impl<'a> Ends<'a> {
         order.sort_unstable_by(|one, other| other.cmp(one));
         for (_, directory) in order {
             let Some(end) = self.directories.get(directory) else { continue };
-            let gone = end.gone.unwrap_or(0);
+            // While a process has it open, its end is not reported, but its deletion is.
             let due = match end.deleted {
-                // While a process has it open, its end is not reported.
                 Some(deleted) if !end.is_merged => deleted,
-                Some(deleted) => deleted.max(end.last).max(gone),
-                None => end.last.max(gone),
+                Some(deleted) => deleted.max(end.last),
+                None => end.last.max(end.gone.unwrap_or(0)),
             };
             let above = end.entry.filter(|_| end.is_merged).map(|entry| entry.directory);
-            let above = above.and_then(|above| self.directories.get_mut(above));
-            match above {
-                Some(End { deleted: Some(deleted), is_merged: false, .. }) if *deleted <= due => {
-                    self.before.entry(*deleted).or_default().push(Due::Directory(directory));
-                    continue;
-                }
-                Some(above) => above.last = above.last.max(due),
-                None => {}
+            if let Some(above) = above.and_then(|above| self.directories.get_mut(above)) {
+                above.last = above.last.max(due);
             }
             self.after.entry(due).or_default().push(Due::Directory(directory));
         }
-    }
-
-    /// What is due before an event.
-    pub fn due_before(&mut self, number: usize) -> Vec<Due<'a>> {
-        self.before.remove(&number).unwrap_or_default()
     }
 
     /// What is due after an event.
@@ -220,12 +207,11 @@ impl<'a> Ends<'a> {
         due.map(|(due, _)| *due)
     }
 
-    /// The events of a directory's end, once: that it is gone, and its deletion.
-    pub fn take(&mut self, directory: &Handle) -> Option<(Option<usize>, Option<usize>)> {
+    /// The events of a directory's end, once: that it is gone, if that is not after this event, and its deletion.
+    pub fn take(&mut self, directory: &Handle, number: usize) -> Option<(Option<usize>, Option<usize>)> {
         let end = self.directories.get_mut(directory).filter(|end| !end.done)?;
         end.done = true;
-        let gone = end.gone.filter(|gone| end.is_merged || end.deleted.is_none_or(|deleted| *gone < deleted));
-        Some((gone, end.deleted))
+        Some((end.gone.filter(|gone| *gone <= number), end.deleted))
     }
 
     /// Whether the deletion of a file that was put off was still to be reported.

@@ -85,6 +85,7 @@ fn act(operation: &Operation) -> bool {
             let path = real(path);
             open_directory(&path).is_some()
         }
+        Operation::Hold(_) | Operation::Release => unreachable!("{operation}"),
     }
 }
 
