@@ -208,7 +208,7 @@ impl Normaliser {
         found.sort_by_key(|(position, _)| *position);
         for (position, (object, place)) in found.into_iter().rev() {
             let mut rest = out.split_off(position);
-            self.repair(&object, &place, None, out);
+            self.repair(&object, &place, out);
             if place.is_none() && self.trails.get(&object).is_some_and(|trail| !trail.has_links) {
                 self.leave(&object, out);
             }
@@ -243,13 +243,12 @@ impl Normaliser {
             swapped && last.process == event.pid && last.object.as_deref() != event.object
         });
         if let Some(object) = event.object {
-            let but = first.as_ref().and_then(|first| first.object.as_deref());
-            self.repair(object, &old, but, batch.out);
+            self.repair(object, &old, batch.out);
             self.begin_trail(object, &event, &old, batch);
         }
         match batch.exchanges.get(&number).copied() {
             // It was there before both changed places.
-            Some(partner) => self.repair(partner, &new, event.object, batch.out),
+            Some(partner) => self.repair(partner, &new, batch.out),
             None if first.is_none() => self.vacate(event.new, event.object, number, batch),
             None => {}
         }
@@ -263,7 +262,7 @@ impl Normaliser {
         self.deleted.retain(|(_, deleted, place)| **deleted != *object || place != new);
         self.go(object, old, new, batch.out.len());
         if let Some(other) = first.and_then(|first| first.object) {
-            self.exchanged([object, &other], old, batch.out.len());
+            self.exchanged(object, &other);
         }
         self.last = Some(rename);
     }
@@ -293,20 +292,18 @@ impl Normaliser {
         }
     }
 
-    /// The last renames of two objects were an exchange; `old` is where the first of them was before.
-    fn exchanged(&mut self, [one, other]: [&Handle; 2], old: &Place, reported: usize) {
-        if let Some(trail) = self.trails.get_mut(one) {
-            trail.exchanged_with(other);
-        }
-        if let Some(trail) = self.trails.get_mut(other).filter(|trail| trail.at() == old) {
-            trail.exchanged_with(one);
-            trail.reported = reported;
+    /// The last renames of two objects were an exchange.
+    fn exchanged(&mut self, one: &Handle, other: &Handle) {
+        for (object, partner) in [(one, other), (other, one)] {
+            if let Some(trail) = self.trails.get_mut(object) {
+                trail.exchanged_with(partner);
+            }
         }
     }
 
     /// An object is at a place. If reported renames led elsewhere, some were repeated: reports these, and of an exchange
-    /// both renames, unless the other object is `but`.
-    fn repair(&mut self, object: &Handle, place: &Place, but: Option<&Handle>, out: &mut Vec<Step>) {
+    /// both renames.
+    fn repair(&mut self, object: &Handle, place: &Place, out: &mut Vec<Step>) {
         let may_differ = |trail: &&Trail| trail.at() != place && (!trail.has_links || trail.left.is_some());
         let Some(trail) = self.trails.get(object).filter(may_differ) else { return };
         let of = (trail.is_directory, trail.process);
@@ -327,9 +324,9 @@ impl Normaliser {
             let known = if left.is_some() { None } else { old.clone() };
             out.push(repeated(object, of, [known, to.clone()], cookie));
             self.go(object, &old, &to, out.len());
-            let Some(partner) = partner.filter(|partner| Some(&**partner) != but) else { continue };
-            let other = self.trails.get(&partner).filter(|trail| *trail.at() == to);
-            let Some(of) = other.map(|trail| (trail.is_directory, trail.process)) else { continue };
+            let Some(partner) = partner else { continue };
+            let Some(other) = self.trails.get(&partner).filter(|trail| *trail.at() == to) else { continue };
+            let of = (other.is_directory, other.process);
             let cookie = self.next_cookie(true);
             out.push(repeated(&partner, of, [to.clone(), old.clone()], cookie));
             self.go(&partner, &to, &old, out.len());
@@ -350,7 +347,7 @@ impl Normaliser {
         batch: &mut Batch<'a>,
     ) {
         let Some(entry) = entry else { return };
-        while let Some(due) = batch.ends.at(number, entry, by, |object| self.is_reported_at(object, entry)) {
+        while let Some(due) = batch.ends.at(number, entry, by) {
             self.end(due, number, batch);
         }
         if self.arrived.is_empty() {
@@ -359,7 +356,7 @@ impl Normaliser {
         let entry = (entry.directory.into(), entry.name.into());
         let Some(object) = self.doubtful_at(&entry).filter(|object| Some(&**object) != by) else { return };
         if let Some(next) = batch.next_place(&object, number).filter(|next| next.as_ref() != Some(&entry)) {
-            return self.repair(&object, &next, None, batch.out);
+            return self.repair(&object, &next, batch.out);
         }
         if batch.is_gone(&object) {
             return drop(self.trails.remove(&object));
@@ -383,13 +380,6 @@ impl Normaliser {
         trail.leave(cookie);
         trail.reported = out.len() + 1;
         out.push(repeated(object, of, [place, None], cookie));
-    }
-
-    /// Whether an object that may have been renamed is reported to be at an entry.
-    fn is_reported_at(&self, object: &Handle, entry: Entry) -> bool {
-        self.trails.get(object).is_none_or(|trail| {
-            trail.at().as_ref().is_some_and(|(at, name)| **at == *entry.directory && **name == *entry.name)
-        })
     }
 
     /// Any event but a rename.
@@ -458,10 +448,8 @@ impl Normaliser {
         let event = batch.events[number];
         let Some(object) = event.object.filter(|object| self.trails.contains_key(*object)) else { return };
         let place = owned(event.place);
-        self.repair(object, &place, None, batch.out);
-        if self.trails.get(object).is_some_and(|trail| *trail.at() == place) {
-            drop(self.trails.remove(object));
-        }
+        self.repair(object, &place, batch.out);
+        self.trails.remove(object);
     }
 }
 
@@ -501,20 +489,10 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Where an object is before its next event after this one.
+    /// Where an object is before its next rename after this event.
     fn next_place(&self, object: &Handle, number: usize) -> Option<Place> {
-        if let Some(renamed) =
-            self.renames.get(object).and_then(|renames| renames.iter().find(|at| **at > number))
-        {
-            return Some(owned(self.events[*renamed].old));
-        }
-        if let Some(entry) = self.ends.entry_of(object) {
-            return Some(owned(Some(entry)));
-        }
-        let mut later = self.events[number + 1..].iter();
-        later
-            .find(|event| event.mask & FAN_DELETE != 0 && event.object == Some(object))
-            .map(|event| owned(event.place))
+        let renamed = self.renames.get(object)?.iter().find(|at| **at > number)?;
+        Some(owned(self.events[*renamed].old))
     }
 
     /// Whether an object is reported to be gone.

@@ -57,18 +57,19 @@ impl<'a> Ends<'a> {
     }
 
     fn collect(&mut self, events: &[RawEvent<'a>]) {
-        // By process: its last rename, if nothing but ends followed.
-        let mut renamed: HashMap<i32, usize> = HashMap::new();
+        // By process its last event, but of directories themselves.
+        let mut last: HashMap<i32, usize> = HashMap::new();
         for (number, event) in events.iter().enumerate() {
             let is_directory = event.mask & FAN_ONDIR != 0;
             match (event.place, event.object) {
-                (Some(Entry { directory, name: b"." }), _) if event.mask & FAN_DELETE_SELF != 0 => {
-                    self.directories.entry(directory).or_default().gone = Some(number);
-                    if let Some(rename) = renamed.remove(&event.pid) {
-                        self.replaced.insert(rename, directory);
+                (Some(Entry { directory, name: b"." }), _) => {
+                    if event.mask & FAN_DELETE_SELF != 0 {
+                        self.directories.entry(directory).or_default().gone = Some(number);
+                        let last = last.get(&event.pid).filter(|last| events[**last].mask & FAN_RENAME != 0);
+                        self.replaced.extend(last.map(|rename| (*rename, directory)));
                     }
+                    continue;
                 }
-                (Some(Entry { name: b".", .. }), _) => {}
                 (None, Some(file)) if event.mask & FAN_DELETE_SELF != 0 => {
                     self.gone_files.insert(file, number);
                 }
@@ -80,16 +81,10 @@ impl<'a> Ends<'a> {
                     if end.is_merged {
                         self.merged.entry(entry).or_default().push((Due::Directory(object), object));
                     }
-                    renamed.remove(&event.pid);
                 }
-                _ if event.mask & FAN_RENAME != 0 => {
-                    renamed.insert(event.pid, number);
-                }
-                _ if renamed.is_empty() => {}
-                _ => {
-                    renamed.remove(&event.pid);
-                }
+                _ => {}
             }
+            last.insert(event.pid, number);
         }
         let directories = &self.directories;
         self.replaced.retain(|_, directory| directories[directory].deleted.is_none());
@@ -164,11 +159,6 @@ impl<'a> Ends<'a> {
         self.directories.get(directory).is_some_and(|end| end.gone.is_some())
     }
 
-    /// The entry of a directory whose end was put off.
-    pub fn entry_of(&self, directory: &Handle) -> Option<Entry<'a>> {
-        self.directories.get(directory).filter(|end| end.is_merged && !end.done)?.entry
-    }
-
     /// Whether the end of a directory is reported elsewhere than at the position of this event.
     pub fn puts_off_gone(&self, event: &RawEvent) -> bool {
         let Some(Entry { directory, name: b"." }) = event.place else { return false };
@@ -186,23 +176,14 @@ impl<'a> Ends<'a> {
     }
 
     /// An end that was put off at an entry where another object comes now, by this event.
-    pub fn at(
-        &self,
-        number: usize,
-        entry: Entry,
-        by: Option<&Handle>,
-        is_there: impl Fn(&Handle) -> bool,
-    ) -> Option<Due<'a>> {
-        let mut merged = self.merged.get(&entry)?.iter();
-        let due = merged.find(|(due, object)| {
-            let waits = match due {
-                Due::Directory(directory) => {
-                    let end = &self.directories[directory];
-                    !end.done && end.deleted.is_some_and(|created| created < number)
-                }
-                Due::File(created) => *created < number,
-            };
-            waits && Some(*object) != by && is_there(object)
+    pub fn at(&self, number: usize, entry: Entry, by: Option<&Handle>) -> Option<Due<'a>> {
+        let mut merged = self.merged.get(&entry)?.iter().filter(|(_, object)| Some(*object) != by);
+        let due = merged.find(|(due, _)| match due {
+            Due::Directory(directory) => {
+                let end = &self.directories[directory];
+                !end.done && end.deleted.is_some_and(|created| created < number)
+            }
+            Due::File(created) => *created < number,
         });
         due.map(|(due, _)| *due)
     }
