@@ -91,6 +91,11 @@ fn histories_that_were_reported_wrongly_over_a_file_system() {
 }
 
 #[test]
+fn the_rules_have_their_histories_over_a_file_system() {
+    rules::<Filesystems<Simulated>>();
+}
+
+#[test]
 fn every_short_history_of_a_file_system_is_reported_truly() {
     search::<Filesystems<Simulated>>("file system", [2, 3, 32, 300, 0]);
 }

@@ -228,6 +228,11 @@ fn what_no_event_tells_apart() {
 }
 
 #[test]
+fn the_rules_have_their_histories_over_inode_marks() {
+    rules::<Marks>();
+}
+
+#[test]
 fn every_short_history_of_inode_marks_is_reported_truly() {
     search::<Marks>("inode marks", [2, 3, 32, 300, 0]);
 }
