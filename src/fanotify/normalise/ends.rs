@@ -135,15 +135,19 @@ impl<'a> Ends<'a> {
         order.sort_unstable_by(|one, other| other.cmp(one));
         for (_, directory) in order {
             let Some(end) = self.directories.get(directory) else { continue };
-            // While a process has it open, its end is not reported, but its deletion is.
-            let due = match end.deleted {
+            let gone = end.gone.unwrap_or(0);
+            let mut due = match end.deleted {
                 Some(deleted) if !end.is_merged => deleted,
-                Some(deleted) => deleted.max(end.last),
-                None => end.last.max(end.gone.unwrap_or(0)),
+                Some(deleted) => deleted.max(end.last).max(gone),
+                None => end.last.max(gone),
             };
             let above = end.entry.filter(|_| end.is_merged).map(|entry| entry.directory);
             if let Some(above) = above.and_then(|above| self.directories.get_mut(above)) {
-                above.last = above.last.max(due);
+                match above.deleted.filter(|_| !above.is_merged) {
+                    // While a process has it open, its end is not reported, but its deletion is.
+                    Some(deleted) => due = due.min(deleted.saturating_sub(1)),
+                    None => above.last = above.last.max(due),
+                }
             }
             self.after.entry(due).or_default().push(Due::Directory(directory));
         }
