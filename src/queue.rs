@@ -50,6 +50,19 @@ pub fn encode(event: &RawEvent, subject: Subject, process: i32, bytes: &mut Vec<
     bytes[start + HEADER - 4..start + HEADER].copy_from_slice(&length.to_ne_bytes());
 }
 
+/// What [`encode`] has written after a name.
+fn encoded(after: &[u8]) -> (Subject, i32) {
+    const DIRECTORY: u8 = Subject::Directory as u8;
+    const PATH: u8 = Subject::Path as u8;
+    let [0, subject, a, b, c, d] = *after else { return (Subject::Entry, 0) };
+    let subject = match subject {
+        DIRECTORY => Subject::Directory,
+        PATH => Subject::Path,
+        _ => Subject::Entry,
+    };
+    (subject, i32::from_ne_bytes([a, b, c, d]))
+}
+
 /// An event taken from [`Events`]; its name stays there until the next one is taken.
 #[derive(Debug, Clone)]
 pub struct Taken {
@@ -59,8 +72,11 @@ pub struct Taken {
     pub mask: Mask,
     /// The number that the two halves of a rename share.
     pub cookie: u32,
+    /// What it is about.
+    pub subject: Subject,
+    /// The process that caused it, if that was queued with it; else 0.
+    pub cause: i32,
     name: Range<usize>,
-    end: usize,
 }
 
 /// Events in the order in which they happened, in the kernel's form.
@@ -81,32 +97,14 @@ impl Events {
         let (RawEvent { wd, mask, cookie, name }, size) = RawEvent::decode(self.0.rest())?;
         let length = name.len();
         let whole = self.0.take(size);
-        let name_at = whole.start + HEADER;
-        Some(Taken { wd, mask, cookie, name: name_at..name_at + length, end: whole.end })
+        let name = whole.start + HEADER..whole.start + HEADER + length;
+        let (subject, cause) = encoded(&self.0.bytes()[name.end..whole.end]);
+        Some(Taken { wd, mask, cookie, subject, cause, name })
     }
 
     /// The entry's name of the event taken last.
     pub fn name(&self, taken: &Taken) -> &[u8] {
         &self.0.bytes()[taken.name.clone()]
-    }
-
-    /// The process that caused the event taken last, if that was queued with it; else 0.
-    pub fn cause(&self, taken: &Taken) -> i32 {
-        match self.0.bytes()[taken.name.end..taken.end] {
-            [0, _, a, b, c, d] => i32::from_ne_bytes([a, b, c, d]),
-            _ => 0,
-        }
-    }
-
-    /// What the event taken last is about.
-    pub fn subject(&self, taken: &Taken) -> Subject {
-        const DIRECTORY: u8 = Subject::Directory as u8;
-        const PATH: u8 = Subject::Path as u8;
-        match self.0.bytes()[taken.name.end..taken.end] {
-            [0, DIRECTORY, _, _, _, _] => Subject::Directory,
-            [0, PATH, _, _, _, _] => Subject::Path,
-            _ => Subject::Entry,
-        }
     }
 
     /// Whether nothing is left to take.

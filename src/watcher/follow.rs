@@ -106,7 +106,7 @@ impl<W: World> Watcher<W> {
         if self.is_of_git(taken) {
             self.work.push_back(Work::ReadGit(node));
         }
-        if self.queue.events().subject(taken) == Subject::Path {
+        if taken.subject == Subject::Path {
             self.tree.relink(node, None, self.queue.events().name(taken));
             self.path_of = None;
         }
@@ -319,17 +319,12 @@ impl<W: World> Watcher<W> {
     /// MOVED_TO: an entry has come to a watched directory.
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
-        match self.tree.child(parent, name) {
-            // Nobody knows of a directory there: its node only waits for a look.
-            Some(there) if self.coverage(there) == Coverage::Hidden => self.tree.remove(there),
+        if let Some(there) = self.tree.child(parent, name) {
             // It is deleted, or leaves by the MOVED_FROM that is next.
-            Some(there) => {
-                self.tree.unplace(there);
-                let from = departure.as_ref().and_then(|departure| departure.from.clone());
-                let node = Some(there);
-                self.depart(Departure { cookie, from, is_displaced: true, node, was_moved_out: false });
-            }
-            None => {}
+            self.tree.unplace(there);
+            let from = departure.as_ref().and_then(|departure| departure.from.clone());
+            let node = Some(there);
+            self.depart(Departure { cookie, from, is_displaced: true, node, was_moved_out: false });
         }
         let is_from_new = departure.is_none() && self.may_be_from_new();
         if !is_directory {

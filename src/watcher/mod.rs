@@ -224,8 +224,8 @@ impl<W: World> Watcher<W> {
         };
         // Of events that the kernel reports as one some may not have been requested.
         let mask = event::without_unasked(self.settings.events, mask);
-        let pid = self.world.tells_processes().then(|| match name {
-            Name::Of(taken) => self.queue.events().cause(taken),
+        let pid = self.world.tells_processes().then_some(match name {
+            Name::Of(taken) => taken.cause,
             Name::Is(_) => 0,
         });
         Some(Report { watch: wd, watched, mask, cookie, pid, ends_wait: !is_requested })
@@ -253,7 +253,7 @@ impl<W: World> Watcher<W> {
             Name::Is(name) => self.path.extend_from_slice(name),
             Name::Of(taken) => {
                 self.path.extend_from_slice(self.queue.events().name(taken));
-                if self.queue.events().subject(taken) == Subject::Directory {
+                if taken.subject == Subject::Directory {
                     self.path.push(b'/');
                     watched = self.path.len();
                 }
@@ -401,7 +401,9 @@ impl<W: World> Watcher<W> {
         self.try_refused();
         self.path_of = None;
         for below in self.tree.subtree(node) {
-            if self.tree.wd(below) == tree::NO_WATCH {
+            // mkdir w/p/n; mv w/p outside; rmdir w; mv outside/p p: `p` has its watch, and `n` is to get one.
+            let watched = self.tree.way_up(below).find(|above| self.tree.wd(*above) != tree::NO_WATCH);
+            if below != node && watched == Some(node) {
                 self.tree.remove(below);
             }
         }

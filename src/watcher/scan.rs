@@ -755,20 +755,19 @@ impl<W: World> Watcher<W> {
     /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards. The
     /// events and the listing are those of an exchange; only nothing is there any more.
     fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: i32, since: usize) {
-        let (_, exchanged) = self.first_events(wd, since);
-        if exchanged.is_empty() {
+        let leaves = |event: RawEvent| event.wd == wd && event.mask & IN_MOVED_FROM != 0;
+        if !self.queue.events_from(since).any(leaves) {
             return;
         }
-        let is_doubtful = |(name, _): &(&[u8], Kind)| exchanged.contains_key(name);
-        let doubtful: Vec<Vec<u8>> =
-            listing.iter().filter(is_doubtful).map(|(name, _)| name.into()).collect();
-        for name in doubtful {
+        let (_, exchanged) = self.first_events(wd, since);
+        let names = listing.iter().map(|(name, _)| name).filter(|name| exchanged.contains_key(name));
+        for name in names.map(<[u8]>::to_vec).collect::<Vec<_>>() {
             if self.world.times(At::Entry(dir, &name)).is_err() {
                 listing.remove(&name);
             }
+            // What left meanwhile was there.
+            self.pull();
         }
-        // What left meanwhile was there.
-        self.pull();
     }
 
     /// Whether the reading of a directory is reported by its watch during a scan.

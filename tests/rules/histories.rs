@@ -108,6 +108,8 @@ histories! {
     a_directory_that_was_moved_out_is_listed_before_its_last_rename_is_handled:
         "read: 11 movein d/b; 12 mkdir d/b/sub/a; 13 rename d/b d/c; 20 rename d/c/sub/a d/c/a; 21 rename d/a d/c/b; \
          30 rename d/c/a d/c/b/a; 30 rename d/c/b/a d/c/sub/a; 33 rename d/c/b d/c/sub/a",
+    a_directory_returns_after_the_one_that_it_left_was_removed:
+        "some: 20 mkdir d/a/a/a; 20 moveout d/a/a; 20 rmdir d/a; 20 movein d/c",
     a_directory_comes_and_goes_while_its_parent_is_being_watched:
         "empty: 8 mkdir d/a; 18 movein d/a/a; 18 moveout d/a/a",
     the_queue_overflows_twice_and_a_directory_is_deleted:
