@@ -7,10 +7,10 @@
 //! 3. of the changes that the kernel has merged into one event, at least one has a line;
 //! 4. when all is quiet, every directory of the tree is followed, under its real path.
 //!
-//! `JUDGE_SHARE=1` tries all of the suite's length, `JUDGE_OPERATIONS=4` longer ones, `JUDGE_EVERYWHERE=3` those of three operations at every
-//! position, `JUDGE_RANDOM=1000000` so many still longer ones at random (by `JUDGE_SEED`), and
-//! `JUDGE_HISTORY='mkdir a@0; remove a@0'` replays
-//! one, and shows its story: the operations, each with the number of the system call that it precedes.
+//! `JUDGE_SHARE=1` tries all histories of the suite's length, and `JUDGE_OPERATIONS=4` longer ones. With `JUDGE_EVERYWHERE=3`, those of three
+//! operations are tried at every position. `JUDGE_RANDOM=10000` tries as many longer ones at random (by `JUDGE_SEED`).
+//! `JUDGE_HISTORY='0: mkdir a@0; remove a@0'` replays one and shows its story: the operations, each with the number of the system call
+//! that it precedes.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -874,7 +874,7 @@ fn search<W: Watcher>(name: &str, [everywhere, longest, share, random, at_once]:
     let everywhere = number("JUDGE_EVERYWHERE").unwrap_or(everywhere);
     for count in 1..=longest {
         let step = if count <= everywhere { 1 } else { QUIET };
-        let share = if count > everywhere { number("JUDGE_SHARE").unwrap_or(share) } else { 1 };
+        let share = if count > 2.min(everywhere) { number("JUDGE_SHARE").unwrap_or(share) } else { 1 };
         let mut search = Search::new(step, share);
         search.in_setup = step == 1 && !W::MARKS_ALL;
         search.try_all_setups::<W>(count);

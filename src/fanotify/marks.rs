@@ -70,7 +70,7 @@ pub struct Marks {
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct State {
     /// Only operands are watched: directories below one are not, but are reported.
     operands: bool,
@@ -340,28 +340,9 @@ impl Marks {
 
 impl State {
     pub(super) fn new(operands: bool) -> State {
-        State {
-            operands,
-            normaliser: Normaliser::new(process::id()),
-            watches: HashMap::new(),
-            by_handle: HashMap::new(),
-            newest: 0,
-            places: HashMap::new(),
-            crowd: 0,
-            devices: HashMap::new(),
-            look_again: None,
-            lost: false,
-            cause: 0,
-            found: Vec::new(),
-            half: None,
-            events: 0,
-            reads: 0,
-            buffer: Vec::new(),
-        }
+        State { operands, normaliser: Normaliser::new(process::id()), ..State::default() }
     }
-}
 
-impl State {
     /// Remembers a watch, or changes what is asked for of one, if `mark` succeeds; returns its number.
     fn add(&mut self, mut watch: Watch, mark: impl FnOnce() -> io::Result<()>) -> io::Result<i32> {
         watch.mask &= IN_ALL_EVENTS | IN_ONESHOT;

@@ -94,7 +94,7 @@ pub struct Rename {
 }
 
 /// Turns events into changes, and remembers what is not certain yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Normaliser {
     /// Of events that this process caused only the ends of objects count.
     own: i32,
@@ -126,15 +126,7 @@ struct Batch<'a> {
 impl Normaliser {
     /// Of process `own` only ends of objects count.
     pub fn new(own: i32) -> Normaliser {
-        Normaliser {
-            own,
-            trails: BTreeMap::new(),
-            arrived: HashMap::new(),
-            deleted: Vec::new(),
-            last: None,
-            cookie: 0,
-            batches: 0,
-        }
+        Normaliser { own, ..Normaliser::default() }
     }
 
     /// The changes of a batch.
@@ -318,11 +310,9 @@ impl Normaliser {
             let other = other.filter(|other| **other != *object && partner.as_ref() != Some(other));
             other.into_iter().for_each(|other| self.leave(&other, out));
             let Some(trail) = self.trails.get_mut(object) else { return };
-            let left = trail.left.take();
-            let old = if left.is_some() { trail.left_from.take() } else { trail.at().clone() };
-            let cookie = left.unwrap_or_else(|| self.next_cookie(false));
-            let known = if left.is_some() { None } else { old.clone() };
-            out.push(repeated(object, of, [known, to.clone()], cookie));
+            let at = trail.at().clone();
+            let (cookie, old) = trail.left.take().unwrap_or_else(|| (self.next_cookie(false), at.clone()));
+            out.push(repeated(object, of, [at, to.clone()], cookie));
             self.go(object, &old, &to, out.len());
             let Some(partner) = partner else { continue };
             let Some(other) = self.trails.get(&partner).filter(|trail| *trail.at() == to) else { continue };

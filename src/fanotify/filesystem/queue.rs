@@ -23,7 +23,7 @@ pub struct Taken {
 }
 
 /// The changes in the order in which they happened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Queue {
     normaliser: Normaliser,
     changes: VecDeque<Taken>,
@@ -56,12 +56,7 @@ impl Taken {
 impl Queue {
     /// Events of process `own` are passed over.
     pub fn new(own: i32) -> Queue {
-        Queue {
-            normaliser: Normaliser::new(own),
-            changes: VecDeque::new(),
-            changing: HashMap::new(),
-            taken: 0,
-        }
+        Queue { normaliser: Normaliser::new(own), ..Queue::default() }
     }
 
     /// Appends all that the kernel has queued by now; returns the number of bytes. Where the events leave open where an

@@ -7,16 +7,14 @@ use crate::sys::fanotify::Handle;
 use super::Place;
 
 /// Where an object was renamed to in a batch, and where it is reported to be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Trail {
     pub is_directory: bool,
     /// The process that renamed it last.
     pub process: i32,
     at: Place,
-    /// It was reported to have left its place, by this cookie; where to shows later.
-    pub left: Option<u32>,
-    /// The place that it left then.
-    pub left_from: Place,
+    /// It was reported to have left this place, by this cookie; where to shows later.
+    pub left: Option<(u32, Place)>,
     /// It is a file that has several names: to be found at one says nothing about the others.
     pub has_links: bool,
     steps: Vec<Step>,
@@ -37,17 +35,7 @@ struct Step {
 
 impl Trail {
     pub fn new(is_directory: bool, at: Place) -> Trail {
-        Trail {
-            is_directory,
-            process: 0,
-            at,
-            left: None,
-            left_from: None,
-            has_links: false,
-            steps: Vec::new(),
-            batch: 0,
-            reported: 0,
-        }
+        Trail { is_directory, at, ..Trail::default() }
     }
 
     /// Where the object is reported to be.
@@ -75,8 +63,7 @@ impl Trail {
 
     /// It was reported to have left.
     pub fn leave(&mut self, cookie: u32) {
-        self.left = Some(cookie);
-        self.left_from = self.at.take();
+        self.left = Some((cookie, self.at.take()));
     }
 
     /// The last rename was half of an exchange.
@@ -100,7 +87,7 @@ impl Trail {
 
     /// The shortest way by renames that can be repeated: where each leads, and with what it changes places.
     pub fn way_to(&self, place: &Place) -> Option<Vec<(Place, Option<Box<Handle>>)>> {
-        let start = if self.left.is_some() { &self.left_from } else { &self.at };
+        let start = self.left.as_ref().map_or(&self.at, |(_, from)| from);
         // Which step each place was reached by first.
         let mut by: Vec<Option<usize>> = vec![None; self.steps.len()];
         let mut queue: VecDeque<(Option<usize>, &Place)> = [(None, start)].into();
