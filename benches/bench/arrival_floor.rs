@@ -81,11 +81,15 @@ impl Floor {
         let mut count = 0;
         // The directories that appeared, in which one they did, and whether they are new.
         let (mut names, mut place) = (Vec::new(), None);
+        // The cookie of the last MOVED_FROM.
+        let mut left = 0;
         loop {
             let next = RawEvent::decode(&self.queue[self.next..]);
             let appears = next.as_ref().and_then(|(event, _)| {
-                let is_directory = event.mask & IN_ISDIR != 0 && event.mask & (IN_CREATE | IN_MOVED_TO) != 0;
-                is_directory.then_some((event.wd, event.mask & IN_CREATE != 0))
+                // What was renamed in the tree keeps its watch.
+                let comes =
+                    event.mask & IN_CREATE != 0 || event.mask & IN_MOVED_TO != 0 && event.cookie != left;
+                (event.mask & IN_ISDIR != 0 && comes).then_some((event.wd, event.mask & IN_CREATE != 0))
             });
             let is_together = names.len() < TOGETHER && (appears.is_none() || appears == place);
             if !names.is_empty() && (next.is_none() || !is_together) {
@@ -93,8 +97,11 @@ impl Floor {
                 self.attach(wd, std::mem::take(&mut names), is_new, true)?;
                 continue;
             }
-            let Some((RawEvent { wd, mask, name, .. }, size)) = next else { break };
+            let Some((RawEvent { wd, mask, name, cookie }, size)) = next else { break };
             let name = name.to_vec();
+            if mask & IN_MOVED_FROM != 0 {
+                left = cookie;
+            }
             self.line(wd, mask, &name);
             if appears.is_some() {
                 place = appears;
@@ -147,9 +154,10 @@ impl Floor {
         let mut watched = Vec::with_capacity(names.len());
         for name in names {
             let text = CString::new(name)?;
-            let wd = self.inotify.add_watch(&text, IN_ALL_EVENTS)?;
+            // It may be gone by now.
+            let Ok(wd) = self.inotify.add_watch(&text, IN_ALL_EVENTS) else { continue };
             let Some((_, fd)) = &self.inside else { continue };
-            let status = fstatat(fd, text.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            let Ok(status) = fstatat(fd, text.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
             let has_more = if is_new { status.st_size != EMPTY } else { status.st_nlink != 2 };
             watched.push((wd, text, has_more));
         }
