@@ -93,6 +93,9 @@ pub struct Rename {
     pub replaced: Option<Box<Handle>>,
 }
 
+/// So many are looked through at each time.
+const FEW: usize = 64;
+
 /// Turns events into changes, and remembers what is not certain yet.
 #[derive(Debug, Default)]
 pub struct Normaliser {
@@ -100,8 +103,14 @@ pub struct Normaliser {
     own: i32,
     /// The objects that may be elsewhere than reported.
     trails: BTreeMap<Box<Handle>, Trail>,
+    /// Those of which that may have become certain.
+    touched: Vec<Box<Handle>>,
     /// Of each entry that one of them was reported to come to, the last that was.
     arrived: HashMap<OwnedEntry, Box<Handle>>,
+    /// Of each entry that one of them was reported to leave or to come to, all that were.
+    visitors: HashMap<OwnedEntry, Vec<Box<Handle>>>,
+    /// More entries than this are looked through for what is over.
+    enough: usize,
     deleted: Vec<(usize, Box<Handle>, Place)>,
     /// The last rename that was read, to know the second half of an exchange.
     last: Option<Rename>,
@@ -151,16 +160,38 @@ impl Normaliser {
                 self.end(due, number, &mut batch);
             }
         }
-        let is_uncertain = |trail: &Trail| trail.is_doubtful() || trail.left.is_some();
-        self.trails.retain(|object, trail| is_uncertain(trail) && !batch.is_gone(object));
-        self.arrived.retain(|_, object| self.trails.contains_key(object));
+        self.drop_certain(&batch);
         steps
+    }
+
+    /// Drops the trails that end with a batch. There may be many that it does not touch, and many batches.
+    fn drop_certain(&mut self, batch: &Batch) {
+        let touched = std::mem::take(&mut self.touched);
+        let is_uncertain = |trail: &Trail| trail.is_doubtful() || trail.left.is_some();
+        let ends = batch.events.iter().filter(|event| event.mask & (FAN_DELETE | FAN_DELETE_SELF) != 0);
+        let ended = ends.flat_map(|event| [event.object, event.place.map(|place| place.directory)]);
+        for object in touched.iter().map(|object| &**object).chain(ended.flatten()) {
+            let trail = self.trails.get(object);
+            if trail.is_some_and(|trail| !is_uncertain(trail) || batch.is_gone(object)) {
+                self.trails.remove(object);
+            }
+        }
+        if self.visitors.len() > self.enough {
+            self.arrived.retain(|_, object| self.trails.contains_key(object));
+            self.visitors.retain(|_, objects| {
+                objects.retain(|object| self.trails.contains_key(object));
+                !objects.is_empty()
+            });
+            self.enough = FEW.max(2 * self.visitors.len());
+        }
     }
 
     /// Where things are is not known any more.
     pub fn forget(&mut self) {
         self.trails.clear();
+        self.touched.clear();
         self.arrived.clear();
+        self.visitors.clear();
         self.last = None;
     }
 
@@ -175,9 +206,15 @@ impl Normaliser {
 
     /// Whether such an object may be at an entry.
     pub fn hides(&self, directory: &Handle, name: &[u8]) -> bool {
-        let is_there = |(at, known): &OwnedEntry| **at == *directory && **known == *name;
-        let mut trails = self.trails.values().filter(|trail| trail.is_doubtful());
-        trails.any(|trail| trail.places().flatten().any(is_there))
+        if self.trails.is_empty() {
+            return false;
+        }
+        let entry = (directory.into(), name.into());
+        let trails =
+            self.visitors.get(&entry).into_iter().flatten().filter_map(|object| self.trails.get(object));
+        trails
+            .filter(|trail| trail.is_doubtful())
+            .any(|trail| trail.places().flatten().any(|at| *at == entry))
     }
 
     /// Looks have shown where such objects are; `None`: at none of their places. Events that were queued by then, `next`, say
@@ -265,6 +302,7 @@ impl Normaliser {
         let is_known = self.trails.contains_key(object);
         if is_known || batch.renames.get(object).is_some_and(|renames| renames.len() > 1) {
             let batches = self.batches;
+            self.touched.push(object.into());
             let trail =
                 self.trails.entry(object.into()).or_insert_with(|| Trail::new(is_directory, at.clone()));
             // What was read before cannot be repeated any more.
@@ -279,8 +317,18 @@ impl Normaliser {
         let Some(trail) = self.trails.get_mut(object) else { return };
         trail.go(old, new);
         trail.reported = reported;
+        self.touched.push(object.into());
         if let Some(entry) = new {
             self.arrived.insert(entry.clone(), object.into());
+        }
+        for entry in [old, new].into_iter().flatten() {
+            let visitors = self.visitors.entry(entry.clone()).or_default();
+            if !visitors.iter().any(|visitor| **visitor == *object) {
+                if visitors.len() > FEW {
+                    visitors.retain(|visitor| self.trails.contains_key(visitor));
+                }
+                visitors.push(object.into());
+            }
         }
     }
 
@@ -369,6 +417,7 @@ impl Normaliser {
         let of = (trail.is_directory, trail.process);
         trail.leave(cookie);
         trail.reported = out.len() + 1;
+        self.touched.push(object.into());
         out.push(repeated(object, of, [place, None], cookie));
     }
 
@@ -379,7 +428,10 @@ impl Normaliser {
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, event.object, number, batch);
             match event.object.map(|object| (object, self.trails.get_mut(object))) {
-                Some((_, Some(trail))) => trail.has_links = true,
+                Some((object, Some(trail))) => {
+                    trail.has_links = true;
+                    self.touched.push(object.into());
+                }
                 Some((object, None)) => self.begin_trail(object, &event, &owned(event.place), batch),
                 None => {}
             }
