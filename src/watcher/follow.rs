@@ -319,12 +319,17 @@ impl<W: World> Watcher<W> {
     /// MOVED_TO: an entry has come to a watched directory.
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
-        if let Some(there) = self.tree.child(parent, name) {
+        match self.tree.child(parent, name) {
+            // Nobody knows of a directory there: its node only waits for a look.
+            Some(there) if self.coverage(there) == Coverage::Hidden => self.tree.remove(there),
             // It is deleted, or leaves by the MOVED_FROM that is next.
-            self.tree.unplace(there);
-            let from = departure.as_ref().and_then(|departure| departure.from.clone());
-            let node = Some(there);
-            self.depart(Departure { cookie, from, is_displaced: true, node, was_moved_out: false });
+            Some(there) => {
+                self.tree.unplace(there);
+                let from = departure.as_ref().and_then(|departure| departure.from.clone());
+                let node = Some(there);
+                self.depart(Departure { cookie, from, is_displaced: true, node, was_moved_out: false });
+            }
+            None => {}
         }
         let is_from_new = departure.is_none() && self.may_be_from_new();
         if !is_directory {

@@ -574,8 +574,8 @@ impl<W: World> Watcher<W> {
         } else if self.queue.self_events_ahead(wd) && (is_listed || !is_moved_out) {
             self.cover(node, Coverage::Arriving { announce: task.announces() });
             self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
-        } else if is_moved_out && (is_above || is_listed && task.announces()) {
-            // No event says that it returned: it is reported as new once its watches are removed, which is at the end of the turn.
+        } else if is_moved_out && (is_above || task.announces()) {
+            // It is reported as new once its watches are removed, which is at the end of the turn.
             self.unread.push(node);
         } else {
             // Otherwise a bind mount, or an operand by another path: the same inode is one watch, under its first name.

@@ -110,6 +110,10 @@ histories! {
          30 rename d/c/a d/c/b/a; 30 rename d/c/b/a d/c/sub/a; 33 rename d/c/b d/c/sub/a",
     a_directory_returns_after_the_one_that_it_left_was_removed:
         "some: 20 mkdir d/a/a/a; 20 moveout d/a/a; 20 rmdir d/a; 20 movein d/c",
+    a_directory_that_was_moved_out_is_reported_as_new:
+        "all: 15 mkdir d/b; 22 mkdir d/c; 25 rename d/b d/c/a; 25 create d/c/a/a; 28 exchange d/a d/c/a",
+    a_directory_is_renamed_to_where_none_was_found:
+        "late: 8+ mkdir d/a; 15 rename d/a d/b; 20 create d/b/a; 24 rename d/b d/c; 30 rename d/c d/b; 32 rename d/b d/c",
     a_directory_comes_and_goes_while_its_parent_is_being_watched:
         "empty: 8 mkdir d/a; 18 movein d/a/a; 18 moveout d/a/a",
     the_queue_overflows_twice_and_a_directory_is_deleted:
