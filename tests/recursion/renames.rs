@@ -151,7 +151,8 @@ fn a_rename_takes_as_many_system_calls_for_any_subtree() {
         run.wait_asleep();
         calls(&log).len() - before
     });
-    assert_eq!(large, small);
+    // Not one for each directory below it; the heap may grow at different times.
+    assert!(large < small + 100, "{large} system calls, with nothing below {small}");
 }
 
 /// Out of the tree, and others out and back again, unread.
