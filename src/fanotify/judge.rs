@@ -768,13 +768,14 @@ const KNOWN: [&str; 14] = [
 ];
 
 /// The rules of the translation, each with the shortest history that was found to fail without it over one of the ways.
-const RULES: [(&str, &str); 20] = [
+const RULES: [(&str, &str); 21] = [
     (
         "a deletion ends the name that a link has brought back",
         "0: link ~f a@1; write a@1 by 2; remove a@1; rename ~f a@1",
     ),
     ("a directory is deleted from where it was before the deletion", "1: remove a/a@0; remove a@0"),
     ("a directory that a rename replaces was at the rename's target", "1: remove a/a@0; rename ~d/a a@0"),
+    ("a rename replaces one directory", "1: remove a/a@0; rename ~d/a a@0; remove a@0"),
     (
         "a directory whose deletion is reported was not replaced",
         "1: remove a/a@0; rename ~d a/b@0; rename a/b ~d@0; remove a@0",

@@ -65,8 +65,10 @@ impl<'a> Ends<'a> {
                 (Some(Entry { directory, name: b"." }), _) => {
                     if event.mask & FAN_DELETE_SELF != 0 {
                         self.directories.entry(directory).or_default().gone = Some(number);
-                        let last = last.get(&event.pid).filter(|last| events[**last].mask & FAN_RENAME != 0);
-                        self.replaced.extend(last.map(|rename| (*rename, directory)));
+                        // One rename replaces one directory.
+                        let last =
+                            last.remove(&event.pid).filter(|last| events[*last].mask & FAN_RENAME != 0);
+                        self.replaced.extend(last.map(|rename| (rename, directory)));
                     }
                     continue;
                 }
