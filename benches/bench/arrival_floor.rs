@@ -24,7 +24,7 @@ use crate::Result;
 use crate::floors::{HANDFUL, PAUSE};
 
 /// The length of a directory with nothing in it, on tmpfs.
-const EMPTY: i64 = 40;
+const EMPTY: libc::off_t = 40;
 /// So many are watched together, at most.
 const TOGETHER: usize = 128;
 /// What a new directory's reading causes.
