@@ -252,7 +252,7 @@ fn watch(source: Source, root: &Path, events: &str) -> Running {
     Running::ready(command)
 }
 
-/// The lines that tell of a change, of all that was printed so far.
+/// The lines about changes, of all that was printed so far.
 fn changes(printed: &[u8], root: &Path) -> Vec<Line> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields: Vec<&[u8]> = printed.split(|byte| *byte == 0).collect();

@@ -1,8 +1,8 @@
 //! What directories that arrive cost at least, if nothing in them is to be missed: the floor of those rows, for tmpfs.
 //!
 //! Those that appear one after the other in the same directory are watched together. Whether one is empty its length tells; any other
-//! is read. Files in a new directory are printed, too. What happens meanwhile to names that were just looked at, renames, errors, and
-//! all options are left out.
+//! is read. Files in a new directory are printed, too. Changes of names that were just looked at, renames, errors, and all options
+//! are left out.
 
 use std::ffi::CString;
 use std::io::{self, Write};
@@ -13,15 +13,15 @@ use inotify_tools::internals::directory::{self, Kind, Reader};
 use inotify_tools::internals::inotify::{Inotify, RawEvent};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR,
-    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
+    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_ISDIR, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_OPEN,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstatat;
 use nix::unistd::fchdir;
 
 use crate::Result;
-use crate::floors::{HANDFUL, PAUSE};
+use crate::floors::{HANDFUL, PAUSE, line};
 
 /// The length of a directory with nothing in it, on tmpfs.
 const EMPTY: libc::off_t = 40;
@@ -129,10 +129,7 @@ impl Floor {
             self.counted += 1;
             return;
         }
-        self.text.extend_from_slice(self.paths.get(wd as usize).map_or(b"", |path| path.as_slice()));
-        self.text.extend_from_slice(words(mask));
-        self.text.extend_from_slice(name);
-        self.text.push(b'\n');
+        line(&mut self.text, &self.paths, &RawEvent { wd, mask, cookie: 0, name });
     }
 
     /// Makes a watched directory the working directory, and makes sure that it is that.
@@ -214,26 +211,5 @@ impl Floor {
             from += size;
         }
         self.queue.truncate(to);
-    }
-}
-
-fn words(mask: u32) -> &'static [u8] {
-    const DIRECTORY: u32 = IN_ISDIR;
-    match mask & !DIRECTORY {
-        IN_CREATE if mask & DIRECTORY != 0 => b" CREATE,ISDIR ",
-        IN_OPEN if mask & DIRECTORY != 0 => b" OPEN,ISDIR ",
-        IN_ACCESS if mask & DIRECTORY != 0 => b" ACCESS,ISDIR ",
-        IN_CLOSE_NOWRITE if mask & DIRECTORY != 0 => b" CLOSE_NOWRITE,CLOSE,ISDIR ",
-        IN_MOVED_FROM if mask & DIRECTORY != 0 => b" MOVED_FROM,ISDIR ",
-        IN_MOVED_TO if mask & DIRECTORY != 0 => b" MOVED_TO,ISDIR ",
-        IN_ATTRIB if mask & DIRECTORY != 0 => b" ATTRIB,ISDIR ",
-        IN_CREATE => b" CREATE ",
-        IN_OPEN => b" OPEN ",
-        IN_MODIFY => b" MODIFY ",
-        IN_ATTRIB => b" ATTRIB ",
-        IN_CLOSE_WRITE => b" CLOSE_WRITE,CLOSE ",
-        IN_DELETE => b" DELETE ",
-        IN_MOVE_SELF => b" MOVE_SELF ",
-        _ => b" ANOTHER ",
     }
 }

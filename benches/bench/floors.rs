@@ -13,7 +13,8 @@ use inotify_tools::internals::inotify::{Inotify, RawEvent};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MODIFY, IN_OPEN,
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR,
+    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstatat;
@@ -76,10 +77,7 @@ fn events(top: &[u8]) -> Result<()> {
                 let mut bytes = &buffer[..length?];
                 let mut count = 0;
                 while let Some((event, length)) = RawEvent::decode(bytes) {
-                    text.extend_from_slice(paths.get(event.wd as usize).map_or(b"", |path| path.as_slice()));
-                    text.extend_from_slice(words(event.mask));
-                    text.extend_from_slice(event.name);
-                    text.push(b'\n');
+                    line(&mut text, &paths, &event);
                     bytes = &bytes[length..];
                     count += 1;
                 }
@@ -94,13 +92,31 @@ fn events(top: &[u8]) -> Result<()> {
     }
 }
 
+/// Appends the line of an event; `paths` are by watch.
+pub fn line(text: &mut Vec<u8>, paths: &[Vec<u8>], event: &RawEvent) {
+    text.extend_from_slice(paths.get(event.wd as usize).map_or(b"", |path| path.as_slice()));
+    text.extend_from_slice(words(event.mask));
+    text.extend_from_slice(event.name);
+    text.push(b'\n');
+}
+
 fn words(mask: u32) -> &'static [u8] {
-    match mask {
+    const DIRECTORY: u32 = IN_ISDIR;
+    match mask & !DIRECTORY {
+        IN_CREATE if mask & DIRECTORY != 0 => b" CREATE,ISDIR ",
+        IN_OPEN if mask & DIRECTORY != 0 => b" OPEN,ISDIR ",
+        IN_ACCESS if mask & DIRECTORY != 0 => b" ACCESS,ISDIR ",
+        IN_CLOSE_NOWRITE if mask & DIRECTORY != 0 => b" CLOSE_NOWRITE,CLOSE,ISDIR ",
+        IN_MOVED_FROM if mask & DIRECTORY != 0 => b" MOVED_FROM,ISDIR ",
+        IN_MOVED_TO if mask & DIRECTORY != 0 => b" MOVED_TO,ISDIR ",
+        IN_ATTRIB if mask & DIRECTORY != 0 => b" ATTRIB,ISDIR ",
         IN_CREATE => b" CREATE ",
         IN_OPEN => b" OPEN ",
         IN_MODIFY => b" MODIFY ",
+        IN_ATTRIB => b" ATTRIB ",
         IN_CLOSE_WRITE => b" CLOSE_WRITE,CLOSE ",
         IN_DELETE => b" DELETE ",
+        IN_MOVE_SELF => b" MOVE_SELF ",
         _ => b" ANOTHER ",
     }
 }

@@ -415,7 +415,7 @@ impl State {
         // The look was by path: a directory on the way may have been renamed.
         if found.is_empty() {
             let mut steps = Vec::new();
-            self.normaliser.resolve(looked, [&[], &[]], &mut steps);
+            self.normaliser.resolve(looked, &[], &mut steps);
             self.report_steps(&[], &steps, &mut found);
         }
         self.found = found;

@@ -217,12 +217,10 @@ impl Normaliser {
             .any(|trail| trail.places().flatten().any(|at| *at == entry))
     }
 
-    /// Looks have shown where such objects are; `None`: at none of their places. Events that were queued by then, `next`, say
-    /// more of the objects that they name. What was repeated is put into the changes of the last batch, `bytes`, after the
-    /// last rename of the object there, and after what happened to others where it is.
-    pub fn resolve(&mut self, mut found: Vec<Found>, [bytes, next]: [&[u8]; 2], out: &mut Vec<Step>) {
-        let mentioned = mentioned(next);
-        found.retain(|(object, _)| !mentioned.contains(&**object));
+    /// Looks have shown where such objects are; `None`: at none of their places. No event that was queued by then may name one
+    /// of them. What was repeated is put into the changes of the last batch, `bytes`, after the last rename of the object there,
+    /// and after what happened to others where it is.
+    pub fn resolve(&mut self, found: Vec<Found>, bytes: &[u8], out: &mut Vec<Step>) {
         let position = |trails: &BTreeMap<Box<Handle>, Trail>, (object, place): &Found| {
             let trail = trails.get(object).filter(|trail| trail.batch == self.batches);
             let reported = trail.map_or(out.len(), |trail| trail.reported.min(out.len()));

@@ -236,7 +236,8 @@ impl Group {
     /// Appends the events that are queued now to `buffer`; returns the number of bytes, 0 if none is queued. Never
     /// blocks.
     ///
-    /// Bits that were merged into an event before it was read may be of a time after other queued events. So this reads until the queue is empty; beside a busy writer it never is, and `ROUNDS` are enough.
+    /// Bits that were merged into an event before it was read may be of a time after other queued events. So this reads until
+    /// the queue is empty; beside a busy writer it never is, and `ROUNDS` are enough.
     pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         for _ in 0..ROUNDS {

@@ -76,7 +76,7 @@ impl Queue {
             if self.normaliser.is_certain() && self.normaliser.deleted().is_empty() {
                 break;
             }
-            let renamed = self.normaliser.look(|object, (at, name)| kernel.is_at(object, at, name));
+            let mut renamed = self.normaliser.look(|object, (at, name)| kernel.is_at(object, at, name));
             let mut linked = self.normaliser.deleted().to_vec();
             linked.retain(|(_, object, place)| {
                 place.as_ref().is_some_and(|(at, name)| kernel.is_at(object, at, name))
@@ -84,8 +84,10 @@ impl Queue {
             let mut next = Vec::new();
             // An error shows again.
             length += kernel.read(&mut next).unwrap_or(0);
-            self.normaliser.resolve(renamed, [&bytes, &next], &mut steps);
+            // Events that were queued by then say more of the objects that they name.
             let mentioned = mentioned(&next);
+            renamed.retain(|(object, _)| !mentioned.contains(&**object));
+            self.normaliser.resolve(renamed, &bytes, &mut steps);
             linked.retain(|(_, object, _)| !mentioned.contains(&**object));
             steps.extend(linked.into_iter().map(|(at, ..)| Step::Event { at, mask: FAN_CREATE }));
             self.push(steps, std::mem::replace(&mut bytes, next));
