@@ -258,7 +258,7 @@ impl WatchLimit {
         let reached = format!("; upper limit on {interface} {things} reached!");
         let message = Message::new(&[b"Failed to watch ", operand, reached.as_bytes()])
             .and(format!("Please increase the amount of {interface} {things} allowed per user via `{path}'."))
-            .and(format!("This requires {needed} {things}. {}", setting.raised_by(*needed)));
+            .and(format!("Required {things}: {needed}. {}", setting.raised_by(*needed)));
         if *interface == "inotify" { message.and(WHO) } else { message }
     }
 }

@@ -542,7 +542,7 @@ fn limits_are_named() {
     end.check(
         "how many",
         said.contains(
-            "This requires 6 marks. To raise the limit, run as root of this user namespace: sysctl -w user.max_fanotify_marks=",
+            "Required marks: 6. To raise the limit, run as root of this user namespace: sysctl -w user.max_fanotify_marks=",
         ),
     );
 
