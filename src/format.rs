@@ -225,8 +225,12 @@ impl Formatter {
         self.clock.append_utc(out);
         out.extend_from_slice(b"\",\"path\":");
         let append = if json::is_plain(event.path) { json::append_plain } else { json::append_string };
-        append(event.path, out);
         let (watched, name) = event.path.split_at(event.watched);
+        // A link to a directory, whose `%w` has no slash.
+        match name.is_empty() || watched.ends_with(b"/") {
+            true => append(event.path, out),
+            false => append(&[watched, b"/", name].concat(), out),
+        }
         out.extend_from_slice(b",\"watched\":");
         append(watched, out);
         out.extend_from_slice(b",\"name\":");

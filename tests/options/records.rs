@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -153,6 +154,14 @@ fn a_json_record_has_the_values_of_the_other_formats() {
     end.check("one cookie", cookies[0] == cookies[1]);
     let rest = r#","path":"d/b","watched":"d/","name":"b","events":["MOVED_TO"],"isdir":true,"cookie":"#;
     end.check(rest, lines[1].contains(rest));
+
+    // The path of an entry is whole where `%w` has no slash.
+    symlink("d", dir.path().join("link")).unwrap();
+    let run = Running::ready(inotifywait(dir.path(), ["--json", "-e", "create", "link"]));
+    fs::write(dir.path().join("d/n"), "").unwrap();
+    let end = run.finish();
+    let rest = r#","path":"link/n","watched":"link","name":"n","events":["CREATE"]"#;
+    end.code(0).check(rest, end.lines()[0].contains(rest));
 
     fs::write(dir.path().join("f"), "").unwrap();
     let run = Running::ready(inotifywait(dir.path(), ["--json", "-e", "close", "f"]));

@@ -75,9 +75,10 @@ fn is_json_of(event: &Event, comm: Option<&[u8]>, line: &[u8]) {
     let (watched, name) = event.path.split_at(event.watched);
     let names = names(event.mask & !libc::IN_ISDIR, b',');
     let names = std::str::from_utf8(&names).expect("ASCII").split(',').filter(|name| !name.is_empty());
+    let slash: &[u8] = if name.is_empty() || watched.ends_with(b"/") { b"" } else { b"/" };
     let mut expected = json!({
         "time": MOMENT_TEXT,
-        "path": string(event.path),
+        "path": string(&[watched, slash, name].concat()),
         "watched": string(watched),
         "name": string(name),
         "events": names.collect::<Vec<_>>(),
