@@ -42,7 +42,7 @@ fn six_directories(dir: &Path) {
 /// The advice in a message: the number of watches needed and the new limit.
 fn advice(message: &str) -> Option<(usize, usize)> {
     let line = message.lines().find(|line| line.contains("sysctl -w user.max_inotify_watches="))?;
-    let needed = line.split(' ').find_map(|word| word.parse().ok())?;
+    let needed = line.split(' ').find_map(|word| word.trim_end_matches('.').parse().ok())?;
     Some((needed, line.rsplit('=').next()?.parse().ok()?))
 }
 
