@@ -463,6 +463,35 @@ mod tests {
     }
 
     #[test]
+    fn new_watches_that_are_gone_keep_the_order_of_their_first_events() {
+        let mut stats = Stats::new(&[], false);
+        (1..=20).for_each(|watch| stats.count(watch, IN_CREATE));
+        (1..=20).for_each(|watch| stats.retire(watch, format!("{watch:02}/").as_bytes()));
+        let wanted: Vec<String> = (1..=20).map(|watch| format!("{watch:02}/")).collect();
+        assert_eq!(paths(&mut stats, &Known(&[]), &usual()), wanted.join(" "));
+    }
+
+    #[test]
+    fn a_watch_that_is_gone_has_its_row_no_more() {
+        let mut stats = Stats::new(&[7, 3], false);
+        stats.count(7, IN_CREATE);
+        stats.count(3, IN_CREATE);
+        stats.retire(7, b"a/");
+        stats.count(7, IN_CREATE);
+        assert_eq!(stats.total(), (3, 3));
+    }
+
+    #[test]
+    fn a_watch_without_counts_has_a_row_after_an_interval_too() {
+        let mut stats = Stats::new(&[7], true);
+        stats.count(7, IN_CREATE);
+        assert_eq!(stats.take().total(), (1, 1));
+        stats.retire(7, b"a/");
+        assert_eq!(stats.total(), (0, 0));
+        assert_eq!(paths(&mut stats, &Known(&[]), &Table { zero: true, ..usual() }), "a/");
+    }
+
+    #[test]
     fn rows_are_sorted_and_ties_keep_the_order_of_watching() {
         let sorted =
             |ascending, key| paths(&mut some(), &THREE, &Table { sort: Sort { ascending, key }, ..usual() });
