@@ -72,6 +72,7 @@ fn an_error_after_the_setup_is_one_line_and_the_event_is_raw() {
     // Not readable by anyone but root, from the start.
     fs::DirBuilder::new().mode(0o000).create(top.join(NAME)).unwrap();
     run.expect_message(&format!("Couldn't watch new directory d/{SHOWN}/: Permission denied\n"));
+    run.expect("the event, whose name is of two lines", |lines| lines.len() == 2);
     let end = run.stop();
     end.printed(format!("d/ CREATE,ISDIR {NAME}\n")).check("no control character", is_plain(&end.stderr));
 }
