@@ -1,8 +1,8 @@
 //! What directories that arrive cost at least, if nothing in them is to be missed: the floor of those rows, for tmpfs.
 //!
 //! Those that appear one after the other in the same directory are watched together. Whether one is empty its length tells; any other
-//! is read. Files in a new directory are printed, too. Changes of names that were just looked at, renames, errors, and all options
-//! are left out.
+//! is read. Files in a new directory are also printed. It has no options, and handles no renames, no errors, and no changes of what it
+//! has looked at.
 
 use std::ffi::CString;
 use std::io::{self, Write};

@@ -101,15 +101,15 @@ pub fn line(text: &mut Vec<u8>, paths: &[Vec<u8>], event: &RawEvent) {
 }
 
 fn words(mask: u32) -> &'static [u8] {
-    const DIRECTORY: u32 = IN_ISDIR;
-    match mask & !DIRECTORY {
-        IN_CREATE if mask & DIRECTORY != 0 => b" CREATE,ISDIR ",
-        IN_OPEN if mask & DIRECTORY != 0 => b" OPEN,ISDIR ",
-        IN_ACCESS if mask & DIRECTORY != 0 => b" ACCESS,ISDIR ",
-        IN_CLOSE_NOWRITE if mask & DIRECTORY != 0 => b" CLOSE_NOWRITE,CLOSE,ISDIR ",
-        IN_MOVED_FROM if mask & DIRECTORY != 0 => b" MOVED_FROM,ISDIR ",
-        IN_MOVED_TO if mask & DIRECTORY != 0 => b" MOVED_TO,ISDIR ",
-        IN_ATTRIB if mask & DIRECTORY != 0 => b" ATTRIB,ISDIR ",
+    let is_directory = mask & IN_ISDIR != 0;
+    match mask & !IN_ISDIR {
+        IN_CREATE if is_directory => b" CREATE,ISDIR ",
+        IN_OPEN if is_directory => b" OPEN,ISDIR ",
+        IN_ACCESS if is_directory => b" ACCESS,ISDIR ",
+        IN_CLOSE_NOWRITE if is_directory => b" CLOSE_NOWRITE,CLOSE,ISDIR ",
+        IN_MOVED_FROM if is_directory => b" MOVED_FROM,ISDIR ",
+        IN_MOVED_TO if is_directory => b" MOVED_TO,ISDIR ",
+        IN_ATTRIB if is_directory => b" ATTRIB,ISDIR ",
         IN_CREATE => b" CREATE ",
         IN_OPEN => b" OPEN ",
         IN_MODIFY => b" MODIFY ",
