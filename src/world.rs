@@ -52,6 +52,11 @@ pub trait World {
     /// Opens a directory to list it.
     fn open(&mut self, at: At<Self::Dir>) -> io::Result<Self::Dir>;
 
+    /// How many more files can be opened, counted up to `most`.
+    fn room(&mut self, most: usize) -> usize {
+        most
+    }
+
     /// inotify_add_watch(2): the watch descriptor, which is the old one where the inode is watched already.
     fn watch(&mut self, at: At<Self::Dir>, mask: Mask) -> io::Result<i32>;
 
@@ -324,6 +329,10 @@ macro_rules! files {
                 At::Inside => directory::open(b"."),
             };
             self.files.opened(fd, true)
+        }
+
+        fn room(&mut self, most: usize) -> usize {
+            descriptors::room(most)
         }
 
         fn tells(&mut self, dir: &OpenDir, contents: Contents) -> bool {

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use libc::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW,
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_Q_OVERFLOW,
 };
 
 use super::scan::kind_of;
@@ -100,6 +100,9 @@ impl<W: World> Watcher<W> {
             return self.overflow();
         }
         let Some(node) = self.tree.find(wd) else { return };
+        if mask & IN_DELETE_SELF != 0 {
+            self.report_gone_below(wd);
+        }
         if mask & IN_IGNORED != 0 {
             self.work.push_back(Work::Retire(node));
         }

@@ -8,7 +8,7 @@
 //! its event is among those that were read since: before the overflow (`a`, `b`), or after it (`e`). A deleted file has no date, and
 //! a file that was renamed does not show its old name: these cannot be found. A watched directory can, for its name is known.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libc::{
     IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO,
@@ -60,38 +60,38 @@ struct Gap {
     found: HashSet<NodeId>,
     /// Watched directories that were renamed.
     renamed: HashSet<NodeId>,
-    /// Directories whose watches have ended, while the parent's event may have been dropped.
-    ended: Vec<Place>,
-    /// Directories that were not watched, and whether all that is in them is to be reported.
-    unwatched: HashMap<Place, bool>,
+    /// Directories whose watches have ended, by the watch of the one above, of which the event may have been dropped.
+    ended: BTreeMap<i32, Vec<Box<[u8]>>>,
+    /// Directories that were not watched, likewise, and whether all that is in them is to be reported.
+    unwatched: BTreeMap<i32, BTreeMap<Box<[u8]>, bool>>,
 }
 
 /// What the events that were not dropped say of an entry.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Reported {
-    /// Whether it was there after the last event before the overflow.
-    before: Option<bool>,
-    /// Whether the first event after the overflow is its arrival.
-    after: Option<bool>,
-    last: Option<bool>,
-    /// The same of an event that was made up since the overflow was read.
-    made_up: Option<bool>,
+    /// The last event before the overflow by which it appeared or disappeared.
+    before: Option<Mask>,
+    /// The first after it.
+    after: Option<Mask>,
+    last: Option<Mask>,
+    /// The last that was made up since the overflow was read.
+    made_up: Option<Mask>,
     /// After how many overflows the last event was queued.
     overflows: u32,
     mask: Mask,
 }
 
-/// Whether an entry is there after such an event; `None` if that changes nothing of it.
-fn is_there(mask: Mask) -> Option<bool> {
-    (mask & (ARRIVALS | DEPARTURES) != 0).then_some(mask & ARRIVALS != 0)
+/// An event, if by it an entry appears or disappears.
+fn change(mask: Mask) -> Option<Mask> {
+    (mask & (ARRIVALS | DEPARTURES) != 0).then_some(mask)
 }
 
 impl Reported {
     fn add(&mut self, mask: Mask, overflows: u32) {
         self.mask |= mask;
         self.overflows = overflows;
-        self.last = is_there(mask).or(self.last);
-        self.after = self.after.or(is_there(mask));
+        self.last = change(mask).or(self.last);
+        self.after = self.after.or(change(mask));
     }
 
     /// `handled` overflows are behind this.
@@ -99,7 +99,7 @@ impl Reported {
         self.mask |= mask;
         // Events that are still queued come later.
         if self.last.is_none() || self.overflows < handled {
-            self.made_up = is_there(mask).or(self.made_up);
+            self.made_up = change(mask).or(self.made_up);
         }
     }
 
@@ -110,12 +110,15 @@ impl Reported {
 
     /// Whether its arrival is reported.
     fn is_there(self) -> bool {
-        self.before == Some(true) || self.after == Some(true)
+        [self.before, self.after].into_iter().flatten().any(|mask| mask & ARRIVALS != 0)
     }
 
-    /// Whether its end is reported.
+    /// Whether the end of a directory is reported.
+    ///
+    /// `rmdir a; create a; unlink a` → [DELETE,ISDIR a and CREATE a are dropped], DELETE a: that of a file.
     pub(super) fn is_gone(self) -> bool {
-        self.before == Some(false) || self.after == Some(false)
+        let is_end = |mask: Mask| mask & DEPARTURES != 0 && mask & IN_ISDIR != 0;
+        [self.before, self.after, self.made_up].into_iter().flatten().any(is_end)
     }
 
     /// The events to report of it, by its dates.
@@ -125,7 +128,7 @@ impl Reported {
             return 0;
         }
         let is_new = match self.made_up.or(self.before) {
-            Some(is_there) => !is_there,
+            Some(mask) => mask & DEPARTURES != 0,
             None => times.born.is_since(since),
         };
         // Anybody can give a file another date of modification. A rename changes only the other.
@@ -198,14 +201,14 @@ impl Missed {
     /// An entry is known that was there before.
     pub(super) fn know(&mut self, place: Place) {
         if let Some(gap) = &mut self.gap {
-            gap.entries.entry(place).or_default().before = Some(true);
+            gap.entries.entry(place).or_default().before = Some(IN_CREATE);
         }
     }
 
     /// A directory is known, but not watched.
     pub(super) fn know_unwatched(&mut self, place: Place, is_unread: bool) {
         if let Some(gap) = &mut self.gap {
-            gap.unwatched.insert(place.clone(), is_unread);
+            gap.unwatched.entry(place.wd).or_default().insert(place.name.clone(), is_unread);
         }
         self.know(place);
     }
@@ -219,13 +222,15 @@ impl Missed {
 
     /// Of a directory that was known and not watched: whether nothing was reported yet of what is in it.
     pub(super) fn is_unread(&self, place: &Place) -> Option<bool> {
-        self.gap.as_ref()?.unwatched.get(place).copied()
+        self.gap.as_ref()?.unwatched.get(&place.wd)?.get(&place.name).copied()
     }
 
     /// The watch of a directory has ended: the deletion of its entry is the next event.
     pub(super) fn end_watch(&mut self, place: impl FnOnce() -> Option<Place>) {
         if let Some(gap) = &mut self.gap {
-            gap.ended.extend(place());
+            if let Some(Place { wd, name }) = place() {
+                gap.ended.entry(wd).or_default().push(name);
+            }
         }
     }
 
@@ -269,6 +274,14 @@ impl Gap {
             bytes = &bytes[size..];
         }
     }
+}
+
+/// Places by the watch of the directory above.
+fn places<N, I: Iterator<Item = Box<[u8]>>>(
+    by_watch: BTreeMap<i32, N>,
+    names: impl Fn(N) -> I,
+) -> impl Iterator<Item = Place> {
+    by_watch.into_iter().flat_map(move |(wd, found)| names(found).map(move |name| Place { wd, name }))
 }
 
 impl<W: World> Watcher<W> {
@@ -319,7 +332,7 @@ impl<W: World> Watcher<W> {
     pub(super) fn report_gone(&mut self, gone: &[NodeId]) {
         let Some(gap) = &mut self.missed.gap else { return };
         let (ended, unwatched) = (std::mem::take(&mut gap.ended), std::mem::take(&mut gap.unwatched));
-        for place in unwatched.into_keys() {
+        for place in places(unwatched, BTreeMap::into_keys) {
             if self.node_at(&place).is_none() {
                 self.report_gone_entry(&place);
             }
@@ -329,12 +342,25 @@ impl<W: World> Watcher<W> {
             Some((Place { wd: self.tree.wd(parent), name: self.tree.name(*node).into() }, Some(*node)))
         };
         let gone: Vec<_> = gone.iter().filter_map(place_of).collect();
-        for (place, node) in ended.into_iter().map(|place| (place, None)).chain(gone) {
+        let ended = places(ended, Vec::into_iter);
+        for (place, node) in ended.map(|place| (place, None)).chain(gone) {
             let there = self.node_at(&place).filter(|there| Some(*there) != node);
             // Otherwise another watched directory was renamed to its name.
             if there.is_none_or(|there| self.missed.is_found(there)) {
                 self.report_gone_entry(&place);
             }
+        }
+    }
+
+    /// A watched directory is deleted. Of the directories in it that were deleted before, the events may have been dropped.
+    ///
+    /// `rmdir a/b; rmdir a` → DELETE_SELF a/b, [DELETE a/b is dropped], DELETE_SELF a
+    pub(super) fn report_gone_below(&mut self, wd: i32) {
+        let Some(gap) = &mut self.missed.gap else { return };
+        let unwatched = gap.unwatched.remove(&wd).into_iter().flatten().map(|(name, _)| name);
+        let ended = gap.ended.remove(&wd).into_iter().flatten();
+        for name in unwatched.chain(ended).collect::<Vec<_>>() {
+            self.report_gone_entry(&Place { wd, name });
         }
     }
 

@@ -22,7 +22,6 @@ use crate::fanotify::absolute_path;
 use crate::ignore::git;
 use crate::queue::{Change, Place, is_exchange};
 use crate::source::Problem;
-use crate::sys::descriptors;
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::RawEvent;
 use crate::sys::process;
@@ -213,6 +212,13 @@ impl Listing {
         self.entries.push((self.names.len(), name.len(), kind));
         self.names.extend_from_slice(name);
     }
+}
+
+/// What was in a directory before its watch: what is still there, and what has left.
+#[derive(Debug, Default)]
+struct Found {
+    stood: Listing,
+    gone: Listing,
 }
 
 impl<W: World> Watcher<W> {
@@ -442,7 +448,10 @@ impl<W: World> Watcher<W> {
         }
         self.report_reading(node, task);
         match since {
-            Some(since) => self.add_entries(node, Listing::default(), None, since, task),
+            Some(since) => {
+                let found = self.before_watch(node, Listing::default(), since, task);
+                self.add_entries(node, found, None, task)
+            }
             None => Ok(()),
         }
     }
@@ -654,7 +663,7 @@ impl<W: World> Watcher<W> {
         if read.is_ok() {
             self.report_reading(node, task);
         }
-        let (listing, dir) = match read {
+        let (found, dir) = match read {
             Ok(read) => read,
             Err(error) if is_gone(&error) => {
                 self.detach(node, task);
@@ -675,9 +684,9 @@ impl<W: World> Watcher<W> {
             self.scan.stack.push(Frame::Leave { dir: Rc::clone(dir), task });
         }
         if task == Task::Rescan {
-            return self.compare(node, listing, entered, since);
+            return self.compare(node, found.stood, entered, since);
         }
-        self.add_entries(node, listing, entered, since, task)
+        self.add_entries(node, found, entered, task)
     }
 
     /// Compares a directory with what is known of it.
@@ -691,7 +700,8 @@ impl<W: World> Watcher<W> {
         let dir = entered.as_ref().and_then(|entered| entered.dir());
         self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
         if self.tree.state(node).recursive {
-            self.add_entries(node, listing.clone(), entered, since, Task::Rescan)?;
+            let found = self.before_watch(node, listing.clone(), since, Task::Rescan);
+            self.add_entries(node, found, entered, Task::Rescan)?;
         }
         if let Some(dir) = dir {
             self.report_missed(node, &listing, &dir);
@@ -700,14 +710,14 @@ impl<W: World> Watcher<W> {
     }
 
     /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there is more to do in it, it
-    /// stays open.
+    /// stays open. What was in it is decided here, by the queue up to the last look at the entries.
     fn read_dir(
         &mut self,
         node: NodeId,
         above: Option<&Above<W::Dir>>,
         since: usize,
         task: Task,
-    ) -> io::Result<(Listing, Option<Rc<W::Dir>>)> {
+    ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
         let mask = self.scan_mask(task);
         let is_raised_later = mask != self.kernel_mask();
         let dir = above.and_then(|above| above.dir());
@@ -742,14 +752,18 @@ impl<W: World> Watcher<W> {
         if task.announces() {
             self.look_again(&mut listing, &opened, self.tree.wd(node), since);
         }
+        let found = match task {
+            Task::Rescan => Found { stood: listing, gone: Listing::default() },
+            _ => self.before_watch(node, listing, since, task),
+        };
         let is_used = |(_, kind): (&[u8], Kind)| kind == Kind::Directory || task == Task::Rescan;
-        let dir = match listing.iter().any(is_used) {
+        let dir = match found.stood.iter().any(is_used) {
             // Closing it now is reported now, and dropped with the events of its reading.
             true if self.is_reading_reported(task) => Some(self.world.enter(At::Dir(&opened))?),
             true => Some(opened),
             false => Some(opened).filter(|_| is_raised_later),
         };
-        Ok((listing, dir.map(Rc::new)))
+        Ok((found, dir.map(Rc::new)))
     }
 
     /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards. The
@@ -820,16 +834,14 @@ impl<W: World> Watcher<W> {
     fn add_entries(
         &mut self,
         node: NodeId,
-        listing: Listing,
+        Found { stood, gone }: Found,
         entered: Option<Above<W::Dir>>,
-        since: usize,
         task: Task,
     ) -> io::Result<()> {
         if task == Task::Rescan {
             // They are entries again when they are met.
             self.tree.children(node).into_iter().for_each(|below| self.tree.unplace(below));
         }
-        let (stood, gone) = self.before_watch(node, listing, since, task);
         let announce = task.announces();
         let mut nodes = Vec::new();
         let mut attached = Vec::new();
@@ -875,7 +887,7 @@ impl<W: World> Watcher<W> {
 
     /// Keeps a directory open for the visits of those in it. If too many are open, the uppermost is closed.
     fn keep_open(&mut self, dir: Above<W::Dir>) {
-        let room = || descriptors::room(KEPT_OPEN + ALSO_OPEN).saturating_sub(ALSO_OPEN);
+        let room = || self.world.room(KEPT_OPEN + ALSO_OPEN).saturating_sub(ALSO_OPEN);
         let most = *self.scan.most_kept.get_or_insert_with(room);
         self.scan.kept.push_back(dir);
         if self.scan.kept.len() > most {
@@ -914,10 +926,10 @@ impl<W: World> Watcher<W> {
     /// what has left. The first event of an entry decides: if that reports its arrival, it was not there before.
     ///
     /// `create x; watch; create y; unlink x; list` → x is gone, y is listed; CREATE y and DELETE x are queued: x was there.
-    fn before_watch(&self, node: NodeId, listing: Listing, since: usize, task: Task) -> (Listing, Listing) {
+    fn before_watch(&self, node: NodeId, listing: Listing, since: usize, task: Task) -> Found {
         let wd = self.tree.wd(node);
         if !task.announces() && !self.queue.any_changes() {
-            return (listing, Listing::default());
+            return Found { stood: listing, gone: Listing::default() };
         }
         if !task.announces() {
             // Directories only: the queue has an index of their events.
@@ -928,13 +940,13 @@ impl<W: World> Watcher<W> {
                     stood.push(name, kind);
                 }
             }
-            return (stood, Listing::default());
+            return Found { stood, gone: Listing::default() };
         }
         let (mut first, mut exchanged) = self.first_events(wd, since);
         if !exchanged.is_empty() {
             listing.iter().for_each(|(name, _)| first.extend(exchanged.remove_entry(name)));
         }
-        let (mut stood, mut gone) = (Listing::default(), Listing::default());
+        let Found { mut stood, mut gone } = Found::default();
         for (name, kind) in listing.iter() {
             match first.remove(name) {
                 None => stood.push(name, kind),
@@ -947,7 +959,7 @@ impl<W: World> Watcher<W> {
         for (name, first) in first.into_iter().filter(|(_, first)| !first.is_arrival()) {
             gone.push(name, kind_of(first.mask));
         }
-        (stood, gone)
+        Found { stood, gone }
     }
 
     /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves. And the events by which

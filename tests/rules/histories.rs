@@ -120,6 +120,16 @@ histories! {
         "overflow: 5 mkdir d/b; 7 movein d/b/a; 34 rename d/b/a d/b/b; 43 rmdir d/a",
     the_queue_overflows_and_a_directory_is_deleted:
         "overflow: 12 rename d/a d/b; 12 rmdir d/b",
+    a_directory_is_renamed_into_one_that_is_being_listed_and_back:
+        "all: 15 mkdir d/b; 19 rename d/a d/b/a; 29 rename d/b/a d/a",
+    the_queue_overflows_and_a_file_takes_the_place_of_a_directory:
+        "overflow: 22 rmdir d/a; 23 create d/a; 39 unlink d/a",
+    the_queue_overflows_twice_and_a_known_directory_is_deleted:
+        "overflow: 12 movein d/b; 12 moveout d/b; 12 movein d/b; 44 rmdir d/a",
+    the_queue_overflows_and_then_the_directory_above_is_deleted:
+        "overflow: 22 mkdir d/a/a; 33 rmdir d/a/a; 57 rmdir d/a",
+    the_queue_overflows_and_then_the_directory_above_one_without_a_watch_is_deleted:
+        "overflow: 22 mkdir d/a/a; 31 rmdir d/a/a; 65 rmdir d/a",
 }
 
 /// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.

@@ -31,6 +31,7 @@ const EMPTY: Scene = Scene {
     lateness: 0,
     exclude: None,
     tells_contents: true,
+    room: usize::MAX,
 };
 
 /// What is tried, and how many operations deep in the suite.
@@ -47,6 +48,7 @@ const SCENES: &[(Scene, usize)] = &[
         Scene { name: "read", before: &["mkdir d/a"], events: IN_ALL_EVENTS, tells_contents: false, ..EMPTY },
         2,
     ),
+    (Scene { name: "closed", before: &SOME, room: 5, ..EMPTY }, 2),
 ];
 
 const SOME: [&str; 3] = ["mkdir d/a", "mkdir d/a/a", "create d/b"];
@@ -142,6 +144,11 @@ fn every_interleaving_with_excluded_names() {
 #[test]
 fn every_interleaving_where_links_are_not_counted() {
     try_all("read");
+}
+
+#[test]
+fn every_interleaving_if_few_directories_can_be_open() {
+    try_all("closed");
 }
 
 /// Tells one history, for those who want to see it.

@@ -109,6 +109,8 @@ pub struct System {
     queue: VecDeque<Queued>,
     /// The most events that the queue holds.
     pub queue_limit: usize,
+    /// How many more files the watcher can open.
+    pub room: usize,
     cookie: u32,
     /// Events of an operation that can be seen already but whose events are not queued yet, and the directories that it
     /// holds locked.
@@ -1001,6 +1003,10 @@ impl World for Simulated {
         self.open_as(at, true)
     }
 
+    fn room(&mut self, most: usize) -> usize {
+        self.system.borrow().room.min(most)
+    }
+
     fn watch(&mut self, at: At<Dir>, mask: Mask) -> io::Result<i32> {
         let text = self.described(&at);
         let is_inert = matches!(at, At::Dir(dir) if self.system.borrow().asks_already(dir.ino, mask));
@@ -1034,6 +1040,11 @@ impl World for Simulated {
             system.queue_event(event);
             system.inodes[ino].watch = None;
             system.watches.remove(&wd);
+            // It counts as not watched before.
+            let above = system.path(ino);
+            system.deeds.retain(|(deed, path)| {
+                *deed != Deed::Written || path.rsplit_once('/').map(|(above, _)| above) != above.as_deref()
+            });
         }
     }
 
