@@ -967,7 +967,8 @@ impl<W: World> Watcher<W> {
     ///
     /// `create n/y; watch n; exchange x n/y` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): `y` was there.
     /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
-    /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either.
+    /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either. If
+    /// a directory has come, and a file leaves, this is an exchange.
     fn first_events(&self, wd: i32, since: usize) -> (Firsts<'_>, Firsts<'_>) {
         let (mut first, mut leaving) = (Firsts::new(), Firsts::new());
         // Both places of each rename, made only if one is asked for.
@@ -980,18 +981,29 @@ impl<W: World> Watcher<W> {
             ends.get(&(cookie, half)).copied()
         };
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
+        // By a rename, and nothing has come or left there since.
+        let mut arrived = Firsts::new();
         for event in self.queue.events_from(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
             if let Some(left) = leaving.remove(event.name).filter(|_| !change.is_arrival()) {
                 first.insert(event.name, left);
             }
-            let known = first.entry(event.name).or_insert(change);
-            let is_next = known.mask & IN_MOVED_TO != 0 && change.mask & IN_MOVED_FROM != 0;
+            let is_known = first.contains_key(event.name);
+            first.entry(event.name).or_insert(change);
+            if change.mask & (IN_CREATE | IN_DELETE | IN_MOVE) == 0 {
+                continue;
+            }
+            let known = arrived.remove(event.name).filter(|_| change.mask & IN_MOVED_FROM != 0);
+            if !is_known && change.mask & IN_MOVED_TO != 0 {
+                arrived.insert(event.name, change);
+            }
+            let Some(known) = known else { continue };
             // From where nothing is watched, it is rather one entry that comes and goes.
-            let from = if is_next { end(known.cookie, IN_MOVED_FROM) } else { None };
+            let from = end(known.cookie, IN_MOVED_FROM);
             let to = from.and_then(|_| end(change.cookie, IN_MOVED_TO));
             if from.is_some() && is_exchange((known.cookie, from), (change.cookie, to)) {
-                leaving.insert(event.name, change);
+                let is_same_kind = (known.mask ^ change.mask) & IN_ISDIR == 0;
+                if is_same_kind { &mut leaving } else { &mut first }.insert(event.name, change);
             }
         }
         (first, leaving)

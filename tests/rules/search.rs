@@ -20,7 +20,7 @@ use libc::{
 };
 
 use crate::operations::Operation;
-use crate::simulated::{Deed, MetBefore, OPERAND, Schedule, Simulated, System, names};
+use crate::simulated::{Deed, MetBefore, OPERAND, Queued, Schedule, Simulated, System, names};
 
 /// More calls of the watcher than this for so few operations, and it runs in a circle.
 const CALLS: usize = 2000;
@@ -498,12 +498,15 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
     let is_known = |above: &str| above == OPERAND || system.paths.contains(above);
     let is_plausible = path.match_indices('/').any(|(at, _)| is_known(&path[..at])) || path == OPERAND;
     // A directory that is renamed into one that is not watched has the path by which it is found, until the events say where it goes
-    // next: where it was meanwhile nobody knows.
+    // next: where it was meanwhile nobody knows. A watch that was removed again counts as none.
     let name = |path: &str| path.rsplit('/').next().map(str::to_string);
+    let is_tracked = |event: &Queued| {
+        event.tracked_by.as_ref().is_some_and(|watches| system.given_up.is_disjoint(watches))
+    };
     let is_untracked = || {
         system.history.iter().any(|event| {
             (event.wd, event.mask, event.cookie) == (line.wd, line.mask, line.cookie)
-                && !event.is_tracked
+                && !is_tracked(event)
                 && name(&event.path) == name(&line.path)
         })
     };

@@ -86,8 +86,8 @@ pub struct Queued {
     pub name: String,
     /// `%w%f` as it was at the moment of the event.
     pub path: String,
-    /// Every directory above was watched at that moment, so events say what the path is.
-    pub is_tracked: bool,
+    /// The watches of all directories above at that moment: their events say what the path is. None if one had no watch.
+    pub tracked_by: Option<BTreeSet<i32>>,
 }
 
 /// The state of the simulated system.
@@ -120,6 +120,8 @@ pub struct System {
     late_for: usize,
     /// The most that may be.
     pub lateness: usize,
+    /// Watches that the watcher has removed from directories in the tree, which count as not watched until then.
+    pub given_up: BTreeSet<i32>,
     /// Everything that was ever queued or dropped, for the checks.
     pub history: Vec<Queued>,
     /// Every path that ever was.
@@ -405,21 +407,22 @@ impl System {
         }
         let above = self.path(ino).unwrap_or_default();
         let path = if name.is_empty() { format!("{above}/") } else { format!("{above}/{name}") };
-        Some(Queued { wd, mask, cookie, name: name.into(), path, is_tracked: self.is_tracked(ino) })
+        Some(Queued { wd, mask, cookie, name: name.into(), path, tracked_by: self.tracked_by(ino) })
     }
 
-    /// Whether a directory and every one above it in the tree are watched.
-    fn is_tracked(&self, ino: Ino) -> bool {
-        let mut at = ino;
+    /// The watches of a directory and of every one above it in the tree, if all are watched.
+    fn tracked_by(&self, ino: Ino) -> Option<BTreeSet<i32>> {
+        let (mut at, mut watches) = (ino, BTreeSet::new());
         while at != TOP && at != OUTSIDE {
             let Inode { parent, name, watch, .. } = &self.inodes[at];
             // A deleted directory that somebody still has open is nowhere.
-            if watch.is_none() || self.inodes[*parent].entries.get(name) != Some(&at) {
-                return false;
+            if self.inodes[*parent].entries.get(name) != Some(&at) {
+                return None;
             }
+            watches.insert((*watch)?);
             at = *parent;
         }
-        true
+        Some(watches)
     }
 
     /// An event of the operation that is being done.
@@ -466,7 +469,7 @@ impl System {
                     cookie: 0,
                     name: String::new(),
                     path: String::new(),
-                    is_tracked: true,
+                    tracked_by: Some(BTreeSet::new()),
                 });
             }
         } else if !is_repeated {
@@ -1040,7 +1043,10 @@ impl World for Simulated {
             system.queue_event(event);
             system.inodes[ino].watch = None;
             system.watches.remove(&wd);
-            // It counts as not watched before.
+            if system.is_inside(ino) {
+                system.given_up.insert(wd);
+                wd.hash(&mut system.remembered);
+            }
             let above = system.path(ino);
             system.deeds.retain(|(deed, path)| {
                 *deed != Deed::Written || path.rsplit_once('/').map(|(above, _)| above) != above.as_deref()
