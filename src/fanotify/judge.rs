@@ -8,7 +8,7 @@
 //! 4. when all is quiet, every directory of the tree is followed, under its real path.
 //!
 //! `JUDGE_SHARE=1` tries all histories of the suite's length, and `JUDGE_OPERATIONS=4` longer ones. With `JUDGE_EVERYWHERE=3`, those of three
-//! operations are tried at every position. `JUDGE_RANDOM=10000` tries as many longer ones at random (by `JUDGE_SEED`).
+//! operations are tried at every position. `JUDGE_SHARE=16 JUDGE_PART=3` tries the third of sixteen parts. `JUDGE_RANDOM=10000` tries as many longer ones at random (by `JUDGE_SEED`).
 //! `JUDGE_HISTORY='0: mkdir a@0; remove a@0'` replays one and shows its story: the operations, each with the number of the system call
 //! that it precedes.
 
@@ -602,8 +602,9 @@ struct Search {
     in_setup: bool,
     /// All operations have the same position.
     at_once: bool,
-    /// One of so many sequences of operations is tried.
+    /// One of so many sequences of operations is tried, and which one.
     share: usize,
+    part: usize,
     met: usize,
     tried: usize,
     /// Those that no event can tell from others.
@@ -619,6 +620,7 @@ impl Search {
             in_setup: false,
             at_once: false,
             share,
+            part: if share > 1 { number("JUDGE_PART").unwrap_or(0) } else { 0 },
             met: 0,
             tried: 0,
             hidden: 0,
@@ -665,7 +667,7 @@ impl Search {
         for operation in self::operations(world) {
             // Of the last operations only those that are tried need to be done here.
             self.met += usize::from(count == 1);
-            if count == 1 && self.met % self.share != 0 {
+            if count == 1 && self.met % self.share != self.part {
                 continue;
             }
             let Some((operation, next)) = after(world, operation) else { continue };
