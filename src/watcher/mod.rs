@@ -264,8 +264,9 @@ impl<W: World> Watcher<W> {
         }
         let filter = &self.settings.filter;
         let is_directory = mask & IN_ISDIR != 0;
-        let is_reported = filter.reports(&self.path, is_directory)
-            && !filter.ignores(&self.tree, node, &self.path, is_directory);
+        let is_reported = filter.is_empty()
+            || filter.reports(&self.path, is_directory)
+                && !filter.ignores(&self.tree, node, &self.path, is_directory);
         if W::NAMES_ENTRIES && !directory {
             watched = self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1);
         }
@@ -581,7 +582,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
             if self.begins_rescan() {
                 return None;
             }
-            if !self.gathers() && self.step() {
+            // Between most events there is nothing to do.
+            if self.work.is_empty() && self.scan.is_over() {
+                self.world.rest();
+            } else if !self.gathers() && self.step() {
                 continue;
             }
             let Some(taken) = self.take() else {
