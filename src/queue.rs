@@ -91,9 +91,7 @@ impl Events {
 
     /// Takes the oldest event.
     pub fn take(&mut self) -> Option<Taken> {
-        if self.0.start() > 0 {
-            self.0.give_back();
-        }
+        self.0.give_back();
         let (RawEvent { wd, mask, cookie, name }, size) = RawEvent::decode(self.0.rest())?;
         let length = name.len();
         let whole = self.0.take(size);
@@ -208,6 +206,11 @@ impl Queue {
         }
         self.overflows -= u32::from(taken.mask & IN_Q_OVERFLOW != 0);
         Some(taken)
+    }
+
+    /// Forgets the events that were taken, and with them any [`mark`](Self::mark): what is read next need not go behind them.
+    pub fn give_back(&mut self) {
+        self.events.0.give_back();
     }
 
     /// The event that is taken next.

@@ -514,6 +514,8 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn read(&mut self) -> io::Result<usize> {
+        // The same memory again and again is in the processor's cache.
+        self.queue.give_back();
         let length = self.fill()?;
         (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
         Ok(length)
