@@ -590,7 +590,9 @@ impl<W: World + AsFd> Source for Watcher<W> {
             } else if !self.gathers() && self.step() {
                 continue;
             }
-            let Some(taken) = self.take() else {
+            // Used where it is: to move what was just written takes as long as to handle it.
+            let taken = self.take();
+            let Some(taken) = &taken else {
                 if self.find_out() {
                     self.pull();
                     self.turn_end = self.queue.events().queued();
@@ -601,8 +603,8 @@ impl<W: World + AsFd> Source for Watcher<W> {
                 }
                 continue;
             };
-            self.track(&taken);
-            let Some(report) = self.report(taken.wd, taken.mask, taken.cookie, Name::Of(&taken)) else {
+            self.track(taken);
+            let Some(report) = self.report(taken.wd, taken.mask, taken.cookie, Name::Of(taken)) else {
                 continue;
             };
             if self.outbox.is_empty() {
