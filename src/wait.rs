@@ -303,7 +303,8 @@ impl Wait {
                 self.losing = true;
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 // A process that is gone when its events are read has no name.
-                self.pause = pause_after(length).filter(|_| self.records.names.is_none());
+                self.pause =
+                    pause_after(length, self.source.is_steady()).filter(|_| self.records.names.is_none());
                 if let Some(status) = self.report(messages) {
                     self.write_rest(messages)?;
                     return Ok(status);

@@ -521,6 +521,11 @@ impl<W: World + AsFd> Source for Watcher<W> {
         Ok(length)
     }
 
+    fn is_steady(&self) -> bool {
+        // fanotify(7) merges more than equal events.
+        !W::NAMES_ENTRIES && self.queue.is_steady()
+    }
+
     fn lookout(&self) -> Option<BorrowedFd<'_>> {
         self.world.lookout()
     }
