@@ -72,12 +72,17 @@ impl Backlog {
 
     /// Forgets what was taken, so that what is filled while it is emptied stays small, and a burst's memory is
     /// returned.
+    #[inline]
     pub fn give_back(&mut self) {
-        if self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2 {
-            self.forgotten += self.head as u64;
-            self.bytes.drain(..self.head);
-            self.head = 0;
-            self.bytes.shrink_to(KEEP);
+        if self.head > 0 && (self.is_empty() || self.head > KEEP && self.head > self.bytes.len() / 2) {
+            self.forget();
         }
+    }
+
+    fn forget(&mut self) {
+        self.forgotten += self.head as u64;
+        self.bytes.drain(..self.head);
+        self.head = 0;
+        self.bytes.shrink_to(KEEP);
     }
 }

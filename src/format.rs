@@ -56,42 +56,31 @@ pub struct Formatter {
     names: Names,
 }
 
-/// What stands for the events of a mask, kept for every mask and shape that was met: that is a dozen or so.
+/// What stands for the events of a mask, kept for every mask that was met, and for every part of the record: that is a dozen or so.
 #[derive(Default)]
-struct Names(Vec<(Mask, Shape, Vec<u8>)>);
-
-/// How the names of events are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    /// With this byte between them.
-    Separated(u8),
-    /// As what is in an array of strings.
-    Json,
-}
+struct Names(Vec<(Mask, usize, Vec<u8>)>);
 
 /// The most masks that are kept.
 const MANY: usize = 64;
 
 impl Names {
-    fn of(&mut self, mask: Mask, shape: Shape) -> &[u8] {
-        let known = self.0.iter().position(|known| (known.0, known.1) == (mask, shape));
-        let at = known.unwrap_or_else(|| {
-            let named = PRINTED.iter().filter(|(bits, _)| mask & bits != 0);
-            let names: Vec<&[u8]> = named.map(|(_, name)| name.as_bytes()).collect();
-            let names = match shape {
-                Shape::Separated(separator) => names.join(&separator),
-                Shape::Json => {
-                    names.iter().map(|name| [b"\"", *name, b"\""].concat()).collect::<Vec<_>>().join(&b',')
-                }
-            };
-            // Batches bring many more.
-            if self.0.len() == MANY {
-                self.0.clear();
-            }
-            self.0.push((mask, shape, names));
-            self.0.len() - 1
-        });
+    /// What `make` makes of the names of the events, for the part of this number.
+    fn of(&mut self, mask: Mask, part: usize, make: impl FnOnce(&[&[u8]]) -> Vec<u8>) -> &[u8] {
+        let known = self.0.iter().position(|known| (known.0, known.1) == (mask, part));
+        let at = known.unwrap_or_else(|| self.add(mask, part, make));
         &self.0[at].2
+    }
+
+    #[cold]
+    fn add(&mut self, mask: Mask, part: usize, make: impl FnOnce(&[&[u8]]) -> Vec<u8>) -> usize {
+        let named = PRINTED.iter().filter(|(bits, _)| mask & bits != 0);
+        let names: Vec<&[u8]> = named.map(|(_, name)| name.as_bytes()).collect();
+        // Batches bring many more.
+        if self.0.len() == MANY {
+            self.0.clear();
+        }
+        self.0.push((mask, part, make(&names)));
+        self.0.len() - 1
     }
 }
 
@@ -177,7 +166,7 @@ impl Formatter {
         let parts = match &self.form {
             Form::Parts(parts) => parts,
             Form::Csv => {
-                append_csv(watched, self.names.of(event.mask, Shape::Separated(b',')), file, out);
+                append_csv(watched, self.names.of(event.mask, 0, |names| names.join(&b',')), file, out);
                 return out.extend(self.end);
             }
             Form::Json => {
@@ -185,27 +174,23 @@ impl Formatter {
                 return out.extend(self.end);
             }
         };
-        // What is common is asked for one by one: a jump by a table is foretold badly.
-        for Part { text, field } in parts {
-            out.extend_from_slice(text);
-            if *field == Field::Watched {
-                out.extend_from_slice(watched);
-            } else if *field == Field::File {
-                out.extend_from_slice(file);
-            } else if let Field::Events(separator) = field {
-                out.extend_from_slice(self.names.of(event.mask, Shape::Separated(*separator)));
-            } else if *field == Field::Time {
-                self.clock.append_local(out);
-            } else if *field == Field::Utc {
-                self.clock.append_utc(out);
-            } else if *field == Field::Pid {
-                // Writing to memory cannot fail.
-                drop(write!(out, "{}", event.pid.unwrap_or(0)));
-            } else if *field == Field::Comm {
-                out.extend_from_slice(self.comm.as_deref().unwrap_or(b"-"));
-            } else if *field == Field::Cookie {
-                // Writing to memory cannot fail.
-                drop(write!(out, "{:x}", event.cookie));
+        for (number, Part { text, field }) in parts.iter().enumerate() {
+            if let Field::Events(separator) = field {
+                let make = |names: &[&[u8]]| [text, names.join(separator).as_slice()].concat();
+                out.extend_from_slice(self.names.of(event.mask, number, make));
+                continue;
+            }
+            match text.as_slice() {
+                [] => {}
+                // Far quicker than a call to copy it.
+                [byte] => out.push(*byte),
+                text => out.extend_from_slice(text),
+            }
+            match field {
+                Field::Watched => out.extend_from_slice(watched),
+                Field::File => out.extend_from_slice(file),
+                Field::Nothing => {}
+                field => append_other(*field, event, &mut self.clock, self.comm.as_deref(), out),
             }
         }
     }
@@ -236,7 +221,7 @@ impl Formatter {
         out.extend_from_slice(b",\"name\":");
         append(name, out);
         out.extend_from_slice(b",\"events\":[");
-        out.extend_from_slice(self.names.of(event.mask & !IN_ISDIR, Shape::Json));
+        out.extend_from_slice(self.names.of(event.mask & !IN_ISDIR, 0, quoted));
         out.extend_from_slice(match event.mask & IN_ISDIR {
             0 => b"],\"isdir\":false,\"cookie\":",
             _ => b"],\"isdir\":true,\"cookie\":",
@@ -251,6 +236,26 @@ impl Formatter {
             append_process(pid, self.comm.as_deref(), out);
         }
         out.push(b'}');
+    }
+}
+
+/// Names as what is in an array of strings.
+fn quoted(names: &[&[u8]]) -> Vec<u8> {
+    names.iter().map(|name| [b"\"", *name, b"\""].concat()).collect::<Vec<_>>().join(&b',')
+}
+
+/// Appends one of the fields that few records have. With those that most have, it would be a table of jumps, which is foretold badly.
+#[inline(never)]
+fn append_other(field: Field, event: &Event, clock: &mut Clock, comm: Option<&[u8]>, out: &mut Vec<u8>) {
+    match field {
+        Field::Time => clock.append_local(out),
+        Field::Utc => clock.append_utc(out),
+        // Writing to memory cannot fail.
+        Field::Pid => drop(write!(out, "{}", event.pid.unwrap_or(0))),
+        Field::Comm => out.extend_from_slice(comm.unwrap_or(b"-")),
+        // Writing to memory cannot fail.
+        Field::Cookie => drop(write!(out, "{:x}", event.cookie)),
+        Field::Watched | Field::File | Field::Events(_) | Field::Nothing => {}
     }
 }
 
@@ -473,9 +478,9 @@ mod tests {
         for mask in (0..200).chain(0..200) {
             let expected: Vec<&str> =
                 PRINTED.iter().filter(|(bits, _)| bits & mask != 0).map(|(_, name)| *name).collect();
-            assert_eq!(names.of(mask, Shape::Separated(b'|')), expected.join("|").as_bytes());
-            let quoted: Vec<String> = expected.iter().map(|name| format!("\"{name}\"")).collect();
-            assert_eq!(names.of(mask, Shape::Json), quoted.join(",").as_bytes());
+            assert_eq!(names.of(mask, 0, |names| names.join(&b'|')), expected.join("|").as_bytes());
+            let in_json: Vec<String> = expected.iter().map(|name| format!("\"{name}\"")).collect();
+            assert_eq!(names.of(mask, 1, quoted), in_json.join(",").as_bytes());
             assert!(names.0.len() <= MANY);
         }
     }

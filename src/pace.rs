@@ -12,9 +12,11 @@ const FLOOD: Range<usize> = 256..128 * 1024;
 /// So the next read waits for this long. What the kernel queues in it is a small part of what it can.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long to wait after a read of so many bytes, if it was part of a flood.
-pub fn pause_after(length: usize) -> Option<Duration> {
-    FLOOD.contains(&length).then_some(PAUSE)
+/// How long to wait after a read of so many bytes, if it was part of a flood: in one that is [steady](crate::queue::Queue::is_steady),
+/// any read was that brought something.
+pub fn pause_after(length: usize, is_steady: bool) -> Option<Duration> {
+    let least = if is_steady { 1 } else { FLOOD.start };
+    (least..FLOOD.end).contains(&length).then_some(PAUSE)
 }
 
 /// The same for a program that counts. If an event is like the one before it, and that is not read yet, the kernel keeps
@@ -79,7 +81,7 @@ impl Pace {
             self.eager -= 1;
             return None;
         }
-        let pause = pause_after(length)?;
+        let pause = pause_after(length, false)?;
         self.paused += 1;
         if self.paused == Pace::TRUST {
             (self.paused, self.eager) = (0, Pace::TRIAL);
@@ -122,6 +124,20 @@ mod tests {
             pauses += u32::from(pace.pause_after(MUCH).is_some());
         }
         pauses
+    }
+
+    #[test]
+    fn a_pause_follows_a_read_that_was_part_of_a_flood() {
+        for (length, is_steady, pauses) in [
+            (0, true, false),
+            (1, true, true),
+            (FLOOD.start - 1, false, false),
+            (FLOOD.start, false, true),
+            (FLOOD.end - 1, true, true),
+            (FLOOD.end, true, false),
+        ] {
+            assert_eq!(pause_after(length, is_steady).is_some(), pauses, "{length} {is_steady}");
+        }
     }
 
     #[test]

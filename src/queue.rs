@@ -19,6 +19,9 @@ use crate::sys::inotify::{HEADER, RawEvent};
 /// A watched directory itself was renamed or deleted, or its watch ends.
 const SELF_EVENTS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
 
+/// So many bytes of events are a steady flood.
+const STEADY: usize = 16 * 1024;
+
 /// An entry of a watched directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -91,9 +94,7 @@ impl Events {
 
     /// Takes the oldest event.
     pub fn take(&mut self) -> Option<Taken> {
-        if self.0.start() > 0 {
-            self.0.give_back();
-        }
+        self.0.give_back();
         let (RawEvent { wd, mask, cookie, name }, size) = RawEvent::decode(self.0.rest())?;
         let length = name.len();
         let whole = self.0.take(size);
@@ -167,6 +168,10 @@ pub struct Queue {
     self_events: HashMap<i32, u32>,
     /// How many overflows are queued.
     overflows: u32,
+    /// The mask of the event that was read last.
+    last: Mask,
+    /// How many bytes of events came since a change of a directory or two events alike; half as many after a read without any.
+    steady: usize,
 }
 
 impl Queue {
@@ -175,7 +180,13 @@ impl Queue {
         let mark = self.mark();
         let length = read(self.events.0.bytes_mut())?;
         let mut rest = &self.events.0.bytes()[mark..];
+        // Each pause without an event makes the next one less likely.
+        if length == 0 {
+            self.steady /= 2;
+        }
         while let Some((wd, mask, size)) = RawEvent::peek(rest) {
+            self.steady = if is_change(mask) || mask == self.last { 0 } else { self.steady + size };
+            self.last = mask;
             if is_change(mask) {
                 if let Some((RawEvent { name, cookie, .. }, _)) = RawEvent::decode(rest) {
                     changes(&mut self.changing, &self.hasher, (wd, name), Change { mask, cookie });
@@ -188,6 +199,12 @@ impl Queue {
             rest = &rest[size..];
         }
         Ok(length)
+    }
+
+    /// Whether events have been coming for a while, of which none is lost if they are read later: the kernel merges equal ones, and a
+    /// directory is to be watched before anything happens in it.
+    pub fn is_steady(&self) -> bool {
+        self.steady > STEADY
     }
 
     /// Takes the oldest event.
@@ -208,6 +225,11 @@ impl Queue {
         }
         self.overflows -= u32::from(taken.mask & IN_Q_OVERFLOW != 0);
         Some(taken)
+    }
+
+    /// Forgets the events that were taken, and with them any [`mark`](Self::mark): what is read next need not go behind them.
+    pub fn give_back(&mut self) {
+        self.events.0.give_back();
     }
 
     /// The event that is taken next.
@@ -338,5 +360,55 @@ fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
         if *count == 0 {
             counts.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libc::{IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN};
+
+    use super::*;
+
+    /// Reads events of these masks.
+    fn read(queue: &mut Queue, masks: &[Mask]) {
+        let events = masks.iter().map(|mask| RawEvent { wd: 1, mask: *mask, cookie: 0, name: b"file" });
+        let read = |bytes: &mut Vec<u8>| {
+            let before = bytes.len();
+            events.for_each(|event| event.encode(bytes));
+            Ok(bytes.len() - before)
+        };
+        queue.fill(read).unwrap();
+    }
+
+    #[test]
+    fn events_are_steady_that_differ_and_change_no_directory() {
+        for (interruption, is_steady) in [
+            (&[IN_MODIFY, IN_OPEN | IN_ISDIR][..], true),
+            (&[IN_MODIFY, IN_MODIFY], false),
+            (&[IN_CREATE | IN_ISDIR], false),
+            (&[IN_MOVED_TO | IN_ISDIR], false),
+        ] {
+            let mut queue = Queue::default();
+            for number in 0..STEADY / 20 / 2 + 1 {
+                assert!(!queue.is_steady(), "{number}");
+                read(&mut queue, &[IN_OPEN, IN_CLOSE_WRITE]);
+            }
+            assert!(queue.is_steady());
+            read(&mut queue, interruption);
+            assert_eq!(queue.is_steady(), is_steady, "{interruption:x?}");
+        }
+    }
+
+    #[test]
+    fn lone_events_after_a_flood_are_soon_not_steady() {
+        let mut queue = Queue::default();
+        read(&mut queue, &[IN_OPEN, IN_CLOSE_WRITE].repeat(STEADY));
+        let mut pauses = 0;
+        while queue.is_steady() {
+            read(&mut queue, &[IN_OPEN]);
+            read(&mut queue, &[]);
+            pauses += 1;
+        }
+        assert!((2..10).contains(&pauses), "{pauses}");
     }
 }

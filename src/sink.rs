@@ -18,9 +18,10 @@ const MUCH: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct Sink {
     output: Output,
-    /// The record that is being made.
-    record: Vec<u8>,
+    /// Those that are complete.
     pieces: VecDeque<Vec<u8>>,
+    /// The one after them, in which records are made.
+    last: Vec<u8>,
     /// How much of the first piece was written already.
     written: usize,
     /// What is kept, in bytes.
@@ -32,31 +33,26 @@ pub struct Sink {
 impl Sink {
     /// An empty sink.
     pub fn new(output: Output) -> Sink {
-        Sink { output, record: Vec::new(), pieces: VecDeque::new(), written: 0, length: 0, most: 0 }
+        Sink { output, pieces: VecDeque::new(), last: Vec::new(), written: 0, length: 0, most: 0 }
     }
 
     /// Adds the record that `record` appends to the buffer it gets.
     pub fn add(&mut self, record: impl FnOnce(&mut Vec<u8>)) {
-        self.record.clear();
-        record(&mut self.record);
-        self.length += self.record.len();
-        self.most = self.most.max(self.length);
-        match self.pieces.back_mut() {
-            Some(piece) if piece.len() + self.record.len() <= PIPE_BUF => {
-                piece.extend_from_slice(&self.record)
-            }
-            _ => {
-                // Of just this size: a reader that stalls for long makes many of them.
-                let mut piece = Vec::with_capacity(PIPE_BUF.max(self.record.len()));
-                piece.extend_from_slice(&self.record);
-                self.pieces.push_back(piece);
-            }
+        let before = self.last.len();
+        record(&mut self.last);
+        self.length += self.last.len() - before;
+        if self.last.len() > PIPE_BUF && before > 0 {
+            // Of just its size: a reader that stalls for long makes many of them.
+            self.pieces.push_back(self.last[..before].to_vec());
+            self.last.drain(..before);
         }
     }
 
     /// Writes what the output takes now.
     pub fn flush(&mut self) -> io::Result<()> {
-        while let Some(piece) = self.pieces.front() {
+        self.most = self.most.max(self.length);
+        while !self.is_empty() {
+            let piece = self.pieces.front().unwrap_or(&self.last);
             while self.written < piece.len() {
                 match self.output.write(&piece[self.written..]) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -69,7 +65,9 @@ impl Sink {
                 }
             }
             self.written = 0;
-            self.pieces.pop_front();
+            if self.pieces.pop_front().is_none() {
+                self.last.clear();
+            }
         }
         if self.most > MUCH {
             self.pieces = VecDeque::new();

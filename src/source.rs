@@ -167,6 +167,11 @@ pub trait Source: AsFd {
     /// no more, though it may have to read on meanwhile. Returns how much that is, in bytes. Never blocks.
     fn read(&mut self) -> io::Result<usize>;
 
+    /// Whether events keep coming of which none is lost if they are read a little later.
+    fn is_steady(&self) -> bool {
+        false
+    }
+
     /// A descriptor with an exceptional condition (POLLPRI) once after each change of what is mounted: then
     /// [`mounts_changed`](Self::mounts_changed), and a turn.
     fn lookout(&self) -> Option<BorrowedFd<'_>> {

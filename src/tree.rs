@@ -3,6 +3,8 @@
 //! A node is its parent and its own name; a path is built by walking up. Renaming a directory re-links one node, whatever is
 //! below it. A node needs some tens of bytes: nodes refer to each other by 32-bit index, and their names share one buffer.
 
+use std::cell::Cell;
+
 use hashbrown::HashTable;
 
 use crate::hash::{PlaceHasher, hash_of_number};
@@ -77,6 +79,8 @@ pub struct Tree<S = Flags> {
     /// Bytes of `names` that no node refers to any more.
     unused_names: usize,
     by_wd: HashTable<u32>,
+    /// The node that was found last by its watch: events come in a row for one directory.
+    last_found: Cell<u32>,
     /// How many nodes have no watch and were not removed.
     unwatched: usize,
     /// The nodes that are entries, by parent and name.
@@ -94,6 +98,7 @@ impl<S> Default for Tree<S> {
             names: Vec::new(),
             unused_names: 0,
             by_wd: HashTable::new(),
+            last_found: Cell::new(NONE),
             unwatched: 0,
             by_place: HashTable::new(),
             hasher: PlaceHasher::default(),
@@ -104,7 +109,12 @@ impl<S> Default for Tree<S> {
 impl<S: State> Tree<S> {
     /// The node of a watch descriptor.
     pub fn find(&self, wd: i32) -> Option<NodeId> {
+        let last = self.last_found.get();
+        if self.nodes.get(last as usize).is_some_and(|node| node.wd == wd && wd != NO_WATCH) {
+            return Some(self.id(last));
+        }
         let found = self.by_wd.find(hash_of_number(wd), |index| self.at(*index).wd == wd)?;
+        self.last_found.set(*found);
         Some(self.id(*found))
     }
 

@@ -234,25 +234,25 @@ impl Records {
     }
 
     /// Adds an event that was read at that time.
-    fn add<'a>(&'a mut self, mut event: Event<'a>, now: Option<Instant>) -> Added {
+    fn add<'a>(&'a mut self, event: &mut Event<'a>, now: Option<Instant>) -> Added {
         let mut comm = None;
         if let Some(names) = &mut self.names {
             comm = names.of(event.pid.unwrap_or(0));
             self.formatter.set_comm(comm);
         }
         if let Some(sink) = &mut self.sink {
-            if self.own.caused(&event, sink.output()) {
+            if self.own.caused(event, sink.output()) {
                 return Added::Nothing;
             }
             if let Some(shown) = &mut self.shown {
-                escape_names(&mut event, shown);
+                escape_names(event, shown);
             }
             if self.batch.is_none() {
-                sink.add(|record| self.formatter.append(&event, record));
+                sink.add(|record| self.formatter.append(event, record));
             }
         }
         if let (Some(batch), Some(now)) = (&mut self.batch, now) {
-            batch.add(&event, comm, self.formatter.moment(), now);
+            batch.add(event, comm, self.formatter.moment(), now);
             return Added::Gathered;
         }
         Added::Reported
@@ -303,7 +303,8 @@ impl Wait {
                 self.losing = true;
                 let length = self.source.read().map_err(failing("Couldn't read", b"events"))?;
                 // A process that is gone when its events are read has no name.
-                self.pause = pause_after(length).filter(|_| self.records.names.is_none());
+                self.pause =
+                    pause_after(length, self.source.is_steady()).filter(|_| self.records.names.is_none());
                 if let Some(status) = self.report(messages) {
                     self.write_rest(messages)?;
                     return Ok(status);
@@ -377,20 +378,23 @@ impl Wait {
     /// Handles the events that were read; the exit status, if one of them ends the program.
     fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
         let now = self.records.begin();
-        while let Some(item) = self.source.next() {
-            let event = match item {
-                Item::Event(event) => event,
-                Item::Problem(problem) => {
-                    messages.problem(&problem, self.quiet);
+        loop {
+            // Used where it is: to move what was just written takes longer than most of what follows.
+            let mut item = self.source.next();
+            let event = match &mut item {
+                Some(Item::Event(event)) => event,
+                Some(Item::Problem(problem)) => {
+                    messages.problem(problem, self.quiet);
                     if let Problem::Blocked { .. } = problem {
                         return Some(ExitStatus::Other);
                     }
                     continue;
                 }
-                Item::Retired { .. } => continue,
+                Some(Item::Retired { .. }) => continue,
+                None => break,
             };
             let goes_on = self.monitor;
-            if let Some(message) = self.endings.as_mut().and_then(|endings| endings.of(&event, goes_on)) {
+            if let Some(message) = self.endings.as_mut().and_then(|endings| endings.of(event, goes_on)) {
                 messages.inform(message);
             }
             if event.ends_wait {
@@ -399,7 +403,7 @@ impl Wait {
                 }
                 return Some(ExitStatus::Other);
             }
-            if self.file_type.is_some_and(|kind| !kind.reports(&event)) {
+            if self.file_type.is_some_and(|kind| !kind.reports(event)) {
                 continue;
             }
             match self.records.add(event, now) {

@@ -34,7 +34,9 @@ impl<'a> RawEvent<'a> {
         let (wd, mask, size) = Self::peek(bytes)?;
         let cookie = u32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
         let padded = &bytes[HEADER..size];
-        let name = CStr::from_bytes_until_nul(padded).map_or(padded, CStr::to_bytes);
+        // SAFETY: strnlen(3) reads no more than the bytes that are there.
+        let length = unsafe { libc::strnlen(padded.as_ptr().cast(), padded.len()) };
+        let name = &padded[..length];
         Some((RawEvent { wd, mask, cookie, name }, size))
     }
 

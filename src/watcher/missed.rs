@@ -171,7 +171,8 @@ impl Missed {
         }
         if began != self.read_ended {
             self.recent.clear();
-            self.recent.shrink_to(MUCH.max(bytes.len()));
+            // In a flood, several reads come within one tick.
+            self.recent.shrink_to(MUCH.max(4 * bytes.len()));
         }
         (self.read_began, self.read_ended) = (began, ended);
         self.recent.extend_from_slice(bytes);

@@ -264,8 +264,9 @@ impl<W: World> Watcher<W> {
         }
         let filter = &self.settings.filter;
         let is_directory = mask & IN_ISDIR != 0;
-        let is_reported = filter.reports(&self.path, is_directory)
-            && !filter.ignores(&self.tree, node, &self.path, is_directory);
+        let is_reported = filter.is_empty()
+            || filter.reports(&self.path, is_directory)
+                && !filter.ignores(&self.tree, node, &self.path, is_directory);
         if W::NAMES_ENTRIES && !directory {
             watched = self.path.iter().rposition(|byte| *byte == b'/').map_or(watched, |slash| slash + 1);
         }
@@ -513,9 +514,16 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn read(&mut self) -> io::Result<usize> {
+        // The same memory again and again is in the processor's cache.
+        self.queue.give_back();
         let length = self.fill()?;
         (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
         Ok(length)
+    }
+
+    fn is_steady(&self) -> bool {
+        // fanotify(7) merges more than equal events.
+        !W::NAMES_ENTRIES && self.queue.is_steady()
     }
 
     fn lookout(&self) -> Option<BorrowedFd<'_>> {
@@ -581,10 +589,15 @@ impl<W: World + AsFd> Source for Watcher<W> {
             if self.begins_rescan() {
                 return None;
             }
-            if !self.gathers() && self.step() {
+            // Between most events there is nothing to do.
+            if self.work.is_empty() && self.scan.is_over() {
+                self.world.rest();
+            } else if !self.gathers() && self.step() {
                 continue;
             }
-            let Some(taken) = self.take() else {
+            // Used where it is: to move what was just written takes as long as to handle it.
+            let taken = self.take();
+            let Some(taken) = &taken else {
                 if self.find_out() {
                     self.pull();
                     self.turn_end = self.queue.events().queued();
@@ -595,8 +608,8 @@ impl<W: World + AsFd> Source for Watcher<W> {
                 }
                 continue;
             };
-            self.track(&taken);
-            let Some(report) = self.report(taken.wd, taken.mask, taken.cookie, Name::Of(&taken)) else {
+            self.track(taken);
+            let Some(report) = self.report(taken.wd, taken.mask, taken.cookie, Name::Of(taken)) else {
                 continue;
             };
             if self.outbox.is_empty() {
