@@ -347,16 +347,10 @@ pub fn wait_for_change_in(directory: &OwnedFd, name: &[u8]) {
 const NAME_MAX: usize = 255;
 
 /// Reads whole directories; one buffer serves them all.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reader {
+    /// Empty until the first is read: many programs read none.
     buffer: Vec<u8>,
-}
-
-impl Default for Reader {
-    fn default() -> Reader {
-        // The size that glibc's readdir(3) uses.
-        Reader { buffer: vec![0; 32 * 1024] }
-    }
 }
 
 impl Reader {
@@ -378,6 +372,8 @@ impl Reader {
 
     /// getdents(2): the number of bytes read, 0 at the directory's end.
     fn fill(&mut self, directory: &OwnedFd) -> io::Result<usize> {
+        // The size that glibc's readdir(3) uses.
+        self.buffer.resize(32 * 1024, 0);
         // SAFETY: the kernel writes at most the given number of bytes into the buffer, which is
         // valid for that many.
         let length = unsafe {
