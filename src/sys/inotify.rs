@@ -4,6 +4,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use memchr::memchr;
+
 use crate::sys::{check, queued, read_queued};
 
 /// The length in bytes of an event's fixed part: `struct inotify_event` without its name.
@@ -34,9 +36,7 @@ impl<'a> RawEvent<'a> {
         let (wd, mask, size) = Self::peek(bytes)?;
         let cookie = u32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
         let padded = &bytes[HEADER..size];
-        // SAFETY: strnlen(3) reads no more than the bytes that are there.
-        let length = unsafe { libc::strnlen(padded.as_ptr().cast(), padded.len()) };
-        let name = &padded[..length];
+        let name = memchr(0, padded).map_or(padded, |end| &padded[..end]);
         Some((RawEvent { wd, mask, cookie, name }, size))
     }
 
