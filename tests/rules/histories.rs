@@ -124,6 +124,8 @@ histories! {
         "all: 15 mkdir d/b; 19 rename d/a d/b/a; 29 rename d/b/a d/a",
     a_file_leaves_by_an_exchange_with_a_directory_before_another_comes:
         "all: 14 mkdir d/b; 14 mkdir d/c; 15 create d/c/a; 20 exchange d/b d/c/a; 21 exchange d/a d/c/a",
+    a_directory_is_exchanged_with_one_in_a_directory_whose_watch_was_removed:
+        "empty: 9 mkdir d/a; 10 rename d/a d/b; 17 mkdir d/a; 18 mkdir d/a/a; 19 exchange d/a/a d/b",
     the_queue_overflows_and_a_file_takes_the_place_of_a_directory:
         "overflow: 22 rmdir d/a; 23 create d/a; 39 unlink d/a",
     the_queue_overflows_twice_and_a_known_directory_is_deleted:
