@@ -8,7 +8,8 @@
 //! 4. when all is quiet, every directory of the tree is followed, under its real path.
 //!
 //! `JUDGE_SHARE=1` tries all histories of the suite's length, and `JUDGE_OPERATIONS=4` longer ones. With `JUDGE_EVERYWHERE=3`, those of three
-//! operations are tried at every position. `JUDGE_SHARE=16 JUDGE_PART=3` tries the third of sixteen parts. `JUDGE_RANDOM=10000` tries as many longer ones at random (by `JUDGE_SEED`).
+//! operations are tried at every position. `JUDGE_SHARE=16 JUDGE_PART=3` tries one of sixteen parts, which are numbered from 0.
+//! `JUDGE_RANDOM=10000` tries as many longer ones at random (by `JUDGE_SEED`).
 //! `JUDGE_HISTORY='0: mkdir a@0; remove a@0'` replays one and shows its story: the operations, each with the number of the system call
 //! that it precedes.
 

@@ -270,7 +270,8 @@ impl<W: World> Watcher<W> {
     fn is_exchange(&mut self, at: usize, parent: NodeId, cookie: u32) -> bool {
         self.read_changes_of(parent);
         let (first, to) = (&self.renames.departures[at], self.queue.target(cookie));
-        // Nor was it known from where the first came, if the watch there was removed again.
+        // `exchange a/a b`, and the watch of `a` was removed again → MOVED_TO b (2), MOVED_FROM b (3); the other halves are of no
+        // directory that is known.
         let to = to.filter(|to| self.tree.find(to.wd).is_some());
         is_exchange((first.cookie, first.from.as_ref()), (cookie, to.as_ref()))
     }

@@ -988,15 +988,17 @@ impl<W: World> Watcher<W> {
             if let Some(left) = leaving.remove(event.name).filter(|_| !change.is_arrival()) {
                 first.insert(event.name, left);
             }
-            let is_known = first.contains_key(event.name);
-            first.entry(event.name).or_insert(change);
+            if !first.contains_key(event.name) {
+                first.insert(event.name, change);
+                if change.mask & IN_MOVED_TO != 0 {
+                    arrived.insert(event.name, change);
+                }
+                continue;
+            }
             if change.mask & (IN_CREATE | IN_DELETE | IN_MOVE) == 0 {
                 continue;
             }
             let known = arrived.remove(event.name).filter(|_| change.mask & IN_MOVED_FROM != 0);
-            if !is_known && change.mask & IN_MOVED_TO != 0 {
-                arrived.insert(event.name, change);
-            }
             let Some(known) = known else { continue };
             // From where nothing is watched, it is rather one entry that comes and goes.
             let from = end(known.cookie, IN_MOVED_FROM);
