@@ -29,8 +29,11 @@ pub(super) fn help(program: Program) -> String {
     for group in Group::ALL {
         let _ = writeln!(text, "\n{}:", group.heading());
         for option in options(tool).filter(|option| option.group == group && !option.hidden) {
-            let note = if option.id == default { " (the default)" } else { "" };
-            entry(&mut text, 25, &synopsis(option), &format!("{}{note}", option.help));
+            entry(&mut text, 25, &synopsis(option), option.help);
+            if option.id == default {
+                text.push_str(" (the default)");
+            }
+            text.push('\n');
         }
     }
     text.push_str(match tool {
@@ -58,23 +61,31 @@ pub(super) fn help(program: Program) -> String {
     text.push_str("\nEvents:\n");
     for event in EVENTS.iter().filter(|event| !event.help.is_empty()) {
         entry(&mut text, 14, event.name, event.help);
+        text.push('\n');
     }
     text
 }
 
 fn synopsis(option: &Opt) -> String {
-    let mut text = match option.short {
-        Some(letter) => format!("-{}, --{}", letter as char, option.long),
-        None => format!("    --{}", option.long),
-    };
+    let mut text = String::from("    ");
+    if let Some(letter) = option.short {
+        text.clear();
+        text.extend(['-', letter.into(), ',', ' ']);
+    }
+    text.push_str("--");
+    text.push_str(option.long);
     if let Kind::Value(value) = option.kind {
-        let _ = write!(text, " <{value}>");
+        text.extend([" <", value, ">"]);
     }
     text
 }
 
+/// Without the formats of the standard library: they would take most of the time that the program takes for its help.
 fn entry(text: &mut String, width: usize, term: &str, meaning: &str) {
-    let _ = writeln!(text, "\t{term:<width$} {meaning}");
+    text.push('\t');
+    text.push_str(term);
+    text.extend((term.len()..=width).map(|_| ' '));
+    text.push_str(meaning);
 }
 
 #[cfg(test)]

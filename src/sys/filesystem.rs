@@ -1,9 +1,10 @@
-//! File systems whose changes the kernel does not see: statfs(2).
+//! What tells one file system from another: statfs(2). Above all, those whose changes the kernel does not see.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use nix::sys::statfs::statfs;
+use nix::sys::statfs::{Statfs, fstatfs, statfs};
 
 /// Where the changes come from that inotify and fanotify do not report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +42,19 @@ const KNOWN: &[(u32, &str, Unseen)] = &[
 
 /// The type of the file system that holds `path`, and what is not seen there; none if all is seen.
 pub fn unseen(path: &[u8]) -> Option<(&'static str, Unseen)> {
-    // As 32 bits: the type's width and sign depend on the machine.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let magic = statfs(OsStr::from_bytes(path)).ok()?.filesystem_type().0 as u32;
-    named(magic)
+    named(magic(&statfs(OsStr::from_bytes(path)).ok()?))
+}
+
+/// Whether a pipe has no name: such a one is on a file system of its own.
+pub fn is_anonymous_pipe(pipe: impl AsFd) -> bool {
+    const PIPEFS_MAGIC: u32 = 0x5049_5045;
+    fstatfs(pipe).is_ok_and(|status| magic(&status) == PIPEFS_MAGIC)
+}
+
+/// As 32 bits: the type's width and sign depend on the machine.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn magic(status: &Statfs) -> u32 {
+    status.filesystem_type().0 as u32
 }
 
 fn named(magic: u32) -> Option<(&'static str, Unseen)> {
@@ -54,6 +64,16 @@ fn named(magic: u32) -> Option<(&'static str, Unseen)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_anonymous_and_a_fifo_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().join("fifo");
+        nix::unistd::mkfifo(&name, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let fifo = std::fs::File::options().read(true).write(true).open(&name).unwrap();
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        assert!(is_anonymous_pipe(reader) && is_anonymous_pipe(writer) && !is_anonymous_pipe(fifo));
+    }
 
     #[test]
     fn the_file_system_of_a_path_is_known() {

@@ -14,6 +14,7 @@ use nix::unistd::isatty;
 
 use super::descriptors::room;
 use super::directory;
+use super::filesystem::is_anonymous_pipe;
 use super::status::Status;
 
 /// POSIX: a write of no more bytes than this to a pipe is not mixed with other writers'.
@@ -23,6 +24,8 @@ pub const PIPE_BUF: usize = libc::PIPE_BUF;
 #[derive(Debug)]
 pub struct Output {
     fd: OwnedFd,
+    /// The same pipe or terminal opened anew.
+    own: Option<OwnedFd>,
     manner: Manner,
     /// A reader that closed will not come back: an anonymous pipe, a socket, a terminal.
     final_hangup: bool,
@@ -36,8 +39,10 @@ enum Manner {
     Plain,
     /// One call at a time can be made non-blocking.
     Socket,
-    /// The open file is shared with others, so its flags are not ours to change: ask first, and write no
-    /// more than a pipe that says yes has room for.
+    /// The open file is shared with others, so its flags are not ours to change. With the first write an open file of our
+    /// own takes its place: most of the time that a program takes to start would be for that.
+    Shared,
+    /// It is shared, and could not be opened anew: ask first, and write no more than a pipe that says yes has room for.
     Ask,
     /// A FIFO that no process has opened for reading yet: a write would be the end by SIGPIPE.
     Unread,
@@ -46,43 +51,20 @@ enum Manner {
 impl Output {
     /// Stdout. If it was closed it is /dev/null; see [`start`](crate::sys::start).
     pub fn stdout() -> io::Result<Output> {
-        // Besides an open file of our own, the queue of events is opened, and with -r the table of mounts and up to four directories.
-        if room(7) < 7 {
-            // SAFETY: nothing else closes descriptor 1, and nothing else uses it once records are written.
-            let stdout = unsafe { OwnedFd::from_raw_fd(libc::STDOUT_FILENO) };
-            let status = Status::of(&stdout)?;
-            return Ok(Output::asked(stdout, &status));
-        }
-        Output::shared(io::stdout().as_fd().try_clone_to_owned()?)
-    }
-
-    /// An open file that is shared, and is not opened again.
-    fn asked(shared: OwnedFd, status: &Status) -> Output {
-        let manner = match status.kind() {
-            SFlag::S_IFREG => Manner::Plain,
-            SFlag::S_IFSOCK => Manner::Socket,
-            _ => Manner::Ask,
-        };
-        let final_hangup = has_final_hangup(&shared, status.kind());
-        Output::new(shared, manner, final_hangup, status)
+        // SAFETY: nothing else closes descriptor 1, and nothing else uses it once records are written.
+        Output::shared(unsafe { OwnedFd::from_raw_fd(libc::STDOUT_FILENO) })
     }
 
     /// Any open file that others may have open, too, as stdout is.
     pub fn shared(shared: OwnedFd) -> io::Result<Output> {
         let status = Status::of(&shared)?;
-        if matches!(status.kind(), SFlag::S_IFREG | SFlag::S_IFSOCK) {
-            return Ok(Output::asked(shared, &status));
-        }
-        // Opened anew, the same pipe or terminal is an open file of our own.
-        let link = link_of(&shared);
-        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        match open(link.as_str(), flags, Mode::empty()) {
-            Ok(own) => {
-                let final_hangup = has_final_hangup(&shared, status.kind());
-                Ok(Output::new(own, Manner::Plain, final_hangup, &status))
-            }
-            Err(_) => Ok(Output::asked(shared, &status)),
-        }
+        let manner = match status.kind() {
+            SFlag::S_IFREG => Manner::Plain,
+            SFlag::S_IFSOCK => Manner::Socket,
+            _ => Manner::Shared,
+        };
+        let final_hangup = has_final_hangup(&shared, status.kind());
+        Ok(Output::new(shared, manner, final_hangup, &status))
     }
 
     /// A file to append to, created with mode 0600. Never blocks for a FIFO's reader: until it has come,
@@ -99,21 +81,33 @@ impl Output {
 
     fn new(fd: OwnedFd, manner: Manner, final_hangup: bool, status: &Status) -> Output {
         let file = (status.kind() == SFlag::S_IFREG).then(|| FileId(status.id()));
-        Output { fd, manner, final_hangup, file }
+        Output { fd, own: None, manner, final_hangup, file }
+    }
+
+    /// Opens what is shared anew: as an open file of our own it need not block.
+    fn open_anew(&mut self) {
+        // Besides, with -r up to four directories are open at a time.
+        if room(5) == 5 {
+            let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+            self.own = open(link_of(&self.fd).as_str(), flags, Mode::empty()).ok();
+        }
+        self.manner = if self.own.is_some() { Manner::Plain } else { Manner::Ask };
     }
 
     /// Writes what can be written at once; returns the number of bytes. `WouldBlock` where that is none, ENXIO
     /// where a FIFO was never open for reading.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            if self.manner == Manner::Unread && self.has_reader() {
-                self.manner = Manner::Plain;
+            match self.manner {
+                Manner::Shared => self.open_anew(),
+                Manner::Unread if self.has_reader() => self.manner = Manner::Plain,
+                _ => {}
             }
             let written = match self.manner {
                 Manner::Unread => Err(Errno::ENXIO),
-                Manner::Plain => nix::unistd::write(&self.fd, bytes),
+                Manner::Plain => nix::unistd::write(self.as_fd(), bytes),
                 Manner::Socket => send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT),
-                Manner::Ask => {
+                Manner::Shared | Manner::Ask => {
                     let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
                     match poll(&mut fds, PollTimeout::ZERO) {
                         Ok(0) => Err(Errno::EAGAIN),
@@ -186,10 +180,13 @@ fn open_unread(path: &OsStr) -> nix::Result<OwnedFd> {
 
 /// Whether a reader that closed will not come back: that of an anonymous pipe, a socket, a terminal.
 fn has_final_hangup(output: &OwnedFd, kind: SFlag) -> bool {
-    // A named FIFO's reader may come back, a pipe's (`pipe:[inode]`) cannot.
-    let is_pipe =
-        || readlink(link_of(output).as_str()).is_ok_and(|name| name.as_bytes().starts_with(b"pipe:["));
-    kind == SFlag::S_IFSOCK || kind != SFlag::S_IFREG && (is_pipe() || isatty(output).unwrap_or(false))
+    // A named FIFO's reader may come back.
+    match kind {
+        SFlag::S_IFREG => false,
+        SFlag::S_IFSOCK => true,
+        SFlag::S_IFIFO => is_anonymous_pipe(output),
+        _ => isatty(output).unwrap_or(false),
+    }
 }
 
 fn link_of(file: &OwnedFd) -> String {
@@ -242,6 +239,6 @@ impl Location {
 
 impl AsFd for Output {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.own.as_ref().unwrap_or(&self.fd).as_fd()
     }
 }
