@@ -101,7 +101,7 @@ impl<W: World> Watcher<W> {
         }
         let Some(node) = self.tree.find(wd) else { return };
         if mask & IN_DELETE_SELF != 0 {
-            self.report_gone_below(wd);
+            self.report_gone_below(node);
         }
         if mask & IN_IGNORED != 0 {
             self.work.push_back(Work::Retire(node));
@@ -160,7 +160,10 @@ impl<W: World> Watcher<W> {
         let problem = Problem::Overflow { limit: self.world.queue_limit(), rescan: true };
         self.outbox.push_back(Outgoing::Problem(problem));
         self.missed.handle();
-        self.work.push_back(Work::Rescan);
+        // Of several in a row only the last is worth a comparison: before it nothing could be trusted that is found.
+        if self.queue.overflows() == 0 {
+            self.work.push_back(Work::Rescan);
+        }
     }
 
     /// A directory is an entry of a watched one from now on, and nothing is known of what is in it. With `announce` that is
@@ -303,11 +306,12 @@ impl<W: World> Watcher<W> {
     /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`].
     fn expect_hidden(&mut self, parent: NodeId, name: &[u8]) {
         let node = self.add_unread(parent, name, false);
-        if self.coverage(node) != (Coverage::Unread { announce: false }) {
-            return self.tree.remove(node);
+        if self.coverage(node) == (Coverage::Unread { announce: false }) {
+            self.cover(node, Coverage::Hidden);
+            self.work.push_back(Work::Attach(node));
+        } else if !self.is_moved_out(parent) {
+            self.tree.remove(node);
         }
-        self.cover(node, Coverage::Hidden);
-        self.work.push_back(Work::Attach(node));
     }
 
     fn depart(&mut self, departure: Departure) {
@@ -399,7 +403,8 @@ impl<W: World> Watcher<W> {
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             return self.prune(node);
         }
-        if self.tree.unwatched() > 0 || self.settings.filter.ignores_by_place() {
+        let are_some_unwatched = self.tree.unwatched() > 0 || !self.moved_out.is_empty();
+        if are_some_unwatched || self.settings.filter.ignores_by_place() {
             for below in self.tree.subtree(node) {
                 self.judge_again(below);
             }
@@ -408,10 +413,12 @@ impl<W: World> Watcher<W> {
 
     /// The path of a directory without a watch has changed: it may need one now.
     pub(super) fn reconsider(&mut self, node: NodeId) {
-        let announce = matches!(self.coverage(node), Coverage::Unread { announce: true });
-        self.cover(node, Coverage::Unread { announce });
+        // What was listed here is still expected to arrive.
+        if !matches!(self.coverage(node), Coverage::Unread { .. } | Coverage::Arriving { .. }) {
+            self.cover(node, Coverage::Unread { announce: false });
+        }
         self.exclude(node);
-        if self.coverage(node) == (Coverage::Unread { announce }) {
+        if matches!(self.coverage(node), Coverage::Unread { .. }) {
             self.work.push_back(Work::Attach(node));
         }
     }
@@ -475,8 +482,16 @@ impl<W: World> Watcher<W> {
 
     /// A directory is where nothing is watched: its events are not reported any more.
     pub(super) fn move_out(&mut self, node: NodeId) {
-        self.cover(node, Coverage::MovedOut);
-        self.moved_out.push(node);
+        if self.coverage(node) != Coverage::MovedOut {
+            self.cover(node, Coverage::MovedOut);
+            self.moved_out.push(node);
+        }
+    }
+
+    /// The watches of a directory stay that were to be removed.
+    pub(super) fn keep(&mut self, node: NodeId) {
+        self.moved_out.retain(|top| *top != node);
+        self.cover(node, Coverage::Watched);
     }
 
     /// A directory that was moved out is at a place again, and still watched: all that is known of it stays.
@@ -484,14 +499,15 @@ impl<W: World> Watcher<W> {
     /// `rename d/w outside/w; rename outside/w d/w; create d/w/f` → MOVED_FROM w (1), MOVE_SELF, MOVED_TO w (2), MOVE_SELF, CREATE f: a
     /// new watch would be too late for the last.
     pub(super) fn bring_back(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
-        self.moved_out.retain(|top| *top != node);
-        self.cover(node, Coverage::Watched);
+        self.keep(node);
         self.relink(node, parent, name);
     }
 
     /// Removes the watches of the directories that were moved out, those below first. Each leaves an event in the queue.
     pub(super) fn remove_moved_out(&mut self) {
         for top in std::mem::take(&mut self.moved_out) {
+            let place = self.tree.parent(top).filter(|_| self.tree.is_entry(top));
+            let place = place.map(|parent| (parent, self.tree.name(top).to_vec()));
             let mut removals = 0;
             while let Some(node) = self.tree.lowest(top) {
                 if self.tree.wd(node) == NO_WATCH {
@@ -506,6 +522,10 @@ impl<W: World> Watcher<W> {
                 }
             }
             self.pull();
+            if let Some((parent, name)) = place {
+                let node = self.add_unread(parent, &name, false);
+                self.work.push_back(Work::Attach(node));
+            }
         }
     }
 

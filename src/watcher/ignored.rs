@@ -13,6 +13,7 @@ use crate::world::{At, World};
 impl<W: World> Watcher<W> {
     /// The path of a directory has changed.
     pub(super) fn judge_again(&mut self, node: NodeId) {
+        self.unprune(node);
         if self.tree.is_removed(node) || self.is_moved_out(node) {
             return;
         }
@@ -23,10 +24,21 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A watched directory needs no watch any more, nor does what is below it.
+    /// Keeps the watch of a directory that was pruned in this turn, if it is needed again.
+    fn unprune(&mut self, node: NodeId) {
+        let is_pruned = self.coverage(node) == Coverage::MovedOut && self.tree.is_entry(node);
+        let filter = &self.settings.filter;
+        if is_pruned && !filter.leaves_out(&self.tree.path(node)) && !filter.ignores_tree(&self.tree, node) {
+            self.keep(node);
+        }
+    }
+
+    /// A watched directory needs no watch any more, nor does what is below it. It keeps its place until the end of the turn: another
+    /// may be exchanged with it.
     pub(super) fn prune(&mut self, node: NodeId) {
-        let Some(parent) = self.tree.parent(node) else { return };
-        let name = self.tree.name(node).to_vec();
+        if self.tree.parent(node).is_none() {
+            return;
+        }
         let is_operand =
             |below: &NodeId| *below != node && self.settings.filter.is_operand(&self.tree.path(*below));
         let operands: Vec<NodeId> = match self.settings.filter.has_operands_in_others() {
@@ -39,9 +51,7 @@ impl<W: World> Watcher<W> {
             self.read_git_of_operand(operand);
         }
         self.path_of = None;
-        self.tree.unplace(node);
         self.move_out(node);
-        self.add_unread(parent, &name, false);
     }
 
     /// Whether an event may be one by which the patterns of git change.
@@ -99,6 +109,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         for below in self.tree.subtree(node) {
+            self.unprune(below);
             if self.tree.is_removed(below) || self.is_moved_out(below) || below == node {
                 continue;
             }

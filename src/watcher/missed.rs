@@ -15,8 +15,8 @@ use libc::{
     IN_Q_OVERFLOW,
 };
 
-use super::Watcher;
 use super::scan::Listing;
+use super::{Coverage, Watcher};
 use crate::event::Mask;
 use crate::queue::Place;
 use crate::sys::directory::Kind;
@@ -209,9 +209,8 @@ impl Missed {
     /// A directory is known, but not watched.
     pub(super) fn know_unwatched(&mut self, place: Place, is_unread: bool) {
         if let Some(gap) = &mut self.gap {
-            gap.unwatched.entry(place.wd).or_default().insert(place.name.clone(), is_unread);
+            gap.unwatched.entry(place.wd).or_default().insert(place.name, is_unread);
         }
-        self.know(place);
     }
 
     /// A directory was found that was not watched.
@@ -356,13 +355,22 @@ impl<W: World> Watcher<W> {
     /// A watched directory is deleted. Of the directories in it that were deleted before, the events may have been dropped.
     ///
     /// `rmdir a/b; rmdir a` → DELETE_SELF a/b, [DELETE a/b is dropped], DELETE_SELF a
-    pub(super) fn report_gone_below(&mut self, wd: i32) {
-        let Some(gap) = &mut self.missed.gap else { return };
+    pub(super) fn report_gone_below(&mut self, node: NodeId) {
+        let (wd, Some(gap)) = (self.tree.wd(node), &mut self.missed.gap) else { return };
         let unwatched = gap.unwatched.remove(&wd).into_iter().flatten().map(|(name, _)| name);
         let ended = gap.ended.remove(&wd).into_iter().flatten();
-        for name in unwatched.chain(ended).collect::<Vec<_>>() {
+        let mut names: Vec<_> = unwatched.chain(ended).collect();
+        // Those that the next comparison would have taken note of.
+        let below = self.tree.children(node).into_iter().filter(|below| self.is_known_unwatched(*below));
+        names.extend(below.map(|below| self.tree.name(below).into()));
+        for name in names {
             self.report_gone_entry(&Place { wd, name });
         }
+    }
+
+    /// Whether a directory without a watch is known to be where it is.
+    pub(super) fn is_known_unwatched(&self, node: NodeId) -> bool {
+        self.tree.wd(node) == NO_WATCH && self.tree.is_entry(node) && self.coverage(node) != Coverage::Hidden
     }
 
     /// A watched directory was renamed, from its node's place. Its cookie is known if its MOVED_FROM was not dropped.

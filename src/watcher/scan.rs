@@ -981,31 +981,31 @@ impl<W: World> Watcher<W> {
             ends.get(&(cookie, half)).copied()
         };
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
-        // By a rename, and nothing has come or left there since.
-        let mut arrived = Firsts::new();
+        // By a rename, and nothing has come or left there since; with the event by which the entry left that was exchanged before.
+        let mut arrived: HashMap<&[u8], (Change, Option<Change>)> = HashMap::new();
         for event in self.queue.events_from(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
-            if let Some(left) = leaving.remove(event.name).filter(|_| !change.is_arrival()) {
+            let left = leaving.remove(event.name);
+            if let Some(left) = left.filter(|_| !change.is_arrival()) {
                 first.insert(event.name, left);
             }
-            if !first.contains_key(event.name) {
-                first.insert(event.name, change);
-                if change.mask & IN_MOVED_TO != 0 {
-                    arrived.insert(event.name, change);
-                }
+            let is_first = *first.entry(event.name).or_insert(change) == change;
+            if change.mask & IN_MOVED_TO != 0 && (is_first || left.is_some()) {
+                arrived.insert(event.name, (change, left));
                 continue;
             }
             if change.mask & (IN_CREATE | IN_DELETE | IN_MOVE) == 0 {
                 continue;
             }
             let known = arrived.remove(event.name).filter(|_| change.mask & IN_MOVED_FROM != 0);
-            let Some(known) = known else { continue };
+            let Some((known, left)) = known else { continue };
             // From where nothing is watched, it is rather one entry that comes and goes.
             let from = end(known.cookie, IN_MOVED_FROM);
             let to = from.and_then(|_| end(change.cookie, IN_MOVED_TO));
             if from.is_some() && is_exchange((known.cookie, from), (change.cookie, to)) {
                 let is_same_kind = (known.mask ^ change.mask) & IN_ISDIR == 0;
-                if is_same_kind { &mut leaving } else { &mut first }.insert(event.name, change);
+                let left = left.unwrap_or(change);
+                if is_same_kind { &mut leaving } else { &mut first }.insert(event.name, left);
             }
         }
         (first, leaving)
@@ -1082,7 +1082,7 @@ impl<W: World> Watcher<W> {
             self.look_at_git(node);
             for below in self.tree.subtree(node) {
                 if self.tree.wd(below) == NO_WATCH && !self.tree.is_removed(below) {
-                    let is_known = self.tree.is_entry(below) && self.coverage(below) != Coverage::Hidden;
+                    let is_known = self.is_known_unwatched(below);
                     if let Some(parent) = self.tree.parent(below).filter(|_| is_known) {
                         let place = Place { wd: self.tree.wd(parent), name: self.tree.name(below).into() };
                         let is_unread = matches!(

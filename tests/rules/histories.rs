@@ -134,6 +134,21 @@ histories! {
         "overflow: 22 mkdir d/a/a; 33 rmdir d/a/a; 57 rmdir d/a",
     the_queue_overflows_and_then_the_directory_above_one_without_a_watch_is_deleted:
         "overflow: 22 mkdir d/a/a; 31 rmdir d/a/a; 65 rmdir d/a",
+    two_files_are_exchanged_twice_while_their_directory_is_listed:
+        "empty: 8 mkdir d/a; 9 rename d/a d/b; 11 create d/c; 12 link d/c d/b/a; 15 create d/b/b; 27 exchange d/b/a d/b/b; \
+         28 exchange d/b/a d/b/b",
+    a_directory_is_exchanged_with_an_excluded_one_that_nobody_knew:
+        "exclude: 7 movein d/c; 7 mkdir d/c/sub/a; 19 rename d/c d/b; 26 exchange d/a d/b/sub/a; 31 rename d/b d/c",
+    a_directory_without_a_watch_is_exchanged_with_an_excluded_one_that_nobody_knew:
+        "exclude: 1 mkdir d/b; 6 movein d/a/a; 16 mkdir d/a/a/a; 16 exchange d/a d/b; 19 exchange d/a d/b/a/a; 21 rename d/b d/c",
+    a_directory_is_expected_below_one_that_is_renamed:
+        "some: 0 rename d/b d/a/a/a; 10 rename d/a d/c; 10 movein d/c/b; 23 mkdir d/a; 37 moveout d/c; 38 movein d/c; \
+         39 exchange d/a d/c/b; 39 rename d/c/a/a d/a/sub/a; 39 rename d/c d/a/sub/b",
+    the_queue_overflows_twice_and_a_directory_is_replaced:
+        "overflow: 16 create d/a/a; 16 unlink d/a/a; 32 rmdir d/a; 38 create d/b; 38 mkdir d/a",
+    the_queue_overflows_again_before_that_is_handled:
+        "overflow: 9 mkdir d/a/a; 27 create d/a/a/a; 38 rename d/a/a/a d/b; 40 unlink d/b; 42 moveout d/a/a; 47 rmdir d/a; \
+         47 mkdir d/c; 47 mkdir d/a",
 }
 
 /// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.
