@@ -159,7 +159,6 @@ impl<W: World> Watcher<W> {
     fn overflow(&mut self) {
         let problem = Problem::Overflow { limit: self.world.queue_limit(), rescan: true };
         self.outbox.push_back(Outgoing::Problem(problem));
-        self.missed.handle();
         // Of several in a row only the last is worth a comparison: before it nothing could be trusted that is found.
         if self.queue.overflows() == 0 {
             self.work.push_back(Work::Rescan);
@@ -403,8 +402,9 @@ impl<W: World> Watcher<W> {
         if self.settings.filter.leaves_out(&self.tree.path(node)) {
             return self.prune(node);
         }
-        let are_some_unwatched = self.tree.unwatched() > 0 || !self.moved_out.is_empty();
-        if are_some_unwatched || self.settings.filter.ignores_by_place() {
+        let filter = &self.settings.filter;
+        let may_be_pruned = !self.moved_out.is_empty() && !filter.is_empty();
+        if self.tree.unwatched() > 0 || may_be_pruned || filter.ignores_by_place() {
             for below in self.tree.subtree(node) {
                 self.judge_again(below);
             }
@@ -503,7 +503,8 @@ impl<W: World> Watcher<W> {
         self.relink(node, parent, name);
     }
 
-    /// Removes the watches of the directories that were moved out, those below first. Each leaves an event in the queue.
+    /// Removes the watches of the directories that were moved out, those below first. Each leaves an event in the queue. What has an
+    /// excluded path stays known.
     pub(super) fn remove_moved_out(&mut self) {
         for top in std::mem::take(&mut self.moved_out) {
             let place = self.tree.parent(top).filter(|_| self.tree.is_entry(top));

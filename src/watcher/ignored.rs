@@ -109,7 +109,6 @@ impl<W: World> Watcher<W> {
             return;
         }
         for below in self.tree.subtree(node) {
-            self.unprune(below);
             if self.tree.is_removed(below) || self.is_moved_out(below) || below == node {
                 continue;
             }

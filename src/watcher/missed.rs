@@ -52,9 +52,6 @@ pub(super) struct Missed {
 struct Gap {
     /// None before this moment.
     since: Moment,
-    /// How often, and how many of these have been handled.
-    overflows: u32,
-    handled: u32,
     entries: HashMap<Place, Reported>,
     /// Directories that were not watched before.
     found: HashSet<NodeId>,
@@ -69,15 +66,11 @@ struct Gap {
 /// What the events that were not dropped say of an entry.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Reported {
-    /// The last event before the overflow by which it appeared or disappeared.
+    /// The last event before the overflow by which it appeared or disappeared, or one that was made up since.
     before: Option<Mask>,
     /// The first after it.
     after: Option<Mask>,
     last: Option<Mask>,
-    /// The last that was made up since the overflow was read.
-    made_up: Option<Mask>,
-    /// After how many overflows the last event was queued.
-    overflows: u32,
     mask: Mask,
 }
 
@@ -87,25 +80,21 @@ fn change(mask: Mask) -> Option<Mask> {
 }
 
 impl Reported {
-    fn add(&mut self, mask: Mask, overflows: u32) {
+    fn add(&mut self, mask: Mask) {
         self.mask |= mask;
-        self.overflows = overflows;
         self.last = change(mask).or(self.last);
         self.after = self.after.or(change(mask));
     }
 
-    /// `handled` overflows are behind this.
-    fn make_up(&mut self, mask: Mask, handled: u32) {
+    fn make_up(&mut self, mask: Mask) {
         self.mask |= mask;
-        // Events that are still queued come later.
-        if self.last.is_none() || self.overflows < handled {
-            self.made_up = change(mask).or(self.made_up);
-        }
+        self.before = change(mask).or(self.before);
+        self.last = change(mask).or(self.last);
     }
 
     /// Events are dropped here.
     fn interrupt(&mut self) {
-        (self.before, self.after) = (self.made_up.take().or(self.last), None);
+        (self.before, self.after) = (self.last, None);
     }
 
     /// Whether its arrival is reported.
@@ -118,7 +107,7 @@ impl Reported {
     /// `rmdir a; create a; unlink a` → [DELETE,ISDIR a and CREATE a are dropped], DELETE a: that of a file.
     pub(super) fn is_gone(self) -> bool {
         let is_end = |mask: Mask| mask & DEPARTURES != 0 && mask & IN_ISDIR != 0;
-        [self.before, self.after, self.made_up].into_iter().flatten().any(is_end)
+        [self.before, self.after].into_iter().flatten().any(is_end)
     }
 
     /// The events to report of it, by its dates.
@@ -127,7 +116,7 @@ impl Reported {
         if self.after.is_some() {
             return 0;
         }
-        let is_new = match self.made_up.or(self.before) {
+        let is_new = match self.before {
             Some(mask) => mask & DEPARTURES != 0,
             None => times.born.is_since(since),
         };
@@ -187,15 +176,7 @@ impl Missed {
     pub(super) fn make_up(&mut self, event: &RawEvent) {
         event.encode(&mut self.recent);
         if let Some(gap) = &mut self.gap {
-            let handled = gap.handled;
-            gap.entry(event).make_up(event.mask, handled);
-        }
-    }
-
-    /// An overflow is handled.
-    pub(super) fn handle(&mut self) {
-        if let Some(gap) = &mut self.gap {
-            gap.handled += 1;
+            gap.entry(event).make_up(event.mask);
         }
     }
 
@@ -262,14 +243,8 @@ impl Gap {
     fn add(&mut self, mut bytes: &[u8]) {
         while let Some((event, size)) = RawEvent::decode(bytes) {
             match event.mask & IN_Q_OVERFLOW != 0 {
-                true => {
-                    self.overflows += 1;
-                    self.entries.values_mut().for_each(Reported::interrupt);
-                }
-                false => {
-                    let overflows = self.overflows;
-                    self.entry(&event).add(event.mask, overflows);
-                }
+                true => self.entries.values_mut().for_each(Reported::interrupt),
+                false => self.entry(&event).add(event.mask),
             }
             bytes = &bytes[size..];
         }

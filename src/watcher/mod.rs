@@ -77,8 +77,8 @@ enum Coverage {
     Ignored,
     /// It could not be watched; the user was told so.
     Unwatchable,
-    /// It was renamed to where nothing is watched: its events are not reported, and its watches are removed at the end of the turn, unless
-    /// it returns before.
+    /// It was renamed to where nothing is watched, or to an excluded path: its events are not reported, and its watches are removed at the
+    /// end of the turn, unless it returns before.
     ///
     /// `rename d/w outside/w` → MOVED_FROM w, MOVE_SELF of w: no MOVED_TO came.
     MovedOut,
@@ -162,7 +162,7 @@ pub struct Watcher<W: World> {
     unread: Vec<NodeId>,
     /// Directories in which the patterns of git could not be read again: the same.
     unread_git: Vec<NodeId>,
-    /// Directories whose watches are removed at the end of the turn, unless they return.
+    /// Directories whose watches are removed at the end of the turn, unless they return. Those that are excluded keep their place.
     moved_out: Vec<NodeId>,
     refused: Refused,
     missed: Missed,
