@@ -968,7 +968,7 @@ impl<W: World> Watcher<W> {
     /// `create n/y; watch n; exchange x n/y` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): `y` was there.
     /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
     /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either. If
-    /// a directory has come, and a file leaves, this is an exchange.
+    /// a directory has come, and a file leaves, this is an exchange, wherever the directory came from.
     fn first_events(&self, wd: i32, since: usize) -> (Firsts<'_>, Firsts<'_>) {
         let (mut first, mut leaving) = (Firsts::new(), Firsts::new());
         // Both places of each rename, made only if one is asked for.
@@ -999,13 +999,16 @@ impl<W: World> Watcher<W> {
             }
             let known = arrived.remove(event.name).filter(|_| change.mask & IN_MOVED_FROM != 0);
             let Some((known, left)) = known else { continue };
+            let left = left.unwrap_or(change);
+            if (known.mask ^ change.mask) & IN_ISDIR != 0 {
+                first.insert(event.name, left);
+                continue;
+            }
             // From where nothing is watched, it is rather one entry that comes and goes.
             let from = end(known.cookie, IN_MOVED_FROM);
             let to = from.and_then(|_| end(change.cookie, IN_MOVED_TO));
             if from.is_some() && is_exchange((known.cookie, from), (change.cookie, to)) {
-                let is_same_kind = (known.mask ^ change.mask) & IN_ISDIR == 0;
-                let left = left.unwrap_or(change);
-                if is_same_kind { &mut leaving } else { &mut first }.insert(event.name, left);
+                leaving.insert(event.name, left);
             }
         }
         (first, leaving)

@@ -149,6 +149,9 @@ histories! {
     the_queue_overflows_again_before_that_is_handled:
         "overflow: 9 mkdir d/a/a; 27 create d/a/a/a; 38 rename d/a/a/a d/b; 40 unlink d/b; 42 moveout d/a/a; 47 rmdir d/a; \
          47 mkdir d/c; 47 mkdir d/a",
+    a_directory_is_exchanged_with_a_file_that_nobody_knew:
+        "empty: 11 mkdir d/a; 11 mkdir d/a/a; 11 mkdir d/b; 11 mkdir d/a/b; 12 create d/a/a/b; 13 rename d/a/a d/c; \
+         23 rename d/b d/a/b/a; 26 exchange d/c/b d/a/b/a",
 }
 
 /// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.
