@@ -284,12 +284,16 @@ impl<S: State> Tree<S> {
 
     /// Appends the path.
     pub fn push_path(&self, id: NodeId, path: &mut Vec<u8>) {
-        let way: Vec<NodeId> = self.way_up(id).collect();
-        for id in way.into_iter().rev() {
-            path.extend_from_slice(self.name(id));
-            if self.state(id).is_directory() && path.last() != Some(&b'/') {
-                path.push(b'/');
-            }
+        let parts = || self.way_up(id).map(|id| (self.name(id), self.state(id).is_directory()));
+        let slash = |name: &[u8], is_directory| usize::from(is_directory && name.last() != Some(&b'/'));
+        let length: usize = parts().map(|(name, is_directory)| name.len() + slash(name, is_directory)).sum();
+        // The way leads up, so the last part is written first; the slashes are there already.
+        let mut end = path.len() + length;
+        path.resize(end, b'/');
+        for (name, is_directory) in parts() {
+            end -= slash(name, is_directory);
+            path[end - name.len()..end].copy_from_slice(name);
+            end -= name.len();
         }
     }
 
