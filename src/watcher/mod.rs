@@ -348,6 +348,8 @@ impl<W: World> Watcher<W> {
     }
 
     /// Does one piece of what is left to do between two events; `false` if nothing is.
+    // Out of line: `next` is faster without what is seldom done.
+    #[inline(never)]
     fn step(&mut self) -> bool {
         if self.scan_on().unwrap_or(true) {
             return true;
@@ -365,6 +367,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// At the end of a turn, once: tries again what could not be done; `false` if there is nothing to do.
+    #[inline(never)]
     fn end_turn(&mut self) -> bool {
         if std::mem::replace(&mut self.is_turn_over, true) {
             return false;
@@ -455,6 +458,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// [`World::find_out`].
+    #[inline(never)]
     fn find_out(&mut self) -> bool {
         let (tree, base) = (&self.tree, &self.settings.base);
         self.queue.events().is_empty()
@@ -651,6 +655,7 @@ impl From<Item<'_>> for Outgoing {
 }
 
 impl<W: World> Watcher<W> {
+    #[inline(never)]
     fn deliver(&mut self, outgoing: Outgoing) -> Item<'_> {
         match outgoing {
             Outgoing::Problem(problem) => Item::Problem(problem),
