@@ -37,3 +37,17 @@ fn nothing_is_prepared_that_is_not_needed() {
         assert!(!traced.contains("/proc/self/maps") && !traced.contains("sigaltstack"), "{text}");
     }
 }
+
+/// A pipe at stdout is opened anew there, which takes a twentieth of a start.
+#[test]
+fn nothing_is_looked_up_in_proc_before_there_is_a_line_to_write() {
+    if !need("strace") {
+        return;
+    }
+    let dir = tempdir();
+    let mut strace = command(dir.path(), "strace", ["-qq", "-e", "trace=inotify_init1,openat,readlink"]);
+    let (output, text) = run(strace.arg(binary("inotifywait")).args(["-t", "0.01", "."]));
+    let traced = String::from_utf8(output.stderr).unwrap();
+    assert!(traced.contains("inotify_init1(") && traced.contains("Watches established."), "{text}");
+    assert!(!traced.contains("/proc/"), "{text}");
+}
