@@ -40,7 +40,7 @@ enum Manner {
     /// One call at a time can be made non-blocking.
     Socket,
     /// The open file is shared with others, so its flags are not ours to change. With the first write an open file of our
-    /// own takes its place: most of the time that a program takes to start would be for that.
+    /// own takes its place: to open that takes a twentieth of a start.
     Shared,
     /// It is shared, and could not be opened anew: ask first, and write no more than a pipe that says yes has room for.
     Ask,
