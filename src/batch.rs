@@ -17,6 +17,7 @@ use libc::{IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
 use crate::event::Mask;
 use crate::sink::LIMIT;
 use crate::source::Event;
+use crate::sys::inotify::Wd;
 
 /// The time until a second look at a busy reader. No poll(2) event reports that a pipe is empty.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -39,7 +40,7 @@ pub struct Settle {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     /// The watch of the first event.
-    watch: i32,
+    watch: Wd,
     /// `%w%f`
     path: Rc<[u8]>,
     /// The length of `%w` in `path`.
@@ -155,7 +156,7 @@ mod tests {
 
     fn add(batch: &mut Batch, path: &str, now: Instant) {
         let (path, mask) = (path.as_bytes(), IN_MODIFY);
-        let event = Event { watch: 1, path, watched: 1, mask, cookie: 0, pid: None, ends_wait: false };
+        let event = Event { watch: Wd(1), path, watched: 1, mask, cookie: 0, pid: None, ends_wait: false };
         batch.add(&event, None, SystemTime::UNIX_EPOCH, now);
     }
 

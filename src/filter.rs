@@ -221,6 +221,7 @@ pub fn bare(path: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use crate::ignore::pattern::Patterns;
+    use crate::sys::inotify::Wd;
     use libc::{IN_CREATE, IN_DELETE_SELF, IN_Q_OVERFLOW};
 
     fn filter(pattern: Option<(&str, Sense)>, hidden: &[&str]) -> Filter {
@@ -261,7 +262,8 @@ mod tests {
             ("", IN_Q_OVERFLOW, true, true),
         ] {
             let path = path.as_bytes();
-            let event = Event { watch: 1, path, watched: 0, mask, cookie: 0, pid: None, ends_wait: false };
+            let event =
+                Event { watch: Wd(1), path, watched: 0, mask, cookie: 0, pid: None, ends_wait: false };
             assert_eq!(FileType::File.reports(&event), of_file, "{event:?}");
             assert_eq!(FileType::Directory.reports(&event), of_directory, "{event:?}");
         }

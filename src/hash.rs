@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::sys::inotify::Wd;
+
 /// Hashes places by random keys: whoever chooses the names must not be able to choose hashes. The standard library's hash
 /// takes several times as long for names as short as these.
 #[derive(Debug, Clone)]
@@ -37,6 +39,6 @@ fn mixed(a: u64, b: u64) -> u64 {
 }
 
 /// Watch descriptors rise by one: spreading them over the high bits is all that a hash needs to do.
-pub fn hash_of_number(wd: i32) -> u64 {
-    u64::from(wd as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+pub fn hash_of_number(wd: Wd) -> u64 {
+    u64::from(wd.0 as u32).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

@@ -14,6 +14,7 @@ use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN};
 
 use crate::event::Mask;
 use crate::source::Event;
+use crate::sys::inotify::Wd;
 use crate::sys::output::{FileId, Location, Output};
 use crate::sys::process::absolute;
 
@@ -33,7 +34,7 @@ pub struct Own {
     /// Where it was when something was written that may not have been reported yet.
     written: Vec<Location>,
     /// Watches of directories that it was found in: their events may be handled after the directory was renamed.
-    directories: Vec<(i32, FileId)>,
+    directories: Vec<(Wd, FileId)>,
 }
 
 /// Where an output was that is closed now, and where one may have been when it was opened.
@@ -134,7 +135,7 @@ impl Own {
     }
 
     /// The directory of a watch that has this path.
-    fn directory(&mut self, watch: i32, path: &[u8]) -> Option<FileId> {
+    fn directory(&mut self, watch: Wd, path: &[u8]) -> Option<FileId> {
         if let Some((_, directory)) = self.directories.iter().find(|(known, _)| *known == watch) {
             return Some(*directory);
         }

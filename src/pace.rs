@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::event::Mask;
 use crate::source::Event;
+use crate::sys::inotify::Wd;
 
 /// After a read of as much as this, in bytes, more is likely to come at once.
 const FLOOD: Range<usize> = 256..128 * 1024;
@@ -35,7 +36,7 @@ pub struct Pace {
 
 #[derive(Debug)]
 struct Last {
-    watch: i32,
+    watch: Wd,
     mask: Mask,
     cookie: u32,
     path: Vec<u8>,
@@ -108,7 +109,7 @@ mod tests {
     fn reads(pace: &mut Pace, count: u32, first: Mask, second: Mask) -> u32 {
         let see = |pace: &mut Pace, mask| {
             pace.see(&Event {
-                watch: 1,
+                watch: Wd(1),
                 path: b"d/f",
                 watched: 2,
                 mask,

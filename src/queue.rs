@@ -14,7 +14,7 @@ use libc::{
 use crate::backlog::Backlog;
 use crate::event::Mask;
 use crate::hash::PlaceHasher;
-use crate::sys::inotify::{HEADER, RawEvent};
+use crate::sys::inotify::{HEADER, RawEvent, Wd};
 
 /// A watched directory itself was renamed or deleted, or its watch ends.
 const SELF_EVENTS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
@@ -26,7 +26,7 @@ const STEADY: usize = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The watch of the directory.
-    pub wd: i32,
+    pub wd: Wd,
     /// The entry's name.
     pub name: Box<[u8]>,
 }
@@ -70,7 +70,7 @@ fn encoded(after: &[u8]) -> (Subject, i32) {
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// The watch descriptor.
-    pub wd: i32,
+    pub wd: Wd,
     /// What happened.
     pub mask: Mask,
     /// The number that the two halves of a rename share.
@@ -165,7 +165,7 @@ pub struct Queue {
     changing: HashTable<Changing>,
     hasher: PlaceHasher,
     /// How many such events are queued, by watch.
-    self_events: HashMap<i32, u32>,
+    self_events: HashMap<Wd, u32>,
     /// How many overflows are queued.
     overflows: u32,
     /// The mask of the event that was read last.
@@ -212,7 +212,7 @@ impl Queue {
         let taken = self.events.take()?;
         if is_change(taken.mask) {
             let name = self.events.name(&taken);
-            let hash = self.hasher.hash(taken.wd as u32, name);
+            let hash = self.hasher.hash(taken.wd.0 as u32, name);
             if let Ok(mut found) = self.changing.find_entry(hash, |changing| changing.is_at(taken.wd, name)) {
                 match found.get_mut().more.pop_front() {
                     Some(next) => found.get_mut().first = next,
@@ -244,7 +244,7 @@ impl Queue {
 
     /// Whether a queued event says that the directory at a place goes, or that another comes there: a rename
     /// over an empty directory tells of no going. After an overflow any may have.
-    pub fn changes(&self, wd: i32, name: &[u8]) -> bool {
+    pub fn changes(&self, wd: Wd, name: &[u8]) -> bool {
         self.overflows > 0 || self.changing_at(wd, name).is_some()
     }
 
@@ -265,12 +265,12 @@ impl Queue {
         Some(Place { wd, name: name.into() })
     }
 
-    fn changing_at(&self, wd: i32, name: &[u8]) -> Option<&Changing> {
-        self.changing.find(self.hasher.hash(wd as u32, name), |changing| changing.is_at(wd, name))
+    fn changing_at(&self, wd: Wd, name: &[u8]) -> Option<&Changing> {
+        self.changing.find(self.hasher.hash(wd.0 as u32, name), |changing| changing.is_at(wd, name))
     }
 
     /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
-    pub fn self_events_ahead(&self, wd: i32) -> bool {
+    pub fn self_events_ahead(&self, wd: Wd) -> bool {
         self.self_events.contains_key(&wd)
     }
 
@@ -323,15 +323,15 @@ impl Queue {
 }
 
 impl Changing {
-    fn is_at(&self, wd: i32, name: &[u8]) -> bool {
+    fn is_at(&self, wd: Wd, name: &[u8]) -> bool {
         self.place.wd == wd && *self.place.name == *name
     }
 }
 
 /// Adds an event to those of a place.
-fn changes(table: &mut HashTable<Changing>, hasher: &PlaceHasher, (wd, name): (i32, &[u8]), change: Change) {
-    let hash_of = |place: &Place| hasher.hash(place.wd as u32, &place.name);
-    let hash = hasher.hash(wd as u32, name);
+fn changes(table: &mut HashTable<Changing>, hasher: &PlaceHasher, (wd, name): (Wd, &[u8]), change: Change) {
+    let hash_of = |place: &Place| hasher.hash(place.wd.0 as u32, &place.name);
+    let hash = hasher.hash(wd.0 as u32, name);
     match table.entry(hash, |changing| changing.is_at(wd, name), |changing| hash_of(&changing.place)) {
         Entry::Occupied(mut found) => found.get_mut().more.push_back(change),
         Entry::Vacant(vacant) => {
@@ -371,7 +371,7 @@ mod tests {
 
     /// Reads events of these masks.
     fn read(queue: &mut Queue, masks: &[Mask]) {
-        let events = masks.iter().map(|mask| RawEvent { wd: 1, mask: *mask, cookie: 0, name: b"file" });
+        let events = masks.iter().map(|mask| RawEvent { wd: Wd(1), mask: *mask, cookie: 0, name: b"file" });
         let read = |bytes: &mut Vec<u8>| {
             let before = bytes.len();
             events.for_each(|event| event.encode(bytes));

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::event::Mask;
 use crate::filter::Filter;
 use crate::ignore::BadLine;
+use crate::sys::inotify::Wd;
 
 /// The interface that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,7 +62,7 @@ pub enum Item<'a> {
     /// A watch is gone; its path was this. Its events have all been reported.
     Retired {
         /// The watch.
-        watch: i32,
+        watch: Wd,
         /// Its last path.
         path: &'a [u8],
     },
@@ -71,7 +72,7 @@ pub enum Item<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
     /// The watch, by a number that is never used again in this run.
-    pub watch: i32,
+    pub watch: Wd,
     /// `%w%f`: the watched path and, of an event in a directory, the entry's name.
     pub path: &'a [u8],
     /// The length of `%w` in `path`.
@@ -155,10 +156,10 @@ pub trait Source: AsFd {
     fn watches(&self) -> usize;
 
     /// Every watch, in the order in which the reference would have set them up.
-    fn in_order(&self) -> Vec<i32>;
+    fn in_order(&self) -> Vec<Wd>;
 
     /// The present path of a watch.
-    fn path(&self, watch: i32) -> Option<Vec<u8>>;
+    fn path(&self, watch: Wd) -> Option<Vec<u8>>;
 
     /// The next of the problems met so far, without handling events; for the time of the set-up.
     fn problem(&mut self) -> Option<Problem>;

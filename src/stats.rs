@@ -17,6 +17,7 @@ use crate::event::{EVENTS, Mask, kernel_bits};
 use crate::hash::hash_of_number;
 use crate::json;
 use crate::source::Source;
+use crate::sys::inotify::Wd;
 use crate::timefmt;
 
 /// The columns, in the reference's order.
@@ -63,12 +64,12 @@ pub struct Stats {
     /// A watch without counts has a row, too, if it is gone: the source knows it no more.
     zero: bool,
     /// The watches of the set-up, sorted, and the position of each in the order of watching.
-    order: Rc<[(i32, u32)]>,
+    order: Rc<[(Wd, u32)]>,
     /// How many rows were made for others.
     others: usize,
     /// The rows of present watches, and where each is.
-    present: Vec<(i32, Row)>,
-    by_watch: HashTable<(i32, usize)>,
+    present: Vec<(Wd, Row)>,
+    by_watch: HashTable<(Wd, usize)>,
     /// The rows of watches that are gone, by their last path. A directory that is made again has the same row.
     by_path: HashMap<Vec<u8>, Row>,
 }
@@ -122,14 +123,14 @@ pub struct Table {
 
 impl Stats {
     /// Of the watches of the set-up, in the order of watching. `zero`: for a table of all watches.
-    pub fn new(watches: &[i32], zero: bool) -> Stats {
-        let mut order: Vec<(i32, u32)> = watches.iter().copied().zip(0..).collect();
+    pub fn new(watches: &[Wd], zero: bool) -> Stats {
+        let mut order: Vec<(Wd, u32)> = watches.iter().copied().zip(0..).collect();
         order.sort_unstable();
         Stats { zero, order: order.into(), ..Stats::default() }
     }
 
     /// Counts an event, if it has a column.
-    pub fn count(&mut self, watch: i32, mask: Mask) {
+    pub fn count(&mut self, watch: Wd, mask: Mask) {
         let mut rest = mask & COUNTED;
         if rest == 0 {
             return;
@@ -146,18 +147,18 @@ impl Stats {
     }
 
     /// Where the row of a watch is.
-    fn row_of(&self, watch: i32) -> Option<usize> {
+    fn row_of(&self, watch: Wd) -> Option<usize> {
         self.by_watch.find(hash_of_number(watch), |(known, _)| *known == watch).map(|(_, at)| *at)
     }
 
-    fn put_row(&mut self, watch: i32, at: usize) {
-        let hash = |(watch, _): &(i32, usize)| hash_of_number(*watch);
+    fn put_row(&mut self, watch: Wd, at: usize) {
+        let hash = |(watch, _): &(Wd, usize)| hash_of_number(*watch);
         let entry = self.by_watch.entry(hash_of_number(watch), |(known, _)| *known == watch, hash);
         entry.insert((watch, at));
     }
 
     /// A watch is gone; its row keeps the last path.
-    pub fn retire(&mut self, watch: i32, path: &[u8]) {
+    pub fn retire(&mut self, watch: Wd, path: &[u8]) {
         let at = match self.row_of(watch) {
             Some(at) => at,
             None if self.zero => self.add(watch),
@@ -177,7 +178,7 @@ impl Stats {
     }
 
     /// Makes a row for a watch that has none; returns where it is.
-    fn add(&mut self, watch: i32) -> usize {
+    fn add(&mut self, watch: Wd) -> usize {
         let position = match self.order.binary_search_by_key(&watch, |(watch, _)| *watch) {
             Ok(at) => self.order[at].1 as usize,
             Err(_) => {
@@ -348,7 +349,7 @@ mod tests {
     use crate::source::{Item, Problem};
 
     /// A source that knows the paths of its watches, in this order, and nothing else.
-    struct Known(&'static [(i32, &'static str)]);
+    struct Known(&'static [(Wd, &'static str)]);
 
     impl AsFd for Known {
         fn as_fd(&self) -> BorrowedFd<'_> {
@@ -357,10 +358,10 @@ mod tests {
     }
 
     impl Source for Known {
-        fn in_order(&self) -> Vec<i32> {
+        fn in_order(&self) -> Vec<Wd> {
             self.0.iter().map(|(watch, _)| *watch).collect()
         }
-        fn path(&self, watch: i32) -> Option<Vec<u8>> {
+        fn path(&self, watch: Wd) -> Option<Vec<u8>> {
             let path = self.0.iter().find(|(known, _)| *known == watch);
             path.map(|(_, path)| path.as_bytes().to_vec())
         }
@@ -395,7 +396,7 @@ mod tests {
         fn drop_own(&mut self, _: usize, _: &dyn Fn(Mask, &[u8]) -> bool) {}
     }
 
-    const THREE: Known = Known(&[(7, "a/"), (3, "b/"), (5, "c/")]);
+    const THREE: Known = Known(&[(Wd(7), "a/"), (Wd(3), "b/"), (Wd(5), "c/")]);
 
     fn usual() -> Table {
         Table {
@@ -423,7 +424,7 @@ mod tests {
 
     /// Three creations and a deletion in `b/`, two creations in `c/` and one opening of `a/`.
     fn some() -> Stats {
-        let mut stats = Stats::new(&[7, 3, 5], false);
+        let mut stats = Stats::new(&[Wd(7), Wd(3), Wd(5)], false);
         for (watch, mask) in [
             (3, IN_CREATE),
             (3, IN_CREATE | IN_ISDIR),
@@ -433,7 +434,7 @@ mod tests {
             (3, IN_CREATE),
             (3, IN_DELETE),
         ] {
-            stats.count(watch, mask);
+            stats.count(Wd(watch), mask);
         }
         stats
     }
@@ -451,11 +452,11 @@ mod tests {
 
     #[test]
     fn the_bits_of_a_merged_event_count_once_each_and_others_do_not() {
-        let mut stats = Stats::new(&[7, 3, 5], false);
-        stats.count(3, IN_IGNORED);
-        stats.count(3, IN_ISDIR);
+        let mut stats = Stats::new(&[Wd(7), Wd(3), Wd(5)], false);
+        stats.count(Wd(3), IN_IGNORED);
+        stats.count(Wd(3), IN_ISDIR);
         assert!(stats.is_empty() && stats.counted() == 0 && stats.total() == (0, 0));
-        stats.count(3, IN_OPEN | IN_CREATE | IN_ISDIR | IN_IGNORED);
+        stats.count(Wd(3), IN_OPEN | IN_CREATE | IN_ISDIR | IN_IGNORED);
         assert!(!stats.is_empty());
         assert_eq!((stats.counted(), stats.total()), (IN_OPEN | IN_CREATE, (2, 1)));
         assert_eq!(some().total(), (7, 3));
@@ -465,28 +466,28 @@ mod tests {
     #[test]
     fn new_watches_that_are_gone_keep_the_order_of_their_first_events() {
         let mut stats = Stats::new(&[], false);
-        (1..=20).for_each(|watch| stats.count(watch, IN_CREATE));
-        (1..=20).for_each(|watch| stats.retire(watch, format!("{watch:02}/").as_bytes()));
+        (1..=20).for_each(|watch| stats.count(Wd(watch), IN_CREATE));
+        (1..=20).for_each(|watch| stats.retire(Wd(watch), format!("{watch:02}/").as_bytes()));
         let wanted: Vec<String> = (1..=20).map(|watch| format!("{watch:02}/")).collect();
         assert_eq!(paths(&mut stats, &Known(&[]), &usual()), wanted.join(" "));
     }
 
     #[test]
     fn a_watch_that_is_gone_has_its_row_no_more() {
-        let mut stats = Stats::new(&[7, 3], false);
-        stats.count(7, IN_CREATE);
-        stats.count(3, IN_CREATE);
-        stats.retire(7, b"a/");
-        stats.count(7, IN_CREATE);
+        let mut stats = Stats::new(&[Wd(7), Wd(3)], false);
+        stats.count(Wd(7), IN_CREATE);
+        stats.count(Wd(3), IN_CREATE);
+        stats.retire(Wd(7), b"a/");
+        stats.count(Wd(7), IN_CREATE);
         assert_eq!(stats.total(), (3, 3));
     }
 
     #[test]
     fn a_watch_without_counts_has_a_row_after_an_interval_too() {
-        let mut stats = Stats::new(&[7], true);
-        stats.count(7, IN_CREATE);
+        let mut stats = Stats::new(&[Wd(7)], true);
+        stats.count(Wd(7), IN_CREATE);
         assert_eq!(stats.take().total(), (1, 1));
-        stats.retire(7, b"a/");
+        stats.retire(Wd(7), b"a/");
         assert_eq!(stats.total(), (0, 0));
         assert_eq!(paths(&mut stats, &Known(&[]), &Table { zero: true, ..usual() }), "a/");
     }
@@ -506,10 +507,10 @@ mod tests {
 
     #[test]
     fn watches_added_later_follow_in_the_order_of_their_rows() {
-        let known = Known(&[(7, "a/"), (2, "x/"), (9, "y/"), (1, "z/")]);
-        let mut stats = Stats::new(&[7, 3], false);
+        let known = Known(&[(Wd(7), "a/"), (Wd(2), "x/"), (Wd(9), "y/"), (Wd(1), "z/")]);
+        let mut stats = Stats::new(&[Wd(7), Wd(3)], false);
         for watch in [9, 2, 1, 7] {
-            stats.count(watch, IN_OPEN);
+            stats.count(Wd(watch), IN_OPEN);
         }
         assert_eq!(paths(&mut stats, &known, &usual()), "a/ y/ x/ z/");
     }
@@ -517,13 +518,13 @@ mod tests {
     #[test]
     fn a_row_remains_when_its_watch_is_gone_and_joins_the_next_one_of_its_path() {
         let mut stats = some();
-        stats.retire(3, b"b/");
+        stats.retire(Wd(3), b"b/");
         // Not known, and no row for it without `-z`.
-        stats.retire(99, b"d/");
-        stats.count(5, IN_CREATE);
-        stats.count(7, IN_OPEN);
-        stats.count(8, IN_DELETE);
-        let now = Known(&[(7, "a/"), (5, "c/"), (8, "b/")]);
+        stats.retire(Wd(99), b"d/");
+        stats.count(Wd(5), IN_CREATE);
+        stats.count(Wd(7), IN_OPEN);
+        stats.count(Wd(8), IN_DELETE);
+        let now = Known(&[(Wd(7), "a/"), (Wd(5), "c/"), (Wd(8), "b/")]);
         assert_eq!(
             printed(&mut stats, &now, &usual()),
             "total  open  create  delete  filename\n\
@@ -531,9 +532,9 @@ mod tests {
              3      0     3       0       c/\n\
              2      2     0       0       a/\n"
         );
-        stats.retire(8, b"b/");
-        stats.retire(7, b"a/");
-        stats.retire(5, b"c/");
+        stats.retire(Wd(8), b"b/");
+        stats.retire(Wd(7), b"a/");
+        stats.retire(Wd(5), b"c/");
         assert_eq!(
             printed(&mut stats, &Known(&[]), &usual()),
             "total  open  create  delete  filename\n\
@@ -546,10 +547,10 @@ mod tests {
 
     #[test]
     fn with_zero_all_watches_and_columns_are_there() {
-        let mut stats = Stats::new(&[7, 3, 5], true);
-        stats.count(5, IN_OPEN);
-        stats.retire(3, b"gone/");
-        let known = Known(&[(7, "a/"), (5, "c/"), (6, "new/")]);
+        let mut stats = Stats::new(&[Wd(7), Wd(3), Wd(5)], true);
+        stats.count(Wd(5), IN_OPEN);
+        stats.retire(Wd(3), b"gone/");
+        let known = Known(&[(Wd(7), "a/"), (Wd(5), "c/"), (Wd(6), "new/")]);
         let table = Table { zero: true, events: IN_OPEN | IN_CREATE, ..usual() };
         assert_eq!(
             printed(&mut stats, &known, &table),
@@ -570,9 +571,9 @@ mod tests {
              4      0       3       b/\n\
              2      0       2       c/\n"
         );
-        let known = Known(&[(1, "a\nb/")]);
-        let mut stats = Stats::new(&[1], false);
-        stats.count(1, IN_OPEN);
+        let known = Known(&[(Wd(1), "a\nb/")]);
+        let mut stats = Stats::new(&[Wd(1)], false);
+        stats.count(Wd(1), IN_OPEN);
         assert_eq!(
             printed(&mut stats, &known, &Table { escaped: true, ..usual() }),
             "total  open  filename\n1      1     a\\nb/\n"
@@ -607,8 +608,8 @@ mod tests {
         let mut taken = stats.take();
         assert!(stats.is_empty());
         assert_eq!(paths(&mut taken, &THREE, &usual()), "b/ c/ a/");
-        stats.count(3, IN_OPEN);
-        stats.count(7, IN_OPEN);
+        stats.count(Wd(3), IN_OPEN);
+        stats.count(Wd(7), IN_OPEN);
         assert_eq!(paths(&mut stats, &THREE, &usual()), "a/ b/");
     }
 

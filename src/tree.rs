@@ -8,6 +8,7 @@ use std::cell::Cell;
 use hashbrown::HashTable;
 
 use crate::hash::{PlaceHasher, hash_of_number};
+use crate::sys::inotify::Wd;
 
 /// A node. It names that node only: once the node is removed, it names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,9 +20,6 @@ pub struct NodeId {
 
 /// No node, where a link has nowhere to go.
 const NONE: u32 = u32::MAX;
-
-/// The watch descriptor of a node without a watch.
-pub const NO_WATCH: i32 = -1;
 
 /// The state that a user of the tree keeps for each node.
 pub trait State: Copy + Default {
@@ -56,7 +54,7 @@ struct Node<S> {
     first_child: u32,
     next: u32,
     previous: u32,
-    wd: i32,
+    wd: Wd,
     name_at: u32,
     name_length: u32,
     generation: u32,
@@ -108,9 +106,9 @@ impl<S> Default for Tree<S> {
 
 impl<S: State> Tree<S> {
     /// The node of a watch descriptor.
-    pub fn find(&self, wd: i32) -> Option<NodeId> {
+    pub fn find(&self, wd: Wd) -> Option<NodeId> {
         let last = self.last_found.get();
-        if self.nodes.get(last as usize).is_some_and(|node| node.wd == wd && wd != NO_WATCH) {
+        if self.nodes.get(last as usize).is_some_and(|node| node.wd == wd && wd != Wd::NONE) {
             return Some(self.id(last));
         }
         let found = self.by_wd.find(hash_of_number(wd), |index| self.at(*index).wd == wd)?;
@@ -137,8 +135,8 @@ impl<S: State> Tree<S> {
     }
 
     /// Adds a node: an operand, named by its path as given, if `parent` is `None`; else an entry of `parent`. `wd` must be
-    /// new, or [`NO_WATCH`].
-    pub fn insert(&mut self, parent: Option<NodeId>, name: &[u8], wd: i32, state: S) -> NodeId {
+    /// new, or [`Wd::NONE`].
+    pub fn insert(&mut self, parent: Option<NodeId>, name: &[u8], wd: Wd, state: S) -> NodeId {
         let (name_at, name_length) = self.store(name);
         self.newest_generation = self.newest_generation.wrapping_add(1);
         let generation = self.newest_generation;
@@ -147,7 +145,7 @@ impl<S: State> Tree<S> {
             first_child: NONE,
             next: NONE,
             previous: NONE,
-            wd: NO_WATCH,
+            wd: Wd::NONE,
             name_at,
             name_length,
             generation,
@@ -172,19 +170,19 @@ impl<S: State> Tree<S> {
         id
     }
 
-    /// Gives a node a watch, or with [`NO_WATCH`] takes it away.
-    pub fn set_wd(&mut self, id: NodeId, wd: i32) {
+    /// Gives a node a watch, or with [`Wd::NONE`] takes it away.
+    pub fn set_wd(&mut self, id: NodeId, wd: Wd) {
         let Some(old) = self.get(id).filter(|node| !node.is_removed).map(|node| node.wd) else { return };
         let Tree { nodes, by_wd, .. } = self;
-        if old != NO_WATCH {
+        if old != Wd::NONE {
             if let Ok(entry) = by_wd.find_entry(hash_of_number(old), |index| *index == id.index) {
                 entry.remove();
             }
         }
         nodes[id.index as usize].wd = wd;
-        self.unwatched += usize::from(old != NO_WATCH);
-        self.unwatched -= usize::from(wd != NO_WATCH);
-        if wd != NO_WATCH {
+        self.unwatched += usize::from(old != Wd::NONE);
+        self.unwatched -= usize::from(wd != Wd::NONE);
+        if wd != Wd::NONE {
             by_wd.insert_unique(hash_of_number(wd), id.index, |index| {
                 hash_of_number(nodes[*index as usize].wd)
             });
@@ -220,7 +218,7 @@ impl<S: State> Tree<S> {
         if self.get(id).is_none() {
             return;
         }
-        self.set_wd(id, NO_WATCH);
+        self.set_wd(id, Wd::NONE);
         self.forget_place(id.index);
         self.unwatched -= usize::from(!self.at(id.index).is_removed);
         self.at_mut(id.index).is_removed = true;
@@ -237,9 +235,9 @@ impl<S: State> Tree<S> {
         self.tidy();
     }
 
-    /// The watch descriptor, or [`NO_WATCH`].
-    pub fn wd(&self, id: NodeId) -> i32 {
-        self.get(id).map_or(NO_WATCH, |node| node.wd)
+    /// The watch descriptor, or [`Wd::NONE`].
+    pub fn wd(&self, id: NodeId) -> Wd {
+        self.get(id).map_or(Wd::NONE, |node| node.wd)
     }
 
     /// Whether it was removed.
@@ -479,32 +477,32 @@ mod tests {
     const DIRECTORY: Flags =
         Flags { directory: true, recursive: true, initial: true, unscanned: false, news: false };
 
-    fn path(tree: &Tree, wd: i32) -> String {
+    fn path(tree: &Tree, wd: Wd) -> String {
         String::from_utf8(tree.path(tree.find(wd).unwrap())).unwrap()
     }
 
     #[test]
     fn a_relinked_node_keeps_its_subtree() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b".", 1, DIRECTORY);
-        let a = tree.insert(Some(root), b"a", 2, DIRECTORY);
-        let b = tree.insert(Some(root), b"b", 3, DIRECTORY);
-        tree.insert(Some(a), b"c", 4, DIRECTORY);
-        assert_eq!(path(&tree, 4), "./a/c/");
+        let root = tree.insert(None, b".", Wd(1), DIRECTORY);
+        let a = tree.insert(Some(root), b"a", Wd(2), DIRECTORY);
+        let b = tree.insert(Some(root), b"b", Wd(3), DIRECTORY);
+        tree.insert(Some(a), b"c", Wd(4), DIRECTORY);
+        assert_eq!(path(&tree, Wd(4)), "./a/c/");
         tree.relink(a, b, b"moved");
-        assert_eq!(path(&tree, 4), "./b/moved/c/");
+        assert_eq!(path(&tree, Wd(4)), "./b/moved/c/");
         assert_eq!(tree.subtree(root).len(), 4);
     }
 
     #[test]
     fn a_removed_directory_keeps_its_name_for_those_below() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"/", 1, DIRECTORY);
-        let a = tree.insert(Some(root), b"a", 2, DIRECTORY);
-        let b = tree.insert(Some(a), b"b", 3, DIRECTORY);
+        let root = tree.insert(None, b"/", Wd(1), DIRECTORY);
+        let a = tree.insert(Some(root), b"a", Wd(2), DIRECTORY);
+        let b = tree.insert(Some(a), b"b", Wd(3), DIRECTORY);
         tree.remove(a);
-        assert_eq!(path(&tree, 3), "/a/b/");
-        assert!(tree.find(2).is_none());
+        assert_eq!(path(&tree, Wd(3)), "/a/b/");
+        assert!(tree.find(Wd(2)).is_none());
         tree.remove(b);
         assert_eq!(tree.subtree(root), [root]);
     }
@@ -512,33 +510,33 @@ mod tests {
     #[test]
     fn renames_leave_nothing_behind() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", 0, DIRECTORY);
-        let id = tree.insert(Some(root), b"first", 1, DIRECTORY);
+        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
+        let id = tree.insert(Some(root), b"first", Wd(1), DIRECTORY);
         for round in 0..100_000 {
             tree.relink(id, root, format!("name-{round}").as_bytes());
         }
-        assert_eq!(path(&tree, 1), "r/name-99999/");
+        assert_eq!(path(&tree, Wd(1)), "r/name-99999/");
         assert!(tree.names.capacity() < 1 << 18, "{}", tree.names.capacity());
     }
 
     #[test]
     fn removing_twice_is_removing_once() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", 0, DIRECTORY);
-        let id = tree.insert(Some(root), b"a", 1, DIRECTORY);
+        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
+        let id = tree.insert(Some(root), b"a", Wd(1), DIRECTORY);
         tree.remove(id);
         tree.remove(id);
-        tree.insert(Some(root), b"b", 2, DIRECTORY);
-        tree.insert(Some(root), b"c", 3, DIRECTORY);
-        assert_eq!((path(&tree, 2), path(&tree, 3)), ("r/b/".into(), "r/c/".into()));
+        tree.insert(Some(root), b"b", Wd(2), DIRECTORY);
+        tree.insert(Some(root), b"c", Wd(3), DIRECTORY);
+        assert_eq!((path(&tree, Wd(2)), path(&tree, Wd(3))), ("r/b/".into(), "r/c/".into()));
     }
 
     #[test]
     fn churn_leaves_nothing_behind() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", 0, DIRECTORY);
+        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
         for round in 0..100_000 {
-            let id = tree.insert(Some(root), b"some-directory", round + 1, DIRECTORY);
+            let id = tree.insert(Some(root), b"some-directory", Wd(round + 1), DIRECTORY);
             if round % 3 == 0 {
                 tree.relink(id, root, b"some-other-name");
             }
@@ -551,20 +549,21 @@ mod tests {
     #[test]
     fn an_id_does_not_outlive_its_node() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", 0, DIRECTORY);
-        let ids: Vec<NodeId> =
-            (1..5000).map(|wd| tree.insert(Some(root), wd.to_string().as_bytes(), wd, DIRECTORY)).collect();
+        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
+        let ids: Vec<NodeId> = (1..5000)
+            .map(|wd| tree.insert(Some(root), wd.to_string().as_bytes(), Wd(wd), DIRECTORY))
+            .collect();
         ids.iter().rev().for_each(|id| tree.remove(*id));
         assert!(tree.nodes.len() < 2500, "{}", tree.nodes.len());
         (1..5000).for_each(|wd| {
-            tree.insert(Some(root), wd.to_string().as_bytes(), 5000 + wd, DIRECTORY);
+            tree.insert(Some(root), wd.to_string().as_bytes(), Wd(5000 + wd), DIRECTORY);
         });
         for id in ids {
             tree.remove(id);
             tree.relink(id, root, b"x");
-            tree.set_wd(id, 7);
+            tree.set_wd(id, Wd(7));
             tree.unplace(id);
-            assert_eq!((tree.wd(id), tree.path(id), tree.parent(id)), (NO_WATCH, Vec::new(), None));
+            assert_eq!((tree.wd(id), tree.path(id), tree.parent(id)), (Wd::NONE, Vec::new(), None));
             assert!(tree.is_removed(id) && tree.subtree(id).is_empty() && tree.child(id, b"x").is_none());
         }
         assert_eq!(tree.len(), 5000);
@@ -573,14 +572,14 @@ mod tests {
     #[test]
     fn an_entry_is_found_by_its_place_alone() {
         let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", 0, DIRECTORY);
-        let a = tree.insert(Some(root), b"a", 1, DIRECTORY);
+        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
+        let a = tree.insert(Some(root), b"a", Wd(1), DIRECTORY);
         assert_eq!(tree.child(root, b"a"), Some(a));
         tree.unplace(a);
-        let other = tree.insert(Some(root), b"a", 2, DIRECTORY);
-        assert_eq!((tree.child(root, b"a"), path(&tree, 1)), (Some(other), "r/a/".into()));
+        let other = tree.insert(Some(root), b"a", Wd(2), DIRECTORY);
+        assert_eq!((tree.child(root, b"a"), path(&tree, Wd(1))), (Some(other), "r/a/".into()));
         tree.relink(a, other, b"b");
-        assert_eq!((tree.child(other, b"b"), path(&tree, 1)), (Some(a), "r/a/b/".into()));
+        assert_eq!((tree.child(other, b"b"), path(&tree, Wd(1))), (Some(a), "r/a/b/".into()));
         tree.remove(other);
         assert_eq!((tree.child(root, b"a"), tree.child(other, b"b")), (None, Some(a)));
     }
@@ -590,20 +589,20 @@ mod tests {
         #[test]
         fn behaves_like_a_table_of_paths(steps in proptest::collection::vec((0u8..3, 0usize..40, 0usize..40), 1..200)) {
             let mut tree: Tree = Tree::default();
-            let root = tree.insert(None, b"r", 0, DIRECTORY);
+            let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
             let mut model: Vec<(i32, String)> = vec![(0, "r/".into())];
             for (wd, (what, which, other)) in (1..).zip(steps) {
                 let (at, above) = model[which % model.len()].clone();
-                let node = tree.find(at).unwrap();
+                let node = tree.find(Wd(at)).unwrap();
                 match what {
                     0 => {
-                        tree.insert(Some(node), wd.to_string().as_bytes(), wd, DIRECTORY);
+                        tree.insert(Some(node), wd.to_string().as_bytes(), Wd(wd), DIRECTORY);
                         model.push((wd, format!("{above}{wd}/")));
                     }
                     1 if node != root => {
                         let (target, below) = model[other % model.len()].clone();
                         if !below.starts_with(&above) {
-                            tree.relink(node, tree.find(target).unwrap(), format!("m{wd}").as_bytes());
+                            tree.relink(node, tree.find(Wd(target)).unwrap(), format!("m{wd}").as_bytes());
                             for (_, path) in &mut model {
                                 if let Some(rest) = path.strip_prefix(&above) {
                                     *path = format!("{below}m{wd}/{rest}");
@@ -620,7 +619,7 @@ mod tests {
                     _ => {}
                 }
                 for (wd, expected) in &model {
-                    proptest::prop_assert_eq!(&path(&tree, *wd), expected);
+                    proptest::prop_assert_eq!(&path(&tree, Wd(*wd)), expected);
                 }
                 proptest::prop_assert_eq!(tree.len(), model.len());
             }

@@ -16,7 +16,7 @@ use crate::ignore::git;
 use crate::sys::descriptors;
 use crate::sys::directory::{self, Contents, Kind, WorkingDirectory};
 use crate::sys::fanotify::{Located, located};
-use crate::sys::inotify::Inotify;
+use crate::sys::inotify::{Inotify, Wd};
 use crate::sys::mounts::{self, Mount};
 use crate::sys::times::{Moment, Times};
 
@@ -58,10 +58,10 @@ pub trait World {
     }
 
     /// inotify_add_watch(2): the watch descriptor, which is the old one where the inode is watched already.
-    fn watch(&mut self, at: At<Self::Dir>, mask: Mask) -> io::Result<i32>;
+    fn watch(&mut self, at: At<Self::Dir>, mask: Mask) -> io::Result<Wd>;
 
     /// inotify_rm_watch(2). A watch that has ended is no error.
-    fn unwatch(&mut self, wd: i32);
+    fn unwatch(&mut self, wd: Wd);
 
     /// Calls `each` with the name and the kind of every entry but `.` and `..`.
     fn list(&mut self, dir: &Self::Dir, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()>;
@@ -109,8 +109,8 @@ pub trait World {
         &mut self,
         at: At<Self::Dir>,
         mask: Mask,
-        wd: i32,
-        is_known: impl Fn(i32) -> bool,
+        wd: Wd,
+        is_known: impl Fn(Wd) -> bool,
     ) -> bool {
         match self.watch(at, mask) {
             Ok(found) if found != wd && !is_known(found) => {
@@ -156,13 +156,13 @@ pub trait World {
     /// before: no event reports that one, [`find_out`](Self::find_out) does.
     ///
     /// `mv a b; mv b a; mv a b` → MOVED_FROM a, MOVED_TO b, MOVED_FROM b, MOVED_TO a: the directory is at `b`, not at `a`.
-    fn hides_rename(&self, _wd: i32, _name: &[u8]) -> bool {
+    fn hides_rename(&self, _wd: Wd, _name: &[u8]) -> bool {
         false
     }
 
     /// When the queue is empty: whether there is something to read that only a look could tell. `path_of` gives the path
     /// of a watched directory.
-    fn find_out(&mut self, _path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+    fn find_out(&mut self, _path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         false
     }
 }
@@ -214,7 +214,7 @@ impl MarksWorld {
         Ok(MarksWorld { marks: Box::new(Marks::new(operands)?), files: Files::default(), above: None })
     }
 
-    fn mark_entry(&mut self, dir: &OpenDir, name: &CStr, mask: Mask) -> Option<i32> {
+    fn mark_entry(&mut self, dir: &OpenDir, name: &CStr, mask: Mask) -> Option<Wd> {
         let above = match self.above.take() {
             Some((number, above)) if number == dir.number => above,
             _ => located(&dir.fd).ok()?,
@@ -405,7 +405,7 @@ impl World for InotifyWorld {
 
     files!();
 
-    fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<Wd> {
         // inotify_add_watch(2) has no form with a directory's descriptor. A name in the working directory is looked up several times
         // faster than a path, or than one by way of /proc/self/fd.
         let name = match at {
@@ -437,7 +437,7 @@ impl World for InotifyWorld {
         self.mounts.as_ref().map(File::as_fd)
     }
 
-    fn unwatch(&mut self, wd: i32) {
+    fn unwatch(&mut self, wd: Wd) {
         // EINVAL: it was deleted meanwhile, and the watch with it.
         let _ = self.inotify.rm_watch(wd);
     }
@@ -453,7 +453,7 @@ impl World for MarksWorld {
 
     files!();
 
-    fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, at: At<OpenDir>, mask: Mask) -> io::Result<Wd> {
         if let At::Entry(dir, name) = at {
             let marked = directory::with_path(name, |name| Ok(self.mark_entry(dir, name, mask)));
             if let Ok(Some(wd)) = marked {
@@ -464,7 +464,7 @@ impl World for MarksWorld {
         with_object(at, mask, |object| self.marks.add_watch(object, mask, is_entry))
     }
 
-    fn unwatch(&mut self, wd: i32) {
+    fn unwatch(&mut self, wd: Wd) {
         self.marks.rm_watch(wd);
     }
 
@@ -472,7 +472,7 @@ impl World for MarksWorld {
         self.marks.read(queue)
     }
 
-    fn is_watched_as(&mut self, at: At<OpenDir>, mask: Mask, wd: i32, _: impl Fn(i32) -> bool) -> bool {
+    fn is_watched_as(&mut self, at: At<OpenDir>, mask: Mask, wd: Wd, _: impl Fn(Wd) -> bool) -> bool {
         with_object(at, mask, |object| Ok(self.marks.is_watched_as(object, wd))).unwrap_or(false)
     }
 
@@ -493,11 +493,11 @@ impl World for MarksWorld {
         self.marks.lose()
     }
 
-    fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+    fn hides_rename(&self, wd: Wd, name: &[u8]) -> bool {
         self.marks.hides_rename(wd, name)
     }
 
-    fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+    fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         self.marks.find_out(path_of)
     }
 }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use inotify_tools::internals::directory::{self, Kind, Reader};
-use inotify_tools::internals::inotify::{Inotify, RawEvent};
+use inotify_tools::internals::inotify::{Inotify, RawEvent, Wd};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::libc::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_ISDIR, IN_MOVED_FROM,
@@ -39,7 +39,7 @@ struct Floor {
     /// By watch.
     paths: Vec<Vec<u8>>,
     /// The working directory.
-    inside: Option<(i32, OwnedFd)>,
+    inside: Option<(Wd, OwnedFd)>,
     text: Vec<u8>,
     /// Lines are printed; else counted.
     prints: bool,
@@ -93,7 +93,7 @@ impl Floor {
             });
             let is_together = names.len() < TOGETHER && (appears.is_none() || appears == place);
             if !names.is_empty() && (next.is_none() || !is_together) {
-                let (wd, is_new) = place.unwrap_or_default();
+                let (wd, is_new) = place.unwrap_or((Wd::NONE, false));
                 self.attach(wd, std::mem::take(&mut names), is_new, true)?;
                 continue;
             }
@@ -118,13 +118,13 @@ impl Floor {
         Ok(())
     }
 
-    fn learn(&mut self, wd: i32, path: Vec<u8>) {
-        let wd = wd as usize;
+    fn learn(&mut self, wd: Wd, path: Vec<u8>) {
+        let wd = wd.0 as usize;
         self.paths.resize(self.paths.len().max(wd + 1), Vec::new());
         self.paths[wd] = path;
     }
 
-    fn line(&mut self, wd: i32, mask: u32, name: &[u8]) {
+    fn line(&mut self, wd: Wd, mask: u32, name: &[u8]) {
         if !self.prints {
             self.counted += 1;
             return;
@@ -133,11 +133,11 @@ impl Floor {
     }
 
     /// Makes a watched directory the working directory, and makes sure that it is that.
-    fn go(&mut self, wd: i32) -> Result<()> {
+    fn go(&mut self, wd: Wd) -> Result<()> {
         if self.inside.as_ref().is_some_and(|(inside, _)| *inside == wd) {
             return Ok(());
         }
-        let fd = directory::open_path(&self.paths[wd as usize], OFlag::O_DIRECTORY)?;
+        let fd = directory::open_path(&self.paths[wd.0 as usize], OFlag::O_DIRECTORY)?;
         fchdir(&fd)?;
         self.inotify.add_watch(c".", IN_ALL_EVENTS)?;
         self.inside = Some((wd, fd));
@@ -146,7 +146,7 @@ impl Floor {
 
     /// Watches directories in another, and looks into them. What is in one that `is_new` is printed, and so is the reading of
     /// those and of one of which an event told.
-    fn attach(&mut self, parent: i32, names: Vec<Vec<u8>>, is_new: bool, by_event: bool) -> Result<()> {
+    fn attach(&mut self, parent: Wd, names: Vec<Vec<u8>>, is_new: bool, by_event: bool) -> Result<()> {
         self.go(parent)?;
         let mut watched = Vec::with_capacity(names.len());
         for name in names {
@@ -163,7 +163,7 @@ impl Floor {
         }
         self.inotify.read(&mut self.queue)?;
         for (wd, name, has_more) in watched {
-            let path = [&self.paths[parent as usize], name.as_bytes(), b"/"].concat();
+            let path = [&self.paths[parent.0 as usize], name.as_bytes(), b"/"].concat();
             self.learn(wd, path);
             if is_new || by_event {
                 for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
@@ -178,9 +178,9 @@ impl Floor {
     }
 
     /// Reads a directory, and drops the events of that.
-    fn visit(&mut self, wd: i32, is_new: bool) -> Result<()> {
+    fn visit(&mut self, wd: Wd, is_new: bool) -> Result<()> {
         let mark = self.queue.len();
-        let opened = directory::open(&self.paths[wd as usize])?;
+        let opened = directory::open(&self.paths[wd.0 as usize])?;
         let mut found = Vec::new();
         self.reader.read(&opened, |name, kind| found.push((name.to_vec(), kind)))?;
         drop(opened);

@@ -53,7 +53,7 @@ fn events(top: &[u8]) -> Result<()> {
     let inotify = Inotify::new()?;
     let mut paths = Vec::new();
     let mut watch = |path: &[u8]| -> Result<()> {
-        let wd = usize::try_from(inotify.add_watch(&CString::new(path)?, IN_ALL_EVENTS)?)?;
+        let wd = usize::try_from(inotify.add_watch(&CString::new(path)?, IN_ALL_EVENTS)?.0)?;
         paths.resize(wd + 1, Vec::new());
         paths[wd] = [path, b"/"].concat();
         Ok(())
@@ -94,7 +94,7 @@ fn events(top: &[u8]) -> Result<()> {
 
 /// Appends the line of an event; `paths` are by watch.
 pub fn line(text: &mut Vec<u8>, paths: &[Vec<u8>], event: &RawEvent) {
-    text.extend_from_slice(paths.get(event.wd as usize).map_or(b"", |path| path.as_slice()));
+    text.extend_from_slice(paths.get(event.wd.0 as usize).map_or(b"", |path| path.as_slice()));
     text.extend_from_slice(words(event.mask));
     text.extend_from_slice(event.name);
     text.push(b'\n');

@@ -32,7 +32,7 @@ use crate::fanotify::{is_directory, path_of, refusal};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Group, Handle, Located, Target, decoded, handle_in, handle_of};
-use crate::sys::inotify::RawEvent;
+use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::sys::timer::Timer;
@@ -54,7 +54,7 @@ const PATIENCE: u8 = 20;
 const KEEP: usize = 256 * 1024;
 
 /// An entry of a watched directory.
-type WatchedEntry = (i32, Box<[u8]>);
+type WatchedEntry = (Wd, Box<[u8]>);
 
 /// A file system's id: the beginning of its handles.
 type FsId = [u8; 8];
@@ -74,12 +74,12 @@ pub struct Marks {
 pub(super) struct State {
     /// Only operands are watched: directories below one are not, but are reported.
     operands: bool,
-    watches: HashMap<i32, Watch>,
-    by_handle: HashMap<Rc<Handle>, i32>,
+    watches: HashMap<Wd, Watch>,
+    by_handle: HashMap<Rc<Handle>, Wd>,
     /// The watch added last.
     newest: i32,
     /// Where directories are that were heard of and may not be watched: their own events name only them.
-    places: HashMap<Box<Handle>, (i32, Box<[u8]>)>,
+    places: HashMap<Box<Handle>, (Wd, Box<[u8]>)>,
     /// At so many of them those of watches that are gone are dropped.
     crowd: usize,
     /// The device of each file system with marks, as the kernel shows it, if that is known.
@@ -131,7 +131,7 @@ impl Watch {
 
 impl Operand {
     /// It has another path.
-    fn found_at(&mut self, path: Vec<u8>, out: &mut Vec<u8>, wd: i32) {
+    fn found_at(&mut self, path: Vec<u8>, out: &mut Vec<u8>, wd: Wd) {
         queue::encode(&RawEvent { wd, mask: 0, cookie: 0, name: &path }, Subject::Path, 0, out);
         self.path = path;
     }
@@ -149,7 +149,7 @@ impl Marks {
 
     /// Marks what is open (O_PATH will do), as inotify_add_watch(2) does: returns the number of the watch, which is the old one
     /// where the object is watched already. [`refusal::explained`] has the errors that are fanotify's own.
-    pub fn add_watch(&mut self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<i32> {
+    pub fn add_watch(&mut self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<Wd> {
         let explained = |error| refusal::explained(error, object);
         let handle = handle_of(object).map_err(explained)?;
         let is_directory = mask & IN_ONLYDIR != 0 || is_directory(object)?;
@@ -179,7 +179,7 @@ impl Marks {
     ///
     /// Its handle and its mark may be of two objects. Then the directory above reports another change of the name, and
     /// whoever looks at the queue ends the watch.
-    pub fn add_entry(&mut self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<i32> {
+    pub fn add_entry(&mut self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<Wd> {
         const REPORTED: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
         if mask & REPORTED != REPORTED || !self.group.tells_renames {
             return None;
@@ -193,12 +193,12 @@ impl Marks {
     }
 
     /// Whether what is open is watched as `wd`.
-    pub fn is_watched_as(&self, object: &OwnedFd, wd: i32) -> bool {
+    pub fn is_watched_as(&self, object: &OwnedFd, wd: Wd) -> bool {
         handle_of(object).is_ok_and(|handle| self.state.by_handle.get(&*handle) == Some(&wd))
     }
 
     /// Ends a watch: nothing is reported of it any more. Its mark ends with its object, because no path is known that leads there.
-    pub fn rm_watch(&mut self, wd: i32) {
+    pub fn rm_watch(&mut self, wd: Wd) {
         self.state.forget(wd);
     }
 
@@ -228,7 +228,7 @@ impl Marks {
     /// To be called when all events that were read are handled: looks where the objects are of which a rename may have been
     /// merged, and lets [`read`](Self::read) report it; `true` if there is something to read. `path_of`
     /// gives the path of a watched directory, without a slash at its end.
-    pub fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+    pub fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         let is_at = |object: &Handle, (wd, name): &WatchedEntry| {
             let Some(Ok(above)) = path_of(*wd).map(|path| open_path(&path, OFlag::O_DIRECTORY)) else {
                 return false;
@@ -249,7 +249,7 @@ impl Marks {
     }
 
     /// Whether a look at this entry of a watched directory may show an object that a rename brought there which is not reported yet.
-    pub fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+    pub fn hides_rename(&self, wd: Wd, name: &[u8]) -> bool {
         self.state.hides_rename(wd, name)
     }
 
@@ -344,7 +344,7 @@ impl State {
     }
 
     /// Remembers a watch, or changes what is asked for of one, if `mark` succeeds; returns its number.
-    fn add(&mut self, mut watch: Watch, mark: impl FnOnce() -> io::Result<()>) -> io::Result<i32> {
+    fn add(&mut self, mut watch: Watch, mark: impl FnOnce() -> io::Result<()>) -> io::Result<Wd> {
         watch.mask &= IN_ALL_EVENTS | IN_ONESHOT;
         let known = self.by_handle.get(&watch.handle).copied();
         if let Some((wd, known)) = known.and_then(|wd| Some((wd, self.watches.get_mut(&wd)?))) {
@@ -356,9 +356,10 @@ impl State {
         }
         mark()?;
         self.newest += 1;
-        self.by_handle.insert(Rc::clone(&watch.handle), self.newest);
-        self.watches.insert(self.newest, watch);
-        Ok(self.newest)
+        let wd = Wd(self.newest);
+        self.by_handle.insert(Rc::clone(&watch.handle), wd);
+        self.watches.insert(wd, watch);
+        Ok(wd)
     }
 }
 
@@ -371,18 +372,18 @@ impl Watch {
 
 #[cfg(test)]
 impl State {
-    pub(super) fn simulate_watch(&mut self, wd: i32, handle: &Handle) {
+    pub(super) fn simulate_watch(&mut self, wd: Wd, handle: &Handle) {
         if self.by_handle.insert(handle.into(), wd).is_none() {
             self.watches.insert(wd, Watch::simulated(handle, IN_ALL_EVENTS));
         }
     }
 
     /// What is asked for of a directory; returns the number of the watch.
-    pub(super) fn watch(&mut self, handle: &Handle, mask: Mask) -> i32 {
-        self.add(Watch::simulated(handle, mask), || Ok(())).unwrap_or(-1)
+    pub(super) fn watch(&mut self, handle: &Handle, mask: Mask) -> Wd {
+        self.add(Watch::simulated(handle, mask), || Ok(())).unwrap_or(Wd(-1))
     }
 
-    pub(super) fn watch_of(&self, handle: &Handle) -> Option<i32> {
+    pub(super) fn watch_of(&self, handle: &Handle) -> Option<Wd> {
         self.by_handle.get(handle).copied()
     }
 
@@ -396,7 +397,7 @@ impl State {
 }
 
 impl State {
-    pub(super) fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+    pub(super) fn hides_rename(&self, wd: Wd, name: &[u8]) -> bool {
         self.watches.get(&wd).is_some_and(|watch| self.normaliser.hides(&watch.handle, name))
     }
 

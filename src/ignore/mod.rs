@@ -13,7 +13,8 @@ use std::rc::Rc;
 
 use crate::filter::bare;
 use crate::sys::file;
-use crate::tree::{Flags, NO_WATCH, NodeId, State, Tree};
+use crate::sys::inotify::Wd;
+use crate::tree::{Flags, NodeId, State, Tree};
 
 pub use self::operands::Operands;
 use self::pattern::Patterns;
@@ -127,10 +128,10 @@ impl Ignore {
         ignore.forget_all();
         let state = Flags { directory: true, ..Flags::default() };
         let mut tree = Tree::default();
-        let mut node = tree.insert(None, operand, NO_WATCH, state);
+        let mut node = tree.insert(None, operand, Wd::NONE, state);
         ignore.learn_operand(&tree, node, bare(operand));
         way.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).any(|name| {
-            node = tree.insert(Some(node), name, NO_WATCH, state);
+            node = tree.insert(Some(node), name, Wd::NONE, state);
             let is_left_out = ignore.leaves_out(&tree, node);
             if ignore.reads_git() {
                 ignore.learn(&tree, node, git::Files::at(&tree.path(node)));

@@ -11,7 +11,7 @@ use nix::sys::stat::SFlag;
 use crate::event::Mask;
 use crate::source::{Settings, Source};
 use crate::sys::directory::{self, open_in, open_path};
-use crate::sys::inotify::Inotify;
+use crate::sys::inotify::{Inotify, Wd};
 use crate::sys::mounts::Lookout;
 use crate::sys::status::Status;
 use crate::watcher::Watcher;
@@ -62,10 +62,10 @@ pub trait Files {
     fn is_mounted(&mut self, directory: &Self::Open, entry: &Self::Open) -> bool;
 
     /// inotify_add_watch(2) with IN_MASK_ADD: the watch descriptor, which is the old one where the inode is watched already.
-    fn watch(&mut self, object: &Self::Open, mask: Mask) -> io::Result<i32>;
+    fn watch(&mut self, object: &Self::Open, mask: Mask) -> io::Result<Wd>;
 
     /// inotify_rm_watch(2). A watch that has ended is no error.
-    fn unwatch(&mut self, wd: i32);
+    fn unwatch(&mut self, wd: Wd);
 
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
     fn sync(&mut self, directory: &Self::Open);
@@ -126,12 +126,12 @@ impl Files for InotifyFiles {
         directory::mount_of(directory) != directory::mount_of(entry)
     }
 
-    fn watch(&mut self, object: &OwnedFd, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, object: &OwnedFd, mask: Mask) -> io::Result<Wd> {
         let path = directory::link_to(object);
         directory::with_path(&path, |path| self.inotify.add_watch(path, mask | IN_MASK_ADD))
     }
 
-    fn unwatch(&mut self, wd: i32) {
+    fn unwatch(&mut self, wd: Wd) {
         // EINVAL: the object was deleted, and the watch with it.
         let _ = self.inotify.rm_watch(wd);
     }

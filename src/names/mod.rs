@@ -27,6 +27,7 @@ use crate::event::{Mask, is_asked};
 use crate::ignore::git;
 use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
+use crate::sys::inotify::Wd;
 
 /// What reading a directory causes on it and on the directory that it is in.
 const READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
@@ -43,14 +44,14 @@ struct Name {
     /// Everything in the directory that it leads to, if that has a source of its own.
     tree: Option<Tree>,
     /// The watches that it needs.
-    watches: Vec<i32>,
+    watches: Vec<Wd>,
     /// The last rename from one entry on the way to another.
     inner_rename: Option<u32>,
 }
 
 impl Name {
     /// The step that looks up an entry of a watched directory.
-    fn step(&self, dir: i32, name: &[u8]) -> Option<usize> {
+    fn step(&self, dir: Wd, name: &[u8]) -> Option<usize> {
         self.steps.iter().position(|step| step.dir == Some(dir) && step.name == name)
     }
 
@@ -95,7 +96,7 @@ enum Cause {
 
 /// Something to return from [`Source::next`].
 enum Outgoing {
-    Event { watch: i32, path: Vec<u8>, watched: usize, mask: Mask, cookie: u32 },
+    Event { watch: Wd, path: Vec<u8>, watched: usize, mask: Mask, cookie: u32 },
     Problem(Problem),
 }
 
@@ -105,7 +106,7 @@ pub struct Names<F: Files> {
     settings: Settings,
     names: Vec<Name>,
     /// The names that need a watch.
-    users: HashMap<i32, Vec<usize>>,
+    users: HashMap<Wd, Vec<usize>>,
     queue: Queue,
     outbox: VecDeque<Outgoing>,
     /// Directories that cannot be watched, of which the user was told.
@@ -178,7 +179,7 @@ impl<F: Files> Names<F> {
         }));
         if is_asked(self.settings.events, IN_Q_OVERFLOW) {
             let (path, mask) = (Vec::new(), IN_Q_OVERFLOW);
-            self.outbox.push_back(Outgoing::Event { watch: -1, path, watched: 0, mask, cookie: 0 });
+            self.outbox.push_back(Outgoing::Event { watch: Wd::NONE, path, watched: 0, mask, cookie: 0 });
         }
         self.find_all();
     }
@@ -197,7 +198,7 @@ impl<F: Files> Names<F> {
     }
 
     /// An event of a watched object itself.
-    fn on_itself(&mut self, at: usize, wd: i32, mask: Mask) {
+    fn on_itself(&mut self, at: usize, wd: Wd, mask: Mask) {
         let name = &self.names[at];
         let is_object = name.object.is_some_and(|object| object.watch == Some(wd));
         let is_end = mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED) != 0;
@@ -260,7 +261,7 @@ impl<F: Files> Names<F> {
     fn is_exchange(&self, at: usize, step: usize, taken: &Taken, way: &Way) -> bool {
         let Step { dir: Some(dir), name, .. } = &self.names[at].steps[step] else { return false };
         let ahead = self.queue.events_from(self.queue.start()).filter(|event| event.mask & ENTRY != 0);
-        let is_here = |wd: i32, found: &[u8]| wd == *dir && found == &name[..];
+        let is_here = |wd: Wd, found: &[u8]| wd == *dir && found == &name[..];
         let Some(next) = ahead.clone().find(|event| is_here(event.wd, event.name)) else { return false };
         if next.mask & IN_MOVED_TO == 0 {
             return false;
@@ -430,7 +431,7 @@ impl<F: Files> Names<F> {
         path.extend_from_slice(entry);
         let (filter, is_directory) = (&self.settings.filter, mask & IN_ISDIR != 0);
         if filter.reports(&path, is_directory) && !filter.ignores_entry(&path, watched, is_directory) {
-            let watch = name.object.and_then(|object| object.watch).unwrap_or(-1);
+            let watch = name.object.and_then(|object| object.watch).unwrap_or(Wd::NONE);
             let mask = mask & (IN_ALL_EVENTS | IN_ISDIR | IN_UNMOUNT);
             self.outbox.push_back(Outgoing::Event { watch, path, watched, mask, cookie });
         }
@@ -458,7 +459,7 @@ impl<F: Files> Names<F> {
     }
 
     /// Removes those watches of some that no name needs.
-    fn sweep(&mut self, watches: &[i32]) {
+    fn sweep(&mut self, watches: &[Wd]) {
         for wd in watches {
             if self.users.get(wd).is_none_or(Vec::is_empty) {
                 self.users.remove(wd);
@@ -501,7 +502,7 @@ impl<F: Files> Names<F> {
             let root = name.path(true);
             let Some(tree) = &mut name.tree else { continue };
             // The events of a watch have the number of the tree in them: watches of two trees may be alike.
-            let distinct = |watch: i32| watch ^ tree.number.wrapping_shl(24);
+            let distinct = |watch: Wd| Wd(watch.0 ^ tree.number.wrapping_shl(24));
             while let Some(item) = tree.source.next() {
                 let outgoing = match item {
                     Item::Problem(problem) => Outgoing::Problem(problem),
@@ -578,13 +579,13 @@ impl<F: Files + AsFd> Source for Names<F> {
         self.users.len() + trees.map(|tree| tree.source.watches()).sum::<usize>()
     }
 
-    fn in_order(&self) -> Vec<i32> {
-        let mut watches: Vec<i32> = self.users.keys().copied().collect();
+    fn in_order(&self) -> Vec<Wd> {
+        let mut watches: Vec<Wd> = self.users.keys().copied().collect();
         watches.sort_unstable();
         watches
     }
 
-    fn path(&self, watch: i32) -> Option<Vec<u8>> {
+    fn path(&self, watch: Wd) -> Option<Vec<u8>> {
         let is_it = |name: &&Name| name.object.is_some_and(|object| object.watch == Some(watch));
         self.names.iter().find(is_it).map(|name| name.path(name.is_directory()))
     }

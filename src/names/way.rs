@@ -14,6 +14,7 @@ use super::files::{Files, Found, Kind};
 use crate::event::{self, Mask};
 use crate::queue::Queue;
 use crate::source::Settings;
+use crate::sys::inotify::Wd;
 use crate::sys::process::absolute;
 
 /// An entry appears in a directory or leaves it.
@@ -28,14 +29,14 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     /// The watch of the directory, unless that cannot be watched.
-    pub dir: Option<i32>,
+    pub dir: Option<Wd>,
     pub name: Vec<u8>,
     /// Nothing follows: what the entry is, if it is no link, is the object.
     pub is_last: bool,
     /// It is a link that was followed.
     pub is_link: bool,
     /// The watch of the entry itself, where the directory cannot be watched.
-    pub own: Option<i32>,
+    pub own: Option<Wd>,
 }
 
 /// What a name leads to.
@@ -47,7 +48,7 @@ pub(super) struct Object {
     /// It has other names.
     pub is_linked: bool,
     /// The watch of the object itself: of a directory, and of a file whose directory does not report its events.
-    pub watch: Option<i32>,
+    pub watch: Option<Wd>,
 }
 
 /// Where a way ends.
@@ -75,7 +76,7 @@ pub(super) struct Way {
 
 impl Way {
     /// Every watch of it.
-    pub fn watches(&self) -> Vec<i32> {
+    pub fn watches(&self) -> Vec<Wd> {
         let object = match &self.end {
             End::Object(object) => object.watch,
             _ => None,
@@ -97,8 +98,8 @@ impl Way {
 }
 
 /// The watches of steps and an object, each once.
-pub(super) fn watches(steps: &[Step], object: Option<i32>) -> Vec<i32> {
-    let mut watches: Vec<i32> = steps.iter().flat_map(|step| [step.dir, step.own]).flatten().collect();
+pub(super) fn watches(steps: &[Step], object: Option<Wd>) -> Vec<Wd> {
+    let mut watches: Vec<Wd> = steps.iter().flat_map(|step| [step.dir, step.own]).flatten().collect();
     watches.extend(object);
     watches.sort_unstable();
     watches.dedup();
@@ -116,7 +117,7 @@ pub(super) fn has_own_source(settings: &Settings) -> bool {
 }
 
 /// Whether a queued event says that an entry of a watched directory appears or leaves.
-fn is_changing(queue: &Queue, dir: i32, name: &[u8]) -> bool {
+fn is_changing(queue: &Queue, dir: Wd, name: &[u8]) -> bool {
     queue
         .events_from(queue.start())
         .any(|event| event.wd == dir && event.mask & ENTRY != 0 && event.name == name)
@@ -233,7 +234,7 @@ impl<'a, F: Files> Walk<'a, F> {
     }
 
     /// Goes on at the target of a link.
-    fn link(&mut self, at: F::Open, link: &F::Open, dir: Option<i32>) -> io::Result<Next<F::Open>> {
+    fn link(&mut self, at: F::Open, link: &F::Open, dir: Option<Wd>) -> io::Result<Next<F::Open>> {
         let own = if dir.is_none() { self.files.watch(link, ITSELF).ok() } else { None };
         if let Some(step) = self.way.steps.last_mut() {
             (step.is_link, step.own) = (true, own);
@@ -251,7 +252,7 @@ impl<'a, F: Files> Walk<'a, F> {
     }
 
     /// An object that is no directory. Its events are reported in the directory that it is in, unless something is mounted there.
-    fn file(&mut self, at: &F::Open, entry: &F::Open, found: Found, dir: Option<i32>) -> End {
+    fn file(&mut self, at: &F::Open, entry: &F::Open, found: Found, dir: Option<Wd>) -> End {
         if dir.is_some() && !self.files.is_mounted(at, entry) {
             return End::Object(object(found, None));
         }
@@ -275,7 +276,7 @@ impl<'a, F: Files> Walk<'a, F> {
     }
 }
 
-fn object(found: Found, watch: Option<i32>) -> Object {
+fn object(found: Found, watch: Option<Wd>) -> Object {
     let Found { kind, id, links } = found;
     Object { kind, id: Some(id), is_linked: links > 1, watch }
 }

@@ -1,6 +1,7 @@
 //! inotify(7): the instance, its watches and the decoder of what read(2) returns.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -14,11 +15,26 @@ pub const HEADER: usize = 16;
 /// The longest an event can be, in bytes: the fixed part, NAME_MAX and a NUL (inotify(7)).
 const LONGEST: usize = HEADER + 255 + 1;
 
+/// A watch descriptor: inotify(7) numbers the watches of an instance from 1, and does not use a number twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wd(pub i32);
+
+impl Wd {
+    /// No watch: an overflow of the queue is reported so.
+    pub const NONE: Wd = Wd(-1);
+}
+
+impl fmt::Display for Wd {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One event as the kernel wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawEvent<'a> {
-    /// The watch descriptor; -1 for a queue overflow.
-    pub wd: i32,
+    /// The watch; [`Wd::NONE`] for a queue overflow.
+    pub wd: Wd,
     /// What happened; unknown bits are kept.
     pub mask: u32,
     /// The number that the two halves of a rename share, else 0.
@@ -42,16 +58,16 @@ impl<'a> RawEvent<'a> {
 
     /// What [`decode`](Self::decode) tells but the name: the watch descriptor, the mask and the number of bytes.
     #[inline]
-    pub fn peek(bytes: &[u8]) -> Option<(i32, u32, usize)> {
+    pub fn peek(bytes: &[u8]) -> Option<(Wd, u32, usize)> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         let padded = rest.get(..usize::try_from(u32::from_ne_bytes(word(12))).ok()?)?;
-        Some((i32::from_ne_bytes(word(0)), u32::from_ne_bytes(word(4)), HEADER + padded.len()))
+        Some((Wd(i32::from_ne_bytes(word(0))), u32::from_ne_bytes(word(4)), HEADER + padded.len()))
     }
 
     /// Appends the event to `bytes` in the kernel's form; [`decode`](Self::decode) undoes it.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.wd.to_ne_bytes());
+        bytes.extend_from_slice(&self.wd.0.to_ne_bytes());
         bytes.extend_from_slice(&self.mask.to_ne_bytes());
         bytes.extend_from_slice(&self.cookie.to_ne_bytes());
         // A directory entry is at most NAME_MAX bytes, far below u32.
@@ -77,15 +93,15 @@ impl Inotify {
 
     /// inotify_add_watch(2): returns the watch descriptor, which is the old one where the object
     /// is watched already. ENOSPC means the limit max_user_watches.
-    pub fn add_watch(&self, path: &CStr, mask: u32) -> io::Result<i32> {
+    pub fn add_watch(&self, path: &CStr, mask: u32) -> io::Result<Wd> {
         // SAFETY: `path` is NUL-terminated and outlives the call.
-        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask) })
+        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask) }).map(Wd)
     }
 
     /// inotify_rm_watch(2): the kernel queues IN_IGNORED for it.
-    pub fn rm_watch(&self, wd: i32) -> io::Result<()> {
+    pub fn rm_watch(&self, wd: Wd) -> io::Result<()> {
         // SAFETY: takes two integers.
-        check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) }).map(drop)
+        check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd.0) }).map(drop)
     }
 
     /// Appends what is queued now to `buffer`; returns the number of bytes, 0 where nothing was queued. Never

@@ -12,8 +12,8 @@ use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
-use crate::sys::inotify::RawEvent;
-use crate::tree::{NO_WATCH, NodeId};
+use crate::sys::inotify::{RawEvent, Wd};
+use crate::tree::NodeId;
 use crate::world::{At, World};
 
 /// How many renames that have left their old place are remembered. Both events of a rename are queued within microseconds, with
@@ -180,7 +180,7 @@ impl<W: World> Watcher<W> {
         let coverage = Coverage::Unread { announce };
         let initial = !self.is_set_up;
         let state = State { directory: true, recursive: true, initial, emptying: false, coverage };
-        let node = self.tree.insert(Some(parent), name, NO_WATCH, state);
+        let node = self.tree.insert(Some(parent), name, Wd::NONE, state);
         self.exclude(node);
         node
     }
@@ -210,7 +210,7 @@ impl<W: World> Watcher<W> {
     /// Another directory is, or nothing is, where this one was: it is no entry any more.
     fn displace(&mut self, node: NodeId) {
         match self.tree.wd(node) {
-            NO_WATCH => self.tree.remove(node),
+            Wd::NONE => self.tree.remove(node),
             // Its IGNORED is still to come.
             _ => self.tree.unplace(node),
         }
@@ -228,7 +228,7 @@ impl<W: World> Watcher<W> {
         if let Some(node) = node {
             self.report_arriving(node);
             self.tree.unplace(node);
-            if self.tree.wd(node) == NO_WATCH && self.tree.child(parent, name).is_none() {
+            if self.tree.wd(node) == Wd::NONE && self.tree.child(parent, name).is_none() {
                 self.expect_hidden(parent, name);
             }
         }
@@ -250,11 +250,11 @@ impl<W: World> Watcher<W> {
             let is_at_place = |node| self.tree.parent(node) == Some(parent) && self.tree.name(node) == name;
             departure.is_displaced && departure.node.is_some_and(is_at_place)
         };
-        let there = there.filter(|there| self.tree.wd(*there) == NO_WATCH);
+        let there = there.filter(|there| self.tree.wd(*there) == Wd::NONE);
         let Some(at) = self.renames.departures.iter().rposition(is_displaced) else { return there };
         let displaced = self.renames.departures[at].node.filter(|node| !self.tree.is_removed(*node));
         let leaves = match displaced {
-            Some(node) if self.tree.wd(node) != NO_WATCH => self.leaves(node, parent, name),
+            Some(node) if self.tree.wd(node) != Wd::NONE => self.leaves(node, parent, name),
             Some(_) => there.is_none() || self.is_exchange(at, parent, cookie),
             None => false,
         };
@@ -290,7 +290,7 @@ impl<W: World> Watcher<W> {
     /// which the entry changes. All these are queued under the lock of the parent.
     fn leaves(&mut self, node: NodeId, parent: NodeId, name: &[u8]) -> bool {
         let (wd, place) = (self.tree.wd(node), self.tree.wd(parent));
-        if wd == NO_WATCH {
+        if wd == Wd::NONE {
             return false;
         }
         if !self.queue.self_events_ahead(wd) {
@@ -318,7 +318,7 @@ impl<W: World> Watcher<W> {
         if self.renames.departures.len() > DEPARTURES {
             let oldest = self.renames.departures.pop_front();
             if let Some(node) = oldest.and_then(|oldest| oldest.node) {
-                if self.tree.wd(node) == NO_WATCH {
+                if self.tree.wd(node) == Wd::NONE {
                     self.tree.remove(node);
                 }
             }
@@ -352,7 +352,7 @@ impl<W: World> Watcher<W> {
         let node = departure.and_then(|departure| departure.node).filter(|node| !self.tree.is_removed(*node));
         match node {
             Some(node) if !self.tree.is_within(parent, node) => self.relink(node, parent, name),
-            Some(node) if self.tree.wd(node) != NO_WATCH => self.relink_into_below(node, parent, name),
+            Some(node) if self.tree.wd(node) != Wd::NONE => self.relink_into_below(node, parent, name),
             // From elsewhere only the rename is news.
             _ => {
                 if was_moved_out {
@@ -391,7 +391,7 @@ impl<W: World> Watcher<W> {
     pub(super) fn relink(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         self.tree.relink(node, parent, name);
         (self.path_of, self.scan.is_raise_due) = (None, true);
-        if self.tree.wd(node) == NO_WATCH {
+        if self.tree.wd(node) == Wd::NONE {
             let was_pruned = self.coverage(node) == Coverage::Pruned;
             self.reconsider(node);
             if was_pruned {
@@ -511,7 +511,7 @@ impl<W: World> Watcher<W> {
             let place = place.map(|parent| (parent, self.tree.name(top).to_vec()));
             let mut removals = 0;
             while let Some(node) = self.tree.lowest(top) {
-                if self.tree.wd(node) == NO_WATCH {
+                if self.tree.wd(node) == Wd::NONE {
                     self.tree.remove(node);
                     continue;
                 }
@@ -533,13 +533,13 @@ impl<W: World> Watcher<W> {
     /// A directory was renamed that needed no watch where it was: with a watch it would have had a MOVE_SELF.
     pub(super) fn report_moved(&mut self, node: NodeId) {
         let wd = self.tree.wd(node);
-        if wd != NO_WATCH {
+        if wd != Wd::NONE {
             self.make_up(wd, IN_MOVE_SELF, 0, b"");
         }
     }
 
     /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended.
-    pub(super) fn report_closed(&mut self, wd: i32, name: &[u8]) {
+    pub(super) fn report_closed(&mut self, wd: Wd, name: &[u8]) {
         let Some(node) = self.tree.find(wd) else { return };
         let path = [&self.tree.path(node), name].concat();
         let path = self.real(&path).into_owned();

@@ -7,7 +7,8 @@ use crate::fanotify::absolute_path;
 use crate::ignore::git;
 use crate::queue::Taken;
 use crate::source::Problem;
-use crate::tree::{NO_WATCH, NodeId};
+use crate::sys::inotify::Wd;
+use crate::tree::NodeId;
 use crate::world::{At, World};
 
 impl<W: World> Watcher<W> {
@@ -17,7 +18,7 @@ impl<W: World> Watcher<W> {
         if self.tree.is_removed(node) || self.is_moved_out(node) {
             return;
         }
-        if self.tree.wd(node) == NO_WATCH {
+        if self.tree.wd(node) == Wd::NONE {
             self.reconsider(node);
         } else if self.settings.filter.ignores_tree(&self.tree, node) {
             self.prune(node);
@@ -112,7 +113,7 @@ impl<W: World> Watcher<W> {
             if self.tree.is_removed(below) || self.is_moved_out(below) || below == node {
                 continue;
             }
-            let is_watched = self.tree.wd(below) != NO_WATCH;
+            let is_watched = self.tree.wd(below) != Wd::NONE;
             let is_ignored = self.settings.filter.ignores_tree(&self.tree, below);
             match self.coverage(below) {
                 Coverage::Ignored if !is_ignored => self.work.push_back(Work::Attach(below)),
@@ -124,7 +125,7 @@ impl<W: World> Watcher<W> {
 
     /// Reads what git reads in a directory that is known; whether something else is ignored now.
     pub(super) fn look_at_git(&mut self, node: NodeId) -> bool {
-        if self.tree.wd(node) == NO_WATCH || !self.settings.filter.reads_git() {
+        if self.tree.wd(node) == Wd::NONE || !self.settings.filter.reads_git() {
             return false;
         }
         let begin = self.queue.mark();

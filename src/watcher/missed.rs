@@ -20,9 +20,9 @@ use super::{Coverage, Watcher};
 use crate::event::Mask;
 use crate::queue::Place;
 use crate::sys::directory::Kind;
-use crate::sys::inotify::RawEvent;
+use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::times::{Moment, Times};
-use crate::tree::{NO_WATCH, NodeId};
+use crate::tree::NodeId;
 use crate::world::{At, World};
 
 /// An entry appears, or disappears.
@@ -58,9 +58,9 @@ struct Gap {
     /// Watched directories that were renamed.
     renamed: HashSet<NodeId>,
     /// Directories whose watches have ended, by the watch of the one above, of which the event may have been dropped.
-    ended: BTreeMap<i32, Vec<Box<[u8]>>>,
+    ended: BTreeMap<Wd, Vec<Box<[u8]>>>,
     /// Directories that were not watched, likewise, and whether all that is in them is to be reported.
-    unwatched: BTreeMap<i32, BTreeMap<Box<[u8]>, bool>>,
+    unwatched: BTreeMap<Wd, BTreeMap<Box<[u8]>, bool>>,
 }
 
 /// What the events that were not dropped say of an entry.
@@ -253,7 +253,7 @@ impl Gap {
 
 /// Places by the watch of the directory above.
 fn places<N, I: Iterator<Item = Box<[u8]>>>(
-    by_watch: BTreeMap<i32, N>,
+    by_watch: BTreeMap<Wd, N>,
     names: impl Fn(N) -> I,
 ) -> impl Iterator<Item = Place> {
     by_watch.into_iter().flat_map(move |(wd, found)| names(found).map(move |name| Place { wd, name }))
@@ -295,7 +295,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    fn report_missing(&mut self, wd: i32, name: &[u8], times: &Times) {
+    fn report_missing(&mut self, wd: Wd, name: &[u8], times: &Times) {
         let Some(since) = self.missed.gap.as_ref().map(|gap| gap.since) else { return };
         let missing = self.missed.reported(&Place { wd, name: name.into() }).missing(times, since);
         for mask in REPORTED.into_iter().filter(|mask| missing & mask != 0) {
@@ -345,14 +345,14 @@ impl<W: World> Watcher<W> {
 
     /// Whether a directory without a watch is known to be where it is.
     pub(super) fn is_known_unwatched(&self, node: NodeId) -> bool {
-        self.tree.wd(node) == NO_WATCH && self.tree.is_entry(node) && self.coverage(node) != Coverage::Hidden
+        self.tree.wd(node) == Wd::NONE && self.tree.is_entry(node) && self.coverage(node) != Coverage::Hidden
     }
 
     /// A watched directory was renamed, from its node's place. Its cookie is known if its MOVED_FROM was not dropped.
     pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         let Some(gap) = &mut self.missed.gap else { return };
         let to = Place { wd: self.tree.wd(parent), name: name.into() };
-        let above = self.tree.parent(node).map_or(NO_WATCH, |above| self.tree.wd(above));
+        let above = self.tree.parent(node).map_or(Wd::NONE, |above| self.tree.wd(above));
         let from = Place { wd: above, name: self.tree.name(node).into() };
         if from == to {
             return;

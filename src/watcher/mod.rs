@@ -37,7 +37,7 @@ use crate::filter::bare;
 use crate::ignore::git;
 use crate::queue::{Place, Queue, Subject, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
-use crate::sys::inotify::RawEvent;
+use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mounts::Mount;
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
@@ -110,13 +110,13 @@ impl tree::State for State {
 enum Outgoing {
     Event { report: Report, path: Vec<u8> },
     Problem(Problem),
-    Retired { watch: i32, path: Vec<u8> },
+    Retired { watch: Wd, path: Vec<u8> },
 }
 
 /// An [`Event`] without its path.
 #[derive(Debug, Clone, Copy)]
 struct Report {
-    watch: i32,
+    watch: Wd,
     watched: usize,
     mask: Mask,
     cookie: u32,
@@ -141,7 +141,7 @@ enum Work {
     /// Report the MOVE_SELF of a directory that had no watch.
     ReportMoved(NodeId),
     /// A file came from a directory that nobody watched when it was written there.
-    ReportClosed { wd: i32, name: Box<[u8]> },
+    ReportClosed { wd: Wd, name: Box<[u8]> },
     /// Events were lost: the tree is compared with the file system.
     Rescan,
     /// Patterns of git in a directory may be others now.
@@ -210,7 +210,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// An event as it is reported, if it is. Its path is in `self.path`.
-    fn report(&mut self, wd: i32, mask: Mask, cookie: u32, name: Name) -> Option<Report> {
+    fn report(&mut self, wd: Wd, mask: Mask, cookie: u32, name: Name) -> Option<Report> {
         let is_requested = is_asked(self.settings.events, mask);
         if !is_requested && mask & FINAL == 0 {
             return None;
@@ -232,7 +232,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Makes `self.path` the path of an event, if it is to be reported; returns the length of `%w` in it.
-    fn reported_path(&mut self, wd: i32, mask: Mask, name: &Name, is_requested: bool) -> Option<usize> {
+    fn reported_path(&mut self, wd: Wd, mask: Mask, name: &Name, is_requested: bool) -> Option<usize> {
         let node = self.tree.find(wd)?;
         let State { directory, initial, .. } = self.tree.state(node);
         if !is_requested && !initial {
@@ -289,7 +289,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Reports an event that the kernel did not queue, after everything that was reported before.
-    fn make_up(&mut self, wd: i32, mask: Mask, cookie: u32, name: &[u8]) {
+    fn make_up(&mut self, wd: Wd, mask: Mask, cookie: u32, name: &[u8]) {
         self.missed.make_up(&RawEvent { wd, mask, cookie, name });
         if let Some(report) = self.report(wd, mask, cookie, Name::Is(name)) {
             self.outbox.push_back(Outgoing::Event { report, path: self.path.clone() });
@@ -391,7 +391,7 @@ impl<W: World> Watcher<W> {
     /// Forgets a node whose watch is gone.
     fn retire(&mut self, node: NodeId) {
         let watch = self.tree.wd(node);
-        if watch == tree::NO_WATCH {
+        if watch == Wd::NONE {
             return;
         }
         let tree = &self.tree;
@@ -406,7 +406,7 @@ impl<W: World> Watcher<W> {
         self.path_of = None;
         for below in self.tree.subtree(node) {
             // mkdir w/p/n; mv w/p outside; rmdir w; mv outside/p p: `p` has its watch, and `n` is to get one.
-            let watched = self.tree.way_up(below).find(|above| self.tree.wd(*above) != tree::NO_WATCH);
+            let watched = self.tree.way_up(below).find(|above| self.tree.wd(*above) != Wd::NONE);
             if below != node && watched == Some(node) {
                 self.tree.remove(below);
             }
@@ -495,17 +495,17 @@ impl<W: World + AsFd> Source for Watcher<W> {
         self.tree.len()
     }
 
-    fn in_order(&self) -> Vec<i32> {
+    fn in_order(&self) -> Vec<Wd> {
         // The reference watches a directory after all below it: the reverse of a list that has each node before those
         // below it, and siblings last to first.
         let mut operands: Vec<NodeId> =
             self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
         operands.sort_by_key(|node| self.tree.wd(*node));
         let nodes = operands.into_iter().flat_map(|operand| self.tree.subtree(operand).into_iter().rev());
-        nodes.map(|node| self.tree.wd(node)).filter(|wd| *wd != tree::NO_WATCH).collect()
+        nodes.map(|node| self.tree.wd(node)).filter(|wd| *wd != Wd::NONE).collect()
     }
 
-    fn path(&self, watch: i32) -> Option<Vec<u8>> {
+    fn path(&self, watch: Wd) -> Option<Vec<u8>> {
         Some(self.tree.path(self.tree.find(watch)?))
     }
 

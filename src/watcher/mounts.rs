@@ -11,8 +11,9 @@ use libc::IN_DONT_FOLLOW;
 
 use super::{Coverage, Watcher, Work};
 use crate::fanotify::absolute_path;
+use crate::sys::inotify::Wd;
 use crate::sys::mounts::Mount;
-use crate::tree::{NO_WATCH, NodeId};
+use crate::tree::NodeId;
 use crate::world::{At, World};
 
 impl<W: World> Watcher<W> {
@@ -56,8 +57,8 @@ impl<W: World> Watcher<W> {
             let path = self.system_path(node);
             let mask = self.kernel_mask() | IN_DONT_FOLLOW;
             match wd {
-                NO_WATCH if self.coverage(node) != Coverage::Watched => return,
-                NO_WATCH => self.tree.remove(node),
+                Wd::NONE if self.coverage(node) != Coverage::Watched => return,
+                Wd::NONE => self.tree.remove(node),
                 wd if self.is_watched_as(At::Path(&path), wd, mask) => return,
                 _ => {
                     self.tree.unplace(node);

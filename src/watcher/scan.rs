@@ -23,9 +23,9 @@ use crate::ignore::git;
 use crate::queue::{Change, Place, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::{Contents, Kind};
-use crate::sys::inotify::RawEvent;
+use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::process;
-use crate::tree::{self, NO_WATCH, NodeId, Tree};
+use crate::tree::{self, NodeId, Tree};
 use crate::world::{At, World};
 
 /// How many directories may be kept open on the way down, if the limit on open files allows it. Deeper down the uppermost are
@@ -44,13 +44,13 @@ pub(super) struct Scan<D> {
     /// The last is the next.
     stack: Vec<Frame<D>>,
     /// The directory that was entered last, by its watch.
-    entered: Option<(i32, Rc<D>)>,
+    entered: Option<(Wd, Rc<D>)>,
     /// Watched directories that were listed where their last MOVE_SELF before that point of the queue takes them.
-    pub(super) arriving: HashMap<i32, (NodeId, u64)>,
+    pub(super) arriving: HashMap<Wd, (NodeId, u64)>,
     /// Directories that were met since the overflow.
     met: HashSet<NodeId>,
     /// Watches of the setup that still lack the events that reading a directory causes.
-    lack_read_events: Vec<i32>,
+    lack_read_events: Vec<Wd>,
     /// Their paths may have changed since that was tried.
     pub(super) is_raise_due: bool,
     /// The directories on the way down that are open, the deepest last.
@@ -107,7 +107,7 @@ enum Frame<D> {
 /// What was seen of a directory when its watch was added.
 struct Seen {
     /// The watch.
-    result: io::Result<i32>,
+    result: io::Result<Wd>,
     /// What is certain of its contents.
     contents: Contents,
     /// There may be something in it that git reads.
@@ -413,7 +413,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// The watches of directories in another which have had events since a mark, if what is reported of those that are empty depends on it.
-    fn changed_below(&self, wd: i32, since: usize, task: Task) -> HashSet<i32> {
+    fn changed_below(&self, wd: Wd, since: usize, task: Task) -> HashSet<Wd> {
         match task == Task::Rescan || task.announces() {
             true => {
                 self.queue.events_from(since).map(|event| event.wd).filter(|found| *found != wd).collect()
@@ -429,7 +429,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// If a new directory had events between its watch and the look at it, what has left it is known once nobody is changing it.
-    fn wait_for_changed(&mut self, dir: &W::Dir, watched: &[Watched], changed: &HashSet<i32>, task: Task) {
+    fn wait_for_changed(&mut self, dir: &W::Dir, watched: &[Watched], changed: &HashSet<Wd>, task: Task) {
         if changed.is_empty() || !self.expects_leaving(task) {
             return;
         }
@@ -517,13 +517,13 @@ impl<W: World> Watcher<W> {
     }
 
     /// Whether another directory may be at an entry of a watched one than the events say that were handled.
-    fn is_doubtful(&self, wd: i32, name: &[u8]) -> bool {
+    fn is_doubtful(&self, wd: Wd, name: &[u8]) -> bool {
         let is_changed = self.queue.any_changes() && self.queue.changes(wd, name);
         is_changed || self.world.hides_rename(wd, name)
     }
 
     /// A name in a directory is watched as `wd`: returns the node to visit.
-    fn settle(&mut self, node: NodeId, wd: i32, is_doubtful: bool, task: Task) -> Option<NodeId> {
+    fn settle(&mut self, node: NodeId, wd: Wd, is_doubtful: bool, task: Task) -> Option<NodeId> {
         match self.tree.find(wd) {
             Some(known) => self.meet(node, known, is_doubtful, task),
             None if is_doubtful => {
@@ -768,7 +768,7 @@ impl<W: World> Watcher<W> {
 
     /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards. The
     /// events and the listing are those of an exchange; only nothing is there any more.
-    fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: i32, since: usize) {
+    fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: Wd, since: usize) {
         let leaves = |event: RawEvent| event.wd == wd && event.mask & IN_MOVED_FROM != 0;
         if !self.queue.events_from(since).any(leaves) {
             return;
@@ -823,7 +823,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         self.world.unwatch(self.tree.wd(node));
-        self.tree.set_wd(node, NO_WATCH);
+        self.tree.set_wd(node, Wd::NONE);
         self.forget_git(node);
         let coverage = Coverage::Unread { announce: task.announces() || task == Task::Rescan };
         self.tree.set_state(node, State { coverage, emptying: false, ..self.tree.state(node) });
@@ -969,7 +969,7 @@ impl<W: World> Watcher<W> {
     /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
     /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either. If
     /// a directory has come, and a file leaves, this is an exchange, wherever the directory came from.
-    fn first_events(&self, wd: i32, since: usize) -> (Firsts<'_>, Firsts<'_>) {
+    fn first_events(&self, wd: Wd, since: usize) -> (Firsts<'_>, Firsts<'_>) {
         let (mut first, mut leaving) = (Firsts::new(), Firsts::new());
         // Both places of each rename, made only if one is asked for.
         let ends = OnceCell::new();
@@ -1015,7 +1015,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Reports what the kernel would have reported of an entry.
-    pub(super) fn announce(&mut self, wd: i32, name: &[u8], kind: Kind) {
+    pub(super) fn announce(&mut self, wd: Wd, name: &[u8], kind: Kind) {
         let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
         self.make_up(wd, IN_CREATE | directory, 0, name);
         if kind == Kind::File {
@@ -1026,7 +1026,7 @@ impl<W: World> Watcher<W> {
     /// Asks for all events of a directory of the setup. It is closed before, which is not to be reported.
     fn raise(&mut self, node: NodeId, dir: Option<W::Dir>, task: Task) {
         let (wd, mask) = (self.tree.wd(node), self.kernel_mask());
-        if task != Task::Setup || self.scan_mask(task) == mask || wd == NO_WATCH {
+        if task != Task::Setup || self.scan_mask(task) == mask || wd == Wd::NONE {
             return;
         }
         let is_raised = match dir {
@@ -1084,7 +1084,7 @@ impl<W: World> Watcher<W> {
             self.scan.met.insert(node);
             self.look_at_git(node);
             for below in self.tree.subtree(node) {
-                if self.tree.wd(below) == NO_WATCH && !self.tree.is_removed(below) {
+                if self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below) {
                     let is_known = self.is_known_unwatched(below);
                     if let Some(parent) = self.tree.parent(below).filter(|_| is_known) {
                         let place = Place { wd: self.tree.wd(parent), name: self.tree.name(below).into() };
@@ -1150,7 +1150,7 @@ impl<W: World> Watcher<W> {
             needed += 1;
             let state = State { directory: true, recursive: true, initial: true, ..State::default() };
             let (mut tree, mut filter) = (Tree::default(), self.settings.filter.clone());
-            let top = tree.insert(None, operand, NO_WATCH, state);
+            let top = tree.insert(None, operand, Wd::NONE, state);
             if let (Some(ignore), Ok(real)) =
                 (filter.ignore(), absolute_path(&self.settings.base, operand, true))
             {
@@ -1170,7 +1170,7 @@ impl<W: World> Watcher<W> {
                     if kind != Kind::Directory {
                         return;
                     }
-                    let below = tree.insert(Some(node), name, NO_WATCH, state);
+                    let below = tree.insert(Some(node), name, Wd::NONE, state);
                     if !filter.leaves_out(&tree.path(below)) && !filter.ignores_tree(&tree, below) {
                         needed += 1;
                         pending.push(below);
@@ -1194,7 +1194,7 @@ impl<W: World> Watcher<W> {
     /// To ask is to change what the watch there asks for: another directory, which is there by now, may have asked for more. While the
     /// kernel replaces a mask, it is empty for a moment, and events are lost. So it is only replaced where it is to ask for less, which
     /// is before the directory is listed.
-    pub(super) fn is_watched_as(&mut self, at: At<W::Dir>, wd: i32, mask: Mask) -> bool {
+    pub(super) fn is_watched_as(&mut self, at: At<W::Dir>, wd: Wd, mask: Mask) -> bool {
         let (tree, other) = (&self.tree, Cell::new(None));
         let is_known = |found| {
             other.set(Some(found));
@@ -1210,7 +1210,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Whether an open directory is the one watched as `wd`. If the watch may have ended with an event, nothing can tell.
-    fn is_still(&mut self, dir: &W::Dir, wd: i32, mask: Mask) -> bool {
+    fn is_still(&mut self, dir: &W::Dir, wd: Wd, mask: Mask) -> bool {
         self.is_oneshot() || self.is_watched_as(At::Dir(dir), wd, mask)
     }
 

@@ -78,7 +78,7 @@ fn decoded(mut bytes: &[u8]) -> Vec<String> {
             cookies.push(event.cookie);
         }
         let name = String::from_utf8_lossy(event.name);
-        events.push(format!("{} {:x} {cookie} {name}", event.wd, event.mask));
+        events.push(format!("{} {:x} {cookie} {name}", event.wd.0, event.mask));
         bytes = &bytes[size..];
     }
     events

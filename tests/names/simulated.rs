@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
-use inotify_tools::internals::inotify::RawEvent;
+use inotify_tools::internals::inotify::{RawEvent, Wd};
 use inotify_tools::internals::{Files, Found, Kind, Mask, Settings, Source};
 use libc::{
     IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF,
@@ -34,13 +34,13 @@ struct Inode {
     links: usize,
     /// How many descriptors are open on it.
     open: usize,
-    watch: Option<i32>,
+    watch: Option<Wd>,
 }
 
 /// An event of the kernel's queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Queued {
-    wd: i32,
+    wd: Wd,
     mask: Mask,
     cookie: u32,
     name: String,
@@ -58,7 +58,7 @@ pub struct Step {
 #[derive(Default)]
 pub struct System {
     inodes: Vec<Inode>,
-    watches: BTreeMap<i32, (Ino, Mask)>,
+    watches: BTreeMap<Wd, (Ino, Mask)>,
     newest_wd: i32,
     queue: VecDeque<Queued>,
     queue_limit: usize,
@@ -170,7 +170,7 @@ impl System {
                 self.overflowed = true;
                 if self.queue.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
                     self.queue.push_back(Queued {
-                        wd: -1,
+                        wd: Wd::NONE,
                         mask: IN_Q_OVERFLOW,
                         cookie: 0,
                         name: String::new(),
@@ -479,14 +479,14 @@ impl Files for Simulated {
         false
     }
 
-    fn watch(&mut self, object: &Open, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, object: &Open, mask: Mask) -> io::Result<Wd> {
         let mut system = self.system.borrow_mut();
         system.decide();
         let wd = match system.inodes[object.ino].watch {
             Some(wd) => wd,
             None => {
                 system.newest_wd += 1;
-                system.newest_wd
+                Wd(system.newest_wd)
             }
         };
         system.inodes[object.ino].watch = Some(wd);
@@ -496,7 +496,7 @@ impl Files for Simulated {
         Ok(wd)
     }
 
-    fn unwatch(&mut self, wd: i32) {
+    fn unwatch(&mut self, wd: Wd) {
         let mut system = self.system.borrow_mut();
         system.decide();
         system.story.push(format!("unwatch {wd}"));

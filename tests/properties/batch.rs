@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use inotify_tools::internals::inotify::Wd;
 use inotify_tools::internals::{Batch, Event, Mask, Settle};
 use libc::{IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO};
 
@@ -48,7 +49,7 @@ pub fn holds(quiet: u8, most: u8, events: &[[u8; 4]]) {
 fn add(batch: &mut Batch, begin: Instant, event: &Happened) {
     let Happened { at, path, watched, mask, cookie } = *event;
     let pid = i32::try_from(at.as_millis()).ok();
-    let event = Event { watch: 1, path: path.as_bytes(), watched, mask, cookie, pid, ends_wait: false };
+    let event = Event { watch: Wd(1), path: path.as_bytes(), watched, mask, cookie, pid, ends_wait: false };
     let comm = format!("{at:?}");
     batch.add(&event, Some(comm.as_bytes()), SystemTime::UNIX_EPOCH + at, begin + at);
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use inotify_tools::internals::Event;
 use inotify_tools::internals::TimeFormat;
+use inotify_tools::internals::inotify::Wd;
 use inotify_tools::internals::{Formatter, needs_time, unknown_name};
 use inotify_tools::internals::{Mask, PRINTED};
 use regex::bytes::{Captures, Regex};
@@ -29,7 +30,8 @@ const TIME: &[u8] = b"now";
 pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: Mask, mask: Mask, cookie: u32) {
     let path = [watched, file].concat();
     let pid = Some((cookie >> 8) as i32).filter(|pid| pid % 2 == 0);
-    let event = Event { watch: 1, path: &path, watched: watched.len(), mask, cookie, pid, ends_wait: false };
+    let event =
+        Event { watch: Wd(1), path: &path, watched: watched.len(), mask, cookie, pid, ends_wait: false };
     // As hard to print as any name.
     let comm = pid.filter(|pid| *pid != 0).map(|_| file);
     let record = |mut formatter: Formatter| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use inotify_tools::internals::inotify::RawEvent;
+use inotify_tools::internals::inotify::{RawEvent, Wd};
 use inotify_tools::internals::{At, InotifyWorld, World};
 use libc::{IN_ALL_EVENTS, IN_MOVE, IN_ONLYDIR};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -55,7 +55,7 @@ fn events<W: World>(world: &mut W, cookies: &mut HashMap<u32, u32>) -> Vec<Plain
         rest = &rest[size..];
         let next = cookies.len() as u32 + 1;
         let cookie = if event.mask & IN_MOVE != 0 { *cookies.entry(event.cookie).or_insert(next) } else { 0 };
-        found.push((event.wd, event.mask, cookie, String::from_utf8(event.name.to_vec()).unwrap()));
+        found.push((event.wd.0, event.mask, cookie, String::from_utf8(event.name.to_vec()).unwrap()));
     }
     found
 }
@@ -73,10 +73,10 @@ fn call<W: World>(world: &mut W, prefix: &str, call: &Call, cookies: &mut HashMa
     match call {
         Call::Watch(directory) => {
             let wd = world.watch(At::Path(&path(directory)), IN_ALL_EVENTS | IN_ONLYDIR).unwrap();
-            vec![(wd, 0, 0, String::new())]
+            vec![(wd.0, 0, 0, String::new())]
         }
         Call::Unwatch(wd) => {
-            world.unwatch(*wd);
+            world.unwatch(Wd(*wd));
             Vec::new()
         }
         Call::List(directory) => {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use inotify_tools::internals::Ere;
 use inotify_tools::internals::Watcher;
+use inotify_tools::internals::inotify::Wd;
 use inotify_tools::internals::{Filter, Sense};
 use inotify_tools::internals::{Interface, Item, Settings, Source};
 use inotify_tools::internals::{LSDIR, Mask};
@@ -118,7 +119,7 @@ struct Line {
     mask: Mask,
     cookie: u32,
     path: String,
-    wd: i32,
+    wd: Wd,
     /// What was below the path when the line was printed, if that is a directory: whoever reads it can look.
     below: Option<Vec<(String, bool)>>,
 }
@@ -392,8 +393,8 @@ fn check(
 ) -> Result<(), String> {
     // Every directory in the tree has one watch, under its real path, and nothing else has one.
     let path =
-        |wd: &i32| Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()));
-    let shown: BTreeMap<i32, String> = watcher.in_order().iter().filter_map(path).collect();
+        |wd: &Wd| Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()));
+    let shown: BTreeMap<Wd, String> = watcher.in_order().iter().filter_map(path).collect();
     let watched = system.watched();
     for (wd, path) in &watched {
         match (path, shown.get(wd)) {

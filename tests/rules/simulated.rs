@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use inotify_tools::internals::Mask;
 use inotify_tools::internals::directory::{Contents, Kind};
-use inotify_tools::internals::inotify::RawEvent;
+use inotify_tools::internals::inotify::{RawEvent, Wd};
 use inotify_tools::internals::times::{Moment, Times};
 use inotify_tools::internals::{At, World};
 use libc::{
@@ -50,7 +50,7 @@ struct Inode {
     links: usize,
     /// How many descriptors are open on it.
     open: usize,
-    watch: Option<i32>,
+    watch: Option<Wd>,
 }
 
 /// The dates of an inode, and whether something was written to it.
@@ -77,7 +77,7 @@ pub enum Deed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Queued {
     /// The watch descriptor.
-    pub wd: i32,
+    pub wd: Wd,
     /// What happened.
     pub mask: Mask,
     /// The number that both events of a rename share.
@@ -87,7 +87,7 @@ pub struct Queued {
     /// `%w%f` as it was at the moment of the event.
     pub path: String,
     /// The watches of all directories above at that moment: their events say what the path is. None if one had no watch.
-    pub tracked_by: Option<BTreeSet<i32>>,
+    pub tracked_by: Option<BTreeSet<Wd>>,
 }
 
 /// The state of the simulated system.
@@ -102,7 +102,7 @@ pub struct System {
     pub deeds: Vec<(Deed, String)>,
     /// Every path from which or to which something was moved.
     pub moved: BTreeSet<String>,
-    watches: BTreeMap<i32, (Ino, Mask)>,
+    watches: BTreeMap<Wd, (Ino, Mask)>,
     /// What was asked for of directories that were watched already, in the place of what their watches asked for.
     pub replaced: Vec<Mask>,
     newest_wd: i32,
@@ -121,7 +121,7 @@ pub struct System {
     /// The most that may be.
     pub lateness: usize,
     /// Watches that the watcher has removed from directories in the tree, which count as not watched until then.
-    pub given_up: BTreeSet<i32>,
+    pub given_up: BTreeSet<Wd>,
     /// Everything that was ever queued or dropped, for the checks.
     pub history: Vec<Queued>,
     /// Every path that ever was.
@@ -364,13 +364,13 @@ impl System {
     }
 
     /// The watched inodes, by watch descriptor, with their paths if they are in the tree.
-    pub fn watched(&self) -> BTreeMap<i32, Option<String>> {
+    pub fn watched(&self) -> BTreeMap<Wd, Option<String>> {
         let path = |ino: Ino| self.is_inside(ino).then(|| self.path(ino)).flatten();
         self.watches.iter().map(|(wd, (ino, _))| (*wd, path(*ino))).collect()
     }
 
     /// A watch that does not ask for all these events.
-    pub fn watch_lacking(&self, events: Mask) -> Option<i32> {
+    pub fn watch_lacking(&self, events: Mask) -> Option<Wd> {
         self.watches.iter().find(|(_, (_, mask))| mask & events != events).map(|(wd, _)| *wd)
     }
 
@@ -411,7 +411,7 @@ impl System {
     }
 
     /// The watches of a directory and of every one above it in the tree, if all are watched.
-    fn tracked_by(&self, ino: Ino) -> Option<BTreeSet<i32>> {
+    fn tracked_by(&self, ino: Ino) -> Option<BTreeSet<Wd>> {
         let (mut at, mut watches) = (ino, BTreeSet::new());
         while at != TOP && at != OUTSIDE {
             let Inode { parent, name, watch, .. } = &self.inodes[at];
@@ -462,7 +462,7 @@ impl System {
         if self.queue.len() >= self.queue_limit {
             self.overflowed = true;
             if self.queue.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
-                let (wd, mask) = (-1, IN_Q_OVERFLOW);
+                let (wd, mask) = (Wd::NONE, IN_Q_OVERFLOW);
                 self.queue.push_back(Queued {
                     wd,
                     mask,
@@ -1010,7 +1010,7 @@ impl World for Simulated {
         self.system.borrow().room.min(most)
     }
 
-    fn watch(&mut self, at: At<Dir>, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, at: At<Dir>, mask: Mask) -> io::Result<Wd> {
         let text = self.described(&at);
         let is_inert = matches!(at, At::Dir(dir) if self.system.borrow().asks_already(dir.ino, mask));
         let mut system = self.call_if(is_inert, || format!("watch {text}"));
@@ -1022,7 +1022,7 @@ impl World for Simulated {
             Some(wd) => wd,
             None => {
                 system.newest_wd += 1;
-                system.newest_wd
+                Wd(system.newest_wd)
             }
         };
         let known = system.watches.get(&wd).map(|(_, mask)| *mask);
@@ -1036,7 +1036,7 @@ impl World for Simulated {
         Ok(wd)
     }
 
-    fn unwatch(&mut self, wd: i32) {
+    fn unwatch(&mut self, wd: Wd) {
         let mut system = self.call(|| format!("unwatch {wd}"));
         if let Some((ino, _)) = system.watches.get(&wd).copied() {
             let event = system.event(ino, "", IN_IGNORED, 0);

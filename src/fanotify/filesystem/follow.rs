@@ -10,11 +10,12 @@ use crate::fanotify::joined;
 use crate::fanotify::normalise::Rename;
 use crate::source::Problem;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
-use crate::tree::{NO_WATCH, NodeId};
+use crate::tree::NodeId;
 
 use super::kernel::Kernel;
 use super::locate::REMEMBERED;
 use super::{DIRECTORY, Filesystems, Outgoing, State};
+use crate::sys::inotify::Wd;
 
 /// So many directories that ended last are remembered: their deletion follows soon.
 const ENDED: usize = 16;
@@ -189,6 +190,6 @@ impl<K: Kernel> Filesystems<K> {
             }
         }
         (self.path, self.path_of) = (Vec::new(), None);
-        self.push_event(NO_WATCH, 0, IN_Q_OVERFLOW, 0, !is_asked(self.settings.events, IN_Q_OVERFLOW));
+        self.push_event(Wd::NONE, 0, IN_Q_OVERFLOW, 0, !is_asked(self.settings.events, IN_Q_OVERFLOW));
     }
 }

@@ -13,6 +13,7 @@ use crate::tree::NodeId;
 
 use super::kernel::{Kernel, handle_of};
 use super::{DIRECTORY, Filesystems, State};
+use crate::sys::inotify::Wd;
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
 pub(super) const REMEMBERED: usize = 1 << 18;
@@ -79,7 +80,7 @@ impl<K: Kernel> Filesystems<K> {
         state: State,
     ) -> NodeId {
         self.last_watch += 1;
-        let node = self.tree.insert(parent, name, self.last_watch, state);
+        let node = self.tree.insert(parent, name, Wd(self.last_watch), state);
         self.nodes.insert(handle.into(), node);
         self.handles.insert(node, handle.into());
         node

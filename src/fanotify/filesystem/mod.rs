@@ -34,6 +34,7 @@ use crate::ignore::git;
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Group, Handle, Target, open_handle};
+use crate::sys::inotify::Wd;
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
@@ -74,7 +75,7 @@ const DIRECTORY: State = State { directory: true, initial: false, unsure: false 
 #[derive(Debug)]
 enum Outgoing {
     Event {
-        watch: i32,
+        watch: Wd,
         watched: usize,
         mask: Mask,
         cookie: u32,
@@ -83,7 +84,7 @@ enum Outgoing {
         path: Range<usize>,
     },
     Retired {
-        watch: i32,
+        watch: Wd,
         path: Range<usize>,
     },
     Problem(Problem),
@@ -337,7 +338,7 @@ impl<K: Kernel> Filesystems<K> {
             && !self.is_ignored(node, mask)
     }
 
-    fn push_event(&mut self, watch: i32, watched: usize, mask: Mask, cookie: u32, ends_wait: bool) {
+    fn push_event(&mut self, watch: Wd, watched: usize, mask: Mask, cookie: u32, ends_wait: bool) {
         let path = keep(&mut self.paths, &self.path);
         let cause = self.cause;
         self.outbox.push_back(Outgoing::Event { watch, watched, mask, cookie, cause, ends_wait, path });
@@ -453,13 +454,13 @@ impl Source for Filesystems {
         self.kernel.len()
     }
 
-    fn in_order(&self) -> Vec<i32> {
-        let mut watches: Vec<i32> = self.tree.nodes().map(|node| self.tree.wd(node)).collect();
+    fn in_order(&self) -> Vec<Wd> {
+        let mut watches: Vec<Wd> = self.tree.nodes().map(|node| self.tree.wd(node)).collect();
         watches.sort_unstable();
         watches
     }
 
-    fn path(&self, watch: i32) -> Option<Vec<u8>> {
+    fn path(&self, watch: Wd) -> Option<Vec<u8>> {
         Some(self.tree.path(self.tree.find(watch)?))
     }
 

@@ -8,7 +8,7 @@ use libc::{
 use super::*;
 use crate::fanotify::marks::State;
 use crate::fanotify::simulated::{Queued, handle, inode};
-use crate::sys::inotify::RawEvent;
+use crate::sys::inotify::{RawEvent, Wd};
 
 /// What a recursive watch asks for.
 pub const MASK: u64 = FAN_CREATE
@@ -38,14 +38,14 @@ impl Marks {
         let world = &self.simulation.borrow().world;
         let below = world.below(TREE).into_iter().map(|(inode, _)| inode).chain([TREE]);
         for inode in below.filter(|inode| world.is_directory(*inode)) {
-            self.state.simulate_watch(inode as i32, &handle(inode));
+            self.state.simulate_watch(Wd(inode as i32), &handle(inode));
         }
         // Those that are gone by now were watched, too.
         for happened in &world.happened {
             let below = happened.below.iter().map(|(inode, _)| *inode).chain([happened.inode]);
             let in_tree = happened.path.starts_with("/tree/");
             for inode in below.filter(|inode| in_tree && world.is_directory(*inode)) {
-                self.state.simulate_watch(inode as i32, &handle(inode));
+                self.state.simulate_watch(Wd(inode as i32), &handle(inode));
             }
         }
     }
@@ -69,7 +69,7 @@ impl Marks {
         while let Some((event, length)) = RawEvent::decode(rest) {
             rest = &rest[length..];
             let name = String::from_utf8_lossy(event.name).into_owned();
-            let entry = (event.wd as Inode, name);
+            let entry = (event.wd.0 as Inode, name);
             if let Some(above) = self.path(entry.0).filter(|_| !entry.1.is_empty()) {
                 lines.extend(lines_of(event.mask, event.cookie, &format!("{above}/{}", entry.1)));
             }
@@ -92,9 +92,9 @@ impl Marks {
         } else if event.mask & IN_ISDIR != 0 && event.mask & IN_MOVED_TO != 0 {
             self.arrival = Some(entry);
         } else if event.mask & IN_MOVE_SELF != 0 {
-            self.moved(event.wd as Inode, arrival);
+            self.moved(event.wd.0 as Inode, arrival);
         } else if event.mask & (IN_DELETE_SELF | IN_IGNORED) != 0 {
-            self.places.remove(&(event.wd as Inode));
+            self.places.remove(&(event.wd.0 as Inode));
         }
     }
 
@@ -161,7 +161,7 @@ impl Watcher for Marks {
         let looked = self.state.look(|object, (wd, name)| {
             let simulation = &mut *self.simulation.borrow_mut();
             simulation.call("is_at");
-            let Some(path) = self.path(*wd as Inode) else { return false };
+            let Some(path) = self.path(wd.0 as Inode) else { return false };
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             let found = simulation.world.look_up(path.trim_start_matches("/tree/"));
             found.is_some_and(|(_, found)| found == inode(object))

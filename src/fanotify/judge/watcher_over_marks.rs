@@ -12,6 +12,7 @@ use crate::fanotify::marks::{State, mark_of};
 use crate::fanotify::simulated::{handle, inode};
 use crate::source::{Item, Source};
 use crate::sys::directory::{Contents, Kind};
+use crate::sys::inotify::Wd;
 use crate::sys::times::{Moment, Times};
 use crate::watcher;
 use crate::world::At;
@@ -85,7 +86,7 @@ impl crate::world::World for Simulated {
         self.opened("open", at)
     }
 
-    fn watch(&mut self, at: At<Inode>, mask: Mask) -> io::Result<i32> {
+    fn watch(&mut self, at: At<Inode>, mask: Mask) -> io::Result<Wd> {
         self.call("watch");
         let world = &mut self.simulation.borrow_mut().world;
         let found = if mask & IN_ONLYDIR != 0 { world.directory(&at)? } else { world.resolve(&at)? };
@@ -95,7 +96,7 @@ impl crate::world::World for Simulated {
         Ok(self.state.watch(&handle(found), mask))
     }
 
-    fn unwatch(&mut self, wd: i32) {
+    fn unwatch(&mut self, wd: Wd) {
         self.call("unwatch");
         if let Some(watch) = self.state.forget(wd) {
             let (world, inode) = (&mut self.simulation.borrow_mut().world, inode(&watch.handle));
@@ -168,17 +169,17 @@ impl crate::world::World for Simulated {
         Ok(queue.len() - before)
     }
 
-    fn is_watched_as(&mut self, at: At<Inode>, _: Mask, wd: i32, _: impl Fn(i32) -> bool) -> bool {
+    fn is_watched_as(&mut self, at: At<Inode>, _: Mask, wd: Wd, _: impl Fn(Wd) -> bool) -> bool {
         self.call("is_watched_as");
         let found = self.simulation.borrow().world.directory(&at);
         found.is_ok_and(|found| self.state.watch_of(&handle(found)) == Some(wd))
     }
 
-    fn hides_rename(&self, wd: i32, name: &[u8]) -> bool {
+    fn hides_rename(&self, wd: Wd, name: &[u8]) -> bool {
         self.state.hides_rename(wd, name)
     }
 
-    fn find_out(&mut self, path_of: impl Fn(i32) -> Option<Vec<u8>>) -> bool {
+    fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         let looked = self.state.look(|object, (wd, name)| {
             let simulation = &mut *self.simulation.borrow_mut();
             simulation.call("is_at");

@@ -15,7 +15,7 @@ use crate::fanotify::{joined, path_now, split};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Handle, decoded, handle_of};
-use crate::sys::inotify::RawEvent;
+use crate::sys::inotify::{RawEvent, Wd};
 
 use super::{FsId, ON_DIRECTORY, PLAIN, State, Watch};
 
@@ -65,7 +65,7 @@ impl State {
     pub(super) fn report_overflow(&mut self, out: &mut Vec<u8>) {
         self.places.clear();
         self.normaliser.forget();
-        RawEvent { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
+        RawEvent { wd: Wd::NONE, mask: IN_Q_OVERFLOW, cookie: 0, name: b"" }.encode(out);
     }
 
     /// A rename, by those ends that are watched: MOVED_FROM, MOVED_TO, and MOVE_SELF of the object.
@@ -178,7 +178,7 @@ impl State {
     }
 
     /// MOVE_SELF of a watch, by the kernel's own event of it or by the rename.
-    fn report_move_self(&mut self, wd: i32, by_itself: bool, out: &mut Vec<u8>) {
+    fn report_move_self(&mut self, wd: Wd, by_itself: bool, out: &mut Vec<u8>) {
         if self.watches.get(&wd).is_some_and(|watch| watch.has_move_self == by_itself) {
             self.look_for(wd, out);
             self.report(RawEvent { wd, mask: IN_MOVE_SELF, cookie: 0, name: b"" }, out);
@@ -198,7 +198,7 @@ impl State {
         self.devices.remove(&id);
         self.places.retain(|handle, _| !handle.starts_with(&id));
         let on_it = self.watches.iter().filter(|(_, watch)| watch.handle.starts_with(&id));
-        let mut on_it: Vec<i32> = on_it.map(|(wd, _)| *wd).collect();
+        let mut on_it: Vec<Wd> = on_it.map(|(wd, _)| *wd).collect();
         on_it.sort_unstable();
         for wd in on_it {
             let directory = self.watches.get(&wd).map_or(0, Watch::directory);
@@ -208,7 +208,7 @@ impl State {
     }
 
     /// Looks where an operand is, and reports another path than before.
-    fn look_for(&mut self, wd: i32, out: &mut Vec<u8>) {
+    fn look_for(&mut self, wd: Wd, out: &mut Vec<u8>) {
         let Some(Watch { handle, operand: Some(operand), .. }) = self.watches.get_mut(&wd) else { return };
         operand.seen.0 = self.reads;
         if let Some(path) = path_now(handle, &operand.path) {
@@ -259,20 +259,20 @@ impl State {
     }
 
     /// Ends a watch and reports that, once.
-    fn end(&mut self, wd: i32, out: &mut Vec<u8>) {
+    fn end(&mut self, wd: Wd, out: &mut Vec<u8>) {
         if self.forget(wd).is_some() {
             RawEvent { wd, mask: IN_IGNORED, cookie: 0, name: b"" }.encode(out);
         }
     }
 
-    pub(in crate::fanotify) fn forget(&mut self, wd: i32) -> Option<Watch> {
+    pub(in crate::fanotify) fn forget(&mut self, wd: Wd) -> Option<Watch> {
         let watch = self.watches.remove(&wd)?;
         self.by_handle.remove(&watch.handle);
         Some(watch)
     }
 
     /// Remembers where a directory is.
-    fn place(&mut self, directory: &Handle, wd: i32, name: &[u8]) {
+    fn place(&mut self, directory: &Handle, wd: Wd, name: &[u8]) {
         if self.places.len() >= self.crowd {
             self.places.retain(|_, (above, _)| self.watches.contains_key(above));
             self.crowd = 2 * self.places.len() + 1024;
@@ -281,7 +281,7 @@ impl State {
     }
 
     /// Remembers the directories that are in a watched one.
-    pub(super) fn list(&mut self, wd: i32, object: &OwnedFd) -> io::Result<()> {
+    pub(super) fn list(&mut self, wd: Wd, object: &OwnedFd) -> io::Result<()> {
         let directory = directory::open(directory::through(object).as_bytes())?;
         let mut found = Vec::new();
         Reader::default().read(&directory, |name, kind| {
