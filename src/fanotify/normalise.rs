@@ -23,7 +23,7 @@ use crate::sys::fanotify::{Entry, Handle, RawEvent, decoded};
 mod ends;
 mod trail;
 
-use self::ends::{Due, Ends};
+use self::ends::{Due, Ends, stands_where_it_ends};
 use self::trail::Trail;
 
 /// A directory and a name in it.
@@ -144,6 +144,7 @@ impl Normaliser {
         self.batches += 1;
         self.deleted.clear();
         let mut batch = Batch::new(bytes, self.own, &mut steps);
+        self.settle(&mut batch);
         for number in 0..batch.events.len() {
             let event = batch.events[number];
             if event.mask & FAN_Q_OVERFLOW != 0 {
@@ -162,6 +163,16 @@ impl Normaliser {
         }
         self.drop_certain(&batch);
         steps
+    }
+
+    /// What a batch says of renames that were read before.
+    fn settle(&mut self, batch: &mut Batch) {
+        if self.trails.is_empty() {
+            return;
+        }
+        for (object, place) in origins(batch.events.iter().copied()) {
+            self.repair(object, &place, batch.out);
+        }
     }
 
     /// Drops the trails that end with a batch. There may be many that it does not touch, and many batches.
@@ -231,6 +242,11 @@ impl Normaliser {
         };
         let mut found: Vec<_> =
             found.into_iter().map(|found| (position(&self.trails, &found), found)).collect();
+        for (_, (object, place)) in &found {
+            if let Some(trail) = self.trails.get_mut(object) {
+                trail.looked = Some(place.clone());
+            }
+        }
         // From behind, so that the positions before stay right.
         found.sort_by_key(|(position, _)| *position);
         for (position, (object, place)) in found.into_iter().rev() {
@@ -273,21 +289,30 @@ impl Normaliser {
             self.repair(object, &old, batch.out);
             self.begin_trail(object, &event, &old, batch);
         }
-        match batch.exchanges.get(&number).copied() {
-            // It was there before both changed places.
-            Some(partner) => self.repair(partner, &new, batch.out),
-            None if first.is_none() => self.vacate(event.new, event.object, number, batch),
-            None => {}
-        }
+        let partner = batch.exchanges.get(&number).copied();
+        let replaced = batch.ends.replaced.get(&number).copied();
+        let displaced = match partner.or(replaced) {
+            // It was there before both changed places, or before it was replaced.
+            Some(other) => {
+                self.repair(other, &new, batch.out);
+                None
+            }
+            None if first.is_none() => self.vacate(event.new, number, batch),
+            None => None,
+        };
         let object = event.object.map(Box::from);
         let cookie = self.next_cookie(first.is_some());
-        let replaced = batch.ends.replaced.get(&number).map(|handle| Box::from(*handle));
+        let replaced = replaced.map(Box::from);
         let rename = Rename { object, is_directory, process: event.pid, old, new, cookie, replaced };
         batch.out.push(Step::Rename(Box::new(rename.clone())));
         let Some(object) = event.object else { return };
         let Rename { old, new, .. } = &rename;
         self.deleted.retain(|(_, deleted, place)| **deleted != *object || place != new);
         self.go(object, old, new, batch.out.len());
+        if let Some(other) = displaced {
+            self.take_place(&other, [new, old], batch.out);
+            self.exchanged(object, &other);
+        }
         if let Some(other) = first.and_then(|first| first.object) {
             self.exchanged(object, &other);
         }
@@ -360,13 +385,22 @@ impl Normaliser {
             let (cookie, old) = trail.left.take().unwrap_or_else(|| (self.next_cookie(false), at.clone()));
             out.push(repeated(object, of, [at, to.clone()], cookie));
             self.go(object, &old, &to, out.len());
-            let Some(partner) = partner else { continue };
-            let Some(other) = self.trails.get(&partner).filter(|trail| *trail.at() == to) else { continue };
-            let of = (other.is_directory, other.process);
-            let cookie = self.next_cookie(true);
-            out.push(repeated(&partner, of, [to.clone(), old.clone()], cookie));
-            self.go(&partner, &to, &old, out.len());
+            if let Some(partner) = partner {
+                self.take_place(&partner, [&to, &old], out);
+            }
         }
+    }
+
+    /// The second half of an exchange whose first was reported last, if its object was there.
+    fn take_place(&mut self, object: &Handle, [from, to]: [&Place; 2], out: &mut Vec<Step>) {
+        let is_there = |trail: &&Trail| {
+            trail.at() == from && !trail.is_gone && trail.looked.as_ref().is_none_or(|looked| looked == to)
+        };
+        let Some(trail) = self.trails.get(object).filter(is_there) else { return };
+        let of = (trail.is_directory, trail.process);
+        let cookie = self.next_cookie(true);
+        out.push(repeated(object, of, [from.clone(), to.clone()], cookie));
+        self.go(object, from, to, out.len());
     }
 
     /// Another object comes to an entry: the object that is reported to be there has gone.
@@ -375,29 +409,46 @@ impl Normaliser {
     /// mkdir a; rmdir a; mkdir a          →  CREATE|DELETE a (first), CREATE a (second): the end of the first is due
     /// mv a b; mv b a; mv a b; touch a    →  RENAME a b, RENAME b a, CREATE a: the first rename was repeated
     /// ```
+    ///
+    /// Returns the object with which it changes places: of that only one half of the exchange was merged.
     fn vacate<'a>(
         &mut self,
         entry: Option<Entry<'a>>,
-        by: Option<&Handle>,
         number: usize,
         batch: &mut Batch<'a>,
-    ) {
-        let Some(entry) = entry else { return };
+    ) -> Option<Box<Handle>> {
+        let (by, from) = (batch.events[number].object, owned(batch.events[number].old));
+        let entry = entry?;
         while let Some(due) = batch.ends.at(number, entry, by) {
             self.end(due, number, batch);
         }
         if self.arrived.is_empty() {
-            return;
+            return None;
         }
         let entry = (entry.directory.into(), entry.name.into());
-        let Some(object) = self.doubtful_at(&entry).filter(|object| Some(&**object) != by) else { return };
-        if let Some(next) = batch.next_place(&object, number).filter(|next| next.as_ref() != Some(&entry)) {
-            return self.repair(&object, &next, batch.out);
+        let Some(object) = self.doubtful_at(&entry).filter(|object| Some(&**object) != by) else {
+            let is_replaced =
+                |object: &Handle, trail: &Trail| !trail.is_gone && batch.ends.is_replaced_unseen(object);
+            let replaced =
+                self.may_come(&entry, is_replaced).filter(|_| batch.events[number].new.is_some())?;
+            self.repair(&replaced, &Some(entry), batch.out);
+            self.trails.remove(&replaced);
+            return None;
+        };
+        let next = batch.next_place(&object, number).filter(|next| next.as_ref() != Some(&entry));
+        if next.is_none() && batch.ends.is_replaced_unseen(&object) {
+            self.trails.remove(&object);
+            return None;
         }
-        if batch.is_gone(&object) {
-            return drop(self.trails.remove(&object));
+        let trail = self.trails.get(&object)?;
+        let is_exchange = from.is_some() && trail.may_go_to(&from);
+        let next = next.or_else(|| if is_exchange { Some(from.clone()) } else { trail.only_way().cloned() });
+        match next {
+            Some(next) if next == from && from.is_some() => return Some(object),
+            Some(next) => self.repair(&object, &next, batch.out),
+            None => self.leave(&object, batch.out),
         }
-        self.leave(&object, batch.out);
+        None
     }
 
     /// The object that is reported to be at an entry and may have left it.
@@ -424,7 +475,10 @@ impl Normaliser {
         let event = batch.events[number];
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
-            self.vacate(event.place, event.object, number, batch);
+            self.vacate(event.place, number, batch);
+            self.deleted.retain(|(_, deleted, place)| {
+                Some(&**deleted) != event.object || *place != owned(event.place)
+            });
             match event.object.map(|object| (object, self.trails.get_mut(object))) {
                 Some((object, Some(trail))) => {
                     trail.has_links = true;
@@ -442,8 +496,13 @@ impl Normaliser {
     /// The ends that an event reports, if they are not put off.
     fn ends_of<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
         let event = batch.events[number];
-        if event.mask & FAN_DELETE_SELF != 0 && !batch.ends.puts_off_gone(&event) {
-            batch.emit(number, FAN_DELETE_SELF);
+        if event.mask & FAN_DELETE_SELF != 0 {
+            if let Some(object) = event.itself() {
+                self.gone(object, number, batch);
+            }
+            if !batch.ends.puts_off_gone(&event) {
+                batch.emit(number, FAN_DELETE_SELF);
+            }
         }
         if event.mask & FAN_DELETE != 0
             && event.pid != self.own
@@ -451,6 +510,35 @@ impl Normaliser {
         {
             self.deletion(number, batch);
         }
+    }
+
+    /// An object is gone. Where no rename replaced it, an earlier one was repeated.
+    fn gone(&mut self, object: &Handle, number: usize, batch: &mut Batch) {
+        let event = &batch.events[number];
+        if self.trails.is_empty() || !stands_where_it_ends(event) {
+            return;
+        }
+        let mut at = batch.last_place(object, number);
+        if let Some(trail) = self.trails.get_mut(object) {
+            trail.is_gone = true;
+            at = trail.at().clone();
+        }
+        let Some(entry) = at.as_ref().filter(|_| batch.ends.is_replaced_unseen(object)) else { return };
+        let by = |by: &Handle, trail: &Trail| *by != *object && trail.process == event.pid;
+        if let Some(by) = self.may_come(entry, by) {
+            self.repair(&by, &at, batch.out);
+        }
+    }
+
+    /// An object of this kind that may have come to an entry by one more rename.
+    fn may_come(&self, entry: &OwnedEntry, is: impl Fn(&Handle, &Trail) -> bool) -> Option<Box<Handle>> {
+        let place = Some(entry.clone());
+        let mut visitors = self.visitors.get(entry)?.iter();
+        let found = visitors.find(|object| {
+            let trail = self.trails.get(&***object).filter(|trail| trail.may_go_to(&place));
+            trail.is_some_and(|trail| is(object, trail))
+        });
+        found.cloned()
     }
 
     /// Reports an end that was put off.
@@ -504,6 +592,7 @@ impl<'a> Batch<'a> {
         }
         let mut renames: HashMap<&Handle, Vec<usize>> = HashMap::new();
         let mut exchanges = HashMap::new();
+        let mut halves = HashSet::new();
         let mut last: Option<(usize, RawEvent)> = None;
         for (number, event) in events.iter().enumerate() {
             if event.mask & FAN_RENAME == 0 || event.pid == own {
@@ -513,11 +602,12 @@ impl<'a> Batch<'a> {
                 renames.entry(object).or_default().push(number);
                 if let Some((first, _)) = last.filter(|(_, first)| is_exchange(first, event)) {
                     exchanges.insert(first, object);
+                    halves.extend([first, number]);
                 }
             }
             last = Some((number, *event));
         }
-        let ends = Ends::of(&events, &renames);
+        let ends = Ends::of(&events, &renames, &halves);
         Batch { events, starts, ends, renames, exchanges, out }
     }
 
@@ -527,6 +617,12 @@ impl<'a> Batch<'a> {
         if bits & !FAN_ONDIR != 0 {
             self.out.push(Step::Event { at: self.starts[number], mask: bits | directory });
         }
+    }
+
+    /// Where an object was by the last event before this one.
+    fn last_place(&self, object: &Handle, number: usize) -> Place {
+        let named = self.events[..number].iter().rfind(|event| event.object == Some(object))?;
+        owned(named.new.or(named.place))
     }
 
     /// Where an object is before its next rename after this event.
@@ -554,6 +650,16 @@ fn owned(entry: Option<Entry>) -> Place {
 /// The objects that events happened to: what a look has shown of others was true before these.
 pub fn mentioned(bytes: &[u8]) -> HashSet<&Handle> {
     decoded(bytes).filter_map(|event| event.itself()).collect()
+}
+
+/// Where each object was before its first event, if that is a rename: there those that were read before have led.
+pub fn origins<'a>(events: impl Iterator<Item = RawEvent<'a>>) -> Vec<(&'a Handle, Place)> {
+    let mut met = HashSet::new();
+    let first = events.filter(|event| event.mask & (FAN_CREATE | FAN_DELETE | FAN_RENAME) != 0);
+    let first =
+        first.filter_map(|event| Some((event.object?, event))).filter(|(object, _)| met.insert(*object));
+    let renamed = first.filter(|(_, event)| event.mask & FAN_RENAME != 0);
+    renamed.map(|(object, event)| (object, owned(event.old))).collect()
 }
 
 /// A rename that no event of its own reports.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use libc::{
     FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MODIFY, FAN_MOVE_SELF, FAN_ONDIR, FAN_OPEN, FAN_RENAME,
@@ -239,6 +240,28 @@ impl World {
 
     pub fn exists(&self, inode: Inode) -> bool {
         self.nodes.get(inode).is_some_and(|node| node.links > 0)
+    }
+
+    /// Whether nobody who looks can tell this file system from another.
+    pub fn looks_like(&self, other: &World) -> bool {
+        let seen = |node: &Node| (node.is_directory, node.links, node.entries.clone());
+        self.nodes.iter().map(seen).eq(other.nodes.iter().map(seen))
+    }
+
+    /// The same for all worlds that look alike.
+    pub fn hash_nodes(&self, state: &mut impl Hasher) {
+        self.nodes.iter().for_each(|node| (node.links, &node.entries).hash(state));
+    }
+
+    /// Marks every directory of the tree that has no mark.
+    pub fn mark_all(&mut self, mask: u64) {
+        let below = self.below(TREE).into_iter().map(|(inode, _)| inode);
+        let directories: Vec<Inode> = below.filter(|inode| self.is_directory(*inode)).chain([TREE]).collect();
+        if let Marked::Inodes(marks) = &mut self.marked {
+            for inode in directories {
+                marks.entry(inode).or_insert(mask);
+            }
+        }
     }
 
     /// The directory that a directory is in, and its name there.

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_ONDIR, FAN_Q_OVERFLOW};
 
-use crate::fanotify::normalise::{Normaliser, OwnedEntry, Step, mentioned};
-use crate::sys::fanotify::{Handle, RawEvent, overflow};
+use crate::fanotify::normalise::{Normaliser, OwnedEntry, Place, Step, mentioned, origins};
+use crate::sys::fanotify::{Handle, RawEvent, decoded, overflow};
 
 use super::kernel::Kernel;
 
@@ -86,7 +86,14 @@ impl Queue {
             length += kernel.read(&mut next).unwrap_or(0);
             // Events that were queued by then say more of the objects that they name.
             let mentioned = mentioned(&next);
-            renamed.retain(|(object, _)| !mentioned.contains(&**object));
+            let origins: HashMap<&Handle, Place> = origins(decoded(&next)).into_iter().collect();
+            renamed.retain_mut(|(object, place)| match origins.get(&**object) {
+                Some(origin) => {
+                    place.clone_from(origin);
+                    true
+                }
+                None => !mentioned.contains(&**object),
+            });
             self.normaliser.resolve(renamed, &bytes, &mut steps);
             linked.retain(|(_, object, _)| !mentioned.contains(&**object));
             steps.extend(linked.into_iter().map(|(at, ..)| Step::Event { at, mask: FAN_CREATE }));

@@ -87,6 +87,8 @@ fn histories_that_were_reported_wrongly_over_a_file_system() {
         "0: rename ~d b@0; rename b ~d@0; rename ~d b@0; create b/b@1",
         // A file is there again by another link, whose creation is merged with the first one's.
         "0: link ~f a@0; remove a@0; link ~f a@0",
+        // A directory that is gone is not exchanged any more.
+        "1: exchange a/a ~d@0; exchange a/a ~d@0; rename ~d a/a@0; rename a/a ~a@0",
     ]);
 }
 

@@ -193,7 +193,7 @@ fn histories_that_were_reported_wrongly_over_inode_marks() {
 fn events_and_changes(history: &str) -> (Vec<Queued>, Vec<(&'static str, String)>) {
     let (setup, acts) = parse(history).unwrap();
     let mut simulation = simulation::<Marks>(SETUPS[setup], &acts, false);
-    simulation.mark_all();
+    simulation.world.mark_all(MASK);
     acts.iter().for_each(|_| simulation.act(false));
     let world = &mut simulation.world;
     let happened = world.happened.iter().filter(|happened| happened.path.starts_with("/tree/"));

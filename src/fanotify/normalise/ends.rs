@@ -1,6 +1,6 @@
 //! The ends in a batch: of directories that are gone, and of entries that are deleted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME};
 
@@ -42,12 +42,18 @@ pub struct Ends<'a> {
     /// The directories that renames replaced, by the number of the rename: their end follows it, and no event names the
     /// entry that they were.
     pub replaced: HashMap<usize, &'a Handle>,
+    /// The objects that were replaced, and where is not to be seen: the rename was merged with an earlier one, or the end.
+    replaced_unseen: HashSet<&'a Handle>,
 }
 
 impl<'a> Ends<'a> {
-    pub fn of(events: &[RawEvent<'a>], renames: &HashMap<&'a Handle, Vec<usize>>) -> Ends<'a> {
+    pub fn of(
+        events: &[RawEvent<'a>],
+        renames: &HashMap<&'a Handle, Vec<usize>>,
+        halves: &HashSet<usize>,
+    ) -> Ends<'a> {
         let mut ends = Ends::default();
-        ends.collect(events);
+        ends.collect(events, halves);
         ends.put_off_files(events, renames);
         if !ends.directories.is_empty() {
             ends.find_last(events);
@@ -56,24 +62,23 @@ impl<'a> Ends<'a> {
         ends
     }
 
-    fn collect(&mut self, events: &[RawEvent<'a>]) {
+    fn collect(&mut self, events: &[RawEvent<'a>], halves: &HashSet<usize>) {
         // By process its last event, but of directories themselves.
-        let mut last: HashMap<i32, usize> = HashMap::new();
+        let mut last: HashMap<i32, Option<usize>> = HashMap::new();
         for (number, event) in events.iter().enumerate() {
             let is_directory = event.mask & FAN_ONDIR != 0;
             match (event.place, event.object) {
                 (Some(Entry { directory, name: b"." }), _) => {
                     if event.mask & FAN_DELETE_SELF != 0 {
                         self.directories.entry(directory).or_default().gone = Some(number);
-                        // One rename replaces one directory.
-                        let last =
-                            last.remove(&event.pid).filter(|last| events[*last].mask & FAN_RENAME != 0);
-                        self.replaced.extend(last.map(|rename| (rename, directory)));
+                        self.replace(directory, event, last.remove(&event.pid));
                     }
                     continue;
                 }
                 (None, Some(file)) if event.mask & FAN_DELETE_SELF != 0 => {
                     self.gone_files.insert(file, number);
+                    self.replace(file, event, last.remove(&event.pid));
+                    continue;
                 }
                 (Some(entry), Some(object)) if is_directory && event.mask & FAN_DELETE != 0 => {
                     let end = self.directories.entry(object).or_default();
@@ -86,10 +91,27 @@ impl<'a> Ends<'a> {
                 }
                 _ => {}
             }
-            last.insert(event.pid, number);
+            // One rename replaces one object.
+            let is_rename = event.mask & FAN_RENAME != 0 && !halves.contains(&number);
+            last.insert(event.pid, Some(number).filter(|_| is_rename));
         }
-        let directories = &self.directories;
-        self.replaced.retain(|_, directory| directories[directory].deleted.is_none());
+        let deleted = events.iter().filter(|event| event.mask & FAN_DELETE != 0);
+        let deleted: HashSet<&Handle> = deleted.filter_map(|event| event.object).collect();
+        self.replaced.retain(|_, object| !deleted.contains(object));
+        self.replaced_unseen.retain(|object| !deleted.contains(object));
+    }
+
+    /// An object is gone, after this rename of the same process if no other event is between them.
+    fn replace(&mut self, object: &'a Handle, event: &RawEvent, last: Option<Option<usize>>) {
+        match last.flatten().filter(|_| stands_where_it_ends(event)) {
+            Some(rename) => drop(self.replaced.insert(rename, object)),
+            None => drop(self.replaced_unseen.insert(object)),
+        }
+    }
+
+    /// Whether an object was replaced, but no event says where.
+    pub fn is_replaced_unseen(&self, object: &Handle) -> bool {
+        self.replaced_unseen.contains(object)
     }
 
     /// The deletion of a file comes after its last return to that entry, and after its own end if that is reported.
@@ -208,4 +230,9 @@ impl<'a> Ends<'a> {
         merged.retain(|(due, _)| *due != Due::File(number));
         merged.len() < before
     }
+}
+
+/// Whether the end of an object that an event reports was not merged with what happened to it before.
+pub fn stands_where_it_ends(event: &RawEvent) -> bool {
+    event.mask & !FAN_ONDIR == FAN_DELETE_SELF
 }

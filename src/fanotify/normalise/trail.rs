@@ -17,6 +17,10 @@ pub struct Trail {
     pub left: Option<(u32, Place)>,
     /// It is a file that has several names: to be found at one says nothing about the others.
     pub has_links: bool,
+    /// It was reported to be gone.
+    pub is_gone: bool,
+    /// Where a look has found it.
+    pub looked: Option<Place>,
     steps: Vec<Step>,
     /// The batch that the steps are of.
     pub batch: u64,
@@ -77,6 +81,18 @@ impl Trail {
     /// Whether a rename from where it is reported to be may have been repeated.
     pub fn is_doubtful(&self) -> bool {
         !self.has_links && self.steps.iter().any(|step| step.from == self.at)
+    }
+
+    /// Whether it may have gone to a place by one rename from where it is reported to be.
+    pub fn may_go_to(&self, place: &Place) -> bool {
+        self.steps.iter().any(|step| step.from == self.at && step.to == *place)
+    }
+
+    /// Where it has gone if it has left: to the only place that it could by one rename, unless it changed places.
+    pub fn only_way(&self) -> Option<&Place> {
+        let mut ways = self.steps.iter().filter(|step| step.from == self.at);
+        let only = ways.next().filter(|_| ways.next().is_none())?;
+        Some(&only.to).filter(|_| only.partner.is_none())
     }
 
     /// Where it can be: first where it is reported to be.
