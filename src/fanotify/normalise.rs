@@ -518,12 +518,15 @@ impl Normaliser {
         if self.trails.is_empty() || !stands_where_it_ends(event) {
             return;
         }
-        let mut at = batch.last_place(object, number);
-        if let Some(trail) = self.trails.get_mut(object) {
+        let known = self.trails.get_mut(object).map(|trail| {
             trail.is_gone = true;
-            at = trail.at().clone();
+            trail.at().clone()
+        });
+        if !batch.ends.is_replaced_unseen(object) {
+            return;
         }
-        let Some(entry) = at.as_ref().filter(|_| batch.ends.is_replaced_unseen(object)) else { return };
+        let at = known.unwrap_or_else(|| batch.last_place(object, number));
+        let Some(entry) = &at else { return };
         let by = |by: &Handle, trail: &Trail| *by != *object && trail.process == event.pid;
         if let Some(by) = self.may_come(entry, by) {
             self.repair(&by, &at, batch.out);
