@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 use crate::Result;
 use crate::measure::Programs;
 use crate::report::{Report, grouped, time};
-use crate::rows::{BOTH, MONITOR, nanoseconds};
+use crate::rows::{ALL, MONITOR, nanoseconds};
 use crate::storm::tree;
 
 /// How a file system is made and mounted on `top`, in an empty directory.
@@ -54,11 +54,11 @@ pub fn file_systems(programs: &Programs, report: &mut Report) -> Result<()> {
                 "CPU: setup on {name}, {} directories with {files} files each",
                 grouped(*directories as u64)
             );
-            let samples = programs.alternate(&what, programs.rounds, &BOTH, |side| {
+            let samples = programs.alternate(&what, programs.rounds, &ALL, |side| {
                 if is_cold {
                     done(&dir, "umount top && mount -o loop image top")?;
                 }
-                Ok(nanoseconds(programs.watch(side, &top, &MONITOR, &[])?.cpu()?))
+                Ok(nanoseconds(programs.watch(side, &top, &MONITOR, &["walk"])?.cpu()?))
             })?;
             report.row(what, samples, time, *goal);
             std::fs::remove_dir_all(&top)?;

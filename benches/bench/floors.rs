@@ -121,8 +121,8 @@ fn words(mask: u32) -> &'static [u8] {
     }
 }
 
-/// Watches every directory below `top` from inside the one that it is in, and reads those with directories in them: one with two
-/// links has none on tmpfs.
+/// Watches every directory below `top` from inside the one that it is in, and reads those that may have directories in them: one with
+/// two links has none on tmpfs, and one of no length has nothing in it on btrfs.
 fn walk(top: &[u8]) -> Result<()> {
     let inotify = Inotify::new()?;
     inotify.add_watch(&CString::new(top)?, QUIET)?;
@@ -145,7 +145,8 @@ fn visit(inotify: &Inotify, reader: &mut Reader, directory: &OwnedFd) -> Result<
     for name in below {
         let name = CString::new(name)?;
         inotify.add_watch(&name, IN_ALL_EVENTS)?;
-        if fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?.st_nlink != 2 {
+        let status = fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        if status.st_nlink != 2 && status.st_size != 0 {
             inner.push(name);
         }
     }
