@@ -38,7 +38,8 @@ pub fn called(arguments: &[OsString]) -> Option<Result<()>> {
     Some(match rest {
         [b"nothing"] => Ok(()),
         [b"events", top] => events(top),
-        [b"walk", top] => walk(top),
+        [b"walk", top] => walk(top, true),
+        [b"read", top] => walk(top, false),
         [b"follow", top] => follow(top, true),
         [b"count", top] => follow(top, false),
         _ => Err("no such floor".into()),
@@ -121,19 +122,19 @@ fn words(mask: u32) -> &'static [u8] {
     }
 }
 
-/// Watches every directory below `top` from inside the one that it is in, and reads those that may have directories in them: one with
-/// two links has none on tmpfs, and one of no length has nothing in it on btrfs.
-fn walk(top: &[u8]) -> Result<()> {
+/// Watches every directory below `top` from inside the one that it is in, and reads those that may have directories in them: one of no
+/// length has nothing in it on btrfs, and where links are counted, as on tmpfs, one with two links has no directories in it.
+fn walk(top: &[u8], counts_links: bool) -> Result<()> {
     let inotify = Inotify::new()?;
     inotify.add_watch(&CString::new(top)?, QUIET)?;
-    visit(&inotify, &mut Reader::default(), &directory::open(top)?)?;
+    visit(&inotify, &mut Reader::default(), &directory::open(top)?, counts_links)?;
     established()?;
     loop {
         thread::park();
     }
 }
 
-fn visit(inotify: &Inotify, reader: &mut Reader, directory: &OwnedFd) -> Result<()> {
+fn visit(inotify: &Inotify, reader: &mut Reader, directory: &OwnedFd, counts_links: bool) -> Result<()> {
     let mut below = Vec::new();
     reader.read(directory, |name, kind| {
         if kind == Kind::Directory {
@@ -146,12 +147,14 @@ fn visit(inotify: &Inotify, reader: &mut Reader, directory: &OwnedFd) -> Result<
         let name = CString::new(name)?;
         inotify.add_watch(&name, IN_ALL_EVENTS)?;
         let status = fstatat(directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        if status.st_nlink != 2 && status.st_size != 0 {
+        let is_leaf = if counts_links { status.st_nlink == 2 } else { status.st_size == 0 };
+        if !is_leaf {
             inner.push(name);
         }
     }
     for name in inner {
-        visit(inotify, reader, &directory::open_in(directory, name.as_bytes(), OFlag::O_DIRECTORY)?)?;
+        let inner = directory::open_in(directory, name.as_bytes(), OFlag::O_DIRECTORY)?;
+        visit(inotify, reader, &inner, counts_links)?;
     }
     fchdir(directory)?;
     inotify.add_watch(c".", IN_ALL_EVENTS)?;
