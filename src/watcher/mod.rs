@@ -67,7 +67,8 @@ enum Coverage {
     Arriving { announce: bool },
     /// Perhaps there is a directory whose arrival the kernel has merged with that of another, which has left.
     ///
-    /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one.
+    /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one. So the other
+    /// MOVED_TO is reported if there is one, and nothing of what is in it is news.
     Hidden,
     /// Nothing in it can be reported, so it needs no watch: `--exclude tmp`, `mkdir tmp`.
     Pruned,

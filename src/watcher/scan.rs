@@ -313,7 +313,7 @@ impl<W: World> Watcher<W> {
     fn attachable(&self, node: NodeId) -> Option<(NodeId, Task)> {
         let (announce, by_event) = match self.coverage(node) {
             Coverage::Unread { announce } => (announce, true),
-            Coverage::Hidden => (true, true),
+            Coverage::Hidden => (false, true),
             // Patterns changed, and nothing else.
             Coverage::Ignored if !self.settings.filter.ignores_tree(&self.tree, node) => (false, false),
             _ => return None,
@@ -537,7 +537,7 @@ impl<W: World> Watcher<W> {
                 self.tree.set_wd(node, wd);
                 if self.coverage(node) == Coverage::Hidden {
                     let (above, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
-                    self.make_up(self.tree.wd(above), IN_CREATE | IN_ISDIR, 0, &name);
+                    self.make_up(self.tree.wd(above), IN_MOVED_TO | IN_ISDIR, 0, &name);
                 }
                 self.cover(node, Coverage::Watched);
                 self.refused.begin_again();

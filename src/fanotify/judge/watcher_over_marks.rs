@@ -244,7 +244,9 @@ impl Watcher for watcher::Watcher<Simulated> {
 }
 
 /// Histories that were followed wrongly once.
-const FOLLOWED_WRONGLY: [&str; 5] = [
+const FOLLOWED_WRONGLY: [&str; 6] = [
+    // During the setup: two directories change places, and neither is watched yet. What is in them was there before.
+    "1: mkdir c@-18; exchange a c@-17",
     // During the setup: a look shows where the third rename led, which was merged with the first, before that is known.
     "1: rename a c@-13; rename c a@-13; rename a c@-13",
     // A directory and the one that was in it come back beside each other before their watches are removed.
