@@ -38,7 +38,7 @@ fn nothing_is_prepared_that_is_not_needed() {
     }
 }
 
-/// A pipe at stdout is opened anew there, which takes a twentieth of a start.
+/// A pipe at stdout is opened again there, which takes a twentieth of a start.
 #[test]
 fn nothing_is_looked_up_in_proc_before_there_is_a_line_to_write() {
     if !need("strace") {

@@ -782,10 +782,7 @@ impl Search {
     /// Shows how many were tried, and those that failed; fails with the story of the first.
     fn end<W: Watcher>(&self, name: &str, kind: &str) {
         let Search { tried, hidden, failed, .. } = self;
-        println!(
-            "{name}: {tried} histories of {kind}, {} fail, {hidden} cannot be told from others",
-            failed.len()
-        );
+        println!("{name}: {tried} histories of {kind}, {} fail, {hidden} are not judged", failed.len());
         for (faults, history) in failed.iter().take(number("JUDGE_SHOWN").unwrap_or(5)) {
             let (setup, acts) = parse(history).unwrap();
             let shortened = text(setup, &Search::shortened::<W>(setup, &acts));

@@ -24,7 +24,7 @@ pub const PIPE_BUF: usize = libc::PIPE_BUF;
 #[derive(Debug)]
 pub struct Output {
     fd: OwnedFd,
-    /// The same pipe or terminal opened anew.
+    /// The same pipe or terminal opened again.
     own: Option<OwnedFd>,
     manner: Manner,
     /// A reader that closed will not come back: an anonymous pipe, a socket, a terminal.
@@ -42,7 +42,7 @@ enum Manner {
     /// The open file is shared with others, so its flags are not ours to change. With the first write an open file of our
     /// own takes its place: to open that takes a twentieth of a start.
     Shared,
-    /// It is shared, and could not be opened anew: ask first, and write no more than a pipe that says yes has room for.
+    /// It is shared, and could not be opened again: ask first, and write no more than a pipe that says yes has room for.
     Ask,
     /// A FIFO that no process has opened for reading yet: a write would be the end by SIGPIPE.
     Unread,
@@ -84,8 +84,8 @@ impl Output {
         Output { fd, own: None, manner, final_hangup, file }
     }
 
-    /// Opens what is shared anew: as an open file of our own it need not block.
-    fn open_anew(&mut self) {
+    /// Opens what is shared again: as an open file of our own it need not block.
+    fn open_again(&mut self) {
         // Besides, with -r up to four directories are open at a time.
         if room(5) == 5 {
             let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
@@ -99,7 +99,7 @@ impl Output {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.manner {
-                Manner::Shared => self.open_anew(),
+                Manner::Shared => self.open_again(),
                 Manner::Unread if self.has_reader() => self.manner = Manner::Plain,
                 _ => {}
             }

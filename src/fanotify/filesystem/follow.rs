@@ -10,12 +10,12 @@ use crate::fanotify::joined;
 use crate::fanotify::normalise::Rename;
 use crate::source::Problem;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
+use crate::sys::inotify::Wd;
 use crate::tree::NodeId;
 
 use super::kernel::Kernel;
 use super::locate::REMEMBERED;
 use super::{DIRECTORY, Filesystems, Outgoing, State};
-use crate::sys::inotify::Wd;
 
 /// So many directories that ended last are remembered: their deletion follows soon.
 const ENDED: usize = 16;

@@ -9,11 +9,11 @@ use crate::fanotify::joined;
 use crate::fanotify::normalise::OwnedEntry;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Entry, Handle, decoded};
+use crate::sys::inotify::Wd;
 use crate::tree::NodeId;
 
 use super::kernel::{Kernel, handle_of};
 use super::{DIRECTORY, Filesystems, State};
-use crate::sys::inotify::Wd;
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
 pub(super) const REMEMBERED: usize = 1 << 18;

@@ -1,4 +1,4 @@
-//! Whether a history could have been told from another one.
+//! Whether a history could have been distinguished from another one.
 //!
 //! All that a program can know are the events that it reads, and the file system whenever it looks. So if another history has
 //! the same events, read at the same moments, and the same file system at each of them, the same lines report both. Where
@@ -38,7 +38,7 @@ struct Doubt<'a, W> {
     watcher: PhantomData<W>,
 }
 
-/// Another history that cannot be told from this one, of at most so many operations more, and for which the lines are right.
+/// Another history that cannot be distinguished from this one, of at most so many operations more, and for which the lines are right.
 pub fn other_history<W: Watcher>(setup: usize, acts: &[Act], more: usize) -> Option<Vec<Act>> {
     let moments = run::<W>(SETUPS[setup], acts, true).moments;
     let start = moments.first().filter(|_| acts[0].call >= 0)?.before.clone();
