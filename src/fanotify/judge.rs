@@ -468,7 +468,7 @@ impl Picture {
         }
     }
 
-    /// The first arrival of this kind that had no line yet.
+    /// The first arrival of this kind that had no line yet. One that was merged with another rename may come from elsewhere.
     fn arrival<'a>(
         &mut self,
         path: &str,
@@ -476,12 +476,17 @@ impl Picture {
         is_directory: bool,
         world: &'a World,
     ) -> Option<&'a Happened> {
-        let mut pairs = world.happened.windows(2).enumerate();
-        let (number, pair) = pairs.find(|(number, pair)| {
-            let left = Some(&*pair[0].path).filter(|path| path.starts_with("/tree/"));
-            let same = pair[1].event == "MOVED_TO" && pair[1].path == path && left == from;
-            same && world.is_directory(pair[1].inode) == is_directory && !self.arrived.contains(number)
-        })?;
+        let is_it = |(number, pair): &(usize, &[Happened])| {
+            let arrived = &pair[1];
+            let is_same = arrived.event == "MOVED_TO" && arrived.path == path;
+            is_same && world.is_directory(arrived.inode) == is_directory && !self.arrived.contains(number)
+        };
+        let mut pairs = world.happened.windows(2).enumerate().filter(is_it);
+        let first = pairs.clone().next();
+        let is_from = |(_, pair): &(usize, &[Happened])| {
+            Some(&*pair[0].path).filter(|path| path.starts_with("/tree/")) == from
+        };
+        let (number, pair) = pairs.find(is_from).or(first)?;
         self.arrived.insert(number);
         Some(&pair[1])
     }
