@@ -308,7 +308,7 @@ impl Queue {
     /// Drops those events from a mark on for which `unwanted` says so.
     ///
     /// For kinds of events that [`changes`](Self::changes) and [`self_events_ahead`](Self::self_events_ahead) do not tell about.
-    pub fn drop_since(&mut self, mark: usize, unwanted: impl Fn(&RawEvent) -> bool) {
+    pub fn drop_since(&mut self, mark: usize, mut unwanted: impl FnMut(&RawEvent) -> bool) {
         let bytes = self.events.0.bytes_mut();
         let (mut from, mut to) = (mark, mark);
         while let Some((event, size)) = RawEvent::decode(&bytes[from..]) {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use libc::{
     IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
+    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
 };
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
@@ -53,6 +53,8 @@ pub(super) struct Scan<D> {
     lack_read_events: Vec<Wd>,
     /// Their paths may have changed since that was tried.
     pub(super) is_raise_due: bool,
+    /// The watch of the directory that was found last where another was to be.
+    other: Option<Wd>,
     /// The directories on the way down that are open, the deepest last.
     kept: VecDeque<Above<D>>,
     /// How many may be, once that was looked up.
@@ -68,6 +70,7 @@ impl<D> Default for Scan<D> {
             met: HashSet::new(),
             lack_read_events: Vec::new(),
             is_raise_due: true,
+            other: None,
             kept: VecDeque::new(),
             most_kept: None,
         }
@@ -659,7 +662,7 @@ impl<W: World> Watcher<W> {
         if self.is_reading_reported(task) {
             self.pull();
         }
-        self.discard_own_reading(node, mark, task);
+        self.discard_own_reading(node, mark);
         if read.is_ok() {
             self.report_reading(node, task);
         }
@@ -790,18 +793,27 @@ impl<W: World> Watcher<W> {
     }
 
     /// Drops the events of our own reading.
-    fn discard_own_reading(&mut self, node: NodeId, mark: usize, task: Task) {
-        // In the setup it was opened before it was known to be the directory whose watch is to ask for less.
+    ///
+    /// open `a`; `rename a b`; close it → OPEN a, MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of a, CLOSE_NOWRITE b
+    fn discard_own_reading(&mut self, node: NodeId, mark: usize) {
+        // Also in the setup: it was opened before it was known to be the directory whose watch is to ask for less.
         if self.kernel_mask() & W::OWN_READING == 0 {
             return;
         }
         let wd = self.tree.wd(node);
-        let above = self.tree.parent(node).map(|above| self.tree.wd(above));
-        let name = self.tree.name(node).to_vec();
+        let opened = [Some(wd), self.scan.other.take()];
+        let above = self.tree.parent(node).map_or(Wd::NONE, |above| self.tree.wd(above));
+        let opened_at = Place { wd: above, name: self.tree.name(node).into() };
+        let (mut renamed_to, mut closed_at) = (None, None);
         self.queue.drop_since(mark, |event| {
-            // In the setup, another directory may have been opened that took its place.
-            let is_self = event.name.is_empty() && (event.wd == wd || task == Task::Setup);
-            let is_ours = is_self || Some(event.wd) == above && event.name == name;
+            if event.mask & IN_MOVED_TO != 0 {
+                renamed_to = Some(Place { wd: event.wd, name: event.name.into() });
+            } else if event.mask & IN_MOVE_SELF != 0 && event.wd == wd {
+                closed_at = renamed_to.take();
+            }
+            let is_at = |place: &Place| event.wd == place.wd && *event.name == *place.name;
+            let is_self = event.name.is_empty() && opened.contains(&Some(event.wd));
+            let is_ours = is_self || is_at(&opened_at) || closed_at.as_ref().is_some_and(is_at);
             is_ours && event.mask & IN_ISDIR != 0 && event.mask & W::OWN_READING != 0
         });
     }
@@ -1202,7 +1214,8 @@ impl<W: World> Watcher<W> {
         };
         let add = if mask & self.kernel_mask() == self.kernel_mask() { IN_MASK_ADD } else { 0 };
         let is_it = self.world.is_watched_as(at, mask | add | IN_ONLYDIR, wd, is_known);
-        if let Some(other) = other.get().filter(|_| self.kernel_mask() & !mask & W::OWN_READING != 0) {
+        self.scan.other = other.get();
+        if let Some(other) = self.scan.other.filter(|_| self.kernel_mask() & !mask & W::OWN_READING != 0) {
             self.scan.lack_read_events.push(other);
             self.scan.is_raise_due = true;
         }

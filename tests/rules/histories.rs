@@ -34,6 +34,12 @@ macro_rules! histories {
 }
 
 histories! {
+    a_directory_is_renamed_while_it_is_read:
+        "all: 15 movein d/a/a; 27 rename d/a/a d/a/b",
+    another_directory_is_opened_whose_reading_is_not_reported:
+        "all: 15 movein d/b; 22 exchange d/a d/b",
+    a_directory_is_exchanged_while_it_is_read:
+        "all: 15 rename d/a d/b; 16 movein d/a; 28 exchange d/a d/b",
     another_directory_is_opened_while_its_watch_asks_for_less:
         "all: 1 movein d/b; 13 exchange d/a d/b",
     a_directory_arrives_where_one_was_that_nobody_knew:
