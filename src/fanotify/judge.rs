@@ -336,6 +336,8 @@ fn judge_lines(world: &World, lines: &[Line], faults: &mut Vec<String>) {
     };
     let mut printed: BTreeSet<(usize, &str)> = BTreeSet::new();
     let mut unprinted: BTreeMap<(usize, &str), &str> = BTreeMap::new();
+    // What is in a directory that came from elsewhere, and is announced like a new one.
+    let mut announced: BTreeSet<String> = BTreeSet::new();
     for Line { event, path, .. } in lines {
         let is_exact = |happened: &&Happened| happened.event == *event && happened.path == *path;
         let is_reported = |happened: &&Happened| is_exact(happened) && happened.reported_by.is_some();
@@ -355,8 +357,16 @@ fn judge_lines(world: &World, lines: &[Line], faults: &mut Vec<String>) {
             came && *event == "CREATE" && name(&happened.path) == name(path)
         };
         match exact.or_else(merged).or_else(|| left.iter().position(is_announced)) {
+            None if *event == "CREATE" && announced.remove(path) => {}
             None => faults.push(format!("{event} {path}: that never happened, or has a line")),
-            Some(at) => printed.extend(left.remove(at).reported_by.map(|number| (number, *event))),
+            Some(at) => {
+                let happened = left.remove(at);
+                printed.extend(happened.reported_by.map(|number| (number, *event)));
+                if *event == "CREATE" && happened.event == "MOVED_TO" {
+                    let below = contents(world, happened.inode, &happened.below);
+                    announced.extend(below.into_keys().map(|below| format!("{path}{below}")));
+                }
+            }
         }
     }
     // What happens in a new directory that leaves before it is listed is not reported.

@@ -382,8 +382,9 @@ impl<W: World> Watcher<W> {
 
     /// Whether an entry without a MOVED_FROM may come from a new directory of the tree that was not watched when it left.
     fn may_be_from_new(&self) -> bool {
+        let is_new = |node: &NodeId| self.coverage(*node) == (Coverage::Unread { announce: true });
         self.queue.events().taken() <= self.renames.announce_origin_end
-            || !self.unread.is_empty()
+            || self.unread.iter().any(is_new)
             || !self.refused.is_empty()
     }
 
