@@ -432,6 +432,7 @@ fn check(
     }
     if is_strict && excluded.is_none() {
         replay(system, lines)?;
+        check_closed(system, lines)?;
     }
     // In the setup, a directory may be renamed while it is open to where all events are asked for already.
     if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
@@ -478,6 +479,39 @@ fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) 
         let is_due = is_strict && asked & IN_OPEN != 0 && !leaves(path);
         if is_due && system.find(path).is_some() && !readings.contains_key(&**path) {
             return Err(format!("{path} was made, and its reading is not reported"));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever waits for files that are complete hears of each that was made, and of none more often than it appeared.
+fn check_closed(system: &System, lines: &[Line]) -> Result<(), String> {
+    let name = |path: &str| path.rsplit('/').next().map(str::to_string);
+    let is_file = |line: &&Line, mask: Mask| line.mask & mask != 0 && line.mask & IN_ISDIR == 0;
+    let closed: BTreeSet<String> = lines
+        .iter()
+        .filter(|line| is_file(line, IN_CLOSE_WRITE))
+        .filter_map(|line| name(&line.path))
+        .collect();
+    for (path, is_directory) in system.find(OPERAND).map(|ino| system.tree_of(ino)).unwrap_or_default() {
+        let path = format!("{OPERAND}{path}");
+        let made_as = system.made_as(&path).filter(|_| !is_directory);
+        if made_as.is_some_and(|made_as| {
+            !closed.contains(made_as) && name(&path).is_none_or(|name| !closed.contains(&name))
+        }) {
+            return Err(format!("{path} was made, and no CLOSE_WRITE is reported"));
+        }
+    }
+    // Where the queue can overflow, files are also written.
+    for Line { path, .. } in lines.iter().filter(|line| is_file(line, IN_CLOSE_WRITE) && !system.overflows())
+    {
+        let count =
+            |mask: Mask| lines.iter().filter(|line| is_file(line, mask) && line.path == *path).count();
+        let (closed, appeared) = (count(IN_CLOSE_WRITE), count(IN_CREATE | IN_MOVED_TO));
+        if closed > appeared {
+            return Err(format!(
+                "{path} appeared {appeared} times, and CLOSE_WRITE is reported {closed} times"
+            ));
         }
     }
     Ok(())

@@ -51,6 +51,8 @@ struct Inode {
     /// How many descriptors are open on it.
     open: usize,
     watch: Option<Wd>,
+    /// Of a file that was created in the tree since the watches were established: its name then.
+    made_as: Option<String>,
 }
 
 /// The dates of an inode, and whether something was written to it.
@@ -324,6 +326,11 @@ impl System {
         }
     }
 
+    /// The name by which the file at a path was created in the tree since the watches were established.
+    pub fn made_as(&self, path: &str) -> Option<&str> {
+        self.inodes[self.find(path)?].made_as.as_deref()
+    }
+
     /// Whether a directory is in the watched tree.
     fn is_inside(&self, ino: Ino) -> bool {
         let mut at = ino;
@@ -547,7 +554,9 @@ impl System {
             }
             Operation::Create(path) => {
                 let (above, name) = self.free(path)?;
-                self.make(above, name, false);
+                let ino = self.make(above, name, false);
+                let is_new = self.established > 0 && self.is_inside(above);
+                self.inodes[ino].made_as = is_new.then(|| name.into());
                 self.note(Deed::Made, path);
                 for mask in [IN_CREATE, IN_OPEN, IN_CLOSE_WRITE] {
                     self.report(above, name, mask, 0);
@@ -829,8 +838,8 @@ impl System {
         }
         numbers[ino] = *next;
         *next += 1;
-        let Inode { is_directory, entries, parent, name, links, open, watch } = &self.inodes[ino];
-        (is_directory, links, open, watch, entries.len()).hash(hasher);
+        let Inode { is_directory, entries, parent, name, links, open, watch, made_as } = &self.inodes[ino];
+        (is_directory, links, open, watch, made_as, entries.len()).hash(hasher);
         if *is_directory {
             name.hash(hasher);
             self.hash_inode(*parent, numbers, next, hasher);
