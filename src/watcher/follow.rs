@@ -7,7 +7,7 @@ use libc::{
     IN_MOVED_TO, IN_Q_OVERFLOW,
 };
 
-use super::scan::kind_of;
+use super::scan::{AT_ONCE, kind_of};
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
@@ -540,11 +540,19 @@ impl<W: World> Watcher<W> {
     }
 
     /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended.
+    ///
+    /// `mkdir n; create n/f; rename n/f g; exchange g n` → CREATE n, MOVED_TO g (1), MOVED_FROM g (2), MOVED_TO n (2): the file is not at `g`
+    /// any more.
     pub(super) fn report_closed(&mut self, wd: Wd, name: &[u8]) {
         let Some(node) = self.tree.find(wd) else { return };
         let path = [&self.tree.path(node), name].concat();
         let path = self.real(&path).into_owned();
-        if self.world.kind(At::Path(&path)) == Kind::File {
+        let leaves = |event: RawEvent| {
+            event.wd == wd && event.name == name && event.mask & (IN_MOVED_FROM | IN_ISDIR) == IN_MOVED_FROM
+        };
+        let is_file = self.world.kind(At::Path(&path)) == Kind::File
+            || self.queue.events_from(self.queue.start()).take(AT_ONCE).any(leaves);
+        if is_file {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);
         }
     }

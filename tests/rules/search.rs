@@ -495,10 +495,8 @@ fn check_closed(system: &System, lines: &[Line]) -> Result<(), String> {
         .collect();
     for (path, is_directory) in system.find(OPERAND).map(|ino| system.tree_of(ino)).unwrap_or_default() {
         let path = format!("{OPERAND}{path}");
-        let made_as = system.made_as(&path).filter(|_| !is_directory);
-        if made_as.is_some_and(|made_as| {
-            !closed.contains(made_as) && name(&path).is_none_or(|name| !closed.contains(&name))
-        }) {
+        let names = system.names_of(&path).filter(|_| !is_directory);
+        if names.is_some_and(|names| names.is_disjoint(&closed)) {
             return Err(format!("{path} was made, and no CLOSE_WRITE is reported"));
         }
     }

@@ -51,8 +51,8 @@ struct Inode {
     /// How many descriptors are open on it.
     open: usize,
     watch: Option<Wd>,
-    /// Of a file that was created in the tree since the watches were established: its name then.
-    made_as: Option<String>,
+    /// Of a file that was created in the tree since the watches were established: all its names so far.
+    names: Option<BTreeSet<String>>,
 }
 
 /// The dates of an inode, and whether something was written to it.
@@ -286,6 +286,9 @@ impl System {
         let inode = &mut self.inodes[ino];
         (inode.parent, inode.name) = (parent, name.into());
         inode.links += 1;
+        if let Some(names) = &mut inode.names {
+            names.insert(name.into());
+        }
         self.note_paths(ino, parent, name);
     }
 
@@ -326,9 +329,9 @@ impl System {
         }
     }
 
-    /// The name by which the file at a path was created in the tree since the watches were established.
-    pub fn made_as(&self, path: &str) -> Option<&str> {
-        self.inodes[self.find(path)?].made_as.as_deref()
+    /// All names so far of the file at a path, if it was created in the tree since the watches were established.
+    pub fn names_of(&self, path: &str) -> Option<&BTreeSet<String>> {
+        self.inodes[self.find(path)?].names.as_ref()
     }
 
     /// Whether a directory is in the watched tree.
@@ -556,7 +559,7 @@ impl System {
                 let (above, name) = self.free(path)?;
                 let ino = self.make(above, name, false);
                 let is_new = self.established > 0 && self.is_inside(above);
-                self.inodes[ino].made_as = is_new.then(|| name.into());
+                self.inodes[ino].names = is_new.then(|| [name.into()].into());
                 self.note(Deed::Made, path);
                 for mask in [IN_CREATE, IN_OPEN, IN_CLOSE_WRITE] {
                     self.report(above, name, mask, 0);
@@ -838,8 +841,8 @@ impl System {
         }
         numbers[ino] = *next;
         *next += 1;
-        let Inode { is_directory, entries, parent, name, links, open, watch, made_as } = &self.inodes[ino];
-        (is_directory, links, open, watch, made_as, entries.len()).hash(hasher);
+        let Inode { is_directory, entries, parent, name, links, open, watch, names } = &self.inodes[ino];
+        (is_directory, links, open, watch, names, entries.len()).hash(hasher);
         if *is_directory {
             name.hash(hasher);
             self.hash_inode(*parent, numbers, next, hasher);
