@@ -550,8 +550,10 @@ impl<W: World> Watcher<W> {
         let leaves = |event: RawEvent| {
             event.wd == wd && event.name == name && event.mask & (IN_MOVED_FROM | IN_ISDIR) == IN_MOVED_FROM
         };
-        let is_file = self.world.kind(At::Path(&path)) == Kind::File
-            || self.queue.events_from(self.queue.start()).take(AT_ONCE).any(leaves);
+        let is_file = self.world.kind(At::Path(&path)) == Kind::File || {
+            self.pull();
+            self.queue.events_from(self.queue.start()).take(AT_ONCE).any(leaves)
+        };
         if is_file {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);
         }

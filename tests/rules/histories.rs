@@ -38,6 +38,8 @@ histories! {
         "empty: 9 mkdir d/a; 12 create d/a/a; 12 rename d/a/a d/b",
     a_file_leaves_a_new_directory_and_is_exchanged_with_it:
         "empty: 9 mkdir d/a; 15 create d/a/a; 17 rename d/a/a d/b; 17 exchange d/b d/a",
+    a_file_leaves_a_new_directory_and_returns_to_it:
+        "empty: 9 mkdir d/a; 12 create d/a/a; 12 rename d/a/a d/b; 17 rename d/b d/a/b",
     a_directory_is_renamed_while_it_is_read:
         "all: 15 movein d/a/a; 27 rename d/a/a d/a/b",
     another_directory_is_opened_whose_reading_is_not_reported:

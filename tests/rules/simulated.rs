@@ -51,7 +51,7 @@ struct Inode {
     /// How many descriptors are open on it.
     open: usize,
     watch: Option<Wd>,
-    /// Of a file that was created in the tree since the watches were established: all its names so far.
+    /// Of a file that was created in the tree since the watches were established, and has no link: all its names so far.
     names: Option<BTreeSet<String>>,
 }
 
@@ -582,6 +582,8 @@ impl System {
                 let (_, _, ino) =
                     self.existing(path).filter(|(_, _, ino)| !self.inodes[*ino].is_directory)?;
                 let (above, name) = self.free(other)?;
+                // No event says that what was written there is complete.
+                self.inodes[ino].names = None;
                 self.put(above, name, ino);
                 self.report(above, name, IN_CREATE, 0);
                 self.locked = vec![above];
