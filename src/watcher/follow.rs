@@ -7,7 +7,7 @@ use libc::{
     IN_MOVED_TO, IN_Q_OVERFLOW,
 };
 
-use super::scan::{AT_ONCE, kind_of};
+use super::scan::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
@@ -19,6 +19,9 @@ use crate::world::{At, World};
 /// How many renames that have left their old place are remembered. Both events of a rename are queued within microseconds, with
 /// those of other processes between them at most.
 const DEPARTURES: usize = 1024;
+
+/// Of a file that has arrived, and is not there any more, so many events are looked at for the one by which it left.
+const SOON: usize = 128;
 
 /// How many watches are removed before the queue is read again: each leaves an event in it.
 const REMOVALS: usize = 512;
@@ -552,7 +555,7 @@ impl<W: World> Watcher<W> {
         };
         let is_file = self.world.kind(At::Path(&path)) == Kind::File || {
             self.pull();
-            self.queue.events_from(self.queue.start()).take(AT_ONCE).any(leaves)
+            self.queue.events_from(self.queue.start()).take(SOON).any(leaves)
         };
         if is_file {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);

@@ -438,63 +438,65 @@ fn check(
     if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
 }
 
+/// The last name of a path.
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The paths above one, and itself.
+fn way_to(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+}
+
 /// The watcher's reading of a directory is reported once if that appeared, on the one above, and never otherwise. Nobody else reads
 /// directories.
 fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) -> Result<(), String> {
     const READING: [Mask; 3] = [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE];
     let is_reading = |line: &Line| READING.into_iter().any(|mask| line.mask == mask | IN_ISDIR);
     let reading: Vec<&Line> = lines.iter().filter(|line| is_reading(line)).collect();
-    let mut readings = BTreeMap::<&str, usize>::new();
     for one in reading.chunks(READING.len()) {
         let path = &one[0].path;
         let is_whole = one.iter().map(|line| line.mask & !IN_ISDIR).eq(READING);
         if !is_whole || one.iter().any(|line| line.path != *path) || path.ends_with('/') {
             return Err(format!("the reading of {path} is not reported as that of a directory in another"));
         }
-        *readings.entry(path).or_default() += 1;
     }
-    let is_of_directory = |line: &&Line, mask: Mask| line.mask & IN_ISDIR != 0 && line.mask & mask != 0;
-    // What is above may be renamed before the reading.
-    let name = |path: &str| path.rsplit('/').next().map(str::to_string);
-    for path in readings.keys() {
-        let is_of_name = |other: &str| name(other) == name(path);
-        let readings: usize =
-            readings.iter().filter(|(path, _)| is_of_name(path)).map(|(_, times)| times).sum();
-        let arrives = |line: &&Line| is_of_directory(line, IN_CREATE | IN_MOVED_TO) && is_of_name(&line.path);
-        let arrivals = lines.iter().filter(arrives).count();
-        if is_strict && readings > arrivals {
+    if !is_strict || asked & IN_OPEN == 0 {
+        return Ok(());
+    }
+    let count = |mask: Mask, is_it: &dyn Fn(&str) -> bool| {
+        let is_of_directory = |line: &&Line| line.mask & IN_ISDIR != 0 && line.mask & mask != 0;
+        lines.iter().filter(is_of_directory).filter(|line| is_it(&line.path)).count()
+    };
+    for Line { path, .. } in reading {
+        // What is above may be renamed before the reading.
+        let is_of_name = |other: &str| name_of(other) == name_of(path);
+        let (readings, arrivals) = (count(IN_OPEN, &is_of_name), count(IN_CREATE | IN_MOVED_TO, &is_of_name));
+        if readings > arrivals {
             return Err(format!(
                 "{path}: its reading is reported, {readings} of {arrivals} of that name appeared"
             ));
         }
     }
-    let count = |path: &str, mask: Mask| {
-        lines.iter().filter(|line| line.path == path && is_of_directory(line, mask)).count()
-    };
-    let leaves = |path: &str| {
-        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        above.chain([path]).any(|path| count(path, IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) > 0)
-    };
+    let leaves = |path: &str| count(IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO, &|other| other == path) > 0;
     for Line { path, .. } in lines.iter().filter(|line| line.mask == IN_CREATE | IN_ISDIR) {
-        let is_due = is_strict && asked & IN_OPEN != 0 && !leaves(path);
-        if is_due && system.find(path).is_some() && !readings.contains_key(&**path) {
+        let is_due = !way_to(path).any(leaves) && system.find(path).is_some();
+        if is_due && count(IN_OPEN, &|other| other == path) == 0 {
             return Err(format!("{path} was made, and its reading is not reported"));
         }
     }
     Ok(())
 }
 
-/// Whoever waits for files that are complete hears of each that was made, and of none more often than it appeared.
+/// Each file that was made has a CLOSE_WRITE, and no path has more of them than arrivals.
 fn check_closed(system: &System, lines: &[Line]) -> Result<(), String> {
-    let name = |path: &str| path.rsplit('/').next().map(str::to_string);
     let is_file = |line: &&Line, mask: Mask| line.mask & mask != 0 && line.mask & IN_ISDIR == 0;
     let closed: BTreeSet<String> = lines
         .iter()
         .filter(|line| is_file(line, IN_CLOSE_WRITE))
-        .filter_map(|line| name(&line.path))
+        .map(|line| name_of(&line.path).to_string())
         .collect();
-    for (path, is_directory) in system.find(OPERAND).map(|ino| system.tree_of(ino)).unwrap_or_default() {
-        let path = format!("{OPERAND}{path}");
+    for (path, is_directory) in system.tree() {
         let names = system.names_of(&path).filter(|_| !is_directory);
         if names.is_some_and(|names| names.is_disjoint(&closed)) {
             return Err(format!("{path} was made, and no CLOSE_WRITE is reported"));
@@ -518,10 +520,7 @@ fn check_closed(system: &System, lines: &[Line]) -> Result<(), String> {
 /// What was made or changed has its line in spite of an overflow, unless something was renamed.
 fn check_missed(system: &System, lines: &[Line]) -> Result<(), String> {
     let paths: BTreeSet<&String> = system.deeds.iter().map(|(_, path)| path).collect();
-    let is_plain = |path: &str| {
-        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        above.chain([path]).all(|path| !system.moved.contains(path))
-    };
+    let is_plain = |path: &str| way_to(path).all(|path| !system.moved.contains(path));
     for path in paths.into_iter().filter(|path| is_plain(path)) {
         let deeds = || system.deeds.iter().filter(|(_, at)| at == path).map(|(deed, _)| *deed);
         let done = |deed: Deed| deeds().filter(|done| *done == deed).count();
@@ -582,7 +581,6 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
     let is_plausible = path.match_indices('/').any(|(at, _)| is_known(&path[..at])) || path == OPERAND;
     // A directory that is renamed into one that is not watched has the path by which it is found, until the events say where it goes
     // next: where it was meanwhile nobody knows. A watch that was removed again counts as none.
-    let name = |path: &str| path.rsplit('/').next().map(str::to_string);
     let is_tracked = |event: &Queued| {
         event.tracked_by.as_ref().is_some_and(|watches| system.given_up.is_disjoint(watches))
     };
@@ -590,7 +588,7 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
         system.history.iter().any(|event| {
             (event.wd, event.mask, event.cookie) == (line.wd, line.mask, line.cookie)
                 && !is_tracked(event)
-                && name(&event.path) == name(&line.path)
+                && name_of(&event.path) == name_of(&line.path)
         })
     };
     if !is_plausible || line.mask & MADE_UP == 0 && !is_untracked() {
@@ -726,10 +724,7 @@ fn replay(system: &System, lines: &[Line]) -> Result<(), String> {
     for line in lines {
         reader.replay(line, system)?;
     }
-    let operand = system.find(OPERAND);
-    let real = operand.map(|ino| system.tree_of(ino)).unwrap_or_default();
-    let real: BTreeMap<String, bool> =
-        real.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect();
+    let real: BTreeMap<String, bool> = system.tree().into_iter().collect();
     let told: BTreeMap<&String, bool> =
         reader.tree.iter().map(|(path, known)| (path, known.is_directory)).collect();
     if let Some((path, _)) = real.iter().find(|(path, is)| told.get(path) != Some(is)) {

@@ -329,6 +329,12 @@ impl System {
         }
     }
 
+    /// The paths below the operand, and whether they are directories.
+    pub fn tree(&self) -> Vec<(String, bool)> {
+        let tree = self.find(OPERAND).map(|ino| self.tree_of(ino)).unwrap_or_default();
+        tree.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect()
+    }
+
     /// All names so far of the file at a path, if it was created in the tree since the watches were established.
     pub fn names_of(&self, path: &str) -> Option<&BTreeSet<String>> {
         self.inodes[self.find(path)?].names.as_ref()
@@ -791,8 +797,7 @@ impl System {
 
     /// The set-up is over.
     pub fn establish(&mut self) {
-        let tree = self.find(OPERAND).map(|ino| self.tree_of(ino)).unwrap_or_default();
-        self.before = tree.into_iter().map(|(path, is)| (format!("{OPERAND}{path}"), is)).collect();
+        self.before = self.tree();
         self.established = self.calls;
         self.before.hash(&mut self.remembered);
     }
