@@ -12,12 +12,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use libc::{IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
-
-use crate::event::Mask;
 use crate::sink::LIMIT;
 use crate::source::Event;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO, Mask};
 
 /// The time until a second look at a busy reader. No poll(2) event reports that a pipe is empty.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -79,7 +77,7 @@ impl Batch {
     /// Adds an event that was read at `moment`, which is `now`; `comm` is the name of its process.
     pub fn add(&mut self, event: &Event, comm: Option<&[u8]>, moment: SystemTime, now: Instant) {
         self.span = Some(self.span.map_or((now, now), |(first, _)| (first, now)));
-        let renamed = event.mask & (IN_MOVED_FROM | IN_MOVED_TO) != 0;
+        let renamed = event.mask.has(IN_MOVED_FROM | IN_MOVED_TO);
         if let Some(at) = self.by_path.get(event.path) {
             let record = &mut self.records[*at];
             record.mask = (record.mask & !IN_ISDIR) | event.mask;
@@ -152,7 +150,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use libc::IN_MODIFY;
+    use crate::sys::mask::IN_MODIFY;
 
     fn add(batch: &mut Batch, path: &str, now: Instant) {
         let (path, mask) = (path.as_bytes(), IN_MODIFY);

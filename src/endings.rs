@@ -3,13 +3,12 @@
 
 use std::collections::HashSet;
 
-use libc::{IN_DELETE_SELF, IN_IGNORED, IN_ONESHOT, IN_UNMOUNT};
-
 use crate::fanotify::absolute_path;
 use crate::filter::bare;
 use crate::messages::Message;
 use crate::source::{Event, Interface, Scope, Settings, Source};
 use crate::sys::file;
+use crate::sys::mask::{IN_DELETE_SELF, IN_IGNORED, IN_ONESHOT, IN_UNMOUNT};
 use crate::sys::process::absolute;
 
 /// The operands that are still watched.
@@ -42,7 +41,7 @@ impl Endings {
         Endings {
             operands,
             is_whole,
-            oneshot: events & IN_ONESHOT != 0,
+            oneshot: events.has(IN_ONESHOT),
             follow,
             base: base.clone(),
             ended: false,
@@ -51,7 +50,7 @@ impl Endings {
 
     /// What to say of an event if it is the end of a watch. `goes_on`: not every end is the end of the program.
     pub fn of(&mut self, event: &Event, goes_on: bool) -> Option<Message> {
-        if event.mask & (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF) == 0 || !goes_on && !event.ends_wait {
+        if !event.mask.has(IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF) || !goes_on && !event.ends_wait {
             return None;
         }
         self.ended = true;
@@ -61,7 +60,7 @@ impl Endings {
             return None;
         }
         let is_there = |path: &[u8]| file::exists(&absolute(&self.base, path), self.follow);
-        let (what, then): (&[u8], &[u8]) = match event.mask & IN_UNMOUNT != 0 {
+        let (what, then): (&[u8], &[u8]) = match event.mask.has(IN_UNMOUNT) {
             true => (b"' is no longer watched: its file system was unmounted.", b""),
             false if !is_operand => (b"' was deleted. To continue after that, use -m.", b""),
             false if is_there(path) => (

@@ -3,14 +3,11 @@
 //! `-e`, `%e`, the help texts, the man pages, the completions and inotifywatch's columns all
 //! come from [`EVENTS`] or are held to it by a test. The bits are those of inotify(7).
 
-use libc::{
+use crate::sys::mask::{
     IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
     IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_ONESHOT, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_ONESHOT, IN_OPEN, IN_Q_OVERFLOW, IN_UNMOUNT, Mask,
 };
-
-/// Event bits of inotify(7): what a watch asks for and what the kernel reports.
-pub type Mask = u32;
 
 /// An event name that `-e` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,30 +51,30 @@ pub const EVENTS: &[EventName] = &[
 
 /// `lsdir` is no bit of the kernel's: it asks for [`IN_ACCESS`] and reports it on directories
 /// only. The bit is one that inotify(7) leaves unused.
-pub const LSDIR: Mask = 0x0001_0000;
+pub const LSDIR: Mask = Mask::of(0x0001_0000);
 
 /// What the kernel is to be asked for, to hear of `events`.
 pub fn kernel_bits(events: Mask) -> Mask {
-    if events & LSDIR != 0 { events & !LSDIR | IN_ACCESS } else { events }
+    if events.has(LSDIR) { events & !LSDIR | IN_ACCESS } else { events }
 }
 
 /// What ends a watch, or tells of losses: never asked of the kernel, always told.
-pub const FINAL: Mask = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
+pub const FINAL: Mask = IN_IGNORED.and(IN_UNMOUNT).and(IN_Q_OVERFLOW);
 
 /// Whether `-e` asked for an event of this mask; `events` are those it named.
 pub fn is_asked(events: Mask, mask: Mask) -> bool {
-    mask & events & (IN_ALL_EVENTS | FINAL) != 0
-        || mask & IN_ISDIR != 0
-            && (events & LSDIR != 0 && mask & IN_ACCESS != 0
+    (mask & events).has(IN_ALL_EVENTS | FINAL)
+        || mask.has(IN_ISDIR)
+            && (events.has(LSDIR) && mask.has(IN_ACCESS)
                 // The reference prints these with -r: what it listens for to follow the tree.
-                || events & IN_ISDIR != 0 && mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO) != 0)
+                || events.has(IN_ISDIR) && mask.has(IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO))
 }
 
 /// What is to be reported of several events that are told as one.
 pub fn without_unasked(events: Mask, mask: Mask) -> Mask {
-    let lsdir = if events & LSDIR != 0 && mask & IN_ISDIR != 0 { IN_ACCESS } else { 0 };
+    let lsdir = if events.has(LSDIR) && mask.has(IN_ISDIR) { IN_ACCESS } else { Mask::NONE };
     let asked = mask & (events | lsdir) & IN_ALL_EVENTS;
-    if asked == 0 { mask } else { asked | mask & (IN_ISDIR | FINAL) }
+    if asked == Mask::NONE { mask } else { asked | mask & (IN_ISDIR | FINAL) }
 }
 
 /// How an event's bits are printed, in the reference's order: CLOSE comes behind either kind of close.
@@ -114,7 +111,7 @@ mod tests {
             (IN_OPEN | IN_ISDIR, false),
             (IN_ISDIR, false),
         ] {
-            assert_eq!(is_asked(LSDIR, mask), asked, "{mask:#x}");
+            assert_eq!(is_asked(LSDIR, mask), asked, "{mask:x?}");
         }
         assert_eq!(kernel_bits(LSDIR | IN_OPEN), IN_ACCESS | IN_OPEN);
         assert_eq!(kernel_bits(LSDIR | IN_ACCESS), IN_ACCESS);
@@ -134,14 +131,14 @@ mod tests {
             (IN_DELETE | IN_ISDIR, false),
             (IN_CREATE, false),
         ] {
-            assert_eq!(is_asked(IN_ISDIR, mask), asked, "{mask:#x}");
+            assert_eq!(is_asked(IN_ISDIR, mask), asked, "{mask:x?}");
         }
     }
 
     #[test]
     fn the_end_of_a_watch_is_asked_for_by_its_own_name_only() {
         for bit in [IN_IGNORED, IN_UNMOUNT, IN_Q_OVERFLOW] {
-            assert!(is_asked(bit, bit) && !is_asked(IN_ALL_EVENTS, bit), "{bit:#x}");
+            assert!(is_asked(bit, bit) && !is_asked(IN_ALL_EVENTS, bit), "{bit:x?}");
             assert_eq!(without_unasked(IN_OPEN, IN_OPEN | IN_CLOSE_WRITE | bit), IN_OPEN | bit);
         }
     }

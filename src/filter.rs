@@ -4,11 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use libc::IN_ISDIR;
-
 use crate::ere::Ere;
 use crate::ignore::Ignore;
 use crate::source::Event;
+use crate::sys::mask::IN_ISDIR;
 use crate::tree::{NodeId, State, Tree};
 
 /// What the user does not want to hear of.
@@ -204,7 +203,7 @@ impl FileType {
     /// Whether an event is reported. An overflow, which is about no file, always is.
     pub fn reports(self, event: &Event) -> bool {
         // The kernel omits IN_ISDIR where a watched directory itself is renamed or deleted.
-        let directory = event.mask & IN_ISDIR != 0 || event.path.last() == Some(&b'/');
+        let directory = event.mask.has(IN_ISDIR) || event.path.last() == Some(&b'/');
         event.path.is_empty() || directory == (self == FileType::Directory)
     }
 }
@@ -222,7 +221,7 @@ mod tests {
     use super::*;
     use crate::ignore::pattern::Patterns;
     use crate::sys::inotify::Wd;
-    use libc::{IN_CREATE, IN_DELETE_SELF, IN_Q_OVERFLOW};
+    use crate::sys::mask::{IN_CREATE, IN_DELETE_SELF, IN_Q_OVERFLOW};
 
     fn filter(pattern: Option<(&str, Sense)>, hidden: &[&str]) -> Filter {
         let pattern = pattern.map(|(text, sense)| (Ere::new(text.as_bytes(), false).unwrap(), sense));

@@ -3,11 +3,10 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use libc::IN_ISDIR;
-
-use crate::event::{Mask, PRINTED};
+use crate::event::PRINTED;
 use crate::json;
 use crate::source::Event;
+use crate::sys::mask::{IN_ISDIR, Mask};
 use crate::timefmt::{Clock, TimeFormat};
 
 /// A part of a record: text, and what stands behind it.
@@ -73,7 +72,7 @@ impl Names {
 
     #[cold]
     fn add(&mut self, mask: Mask, part: usize, make: impl FnOnce(&[&[u8]]) -> Vec<u8>) -> usize {
-        let named = PRINTED.iter().filter(|(bits, _)| mask & bits != 0);
+        let named = PRINTED.iter().filter(|(bits, _)| mask.has(*bits));
         let names: Vec<&[u8]> = named.map(|(_, name)| name.as_bytes()).collect();
         // Batches bring many more.
         if self.0.len() == MANY {
@@ -222,9 +221,9 @@ impl Formatter {
         append(name, out);
         out.extend_from_slice(b",\"events\":[");
         out.extend_from_slice(self.names.of(event.mask & !IN_ISDIR, 0, quoted));
-        out.extend_from_slice(match event.mask & IN_ISDIR {
-            0 => b"],\"isdir\":false,\"cookie\":",
-            _ => b"],\"isdir\":true,\"cookie\":",
+        out.extend_from_slice(match event.mask.has(IN_ISDIR) {
+            false => b"],\"isdir\":false,\"cookie\":",
+            true => b"],\"isdir\":true,\"cookie\":",
         });
         match event.cookie {
             // Most events are no renames.
@@ -475,9 +474,9 @@ mod tests {
     #[test]
     fn names_of_more_masks_than_are_kept_stay_right() {
         let mut names = Names::default();
-        for mask in (0..200).chain(0..200) {
+        for mask in (0..200).chain(0..200).map(Mask::of) {
             let expected: Vec<&str> =
-                PRINTED.iter().filter(|(bits, _)| bits & mask != 0).map(|(_, name)| *name).collect();
+                PRINTED.iter().filter(|(bits, _)| mask.has(*bits)).map(|(_, name)| *name).collect();
             assert_eq!(names.of(mask, 0, |names| names.join(&b'|')), expected.join("|").as_bytes());
             let in_json: Vec<String> = expected.iter().map(|name| format!("\"{name}\"")).collect();
             assert_eq!(names.of(mask, 1, quoted), in_json.join(",").as_bytes());

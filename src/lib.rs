@@ -69,7 +69,7 @@ pub mod internals {
     pub use crate::cli::options;
     pub use crate::cli::targets::Targets;
     pub use crate::ere::Ere;
-    pub use crate::event::{EVENTS, EventName, LSDIR, Mask, PRINTED};
+    pub use crate::event::{EVENTS, EventName, LSDIR, PRINTED};
     pub use crate::filter::{Filter, Sense};
     pub use crate::format::{Formatter, needs_time, unknown_name};
     pub use crate::ignore::git::last_value as git_value;
@@ -79,7 +79,7 @@ pub mod internals {
     pub use crate::names::files::{Files, Found, Kind};
     pub use crate::queue::Events;
     pub use crate::source::{Event, Interface, Item, Settings, Source};
-    pub use crate::sys::{directory, fanotify, inotify, proc, regex, start, times, unread};
+    pub use crate::sys::{directory, fanotify, inotify, mask, proc, regex, start, times, unread};
     pub use crate::timefmt::{Clock, TimeFormat};
     pub use crate::watcher::Watcher;
     pub use crate::world::{At, InotifyWorld, World};

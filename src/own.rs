@@ -10,11 +10,9 @@
 //!
 //! So a path is not looked up: the place of the open file is noted whenever something is written.
 
-use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN};
-
-use crate::event::Mask;
 use crate::source::Event;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN, Mask};
 use crate::sys::output::{FileId, Location, Output};
 use crate::sys::process::absolute;
 
@@ -47,7 +45,7 @@ pub struct Reopened {
 impl Own {
     /// To be called when the watches are established. `events` are those asked for.
     pub fn new(base: Vec<u8>, events: Mask, operands: &[Vec<u8>], output: Option<&Output>) -> Own {
-        let modify = events & IN_MODIFY != 0;
+        let modify = events.has(IN_MODIFY);
         let file = output.and_then(Output::file).filter(|_| modify);
         let is_output = |path: &[u8]| file.is_some_and(|file| file.is_at(&absolute(&base, path)));
         let operands = operands.iter().filter(|operand| is_output(operand)).cloned().collect();
@@ -83,7 +81,7 @@ impl Own {
 
     /// Whether an event is one of these. What others write to the output is taken for one, too.
     pub fn caused(&mut self, event: &Event, output: &Output) -> bool {
-        let Some(file) = output.file().filter(|_| event.mask & IN_MODIFY != 0) else { return false };
+        let Some(file) = output.file().filter(|_| event.mask.has(IN_MODIFY)) else { return false };
         let (directory, name) = event.path.split_at(event.watched);
         if name.is_empty() {
             return self.operands.iter().any(|operand| operand == directory);
@@ -114,7 +112,7 @@ impl Own {
     /// Whether an event of those that came in the meantime is one of opening the one and closing the other.
     pub fn caused_reopening(&self, reopened: &Reopened, mask: Mask, path: &[u8]) -> bool {
         let locations = match mask & (IN_CREATE | IN_OPEN | IN_CLOSE_WRITE) {
-            0 => return false,
+            Mask::NONE => return false,
             IN_CLOSE_WRITE => std::slice::from_ref(&reopened.closed),
             _ => &reopened.opened,
         };

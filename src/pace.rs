@@ -4,9 +4,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::event::Mask;
 use crate::source::Event;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::Mask;
 
 /// After a read of as much as this, in bytes, more is likely to come at once.
 const FLOOD: Range<usize> = 256..128 * 1024;
@@ -57,7 +57,7 @@ impl Pace {
         let Event { watch, path, mask, cookie, .. } = *event;
         let last = self.last.get_or_insert_with(|| Last {
             watch,
-            mask: 0,
+            mask: Mask::NONE,
             cookie,
             path: Vec::new(),
             is_over: false,
@@ -99,9 +99,9 @@ impl Default for Pace {
 
 #[cfg(test)]
 mod tests {
-    use libc::{IN_CREATE, IN_DELETE, IN_MODIFY};
 
     use super::*;
+    use crate::sys::mask::{IN_CREATE, IN_DELETE, IN_MODIFY};
 
     const MUCH: usize = 1000;
 

@@ -6,18 +6,17 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use libc::{
-    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW,
-};
 
 use crate::backlog::Backlog;
-use crate::event::Mask;
 use crate::hash::PlaceHasher;
 use crate::sys::inotify::{HEADER, RawEvent, Wd};
+use crate::sys::mask::{
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW, Mask,
+};
 
 /// A watched directory itself was renamed or deleted, or its watch ends.
-const SELF_EVENTS: Mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED;
+const SELF_EVENTS: Mask = IN_MOVE_SELF.and(IN_DELETE_SELF).and(IN_IGNORED);
 
 /// So many bytes of events are a steady flood.
 const STEADY: usize = 16 * 1024;
@@ -136,7 +135,7 @@ pub struct Change {
 impl Change {
     /// Whether a directory is there afterwards.
     pub fn is_arrival(self) -> bool {
-        self.mask & (IN_CREATE | IN_MOVED_TO) != 0
+        self.mask.has(IN_CREATE | IN_MOVED_TO)
     }
 }
 
@@ -192,10 +191,10 @@ impl Queue {
                     changes(&mut self.changing, &self.hasher, (wd, name), Change { mask, cookie });
                 }
             }
-            if mask & SELF_EVENTS != 0 {
+            if mask.has(SELF_EVENTS) {
                 *self.self_events.entry(wd).or_default() += 1;
             }
-            self.overflows += u32::from(mask & IN_Q_OVERFLOW != 0);
+            self.overflows += u32::from(mask.has(IN_Q_OVERFLOW));
             rest = &rest[size..];
         }
         Ok(length)
@@ -220,10 +219,10 @@ impl Queue {
                 }
             }
         }
-        if taken.mask & SELF_EVENTS != 0 {
+        if taken.mask.has(SELF_EVENTS) {
             count_down(&mut self.self_events, &taken.wd);
         }
-        self.overflows -= u32::from(taken.mask & IN_Q_OVERFLOW != 0);
+        self.overflows -= u32::from(taken.mask.has(IN_Q_OVERFLOW));
         Some(taken)
     }
 
@@ -260,7 +259,7 @@ impl Queue {
 
     /// Where a rename ends, if its MOVED_TO is queued.
     pub fn target(&self, cookie: u32) -> Option<Place> {
-        let is_it = |event: &RawEvent| event.mask & IN_MOVED_TO != 0 && event.cookie == cookie;
+        let is_it = |event: &RawEvent| event.mask.has(IN_MOVED_TO) && event.cookie == cookie;
         let RawEvent { wd, name, .. } = self.events_from(self.start()).find(is_it)?;
         Some(Place { wd, name: name.into() })
     }
@@ -351,7 +350,7 @@ fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> + Clone {
 
 /// Whether by an event a directory appears at a place or leaves it.
 pub fn is_change(mask: Mask) -> bool {
-    mask & IN_ISDIR != 0 && mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) != 0
+    mask.has(IN_ISDIR) && mask.has(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
 }
 
 fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
@@ -365,9 +364,9 @@ fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
 
 #[cfg(test)]
 mod tests {
-    use libc::{IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN};
 
     use super::*;
+    use crate::sys::mask::{IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN};
 
     /// Reads events of these masks.
     fn read(queue: &mut Queue, masks: &[Mask]) {

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use crate::event::Mask;
 use crate::filter::Filter;
 use crate::ignore::BadLine;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::Mask;
 
 /// The interface that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

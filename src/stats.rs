@@ -6,18 +6,18 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use hashbrown::HashTable;
-use libc::{
-    IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY,
-    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
-};
 
 use crate::cli::{Sort, SortKey};
 use crate::escape::escape;
-use crate::event::{EVENTS, Mask, kernel_bits};
+use crate::event::{EVENTS, kernel_bits};
 use crate::hash::hash_of_number;
 use crate::json;
 use crate::source::Source;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{
+    IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT, Mask,
+};
 use crate::timefmt;
 
 /// The columns, in the reference's order.
@@ -39,17 +39,17 @@ const COLUMNS: [Mask; 13] = [
 
 /// The events that have a column, and by the number of an event's bit where it is in [`COLUMNS`].
 const COUNTED: Mask = {
-    let (mut all, mut at) = (0, 0);
+    let (mut all, mut at) = (Mask::NONE, 0);
     while at < COLUMNS.len() {
-        all |= COLUMNS[at];
+        all = all.and(COLUMNS[at]);
         at += 1;
     }
     all
 };
-const COLUMN_OF: [usize; Mask::BITS as usize] = {
-    let (mut columns, mut at) = ([0; Mask::BITS as usize], 0);
+const COLUMN_OF: [usize; u32::BITS as usize] = {
+    let (mut columns, mut at) = ([0; u32::BITS as usize], 0);
     while at < COLUMNS.len() {
-        columns[COLUMNS[at].trailing_zeros() as usize] = at;
+        columns[COLUMNS[at].bits().trailing_zeros() as usize] = at;
         at += 1;
     }
     columns
@@ -131,8 +131,8 @@ impl Stats {
 
     /// Counts an event, if it has a column.
     pub fn count(&mut self, watch: Wd, mask: Mask) {
-        let mut rest = mask & COUNTED;
-        if rest == 0 {
+        let counted = mask & COUNTED;
+        if counted == Mask::NONE {
             return;
         }
         let at = match self.row_of(watch) {
@@ -140,10 +140,7 @@ impl Stats {
             None => self.add(watch),
         };
         let counts = &mut self.present[at].1.counts;
-        while rest != 0 {
-            counts[COLUMN_OF[rest.trailing_zeros() as usize]] += 1;
-            rest &= rest - 1;
-        }
+        counted.positions().for_each(|bit| counts[COLUMN_OF[bit]] += 1);
     }
 
     /// Where the row of a watch is.
@@ -193,13 +190,17 @@ impl Stats {
 
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.counted() == 0
+        self.counted() == Mask::NONE
     }
 
     /// The events that were counted at least once.
     pub fn counted(&self) -> Mask {
         let sums = sums(self.all());
-        COLUMNS.iter().zip(sums.counts).filter(|(_, count)| *count > 0).fold(0, |all, (bit, _)| all | bit)
+        COLUMNS
+            .iter()
+            .zip(sums.counts)
+            .filter(|(_, count)| *count > 0)
+            .fold(Mask::NONE, |all, (bit, _)| all | *bit)
     }
 
     /// The sum of all counts, and the number of rows that have any.
@@ -228,8 +229,8 @@ impl Stats {
         let counted = sums(sorted.iter().map(|(_, row)| row));
         let events = kernel_bits(table.events);
         let columns: Vec<usize> = (0..COLUMNS.len())
-            .filter(|at| events & COLUMNS[*at] != 0)
-            .filter(|at| table.zero || table.kept & COLUMNS[*at] != 0 || counted.counts[*at] > 0)
+            .filter(|at| events.has(COLUMNS[*at]))
+            .filter(|at| table.zero || table.kept.has(COLUMNS[*at]) || counted.counts[*at] > 0)
             .collect();
         render(&sorted, &columns, table.escaped)
     }
@@ -324,7 +325,7 @@ fn render_json(rows: &[&(Vec<u8>, Row)], table: &Table, time: Duration) -> Vec<u
     for (path, row) in rows {
         out.extend_from_slice(&head);
         json::append_string(path, &mut out);
-        let columns = COLUMNS.iter().zip(row.counts).filter(|(bit, _)| events & *bit != 0);
+        let columns = COLUMNS.iter().zip(row.counts).filter(|(bit, _)| events.has(**bit));
         let counted = columns.filter(|(_, count)| table.zero || *count > 0);
         let counted: Vec<_> = counted.map(|(bit, count)| format!("\"{}\":{count}", name(*bit))).collect();
         let rest = format!(",\"total\":{},\"events\":{{{}}}}}\n", row.total(), counted.join(","));
@@ -343,10 +344,9 @@ mod tests {
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
 
-    use libc::{IN_IGNORED, IN_ISDIR};
-
     use super::*;
     use crate::source::{Item, Problem};
+    use crate::sys::mask::{IN_IGNORED, IN_ISDIR};
 
     /// A source that knows the paths of its watches, in this order, and nothing else.
     struct Known(&'static [(Wd, &'static str)]);
@@ -404,7 +404,7 @@ mod tests {
             zero: false,
             sort: Sort { ascending: false, key: SortKey::Total },
             top: None,
-            kept: 0,
+            kept: Mask::NONE,
             json: false,
             escaped: false,
         }
@@ -455,7 +455,7 @@ mod tests {
         let mut stats = Stats::new(&[Wd(7), Wd(3), Wd(5)], false);
         stats.count(Wd(3), IN_IGNORED);
         stats.count(Wd(3), IN_ISDIR);
-        assert!(stats.is_empty() && stats.counted() == 0 && stats.total() == (0, 0));
+        assert!(stats.is_empty() && stats.counted() == Mask::NONE && stats.total() == (0, 0));
         stats.count(Wd(3), IN_OPEN | IN_CREATE | IN_ISDIR | IN_IGNORED);
         assert!(!stats.is_empty());
         assert_eq!((stats.counted(), stats.total()), (IN_OPEN | IN_CREATE, (2, 1)));

@@ -14,6 +14,7 @@ use crate::ready::Ready;
 use crate::setup::{self, SetUp};
 use crate::source::{Item, Problem, Settings, Source};
 use crate::sys::directory;
+use crate::sys::mask::Mask;
 use crate::sys::process;
 use crate::sys::status::Status;
 
@@ -68,7 +69,7 @@ pub fn run(options: WaitOptions, condition: Condition, messages: &mut Messages) 
     let timeout = options.timeout.over(settings.interface)?;
     let interface = settings.interface;
     let notes = if quiet { Message::default() } else { surprises(&settings, &paths) };
-    let mut source = setup::source(Settings { events: 0, ..settings }, &paths)?;
+    let mut source = setup::source(Settings { events: Mask::NONE, ..settings }, &paths)?;
     if !quiet {
         messages.inform(messages::SETTING_UP);
         messages.inform(options.notes.and(notes));

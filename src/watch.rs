@@ -23,6 +23,7 @@ use crate::screen::Screen;
 use crate::setup::{self, SetUp};
 use crate::source::{Interface, Item, Scope, Settings, Source};
 use crate::stats::{Stats, Table};
+use crate::sys::mask::Mask;
 use crate::sys::process::{self, Signals};
 use crate::sys::terminal;
 
@@ -56,8 +57,15 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let WatchOptions { zero, sort, top, json, file_type, .. } = options;
     let endings = Endings::new(&options.settings, &options.paths);
     let mut source = setup::source(options.settings.clone(), &options.paths)?;
-    let table =
-        Table { events, zero, sort, top, kept: 0, json, escaped: terminal::is_terminal(&io::stdout()) };
+    let table = Table {
+        events,
+        zero,
+        sort,
+        top,
+        kept: Mask::NONE,
+        json,
+        escaped: terminal::is_terminal(&io::stdout()),
+    };
     let mut signals = take(&[&ENDS[..], &[WANTS]].concat())?;
     set_up(&mut *source, &options, &mut signals, messages)?;
     let stats = Stats::new(&source.in_order(), zero);

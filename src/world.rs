@@ -6,10 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ONLYDIR, IN_OPEN};
 use nix::fcntl::OFlag;
 
-use crate::event::Mask;
 use crate::fanotify::absolute_path;
 use crate::fanotify::marks::Marks;
 use crate::ignore::git;
@@ -17,6 +15,7 @@ use crate::sys::descriptors;
 use crate::sys::directory::{self, Contents, Kind, WorkingDirectory};
 use crate::sys::fanotify::{Located, located};
 use crate::sys::inotify::{Inotify, Wd};
+use crate::sys::mask::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ONLYDIR, IN_OPEN, Mask};
 use crate::sys::mounts::{self, Mount};
 use crate::sys::times::{Moment, Times};
 
@@ -286,8 +285,8 @@ fn with_object<T>(
     with: impl FnOnce(&OwnedFd) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut flags = OFlag::O_PATH;
-    flags.set(OFlag::O_NOFOLLOW, mask & IN_DONT_FOLLOW != 0);
-    flags.set(OFlag::O_DIRECTORY, mask & IN_ONLYDIR != 0);
+    flags.set(OFlag::O_NOFOLLOW, mask.has(IN_DONT_FOLLOW));
+    flags.set(OFlag::O_DIRECTORY, mask.has(IN_ONLYDIR));
     match at {
         At::Path(path) => with(&directory::open_path(path, flags)?),
         At::Dir(dir) => with(&dir.fd),
@@ -400,7 +399,7 @@ macro_rules! files {
 }
 
 impl World for InotifyWorld {
-    const OWN_READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+    const OWN_READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
     const NAMES_ENTRIES: bool = false;
 
     files!();
@@ -448,7 +447,7 @@ impl World for InotifyWorld {
 }
 
 impl World for MarksWorld {
-    const OWN_READING: Mask = 0;
+    const OWN_READING: Mask = Mask::NONE;
     const NAMES_ENTRIES: bool = true;
 
     files!();

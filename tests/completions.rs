@@ -22,9 +22,8 @@ fn listed() -> BTreeSet<String> {
 
 /// `total`, and the events that have one column.
 fn keys() -> BTreeSet<String> {
-    let single = EVENTS
-        .iter()
-        .filter(|event| !event.help.is_empty() && event.bits.is_power_of_two() && event.bits != LSDIR);
+    let single =
+        EVENTS.iter().filter(|event| !event.help.is_empty() && event.bits.is_single() && event.bits != LSDIR);
     single.map(|event| event.name).chain(["total"]).map(str::to_owned).collect()
 }
 

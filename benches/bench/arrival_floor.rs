@@ -11,11 +11,11 @@ use std::thread;
 
 use inotify_tools::internals::directory::{self, Kind, Reader};
 use inotify_tools::internals::inotify::{Inotify, RawEvent, Wd};
-use nix::fcntl::{AtFlags, OFlag};
-use nix::libc::{
+use inotify_tools::internals::mask::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_ISDIR, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_OPEN,
+    IN_MOVED_TO, IN_OPEN, Mask,
 };
+use nix::fcntl::{AtFlags, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstatat;
 use nix::unistd::fchdir;
@@ -28,7 +28,7 @@ const EMPTY: libc::off_t = 40;
 /// So many are watched together, at most.
 const TOGETHER: usize = 128;
 /// What a new directory's reading causes.
-const READING: u32 = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+const READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
 
 struct Floor {
     inotify: Inotify,
@@ -87,9 +87,8 @@ impl Floor {
             let next = RawEvent::decode(&self.queue[self.next..]);
             let appears = next.as_ref().and_then(|(event, _)| {
                 // What was renamed in the tree keeps its watch.
-                let comes =
-                    event.mask & IN_CREATE != 0 || event.mask & IN_MOVED_TO != 0 && event.cookie != left;
-                (event.mask & IN_ISDIR != 0 && comes).then_some((event.wd, event.mask & IN_CREATE != 0))
+                let comes = event.mask.has(IN_CREATE) || event.mask.has(IN_MOVED_TO) && event.cookie != left;
+                (event.mask.has(IN_ISDIR) && comes).then_some((event.wd, event.mask.has(IN_CREATE)))
             });
             let is_together = names.len() < TOGETHER && (appears.is_none() || appears == place);
             if !names.is_empty() && (next.is_none() || !is_together) {
@@ -99,7 +98,7 @@ impl Floor {
             }
             let Some((RawEvent { wd, mask, name, cookie }, size)) = next else { break };
             let name = name.to_vec();
-            if mask & IN_MOVED_FROM != 0 {
+            if mask.has(IN_MOVED_FROM) {
                 left = cookie;
             }
             self.line(wd, mask, &name);
@@ -124,7 +123,7 @@ impl Floor {
         self.paths[wd] = path;
     }
 
-    fn line(&mut self, wd: Wd, mask: u32, name: &[u8]) {
+    fn line(&mut self, wd: Wd, mask: Mask, name: &[u8]) {
         if !self.prints {
             self.counted += 1;
             return;
@@ -188,7 +187,7 @@ impl Floor {
         self.drop_reading(mark);
         let mut below = Vec::new();
         for (name, kind) in found {
-            let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
+            let directory = IN_ISDIR.when(kind == Kind::Directory);
             if is_new {
                 self.line(wd, IN_CREATE | directory, &name);
             }
@@ -204,7 +203,7 @@ impl Floor {
     fn drop_reading(&mut self, mark: usize) {
         let (mut from, mut to) = (mark, mark);
         while let Some((_, mask, size)) = RawEvent::peek(&self.queue[from..]) {
-            if mask & IN_ISDIR == 0 || mask & READING == 0 {
+            if !mask.has(IN_ISDIR) || !mask.has(READING) {
                 self.queue.copy_within(from..from + size, to);
                 to += size;
             }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use inotify_tools::internals::directory::{self, Kind, Reader};
 use inotify_tools::internals::inotify::{Inotify, RawEvent};
+use inotify_tools::internals::mask::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR,
+    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, Mask,
+};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR,
-    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
-};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstatat;
 use nix::unistd::fchdir;
@@ -47,7 +47,7 @@ pub fn called(arguments: &[OsString]) -> Option<Result<()>> {
 }
 
 /// Everything but what the walk itself causes.
-const QUIET: u32 = IN_ALL_EVENTS & !(IN_ACCESS | IN_OPEN | IN_CLOSE_NOWRITE);
+const QUIET: Mask = IN_ALL_EVENTS.without(IN_ACCESS.and(IN_OPEN).and(IN_CLOSE_NOWRITE));
 
 /// Reads, formats (as the default does) and writes whole batches.
 fn events(top: &[u8]) -> Result<()> {
@@ -101,8 +101,8 @@ pub fn line(text: &mut Vec<u8>, paths: &[Vec<u8>], event: &RawEvent) {
     text.push(b'\n');
 }
 
-fn words(mask: u32) -> &'static [u8] {
-    let is_directory = mask & IN_ISDIR != 0;
+fn words(mask: Mask) -> &'static [u8] {
+    let is_directory = mask.has(IN_ISDIR);
     match mask & !IN_ISDIR {
         IN_CREATE if is_directory => b" CREATE,ISDIR ",
         IN_OPEN if is_directory => b" OPEN,ISDIR ",

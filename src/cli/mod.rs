@@ -443,7 +443,7 @@ fn ignored(line: &Line, operands: &[Vec<u8>]) -> Result<(Ignore, Vec<BadLine>), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use libc::{IN_CREATE, IN_OPEN};
+    use crate::sys::mask::{IN_CREATE, IN_OPEN};
     use std::time::Duration;
 
     fn wait_for(words: &[&str]) -> Result<WaitOptions, Exit> {

@@ -1,10 +1,8 @@
 //! What the options that the reference does not have mean together: the rules about which can be combined.
 
-use libc::IN_ONESHOT;
-
 use super::Line;
 use super::options::{Opt, Tool, options};
-use crate::event::Mask;
+use crate::sys::mask::{IN_ONESHOT, Mask};
 
 /// A rule about two options, each by its long name.
 pub(super) enum Rule {
@@ -63,7 +61,7 @@ pub(super) fn interface_conflict(line: &Line) -> Option<String> {
 
 /// What is wrong with events that end a watch, which is to go with a name from one object to the next.
 pub(super) fn oneshot_conflict(line: &Line) -> Option<String> {
-    let is_oneshot = line.all::<Mask>("event").any(|mask| mask & IN_ONESHOT != 0);
+    let is_oneshot = line.all::<Mask>("event").any(|mask| mask.has(IN_ONESHOT));
     (line.flag("follow-name") && is_oneshot)
         .then(|| "-e oneshot and --follow-name cannot both be specified.".to_owned())
 }

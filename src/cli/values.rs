@@ -4,16 +4,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use libc::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE};
-
 use super::{Exit, hints};
 use crate::error::Error;
-use crate::event::{EVENTS, EventName, LSDIR, Mask};
+use crate::event::{EVENTS, EventName, LSDIR};
 use crate::filter::FileType;
 use crate::ignore::pattern::Pattern;
 use crate::messages::Message;
 use crate::ready::Receiver;
 use crate::source::Interface;
+use crate::sys::mask::{IN_ALL_EVENTS, IN_CLOSE, IN_MOVE, Mask};
 use crate::until::Condition;
 
 /// How inotifywatch orders its table.
@@ -226,14 +225,14 @@ pub fn events(list: &[u8]) -> Result<Mask, Exit> {
 
 /// The events of a list of names, if it is one.
 pub fn named_events(list: &[u8]) -> Option<Mask> {
-    lookup(list).ok().filter(|events| *events != 0)
+    lookup(list).ok().filter(|events| *events != Mask::NONE)
 }
 
 /// What to say of lists of events that an empty name made meaningless.
 pub(super) fn emptied<'a>(lists: impl Iterator<Item = &'a OsStr>) -> Message {
     lists
         .map(OsStr::as_bytes)
-        .filter(|list| list.iter().any(|byte| *byte != b',') && lookup(list) == Ok(0))
+        .filter(|list| list.iter().any(|byte| *byte != b',') && lookup(list) == Ok(Mask::NONE))
         .fold(Message::default(), |message, list| {
             message.line(&[b"'", list, b"' is ignored as a whole: one of its names is empty."])
         })
@@ -241,10 +240,10 @@ pub(super) fn emptied<'a>(lists: impl Iterator<Item = &'a OsStr>) -> Message {
 
 /// The events of a list, or the first name that is none.
 fn lookup(list: &[u8]) -> Result<Mask, &[u8]> {
-    let mut mask = 0;
+    let mut mask = Mask::NONE;
     for name in list.split(|&b| b == b',') {
         if name.is_empty() {
-            return Ok(0);
+            return Ok(Mask::NONE);
         }
         mask |= event(name).ok_or(name)?.bits;
     }
@@ -257,8 +256,8 @@ fn event(name: &[u8]) -> Option<&'static EventName> {
 
 /// What several lists of events mean together: their union, or all events if that is empty.
 pub(super) fn all_if_none(lists: impl Iterator<Item = Mask>) -> Mask {
-    match lists.fold(0, |all, mask| all | mask) {
-        0 => IN_ALL_EVENTS,
+    match lists.fold(Mask::NONE, |all, mask| all | mask) {
+        Mask::NONE => IN_ALL_EVENTS,
         mask => mask,
     }
 }
@@ -295,7 +294,7 @@ fn invalid_key(key: &[u8]) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use libc::{IN_CREATE, IN_OPEN};
+    use crate::sys::mask::{IN_CREATE, IN_OPEN};
     use proptest::prelude::*;
 
     fn message<T>(result: Result<T, Exit>) -> Option<String> {
@@ -373,7 +372,7 @@ mod tests {
         assert_eq!(events(b"create,OPEN"), Ok(IN_CREATE | IN_OPEN));
         assert_eq!(events(b"lsdir,create"), Ok(LSDIR | IN_CREATE));
         for list in ["", ",", "create,", ",create", "create,,bogus", ",bogus"] {
-            assert_eq!(events(list.as_bytes()), Ok(0), "{list:?}");
+            assert_eq!(events(list.as_bytes()), Ok(Mask::NONE), "{list:?}");
         }
         let lists = ["", ",", "create", "create,", ",open", "open,create"].map(OsStr::new);
         assert_eq!(
@@ -381,8 +380,8 @@ mod tests {
             b"'create,' is ignored as a whole: one of its names is empty.\n\
               ',open' is ignored as a whole: one of its names is empty.\n"
         );
-        assert_eq!(all_if_none([0, 0].into_iter()), IN_ALL_EVENTS);
-        assert_eq!(all_if_none([0, IN_OPEN].into_iter()), IN_OPEN);
+        assert_eq!(all_if_none([Mask::NONE, Mask::NONE].into_iter()), IN_ALL_EVENTS);
+        assert_eq!(all_if_none([Mask::NONE, IN_OPEN].into_iter()), IN_OPEN);
         assert_eq!(all_if_none([IN_OPEN, IN_CREATE, IN_OPEN].into_iter()), IN_OPEN | IN_CREATE);
     }
 

@@ -65,7 +65,7 @@ pub fn watch(argv: impl Iterator<Item = OsString>) -> Result<Watch, Exit> {
     let events = all_if_none(line.all("event"));
     let sort = sort(&line);
     let conflict = match sort.key {
-        SortKey::Event(key) if key & events == 0 => {
+        SortKey::Event(key) if !events.has(key) => {
             Some("Can't sort by an event which isn't being watched for!\n")
         }
         _ => filter_conflict(&line).or_else(|| interface_conflict(&line)),

@@ -19,9 +19,9 @@ use std::rc::Rc;
 
 use self::doubt::{Moment, other_history};
 use super::simulated::{Entry, Happened, Inode, Marked, OUTSIDE, Operation, Random, TREE, World, encode};
-use crate::event::Mask;
 use crate::filter::Filter;
 use crate::source::{Interface, Scope, Settings};
+use crate::sys::mask::{IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO, Mask};
 
 mod doubt;
 mod filesystem;
@@ -143,20 +143,16 @@ struct Line {
     cookie: u32,
 }
 
-const EVENTS: [(u32, &str); 4] = [
-    (libc::IN_CREATE, "CREATE"),
-    (libc::IN_MOVED_FROM, "MOVED_FROM"),
-    (libc::IN_MOVED_TO, "MOVED_TO"),
-    (libc::IN_DELETE, "DELETE"),
-];
+const EVENTS: [(Mask, &str); 4] =
+    [(IN_CREATE, "CREATE"), (IN_MOVED_FROM, "MOVED_FROM"), (IN_MOVED_TO, "MOVED_TO"), (IN_DELETE, "DELETE")];
 
 /// The lines of an event.
-fn lines_of(mask: u32, cookie: u32, path: &str) -> impl Iterator<Item = Line> {
+fn lines_of(mask: Mask, cookie: u32, path: &str) -> impl Iterator<Item = Line> {
     let path = path.to_owned();
-    EVENTS.into_iter().filter(move |(bit, _)| mask & bit != 0).map(move |(_, event)| Line {
+    EVENTS.into_iter().filter(move |(bit, _)| mask.has(*bit)).map(move |(_, event)| Line {
         event,
         path: path.clone(),
-        is_directory: mask & libc::IN_ISDIR != 0,
+        is_directory: mask.has(IN_ISDIR),
         cookie,
     })
 }

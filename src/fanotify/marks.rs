@@ -19,30 +19,29 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use libc::{
-    FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_RENAME, IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CREATE,
-    IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_ONESHOT,
-    IN_ONLYDIR, IN_OPEN,
-};
+use libc::{FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_RENAME};
 use nix::fcntl::OFlag;
 
-use crate::event::Mask;
 use crate::fanotify::normalise::{Found, Normaliser};
 use crate::fanotify::{is_directory, path_of, refusal};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Group, Handle, Located, Target, decoded, handle_in, handle_of};
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY,
+    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, Mask,
+};
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::sys::timer::Timer;
 
 /// Events of an object that leave every entry as it is.
-const PLAIN: Mask = IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE | IN_OPEN;
+const PLAIN: Mask = IN_ACCESS.and(IN_MODIFY).and(IN_ATTRIB).and(IN_CLOSE).and(IN_OPEN);
 /// Those of them that a directory in a watched one may have.
-const ON_DIRECTORY: Mask = IN_ACCESS | IN_ATTRIB | IN_CLOSE | IN_OPEN;
+const ON_DIRECTORY: Mask = IN_ACCESS.and(IN_ATTRIB).and(IN_CLOSE).and(IN_OPEN);
 /// Events that only directories have.
-const DIRENT: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
+const DIRENT: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVE);
 /// A file system that is not mounted any more may still be in use, or be written: so soon it is looked at again, and
 /// then twice as late each time.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -125,14 +124,14 @@ struct Operand {
 
 impl Watch {
     fn directory(&self) -> Mask {
-        if self.is_directory { IN_ISDIR } else { 0 }
+        IN_ISDIR.when(self.is_directory)
     }
 }
 
 impl Operand {
     /// It has another path.
     fn found_at(&mut self, path: Vec<u8>, out: &mut Vec<u8>, wd: Wd) {
-        queue::encode(&RawEvent { wd, mask: 0, cookie: 0, name: &path }, Subject::Path, 0, out);
+        queue::encode(&RawEvent { wd, mask: Mask::NONE, cookie: 0, name: &path }, Subject::Path, 0, out);
         self.path = path;
     }
 }
@@ -152,7 +151,7 @@ impl Marks {
     pub fn add_watch(&mut self, object: &OwnedFd, mask: Mask, is_entry: bool) -> io::Result<Wd> {
         let explained = |error| refusal::explained(error, object);
         let handle = handle_of(object).map_err(explained)?;
-        let is_directory = mask & IN_ONLYDIR != 0 || is_directory(object)?;
+        let is_directory = mask.has(IN_ONLYDIR) || is_directory(object)?;
         let state = &mut self.state;
         if let Some(id) = handle.first_chunk() {
             state.devices.entry(*id).or_insert_with(|| device_of(object));
@@ -161,14 +160,14 @@ impl Marks {
         // What has none that fits PATH_MAX keeps the one by which it was given.
         let place = || Operand { path: path_of(object).unwrap_or_default(), seen: Default::default() };
         let operand = (state.operands && is_new).then(|| Box::new(place()));
-        let has_move_self = !(is_entry && self.group.tells_renames && mask & IN_MOVE != 0);
+        let has_move_self = !(is_entry && self.group.tells_renames && mask.has(IN_MOVE));
         let mut mark = mark_of(mask, is_directory, state.operands, self.group.tells_renames);
         if !has_move_self {
             mark &= !u64::from(IN_MOVE_SELF);
         }
         let watch = Watch { handle: handle.into(), mask, is_directory, has_move_self, operand };
         let wd = state.add(watch, || self.group.mark(object, Target::Inode, mark)).map_err(explained)?;
-        if state.operands && is_directory && mask & ON_DIRECTORY != 0 && is_new {
+        if state.operands && is_directory && mask.has(ON_DIRECTORY) && is_new {
             // Directories in one that cannot be read are not reported.
             let _ = state.list(wd, object);
         }
@@ -180,8 +179,8 @@ impl Marks {
     /// Its handle and its mark may be of two objects. Then the directory above reports another change of the name, and
     /// whoever looks at the queue ends the watch.
     pub fn add_entry(&mut self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<Wd> {
-        const REPORTED: Mask = IN_CREATE | IN_DELETE | IN_MOVE;
-        if mask & REPORTED != REPORTED || !self.group.tells_renames {
+        const REPORTED: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVE);
+        if !mask.has_all(REPORTED) || !self.group.tells_renames {
             return None;
         }
         let handle = handle_in(dir, above, name)?.into();
@@ -272,7 +271,7 @@ impl Marks {
                 state.report_overflow(&mut found);
             }
             // Watches do not end unheard.
-            for event in decoded(&bytes).filter(|event| event.mask as Mask & IN_DELETE_SELF != 0) {
+            for event in decoded(&bytes).filter(|event| event.events().has(IN_DELETE_SELF)) {
                 event.itself().into_iter().for_each(|object| state.report_end(object, &mut found));
             }
             state.found = found;
@@ -286,7 +285,7 @@ impl Marks {
         let length = self.group.read(bytes)?;
         let ends_in_half = |bytes: &[u8]| {
             let last = decoded(bytes).last();
-            last.is_some_and(|event| event.mask as Mask & IN_MOVE == IN_MOVED_FROM)
+            last.is_some_and(|event| event.events() & IN_MOVE == IN_MOVED_FROM)
         };
         if self.group.tells_renames || !ends_in_half(bytes) {
             return Ok(length);
@@ -345,7 +344,7 @@ impl State {
 
     /// Remembers a watch, or changes what is asked for of one, if `mark` succeeds; returns its number.
     fn add(&mut self, mut watch: Watch, mark: impl FnOnce() -> io::Result<()>) -> io::Result<Wd> {
-        watch.mask &= IN_ALL_EVENTS | IN_ONESHOT;
+        watch.mask = watch.mask & (IN_ALL_EVENTS | IN_ONESHOT);
         let known = self.by_handle.get(&watch.handle).copied();
         if let Some((wd, known)) = known.and_then(|wd| Some((wd, self.watches.get_mut(&wd)?))) {
             if known.mask != watch.mask {
@@ -440,13 +439,13 @@ pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renam
     if !is_directory {
         return u64::from(mark & !DIRENT);
     }
-    if operand && mask & ON_DIRECTORY != 0 {
+    if operand && mask.has(ON_DIRECTORY) {
         // Events of directories in it name only those: they have to be known.
         mark |= DIRENT;
     }
     let mut more = FAN_ONDIR | FAN_EVENT_ON_CHILD;
-    if tells_renames && mark & IN_MOVE != 0 {
-        mark &= !IN_MOVE;
+    if tells_renames && mark.has(IN_MOVE) {
+        mark = mark & !IN_MOVE;
         more |= FAN_RENAME;
     }
     u64::from(mark) | more

@@ -6,12 +6,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO};
 use nix::fcntl::OFlag;
 
-use crate::event::Mask;
 use crate::sys::directory::{open_in, open_path, read_in};
 use crate::sys::file;
+use crate::sys::mask::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO, Mask};
 
 /// Of a directory in a tree.
 pub const GITIGNORE: &[u8] = b".gitignore";
@@ -27,11 +26,11 @@ pub fn is_file(path: &[u8]) -> bool {
 }
 
 /// The events by which the patterns of git change. A link(2) only has a CREATE.
-pub const EVENTS: Mask = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+pub const EVENTS: Mask = IN_CREATE.and(IN_CLOSE_WRITE).and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO);
 
 /// Whether the patterns of git may be others after an event of an entry of this name.
 pub fn is_changed_by(mask: Mask, name: &[u8]) -> bool {
-    mask & EVENTS != 0 && is_entry(name)
+    mask.has(EVENTS) && is_entry(name)
 }
 
 /// Whether an entry of this name is one that git reads in each directory.

@@ -4,14 +4,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use libc::IN_MASK_ADD;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
-use crate::event::Mask;
 use crate::source::{Settings, Source};
 use crate::sys::directory::{self, open_in, open_path};
 use crate::sys::inotify::{Inotify, Wd};
+use crate::sys::mask::{IN_MASK_ADD, Mask};
 use crate::sys::mounts::Lookout;
 use crate::sys::status::Status;
 use crate::watcher::Watcher;

@@ -15,22 +15,21 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
-    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
-    IN_UNMOUNT,
-};
-
 use self::files::{Files, Kind};
 use self::way::{ENTRY, End, ITSELF, Object, Step, Walk, Way};
-use crate::event::{Mask, is_asked};
+use crate::event::is_asked;
 use crate::ignore::git;
 use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
+    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
+    IN_UNMOUNT, Mask,
+};
 
 /// What reading a directory causes on it and on the directory that it is in.
-const READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+const READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
 
 /// The kernel counts all renames. So many may come between the two of an exchange, which takes microseconds.
 const AT_ONCE: u32 = 16;
@@ -155,12 +154,12 @@ impl<F: Files> Names<F> {
 
     fn handle(&mut self, taken: &Taken) {
         let Taken { wd, mask, .. } = *taken;
-        if mask & IN_Q_OVERFLOW != 0 {
+        if mask.has(IN_Q_OVERFLOW) {
             return self.on_overflow();
         }
         let name = self.queue.events().name(taken).to_vec();
         let Some(users) = self.users.get(&wd).cloned() else { return };
-        if mask & IN_IGNORED != 0 {
+        if mask.has(IN_IGNORED) {
             self.users.remove(&wd);
         }
         for at in users {
@@ -201,12 +200,12 @@ impl<F: Files> Names<F> {
     fn on_itself(&mut self, at: usize, wd: Wd, mask: Mask) {
         let name = &self.names[at];
         let is_object = name.object.is_some_and(|object| object.watch == Some(wd));
-        let is_end = mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED) != 0;
+        let is_end = mask.has(IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED);
         if is_object && !is_end && name.tree.is_none() {
             self.report(at, mask, b"", 0);
         }
-        if mask & (ITSELF | IN_IGNORED | IN_UNMOUNT) != 0 {
-            let is_renamed = is_object && mask & IN_MOVE_SELF != 0;
+        if mask.has(ITSELF | IN_IGNORED | IN_UNMOUNT) {
+            let is_renamed = is_object && mask.has(IN_MOVE_SELF);
             self.find_again(at, if is_renamed { IN_MOVE_SELF } else { IN_DELETE_SELF });
         }
     }
@@ -220,13 +219,13 @@ impl<F: Files> Names<F> {
             self.report(at, mask, entry, cookie);
         }
         let Some(step) = self.names[at].step(wd, entry) else { return };
-        if mask & (IN_DELETE | IN_MOVED_FROM) != 0 {
+        if mask.has(IN_DELETE | IN_MOVED_FROM) {
             self.on_departure(at, step, taken);
-        } else if mask & (IN_CREATE | IN_MOVED_TO) != 0 {
+        } else if mask.has(IN_CREATE | IN_MOVED_TO) {
             self.on_arrival(at, step, mask, cookie);
         } else if self.names[at].is_object(step) {
             self.report(at, mask, b"", 0);
-        } else if mask & IN_ATTRIB != 0 && (mask & IN_ISDIR != 0 || self.names[at].object.is_none()) {
+        } else if mask.has(IN_ATTRIB) && (mask.has(IN_ISDIR) || self.names[at].object.is_none()) {
             self.find_again(at, IN_DELETE_SELF);
         }
     }
@@ -234,7 +233,7 @@ impl<F: Files> Names<F> {
     /// An entry on the way has left: the name leads nowhere, unless another has come in the same moment.
     fn on_departure(&mut self, at: usize, step: usize, taken: &Taken) {
         let way = self.find(at);
-        if taken.mask & IN_MOVED_FROM != 0 {
+        if taken.mask.has(IN_MOVED_FROM) {
             if way.has_found(step) {
                 // `exchange y x` → MOVED_FROM y, MOVED_TO x, MOVED_FROM x, MOVED_TO y: the other one has come before this one leaves.
                 return self.adopt(at, way, Cause::Other, IN_DELETE_SELF);
@@ -246,7 +245,7 @@ impl<F: Files> Names<F> {
         self.sweep(&way.watches());
         let name = &mut self.names[at];
         let is_object = step + 1 == name.steps.len() && name.steps[step].is_last && !name.steps[step].is_link;
-        let is_renamed = is_object && taken.mask & IN_MOVED_FROM != 0;
+        let is_renamed = is_object && taken.mask.has(IN_MOVED_FROM);
         name.steps.truncate(step + 1);
         name.steps[step].is_link = false;
         self.lose(at, if is_renamed { IN_MOVE_SELF } else { IN_DELETE_SELF });
@@ -260,15 +259,14 @@ impl<F: Files> Names<F> {
     /// each other.
     fn is_exchange(&self, at: usize, step: usize, taken: &Taken, way: &Way) -> bool {
         let Step { dir: Some(dir), name, .. } = &self.names[at].steps[step] else { return false };
-        let ahead = self.queue.events_from(self.queue.start()).filter(|event| event.mask & ENTRY != 0);
+        let ahead = self.queue.events_from(self.queue.start()).filter(|event| event.mask.has(ENTRY));
         let is_here = |wd: Wd, found: &[u8]| wd == *dir && found == &name[..];
         let Some(next) = ahead.clone().find(|event| is_here(event.wd, event.name)) else { return false };
-        if next.mask & IN_MOVED_TO == 0 {
+        if !next.mask.has(IN_MOVED_TO) {
             return false;
         }
-        let other = ahead.clone().find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == taken.cookie);
-        let origin =
-            ahead.clone().find(|event| event.mask & IN_MOVED_FROM != 0 && event.cookie == next.cookie);
+        let other = ahead.clone().find(|event| event.mask.has(IN_MOVED_TO) && event.cookie == taken.cookie);
+        let origin = ahead.clone().find(|event| event.mask.has(IN_MOVED_FROM) && event.cookie == next.cookie);
         let is_swapped = match (other, origin) {
             (Some(other), Some(origin)) => (other.wd, other.name) == (origin.wd, origin.name),
             (None, None) => next.cookie.wrapping_sub(taken.cookie) <= AT_ONCE,
@@ -287,8 +285,7 @@ impl<F: Files> Names<F> {
     /// `symlink g f; rename g f` → MOVED_FROM g, MOVED_TO f: `f` has led to the same inode all the time.
     fn is_inner_rename(&mut self, at: usize, taken: &Taken) -> bool {
         let mut ahead = self.queue.events_from(self.queue.start());
-        let Some(to) = ahead.find(|event| event.mask & IN_MOVED_TO != 0 && event.cookie == taken.cookie)
-        else {
+        let Some(to) = ahead.find(|event| event.mask.has(IN_MOVED_TO) && event.cookie == taken.cookie) else {
             return false;
         };
         let name = &mut self.names[at];
@@ -311,14 +308,14 @@ impl<F: Files> Names<F> {
         }
         // It has left already, or its directory has. What it was nobody can say if it may have been a link.
         let name = &mut self.names[at];
-        let is_inner = mask & IN_MOVED_TO != 0 && name.inner_rename == Some(cookie);
+        let is_inner = mask.has(IN_MOVED_TO) && name.inner_rename == Some(cookie);
         if !name.steps[step].is_last || name.steps[step].is_link || is_inner {
             return;
         }
         name.steps.truncate(step + 1);
-        let kind = if mask & IN_ISDIR != 0 { Kind::Directory } else { Kind::File };
+        let kind = if mask.has(IN_ISDIR) { Kind::Directory } else { Kind::File };
         let object = Object { kind, id: None, is_linked: false, watch: None };
-        self.lead_to(at, object, mask & IN_MOVED_TO != 0, false);
+        self.lead_to(at, object, mask.has(IN_MOVED_TO), false);
         self.hold(at);
     }
 
@@ -327,9 +324,9 @@ impl<F: Files> Names<F> {
     fn is_swapped_in(&self, at: usize, step: usize, way: &Way) -> bool {
         let Step { dir, name, .. } = &self.names[at].steps[step];
         let ahead = self.queue.events_from(self.queue.start());
-        let mut ahead = ahead
-            .filter(|event| Some(event.wd) == *dir && event.name == &name[..] && event.mask & ENTRY != 0);
-        let is_leaving = ahead.next().is_some_and(|event| event.mask & IN_MOVED_FROM != 0);
+        let mut ahead =
+            ahead.filter(|event| Some(event.wd) == *dir && event.name == &name[..] && event.mask.has(ENTRY));
+        let is_leaving = ahead.next().is_some_and(|event| event.mask.has(IN_MOVED_FROM));
         is_leaving
             && ahead.next().is_none()
             && way.steps.len() == step + 1
@@ -379,9 +376,9 @@ impl<F: Files> Names<F> {
             }
         }
         let (is_complete, is_new) = match cause {
-            Cause::Arrival(step, mask) if mask & IN_CREATE != 0 => {
+            Cause::Arrival(step, mask) if mask.has(IN_CREATE) => {
                 let is_itself = step + 1 == name.steps.len() && name.steps[step].is_last;
-                let is_below = mask & IN_ISDIR != 0 && !name.steps[step..].iter().any(|step| step.is_link);
+                let is_below = mask.has(IN_ISDIR) && !name.steps[step..].iter().any(|step| step.is_link);
                 (!is_itself || name.steps[step].is_link || object.is_linked, is_below)
             }
             _ => (true, false),
@@ -429,7 +426,7 @@ impl<F: Files> Names<F> {
         let mut path = name.path(name.is_directory());
         let watched = path.len();
         path.extend_from_slice(entry);
-        let (filter, is_directory) = (&self.settings.filter, mask & IN_ISDIR != 0);
+        let (filter, is_directory) = (&self.settings.filter, mask.has(IN_ISDIR));
         if filter.reports(&path, is_directory) && !filter.ignores_entry(&path, watched, is_directory) {
             let watch = name.object.and_then(|object| object.watch).unwrap_or(Wd::NONE);
             let mask = mask & (IN_ALL_EVENTS | IN_ISDIR | IN_UNMOUNT);
@@ -508,8 +505,8 @@ impl<F: Files> Names<F> {
                     Item::Problem(problem) => Outgoing::Problem(problem),
                     Item::Retired { .. } => continue,
                     Item::Event(event) => {
-                        let is_own_end = event.path == &root[..] && event.mask & (ITSELF & !IN_ATTRIB) != 0;
-                        if event.ends_wait || is_own_end || event.mask & IN_IGNORED != 0 {
+                        let is_own_end = event.path == &root[..] && event.mask.has(ITSELF & !IN_ATTRIB);
+                        if event.ends_wait || is_own_end || event.mask.has(IN_IGNORED) {
                             continue;
                         }
                         let Event { watch, path, watched, mask, cookie, .. } = event;
@@ -537,7 +534,7 @@ impl<F: Files + AsFd> Source for Names<F> {
         match way.end {
             End::Blocked { cause, .. } if cause.kind() == io::ErrorKind::StorageFull => return Err(cause),
             End::Nowhere(error) if !is_absence(&error) => return Err(error),
-            _ => self.adopt(at, way, Cause::Setup, 0),
+            _ => self.adopt(at, way, Cause::Setup, Mask::NONE),
         }
         if self.names[at].is_directory() && way::has_own_source(&self.settings) {
             self.watch_tree(at, false)?;
@@ -561,8 +558,8 @@ impl<F: Files + AsFd> Source for Names<F> {
         for tree in self.sources() {
             // Other trees in it were read.
             let is_reading = |mask: Mask, path: &[u8]| {
-                let is_read = mask & IN_ISDIR != 0 || reads_git && git::is_file(path);
-                is_read && mask & READING != 0
+                let is_read = mask.has(IN_ISDIR) || reads_git && git::is_file(path);
+                is_read && mask.has(READING)
             };
             tree.source.drop_own(tree.begun, &is_reading);
             tree.source.establish();
@@ -654,7 +651,7 @@ impl<F: Files + AsFd> Source for Names<F> {
         self.queue.drop_since(begun, |event| {
             let users = users.get(&event.wd).into_iter().flatten().map(|at| &names[*at]);
             let is_on_way = users.clone().any(|name| name.step(event.wd, event.name).is_some());
-            let is_change = is_on_way && event.mask & ENTRY != 0;
+            let is_change = is_on_way && event.mask.has(ENTRY);
             let mut paths = users.map(|name| match is_on_way {
                 true => name.path(false),
                 false => [&name.path(true), event.name].concat(),

@@ -6,21 +6,21 @@
 
 use std::io;
 
-use libc::{
-    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT,
-};
-
 use super::files::{Files, Found, Kind};
-use crate::event::{self, Mask};
+use crate::event::{self};
 use crate::queue::Queue;
 use crate::source::Settings;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{
+    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT,
+    Mask,
+};
 use crate::sys::process::absolute;
 
 /// An entry appears in a directory or leaves it.
-pub(super) const ENTRY: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+pub(super) const ENTRY: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO);
 /// What concerns an object itself, and by which it may be found elsewhere, or not at all.
-pub(super) const ITSELF: Mask = IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
+pub(super) const ITSELF: Mask = IN_ATTRIB.and(IN_DELETE_SELF).and(IN_MOVE_SELF);
 
 /// As many symbolic links as path_resolution(7) follows.
 const MOST_LINKS: usize = 40;
@@ -120,7 +120,7 @@ pub(super) fn has_own_source(settings: &Settings) -> bool {
 fn is_changing(queue: &Queue, dir: Wd, name: &[u8]) -> bool {
     queue
         .events_from(queue.start())
-        .any(|event| event.wd == dir && event.mask & ENTRY != 0 && event.name == name)
+        .any(|event| event.wd == dir && event.mask.has(ENTRY) && event.name == name)
 }
 
 /// The components that a path has, the next one last. A slash at the end is followed by nothing, which is the directory itself.
@@ -182,7 +182,7 @@ impl<'a, F: Files> Walk<'a, F> {
             }
         }
         let found = self.files.found(&at)?;
-        let asked = if has_own_source(self.settings) { 0 } else { object_mask(self.settings) };
+        let asked = object_mask(self.settings).when(!has_own_source(self.settings));
         match self.files.watch(&at, asked | ITSELF) {
             Ok(watch) => Ok(End::Object(object(found, Some(watch)))),
             Err(cause) if cause.kind() == io::ErrorKind::StorageFull => Ok(self.blocked(cause, b"")),
@@ -193,7 +193,7 @@ impl<'a, F: Files> Walk<'a, F> {
     /// Looks up an entry of a directory.
     fn step(&mut self, at: F::Open, name: Vec<u8>) -> io::Result<Next<F::Open>> {
         let is_last = self.rest.iter().all(|name| name == b".");
-        let asked = if self.rest.is_empty() { object_mask(self.settings) } else { 0 };
+        let asked = object_mask(self.settings).when(self.rest.is_empty());
         let watch = match self.files.watch(&at, asked | ENTRY | ITSELF) {
             Err(cause) if cause.kind() == io::ErrorKind::StorageFull => {
                 return Ok(Next::End(self.blocked(cause, b"")));

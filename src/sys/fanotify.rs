@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::fchdir;
 
+use crate::sys::mask::Mask;
 use crate::sys::{check, queued, read_queued};
 
 /// The length in bytes of `struct fanotify_event_metadata`.
@@ -59,6 +60,11 @@ pub struct Entry<'a> {
 }
 
 impl<'a> RawEvent<'a> {
+    /// What of it inotify(7) knows, too: the bits are the same.
+    pub fn events(&self) -> Mask {
+        Mask::of(self.mask as u32)
+    }
+
     /// The object that it happened to.
     pub fn itself(&self) -> Option<&'a Handle> {
         self.place.filter(|entry| entry.name == b".").map(|entry| entry.directory).or(self.object)

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use memchr::memchr;
 
+use crate::sys::mask::Mask;
 use crate::sys::{check, queued, read_queued};
 
 /// The length in bytes of an event's fixed part: `struct inotify_event` without its name.
@@ -36,7 +37,7 @@ pub struct RawEvent<'a> {
     /// The watch; [`Wd::NONE`] for a queue overflow.
     pub wd: Wd,
     /// What happened; unknown bits are kept.
-    pub mask: u32,
+    pub mask: Mask,
     /// The number that the two halves of a rename share, else 0.
     pub cookie: u32,
     /// The entry's name without the kernel's NUL padding; empty for the watched object itself.
@@ -58,17 +59,18 @@ impl<'a> RawEvent<'a> {
 
     /// What [`decode`](Self::decode) tells but the name: the watch descriptor, the mask and the number of bytes.
     #[inline]
-    pub fn peek(bytes: &[u8]) -> Option<(Wd, u32, usize)> {
+    pub fn peek(bytes: &[u8]) -> Option<(Wd, Mask, usize)> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
         let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         let padded = rest.get(..usize::try_from(u32::from_ne_bytes(word(12))).ok()?)?;
-        Some((Wd(i32::from_ne_bytes(word(0))), u32::from_ne_bytes(word(4)), HEADER + padded.len()))
+        let mask = Mask::of(u32::from_ne_bytes(word(4)));
+        Some((Wd(i32::from_ne_bytes(word(0))), mask, HEADER + padded.len()))
     }
 
     /// Appends the event to `bytes` in the kernel's form; [`decode`](Self::decode) undoes it.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.wd.0.to_ne_bytes());
-        bytes.extend_from_slice(&self.mask.to_ne_bytes());
+        bytes.extend_from_slice(&self.mask.bits().to_ne_bytes());
         bytes.extend_from_slice(&self.cookie.to_ne_bytes());
         // A directory entry is at most NAME_MAX bytes, far below u32.
         bytes.extend_from_slice(&(self.name.len() as u32).to_ne_bytes());
@@ -93,9 +95,9 @@ impl Inotify {
 
     /// inotify_add_watch(2): returns the watch descriptor, which is the old one where the object
     /// is watched already. ENOSPC means the limit max_user_watches.
-    pub fn add_watch(&self, path: &CStr, mask: u32) -> io::Result<Wd> {
+    pub fn add_watch(&self, path: &CStr, mask: Mask) -> io::Result<Wd> {
         // SAFETY: `path` is NUL-terminated and outlives the call.
-        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask) }).map(Wd)
+        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask.bits()) }).map(Wd)
     }
 
     /// inotify_rm_watch(2): the kernel queues IN_IGNORED for it.

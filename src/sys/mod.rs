@@ -10,6 +10,7 @@ pub mod fanotify;
 pub mod file;
 pub mod filesystem;
 pub mod inotify;
+pub mod mask;
 pub mod mounts;
 pub mod output;
 pub mod proc;

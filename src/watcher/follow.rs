@@ -2,17 +2,16 @@
 
 use std::collections::VecDeque;
 
-use libc::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_Q_OVERFLOW,
-};
-
 use super::scan::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_Q_OVERFLOW,
+};
 use crate::tree::NodeId;
 use crate::world::{At, World};
 
@@ -99,14 +98,14 @@ impl<W: World> Watcher<W> {
     /// Makes the nodes what they are after an event.
     pub(super) fn track(&mut self, taken: &Taken) {
         let Taken { wd, mask, cookie, .. } = *taken;
-        if mask & IN_Q_OVERFLOW != 0 {
+        if mask.has(IN_Q_OVERFLOW) {
             return self.overflow();
         }
         let Some(node) = self.tree.find(wd) else { return };
-        if mask & IN_DELETE_SELF != 0 {
+        if mask.has(IN_DELETE_SELF) {
             self.report_gone_below(node);
         }
-        if mask & IN_IGNORED != 0 {
+        if mask.has(IN_IGNORED) {
             self.work.push_back(Work::Retire(node));
         }
         if self.is_of_git(taken) {
@@ -119,25 +118,25 @@ impl<W: World> Watcher<W> {
         if !self.tree.state(node).recursive {
             return;
         }
-        if mask & IN_MOVE_SELF != 0 {
+        if mask.has(IN_MOVE_SELF) {
             self.finish_move(node);
         }
-        if mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) == 0 {
+        if !mask.has(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) {
             return;
         }
         if self.tree.state(node).emptying {
             self.report_emptying(node, taken);
         }
-        if mask & IN_ISDIR == 0 && mask & (IN_CREATE | IN_DELETE) != 0 {
+        if !mask.has(IN_ISDIR) && mask.has(IN_CREATE | IN_DELETE) {
             return;
         }
         let name: Box<[u8]> = self.queue.events().name(taken).into();
-        let is_directory = mask & IN_ISDIR != 0;
-        if mask & IN_CREATE != 0 {
+        let is_directory = mask.has(IN_ISDIR);
+        if mask.has(IN_CREATE) {
             self.on_dir_appeared(node, &name, true);
-        } else if mask & IN_DELETE != 0 {
+        } else if mask.has(IN_DELETE) {
             self.on_dir_removed(node, &name);
-        } else if mask & IN_MOVED_FROM != 0 {
+        } else if mask.has(IN_MOVED_FROM) {
             self.begin_move(node, &name, cookie, is_directory);
         } else {
             self.end_move(node, &name, cookie, is_directory);
@@ -147,12 +146,12 @@ impl<W: World> Watcher<W> {
     /// The first event of the entries of a directory that was found empty: see [`State::emptying`].
     fn report_emptying(&mut self, node: NodeId, taken: &Taken) {
         self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
-        if taken.mask & (IN_DELETE | IN_MOVED_FROM) == 0 {
+        if !taken.mask.has(IN_DELETE | IN_MOVED_FROM) {
             return;
         }
         let name: Box<[u8]> = self.queue.events().name(taken).into();
         self.announce(taken.wd, &name, kind_of(taken.mask));
-        if taken.mask & IN_ISDIR != 0 {
+        if taken.mask.has(IN_ISDIR) {
             let below = self.add_unread(node, &name, true);
             self.unread.push(below);
         }
@@ -300,7 +299,7 @@ impl<W: World> Watcher<W> {
             self.read_changes_of(parent);
         }
         let is_next = |event: &RawEvent| event.wd == place && event.name == name && is_change(event.mask);
-        let is_own = |event: &RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+        let is_own = |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
         let first = self.queue.events_from(self.queue.start()).find(|event| is_own(event) || is_next(event));
         first.is_some_and(|event| event.wd == wd)
     }
@@ -439,7 +438,7 @@ impl<W: World> Watcher<W> {
         }
         let wd = self.tree.wd(node);
         // Only the last of several renames ends where it was listed; where it was between them nobody knows.
-        let is_again = |event: RawEvent| event.wd == wd && event.mask & IN_MOVE_SELF != 0;
+        let is_again = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
         let is_last = |(_, until): &&(NodeId, u64)| !self.queue.events_before(*until).any(is_again);
         if let Some((there, _)) = self.scan.arriving.get(&wd).filter(is_last).copied() {
             self.scan.arriving.remove(&wd);

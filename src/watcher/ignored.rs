@@ -1,13 +1,12 @@
 //! What is ignored: directories whose watches end or begin because of where they are, or because the patterns of git change.
 
-use libc::IN_ISDIR;
-
 use super::{Coverage, Outgoing, Watcher, Work};
 use crate::fanotify::absolute_path;
 use crate::ignore::git;
 use crate::queue::Taken;
 use crate::source::Problem;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{IN_ISDIR, Mask};
 use crate::tree::NodeId;
 use crate::world::{At, World};
 
@@ -92,12 +91,12 @@ impl<W: World> Watcher<W> {
 
     /// Drops the events of our own reading of git's files.
     pub(super) fn discard_git_reading(&mut self, begin: usize) {
-        if W::OWN_READING == 0 || !self.settings.filter.reads_git() {
+        if W::OWN_READING == Mask::NONE || !self.settings.filter.reads_git() {
             return;
         }
         let tree = &self.tree;
         self.queue.drop_since(begin, |event| {
-            let is_reading = event.mask & W::OWN_READING != 0 && event.mask & IN_ISDIR == 0;
+            let is_reading = event.mask.has(W::OWN_READING) && !event.mask.has(IN_ISDIR);
             // It may be watched itself.
             let own = || tree.find(event.wd).map_or(&b""[..], |node| tree.name(node));
             is_reading && git::is_file(if event.name.is_empty() { own() } else { event.name })

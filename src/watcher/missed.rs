@@ -10,24 +10,22 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use libc::{
-    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW,
-};
-
 use super::scan::Listing;
 use super::{Coverage, Watcher};
-use crate::event::Mask;
 use crate::queue::Place;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW, Mask,
+};
 use crate::sys::times::{Moment, Times};
 use crate::tree::NodeId;
 use crate::world::{At, World};
 
 /// An entry appears, or disappears.
-const ARRIVALS: Mask = IN_CREATE | IN_MOVED_TO;
-const DEPARTURES: Mask = IN_DELETE | IN_MOVED_FROM;
+const ARRIVALS: Mask = IN_CREATE.and(IN_MOVED_TO);
+const DEPARTURES: Mask = IN_DELETE.and(IN_MOVED_FROM);
 /// What is reported of an entry with a younger date, in this order.
 const REPORTED: [Mask; 4] = [IN_CREATE, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE];
 /// More bytes than these are not kept while the program waits.
@@ -76,7 +74,7 @@ pub(super) struct Reported {
 
 /// An event, if by it an entry appears or disappears.
 fn change(mask: Mask) -> Option<Mask> {
-    (mask & (ARRIVALS | DEPARTURES) != 0).then_some(mask)
+    mask.has(ARRIVALS | DEPARTURES).then_some(mask)
 }
 
 impl Reported {
@@ -99,14 +97,14 @@ impl Reported {
 
     /// Whether its arrival is reported.
     fn is_there(self) -> bool {
-        [self.before, self.after].into_iter().flatten().any(|mask| mask & ARRIVALS != 0)
+        [self.before, self.after].into_iter().flatten().any(|mask| mask.has(ARRIVALS))
     }
 
     /// Whether the end of a directory is reported.
     ///
     /// `rmdir a; create a; unlink a` → [DELETE,ISDIR a and CREATE a are dropped], DELETE a: that of a file.
     pub(super) fn is_gone(self) -> bool {
-        let is_end = |mask: Mask| mask & DEPARTURES != 0 && mask & IN_ISDIR != 0;
+        let is_end = |mask: Mask| mask.has(DEPARTURES) && mask.has(IN_ISDIR);
         [self.before, self.after].into_iter().flatten().any(is_end)
     }
 
@@ -114,29 +112,29 @@ impl Reported {
     fn missing(self, times: &Times, since: Moment) -> Mask {
         // What comes next is not dropped, and the entry may be another than the one at the time of the overflow.
         if self.after.is_some() {
-            return 0;
+            return Mask::NONE;
         }
         let is_new = match self.before {
-            Some(mask) => mask & DEPARTURES != 0,
+            Some(mask) => mask.has(DEPARTURES),
             None => times.born.is_since(since),
         };
         // Anybody can give a file another date of modification. A rename changes only the other.
         let is_changed = times.changed.is_since(since);
         let is_modified = is_changed && times.modified.is_since(since);
-        let is_attrib = is_changed && !is_modified && self.mask & ARRIVALS == 0;
+        let is_attrib = is_changed && !is_modified && !self.mask.has(ARRIVALS);
         let mask = match times.kind {
             Kind::Directory if is_new => IN_CREATE | IN_ISDIR,
             // It is modified by the changes of its entries.
             Kind::Directory if is_attrib => IN_ATTRIB | IN_ISDIR,
             Kind::File if is_new || is_modified => {
-                let is_made = is_new || self.mask & IN_CREATE != 0;
-                let created = if is_new { IN_CREATE } else { 0 };
-                let modified = if is_made && times.is_empty { 0 } else { IN_MODIFY };
+                let is_made = is_new || self.mask.has(IN_CREATE);
+                let created = IN_CREATE.when(is_new);
+                let modified = IN_MODIFY.when(!is_made || !times.is_empty);
                 created | modified | IN_CLOSE_WRITE
             }
             Kind::Other | Kind::Unknown if is_new => IN_CREATE,
             Kind::File | Kind::Other | Kind::Unknown if is_attrib => IN_ATTRIB,
-            _ => 0,
+            _ => Mask::NONE,
         };
         mask & !(self.mask & !IN_CREATE & !IN_ISDIR)
     }
@@ -242,7 +240,7 @@ impl Gap {
 
     fn add(&mut self, mut bytes: &[u8]) {
         while let Some((event, size)) = RawEvent::decode(bytes) {
-            match event.mask & IN_Q_OVERFLOW != 0 {
+            match event.mask.has(IN_Q_OVERFLOW) {
                 true => self.entries.values_mut().for_each(Reported::interrupt),
                 false => self.entry(&event).add(event.mask),
             }
@@ -262,7 +260,7 @@ fn places<N, I: Iterator<Item = Box<[u8]>>>(
 impl<W: World> Watcher<W> {
     /// Reports the entries of a directory whose events were dropped.
     pub(super) fn report_missed(&mut self, node: NodeId, entries: &Listing, dir: &W::Dir) {
-        if self.settings.events & REPORTED.into_iter().fold(0, |all, mask| all | mask) == 0 {
+        if !REPORTED.into_iter().any(|mask| self.settings.events.has(mask)) {
             return;
         }
         let mut found = Vec::with_capacity(entries.len());
@@ -298,7 +296,7 @@ impl<W: World> Watcher<W> {
     fn report_missing(&mut self, wd: Wd, name: &[u8], times: &Times) {
         let Some(since) = self.missed.gap.as_ref().map(|gap| gap.since) else { return };
         let missing = self.missed.reported(&Place { wd, name: name.into() }).missing(times, since);
-        for mask in REPORTED.into_iter().filter(|mask| missing & mask != 0) {
+        for mask in REPORTED.into_iter().filter(|mask| missing.has(*mask)) {
             self.make_up(wd, mask | missing & IN_ISDIR, 0, name);
         }
     }

@@ -27,17 +27,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use libc::{
-    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_ONESHOT, IN_Q_OVERFLOW,
-};
-
-use crate::event::{self, FINAL, Mask, is_asked};
+use crate::event::{self, FINAL, is_asked};
 use crate::filter::bare;
 use crate::ignore::git;
 use crate::queue::{Place, Queue, Subject, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{
+    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_ONESHOT, IN_Q_OVERFLOW, Mask,
+};
 use crate::sys::mounts::Mount;
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
@@ -213,12 +212,12 @@ impl<W: World> Watcher<W> {
     /// An event as it is reported, if it is. Its path is in `self.path`.
     fn report(&mut self, wd: Wd, mask: Mask, cookie: u32, name: Name) -> Option<Report> {
         let is_requested = is_asked(self.settings.events, mask);
-        if !is_requested && mask & FINAL == 0 {
+        if !is_requested && !mask.has(FINAL) {
             return None;
         }
-        let watched = match mask & IN_Q_OVERFLOW {
-            0 => self.reported_path(wd, mask, &name, is_requested)?,
-            _ => {
+        let watched = match mask.has(IN_Q_OVERFLOW) {
+            false => self.reported_path(wd, mask, &name, is_requested)?,
+            true => {
                 (self.path, self.path_of) = (Vec::new(), None);
                 0
             }
@@ -241,12 +240,12 @@ impl<W: World> Watcher<W> {
         }
         // rmdir d/e      →  DELETE_SELF e, IGNORED e, DELETE d/e; the last ends the wait if it is requested.
         // rename d/a d/e →  MOVED_FROM a, MOVED_TO e, DELETE_SELF e, IGNORED e: no DELETE, and e is no entry any more.
-        let deletion_follows = mask & IN_IGNORED != 0
+        let deletion_follows = mask.has(IN_IGNORED)
             && !is_requested
-            && self.settings.events & IN_DELETE != 0
+            && self.settings.events.has(IN_DELETE)
             && self.tree.is_entry(node);
         // Of a directory that was moved out, its own rename is the last event that is reported.
-        if mask & IN_MOVE_SELF == 0 && self.is_moved_out(node) {
+        if !mask.has(IN_MOVE_SELF) && self.is_moved_out(node) {
             return None;
         }
         let mut watched = self.set_path(node);
@@ -264,7 +263,7 @@ impl<W: World> Watcher<W> {
             return None;
         }
         let filter = &self.settings.filter;
-        let is_directory = mask & IN_ISDIR != 0;
+        let is_directory = mask.has(IN_ISDIR);
         let is_reported = filter.is_empty()
             || filter.reports(&self.path, is_directory)
                 && !filter.ignores(&self.tree, node, &self.path, is_directory);
@@ -314,20 +313,20 @@ impl<W: World> Watcher<W> {
     fn kernel_mask(&self) -> Mask {
         let requested = event::kernel_bits(self.settings.events);
         let tracking = match self.is_oneshot() {
-            _ if !self.settings.recursive => 0,
+            _ if !self.settings.recursive => Mask::NONE,
             false => TRACKING_EVENTS,
             // Any of them uses up a watch: no more of them than the reference asks for.
             true if self.settings.monitor => IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO,
-            true => 0,
+            true => Mask::NONE,
         };
         // What changes the patterns of git.
-        let git = if self.settings.filter.reads_git() && !self.is_oneshot() { git::EVENTS } else { 0 };
+        let git = git::EVENTS.when(self.settings.filter.reads_git() && !self.is_oneshot());
         requested | tracking | git
     }
 
     /// Each watch ends with its first event.
     fn is_oneshot(&self) -> bool {
-        self.settings.events & IN_ONESHOT != 0
+        self.settings.events.has(IN_ONESHOT)
     }
 
     /// A path as system calls take it.
@@ -442,9 +441,8 @@ impl<W: World> Watcher<W> {
         }
         let is_new = |parent, name| self.tree.child(parent, name).is_none();
         self.queue.next().is_some_and(|RawEvent { wd, mask, name, cookie }| {
-            let appears =
-                mask & IN_CREATE != 0 || mask & IN_MOVED_TO != 0 && self.comes_from_elsewhere(cookie);
-            mask & IN_ISDIR != 0 && appears && self.tree.find(wd).is_some_and(|parent| is_new(parent, name))
+            let appears = mask.has(IN_CREATE) || mask.has(IN_MOVED_TO) && self.comes_from_elsewhere(cookie);
+            mask.has(IN_ISDIR) && appears && self.tree.find(wd).is_some_and(|parent| is_new(parent, name))
         }) && self.work.iter().all(is_attach)
     }
 
@@ -570,7 +568,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     }
 
     fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
-        if W::OWN_READING == 0 {
+        if W::OWN_READING == Mask::NONE {
             return;
         }
         self.pull();
@@ -686,4 +684,4 @@ impl<W: World + AsFd> AsFd for Watcher<W> {
 
 /// The events that a recursive watch needs to follow its tree, whatever `-e` says.
 const TRACKING_EVENTS: Mask =
-    IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
+    IN_CREATE.and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO).and(IN_DELETE_SELF).and(IN_MOVE_SELF);

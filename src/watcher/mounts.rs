@@ -7,11 +7,10 @@
 //!
 //! The watches of a bind mount stay in effect, and no event says that it is gone. So the table of mounts is read whenever it has changed.
 
-use libc::IN_DONT_FOLLOW;
-
 use super::{Coverage, Watcher, Work};
 use crate::fanotify::absolute_path;
 use crate::sys::inotify::Wd;
+use crate::sys::mask::IN_DONT_FOLLOW;
 use crate::sys::mounts::Mount;
 use crate::tree::NodeId;
 use crate::world::{At, World};

@@ -11,19 +11,17 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-use libc::{
-    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
-};
-
 use super::{Coverage, Outgoing, State, Watcher, Work};
-use crate::event::Mask;
 use crate::fanotify::absolute_path;
 use crate::ignore::git;
 use crate::queue::{Change, Place, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{
+    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
+    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN, Mask,
+};
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 use crate::world::{At, World};
@@ -250,7 +248,7 @@ impl<W: World> Watcher<W> {
         }
         let path = self.real(&name).into_owned();
         let mut place = Cow::Borrowed(operand);
-        if let Some(found) = self.world.operand_path(&path, mask & IN_DONT_FOLLOW == 0)? {
+        if let Some(found) = self.world.operand_path(&path, !mask.has(IN_DONT_FOLLOW))? {
             directory = self.world.is_directory(&found, false).unwrap_or(false);
             place = found.into();
         }
@@ -772,7 +770,7 @@ impl<W: World> Watcher<W> {
     /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards. The
     /// events and the listing are those of an exchange; only nothing is there any more.
     fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: Wd, since: usize) {
-        let leaves = |event: RawEvent| event.wd == wd && event.mask & IN_MOVED_FROM != 0;
+        let leaves = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVED_FROM);
         if !self.queue.events_from(since).any(leaves) {
             return;
         }
@@ -789,7 +787,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether the reading of a directory is reported by its watch during a scan.
     fn is_reading_reported(&self, task: Task) -> bool {
-        self.scan_mask(task) & W::OWN_READING != 0
+        self.scan_mask(task).has(W::OWN_READING)
     }
 
     /// Drops the events of our own reading.
@@ -797,7 +795,7 @@ impl<W: World> Watcher<W> {
     /// open `a`; `rename a b`; close it → OPEN a, MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of a, CLOSE_NOWRITE b
     fn discard_own_reading(&mut self, node: NodeId, mark: usize) {
         // Also in the setup: it was opened before it was known to be the directory whose watch is to ask for less.
-        if self.kernel_mask() & W::OWN_READING == 0 {
+        if !self.kernel_mask().has(W::OWN_READING) {
             return;
         }
         let wd = self.tree.wd(node);
@@ -806,22 +804,22 @@ impl<W: World> Watcher<W> {
         let opened_at = Place { wd: above, name: self.tree.name(node).into() };
         let (mut renamed_to, mut closed_at) = (None, None);
         self.queue.drop_since(mark, |event| {
-            if event.mask & IN_MOVED_TO != 0 {
+            if event.mask.has(IN_MOVED_TO) {
                 renamed_to = Some(Place { wd: event.wd, name: event.name.into() });
-            } else if event.mask & IN_MOVE_SELF != 0 && event.wd == wd {
+            } else if event.mask.has(IN_MOVE_SELF) && event.wd == wd {
                 closed_at = renamed_to.take();
             }
             let is_at = |place: &Place| event.wd == place.wd && *event.name == *place.name;
             let is_self = event.name.is_empty() && opened.contains(&Some(event.wd));
             let is_ours = is_self || is_at(&opened_at) || closed_at.as_ref().is_some_and(is_at);
-            is_ours && event.mask & IN_ISDIR != 0 && event.mask & W::OWN_READING != 0
+            is_ours && event.mask.has(IN_ISDIR) && event.mask.has(W::OWN_READING)
         });
     }
 
     /// Reports the reading of a new directory once, on its parent, as the reference does.
     fn report_reading(&mut self, node: NodeId, task: Task) {
         // The watch of its parent has ended with its arrival.
-        let is_reported = W::OWN_READING != 0 && task.reports_reading() && !self.is_oneshot();
+        let is_reported = W::OWN_READING != Mask::NONE && task.reports_reading() && !self.is_oneshot();
         let Some(above) = self.tree.parent(node).filter(|_| is_reported) else { return };
         let (above, name) = (self.tree.wd(above), self.tree.name(node).to_vec());
         for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
@@ -987,7 +985,7 @@ impl<W: World> Watcher<W> {
         let ends = OnceCell::new();
         let end = |cookie: u32, half: Mask| {
             let ends: &HashMap<_, _> = ends.get_or_init(|| {
-                let renames = self.queue.events_from(since).filter(|event| event.mask & IN_MOVE != 0);
+                let renames = self.queue.events_from(since).filter(|event| event.mask.has(IN_MOVE));
                 renames.map(|event| ((event.cookie, event.mask & IN_MOVE), (event.wd, event.name))).collect()
             });
             ends.get(&(cookie, half)).copied()
@@ -1002,17 +1000,17 @@ impl<W: World> Watcher<W> {
                 first.insert(event.name, left);
             }
             let is_first = *first.entry(event.name).or_insert(change) == change;
-            if change.mask & IN_MOVED_TO != 0 && (is_first || left.is_some()) {
+            if change.mask.has(IN_MOVED_TO) && (is_first || left.is_some()) {
                 arrived.insert(event.name, (change, left));
                 continue;
             }
-            if change.mask & (IN_CREATE | IN_DELETE | IN_MOVE) == 0 {
+            if !change.mask.has(IN_CREATE | IN_DELETE | IN_MOVE) {
                 continue;
             }
-            let known = arrived.remove(event.name).filter(|_| change.mask & IN_MOVED_FROM != 0);
+            let known = arrived.remove(event.name).filter(|_| change.mask.has(IN_MOVED_FROM));
             let Some((known, left)) = known else { continue };
             let left = left.unwrap_or(change);
-            if (known.mask ^ change.mask) & IN_ISDIR != 0 {
+            if (known.mask ^ change.mask).has(IN_ISDIR) {
                 first.insert(event.name, left);
                 continue;
             }
@@ -1028,7 +1026,7 @@ impl<W: World> Watcher<W> {
 
     /// Reports what the kernel would have reported of an entry.
     pub(super) fn announce(&mut self, wd: Wd, name: &[u8], kind: Kind) {
-        let directory = if kind == Kind::Directory { IN_ISDIR } else { 0 };
+        let directory = IN_ISDIR.when(kind == Kind::Directory);
         self.make_up(wd, IN_CREATE | directory, 0, name);
         if kind == Kind::File {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);
@@ -1060,7 +1058,7 @@ impl<W: World> Watcher<W> {
             }
             None => {
                 let path = self.system_path(node);
-                let follow = if self.tree.parent(node).is_some() { IN_DONT_FOLLOW } else { 0 };
+                let follow = IN_DONT_FOLLOW.when(self.tree.parent(node).is_some());
                 self.is_watched_as(At::Path(&path), wd, mask | follow)
             }
         }
@@ -1129,7 +1127,7 @@ impl<W: World> Watcher<W> {
         let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
         let is_rename =
-            |out: &Outgoing| matches!(out, Outgoing::Event { report, .. } if report.mask & IN_MOVE != 0);
+            |out: &Outgoing| matches!(out, Outgoing::Event { report, .. } if report.mask.has(IN_MOVE));
         let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
         self.outbox = renamed;
@@ -1212,10 +1210,10 @@ impl<W: World> Watcher<W> {
             other.set(Some(found));
             tree.find(found).is_some()
         };
-        let add = if mask & self.kernel_mask() == self.kernel_mask() { IN_MASK_ADD } else { 0 };
+        let add = IN_MASK_ADD.when(mask.has_all(self.kernel_mask()));
         let is_it = self.world.is_watched_as(at, mask | add | IN_ONLYDIR, wd, is_known);
         self.scan.other = other.get();
-        if let Some(other) = self.scan.other.filter(|_| self.kernel_mask() & !mask & W::OWN_READING != 0) {
+        if let Some(other) = self.scan.other.filter(|_| (self.kernel_mask() & !mask).has(W::OWN_READING)) {
             self.scan.lack_read_events.push(other);
             self.scan.is_raise_due = true;
         }
@@ -1236,16 +1234,16 @@ impl<W: World> Watcher<W> {
 
 /// Whether what is listed is not what an event of that entry is of.
 fn is_another(event: Change, listed: Kind) -> bool {
-    let is_directory = event.mask & IN_ISDIR != 0;
-    event.mask & (IN_DELETE | IN_MOVED_FROM) != 0 || is_directory != (listed == Kind::Directory)
+    let is_directory = event.mask.has(IN_ISDIR);
+    event.mask.has(IN_DELETE | IN_MOVED_FROM) || is_directory != (listed == Kind::Directory)
 }
 
 /// What the event of an entry that has left says of it. The kernel says of directories only what they are; a file that is renamed
 /// in its first moments is the common case.
 pub(super) fn kind_of(mask: Mask) -> Kind {
     match mask {
-        _ if mask & IN_ISDIR != 0 => Kind::Directory,
-        _ if mask & IN_MOVED_FROM != 0 => Kind::File,
+        _ if mask.has(IN_ISDIR) => Kind::Directory,
+        _ if mask.has(IN_MOVED_FROM) => Kind::File,
         _ => Kind::Other,
     }
 }

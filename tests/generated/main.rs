@@ -127,7 +127,7 @@ fn listed_events() -> impl Iterator<Item = &'static EventName> {
 
 /// Whether inotifywatch has a column for an event, and so can sort by it.
 fn has_column(event: &EventName) -> bool {
-    event.bits.is_power_of_two() && event.bits != LSDIR
+    event.bits.is_single() && event.bits != LSDIR
 }
 
 /// The options that the program refuses together are not offered together by zsh. What is listed here is refused.

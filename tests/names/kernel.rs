@@ -10,24 +10,24 @@ use std::path::{Path, PathBuf};
 
 use inotify_tools::internals::Files;
 use inotify_tools::internals::inotify::{Inotify, RawEvent};
-use libc::{
+use inotify_tools::internals::mask::{
     IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_OPEN,
+    IN_MOVED_TO, IN_OPEN, Mask,
 };
 
 use crate::common::{exchange, fast_tempdir};
 use crate::simulated::{Open, Simulated, System};
 use crate::{FILE, LEVELS, LINK, Scene};
 
-const EVENTS: u32 = IN_CREATE
-    | IN_DELETE
-    | IN_MOVED_FROM
-    | IN_MOVED_TO
-    | IN_DELETE_SELF
-    | IN_MOVE_SELF
-    | IN_OPEN
-    | IN_MODIFY
-    | IN_CLOSE_WRITE;
+const EVENTS: Mask = IN_CREATE
+    .and(IN_DELETE)
+    .and(IN_MOVED_FROM)
+    .and(IN_MOVED_TO)
+    .and(IN_DELETE_SELF)
+    .and(IN_MOVE_SELF)
+    .and(IN_OPEN)
+    .and(IN_MODIFY)
+    .and(IN_CLOSE_WRITE);
 
 /// Does an operation of the simulated system with the kernel.
 fn act(top: &Path, operation: &str) {
@@ -78,7 +78,7 @@ fn decoded(mut bytes: &[u8]) -> Vec<String> {
             cookies.push(event.cookie);
         }
         let name = String::from_utf8_lossy(event.name);
-        events.push(format!("{} {:x} {cookie} {name}", event.wd.0, event.mask));
+        events.push(format!("{} {:x} {cookie} {name}", event.wd.0, event.mask.bits()));
         bytes = &bytes[size..];
     }
     events

@@ -15,8 +15,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use inotify_tools::internals::{Filter, Interface, Item, Mask, Names, Settings, Source};
-use libc::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_MODIFY, IN_MOVE_SELF, IN_OPEN};
+use inotify_tools::internals::mask::{
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_MODIFY, IN_MOVE_SELF, IN_OPEN, Mask,
+};
+use inotify_tools::internals::{Filter, Interface, Item, Names, Settings, Source};
 
 use simulated::{Simulated, Step, System};
 
@@ -227,18 +229,18 @@ struct Judge {
 
 impl Judge {
     fn line(&mut self, mask: Mask, system: &Rc<RefCell<System>>) -> Result<(), String> {
-        system.borrow_mut().story.push(format!("            prints {mask:x}"));
-        if mask & IN_CREATE != 0 {
+        system.borrow_mut().story.push(format!("            prints {mask:x?}"));
+        if mask.has(IN_CREATE) {
             self.leads = true;
             self.comes += 1;
         } else if !self.leads {
             return Err("an event of nothing".into());
-        } else if mask & (IN_DELETE_SELF | IN_MOVE_SELF) != 0 {
+        } else if mask.has(IN_DELETE_SELF | IN_MOVE_SELF) {
             self.leads = false;
             self.gone += 1;
-        } else if mask & IN_MODIFY != 0 {
+        } else if mask.has(IN_MODIFY) {
             self.modified += 1;
-        } else if mask & IN_CLOSE_WRITE != 0 {
+        } else if mask.has(IN_CLOSE_WRITE) {
             self.closed += 1;
         }
         Ok(())

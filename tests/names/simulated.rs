@@ -13,11 +13,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use inotify_tools::internals::inotify::{RawEvent, Wd};
-use inotify_tools::internals::{Files, Found, Kind, Mask, Settings, Source};
-use libc::{
+use inotify_tools::internals::mask::{
     IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
 };
+use inotify_tools::internals::{Files, Found, Kind, Settings, Source};
 
 pub type Ino = usize;
 
@@ -152,7 +152,7 @@ impl System {
 
     fn report(&mut self, ino: Ino, name: &str, mask: Mask, cookie: u32) {
         let Some(wd) = self.inodes[ino].watch else { return };
-        if mask & (self.watches[&wd].1 | IN_IGNORED) & !IN_ISDIR != 0 {
+        if (mask & !IN_ISDIR).has(self.watches[&wd].1 | IN_IGNORED) {
             self.unqueued.push(Queued { wd, mask, cookie, name: name.into() });
         }
     }
@@ -164,7 +164,7 @@ impl System {
             self.story.push(format!("        event {event:x?}"));
             let is_repeated = self.queue.back().is_some_and(|last| {
                 (last.wd, last.mask, &last.name) == (event.wd, event.mask, &event.name)
-                    && event.mask & IN_IGNORED == 0
+                    && !event.mask.has(IN_IGNORED)
             });
             if self.queue.len() >= self.queue_limit {
                 self.overflowed = true;
@@ -221,7 +221,7 @@ impl System {
     }
 
     fn directory_bit(&self, ino: Ino) -> Mask {
-        if self.inodes[ino].entries.is_some() { IN_ISDIR } else { 0 }
+        IN_ISDIR.when(self.inodes[ino].entries.is_some())
     }
 
     fn place(&self, path: &str) -> Option<(Ino, String, Option<Ino>)> {
@@ -490,7 +490,7 @@ impl Files for Simulated {
             }
         };
         system.inodes[object.ino].watch = Some(wd);
-        system.watches.entry(wd).or_insert((object.ino, 0)).1 |= mask;
+        system.watches.entry(wd).or_insert((object.ino, Mask::NONE)).1 |= mask;
         system.story.push(format!("watch {}: {wd}", object.ino));
         system.saw(("watch", object.ino, wd));
         Ok(wd)

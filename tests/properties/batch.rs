@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use inotify_tools::internals::inotify::Wd;
-use inotify_tools::internals::{Batch, Event, Mask, Settle};
-use libc::{IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO};
+use inotify_tools::internals::mask::{
+    IN_CREATE, IN_DELETE, IN_ISDIR, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, Mask,
+};
+use inotify_tools::internals::{Batch, Event, Settle};
 
 /// The paths of events, each with the length of what is watched.
 const PATHS: [(&str, usize); 6] = [("", 0), ("d/", 2), ("d/a", 2), ("d/b", 2), ("d/b/", 4), ("f", 1)];
 const MASKS: [Mask; 5] = [IN_CREATE, IN_MODIFY, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO];
-const RENAMES: Mask = IN_MOVED_FROM | IN_MOVED_TO;
+const RENAMES: Mask = IN_MOVED_FROM.and(IN_MOVED_TO);
 
 /// An event, this long after the beginning.
 #[derive(Debug, Clone)]
@@ -37,8 +39,8 @@ pub fn holds(quiet: u8, most: u8, events: &[[u8; 4]]) {
             let (path, watched) = PATHS[usize::from(*path) % PATHS.len()];
             let is_directory = mask & 0x80 != 0;
             let mask = MASKS[usize::from(*mask) % MASKS.len()];
-            let cookie = if mask & RENAMES != 0 { u32::from(*cookie) } else { 0 };
-            let mask = if is_directory { mask | IN_ISDIR } else { mask };
+            let cookie = if mask.has(RENAMES) { u32::from(*cookie) } else { 0 };
+            let mask = mask | IN_ISDIR.when(is_directory);
             Happened { at, path, watched, mask, cookie }
         })
         .collect();
@@ -119,8 +121,8 @@ fn records(group: &[&Happened]) -> Vec<Printed> {
     let record = |path: &str| {
         let own: Vec<&&Happened> = group.iter().filter(|event| event.path == path).collect();
         let last = own[own.len() - 1];
-        let all = own.iter().fold(0, |all, event| all | event.mask);
-        let rename = own.iter().rev().find(|event| event.mask & RENAMES != 0);
+        let all = own.iter().fold(Mask::NONE, |all, event| all | event.mask);
+        let rename = own.iter().rev().find(|event| event.mask.has(RENAMES));
         let cookie = rename.map_or(0, |rename| rename.cookie);
         (path.to_owned(), own[0].watched, all & !IN_ISDIR | last.mask & IN_ISDIR, cookie, last.at)
     };

@@ -29,7 +29,7 @@ pub fn holds(bytes: &[u8]) {
 /// The fields of `struct inotify_event` of inotify(7), every bit of them, and a name that ends at its first NUL.
 fn is_what_stands_there(event: &RawEvent, bytes: &[u8], size: usize) {
     assert_eq!(event.wd.0 as u32, word(bytes, 0));
-    assert_eq!(event.mask, word(bytes, 4));
+    assert_eq!(event.mask.bits(), word(bytes, 4));
     assert_eq!(event.cookie, word(bytes, 8));
     assert_eq!(size, HEADER + padded_length(bytes));
     let padded = &bytes[HEADER..size];

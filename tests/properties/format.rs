@@ -4,10 +4,11 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use inotify_tools::internals::Event;
+use inotify_tools::internals::PRINTED;
 use inotify_tools::internals::TimeFormat;
 use inotify_tools::internals::inotify::Wd;
+use inotify_tools::internals::mask::{IN_ISDIR, Mask};
 use inotify_tools::internals::{Formatter, needs_time, unknown_name};
-use inotify_tools::internals::{Mask, PRINTED};
 use regex::bytes::{Captures, Regex};
 use serde_json::{Value, json};
 
@@ -27,7 +28,8 @@ const TIME: &[u8] = b"now";
 
 /// Checks it on one format and one event, on `file` in the directory `watched`, and after one with the bits
 /// `earlier`.
-pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: Mask, mask: Mask, cookie: u32) {
+pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: u32, mask: u32, cookie: u32) {
+    let (earlier, mask) = (Mask::of(earlier), Mask::of(mask));
     let path = [watched, file].concat();
     let pid = Some((cookie >> 8) as i32).filter(|pid| pid % 2 == 0);
     let event =
@@ -75,7 +77,7 @@ fn is_json_of(event: &Event, comm: Option<&[u8]>, line: &[u8]) {
     let (end, object) = line.split_last().expect("not empty");
     assert!(*end == b'\n' && !object.iter().any(u8::is_ascii_control), "{shown}");
     let (watched, name) = event.path.split_at(event.watched);
-    let names = names(event.mask & !libc::IN_ISDIR, b',');
+    let names = names(event.mask & !IN_ISDIR, b',');
     let names = std::str::from_utf8(&names).expect("ASCII").split(',').filter(|name| !name.is_empty());
     let slash: &[u8] = if name.is_empty() || watched.ends_with(b"/") { b"" } else { b"/" };
     let mut expected = json!({
@@ -84,7 +86,7 @@ fn is_json_of(event: &Event, comm: Option<&[u8]>, line: &[u8]) {
         "watched": string(watched),
         "name": string(name),
         "events": names.collect::<Vec<_>>(),
-        "isdir": event.mask & libc::IN_ISDIR != 0,
+        "isdir": event.mask.has(IN_ISDIR),
         "cookie": event.cookie,
     });
     if let Some(pid) = event.pid {
@@ -144,7 +146,7 @@ fn expand(format: &[u8], event: &Event, comm: Option<&[u8]>, time: Option<&[u8]>
 
 fn names(mask: Mask, separator: u8) -> Vec<u8> {
     let names: Vec<&[u8]> =
-        PRINTED.iter().filter(|(bits, _)| mask & bits != 0).map(|(_, name)| name.as_bytes()).collect();
+        PRINTED.iter().filter(|(bits, _)| mask.has(*bits)).map(|(_, name)| name.as_bytes()).collect();
     names.join(&separator)
 }
 

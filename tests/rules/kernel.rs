@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use inotify_tools::internals::inotify::{RawEvent, Wd};
+use inotify_tools::internals::mask::{IN_ALL_EVENTS, IN_MOVE, IN_ONLYDIR, Mask};
 use inotify_tools::internals::{At, InotifyWorld, World};
-use libc::{IN_ALL_EVENTS, IN_MOVE, IN_ONLYDIR};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::operations::{Operation, possible};
@@ -14,7 +14,7 @@ use crate::search::Random;
 use crate::simulated::{OPERAND, Simulated, System};
 
 /// An event without what differs from run to run.
-type Plain = (i32, u32, u32, String);
+type Plain = (i32, Mask, u32, String);
 
 /// Does on the real file system what the simulated one did.
 fn act(top: &Path, outside: &Path, moved_out: &mut Vec<String>, operation: &Operation) {
@@ -54,7 +54,7 @@ fn events<W: World>(world: &mut W, cookies: &mut HashMap<u32, u32>) -> Vec<Plain
     while let Some((event, size)) = RawEvent::decode(rest) {
         rest = &rest[size..];
         let next = cookies.len() as u32 + 1;
-        let cookie = if event.mask & IN_MOVE != 0 { *cookies.entry(event.cookie).or_insert(next) } else { 0 };
+        let cookie = if event.mask.has(IN_MOVE) { *cookies.entry(event.cookie).or_insert(next) } else { 0 };
         found.push((event.wd.0, event.mask, cookie, String::from_utf8(event.name.to_vec()).unwrap()));
     }
     found
@@ -73,7 +73,7 @@ fn call<W: World>(world: &mut W, prefix: &str, call: &Call, cookies: &mut HashMa
     match call {
         Call::Watch(directory) => {
             let wd = world.watch(At::Path(&path(directory)), IN_ALL_EVENTS | IN_ONLYDIR).unwrap();
-            vec![(wd.0, 0, 0, String::new())]
+            vec![(wd.0, Mask::NONE, 0, String::new())]
         }
         Call::Unwatch(wd) => {
             world.unwatch(Wd(*wd));
@@ -84,10 +84,10 @@ fn call<W: World>(world: &mut W, prefix: &str, call: &Call, cookies: &mut HashMa
             let mut found = Vec::new();
             world
                 .list(&opened, &mut |name, _| {
-                    found.push((0, 0, 0, String::from_utf8(name.to_vec()).unwrap()))
+                    found.push((0, Mask::NONE, 0, String::from_utf8(name.to_vec()).unwrap()))
                 })
                 .unwrap();
-            found.sort();
+            found.sort_by(|one: &Plain, other| one.3.cmp(&other.3));
             found
         }
         Call::Read => events(world, cookies),

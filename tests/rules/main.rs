@@ -15,8 +15,7 @@ mod simulated;
 
 use std::time::Instant;
 
-use libc::{IN_ALL_EVENTS, IN_CREATE};
-
+use inotify_tools::internals::mask::{IN_ALL_EVENTS, IN_CREATE};
 use search::{CHANGES, Failure, Scene, Step};
 
 /// A queue that nothing here fills.

@@ -10,15 +10,15 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use inotify_tools::internals::Ere;
+use inotify_tools::internals::LSDIR;
 use inotify_tools::internals::Watcher;
 use inotify_tools::internals::inotify::Wd;
+use inotify_tools::internals::mask::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
+    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
+};
 use inotify_tools::internals::{Filter, Sense};
 use inotify_tools::internals::{Interface, Item, Settings, Source};
-use inotify_tools::internals::{LSDIR, Mask};
-use libc::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
-    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
-};
 
 use crate::operations::Operation;
 use crate::simulated::{Deed, MetBefore, OPERAND, Queued, Schedule, Simulated, System, names};
@@ -255,7 +255,7 @@ impl Scene {
             }
             let mut system = system.borrow_mut();
             // Only now are the lines written.
-            for line in lines[written..].iter_mut().filter(|line| line.mask & IN_MOVED_TO != 0) {
+            for line in lines[written..].iter_mut().filter(|line| line.mask.has(IN_MOVED_TO)) {
                 let found = system.find(&line.path).filter(|ino| system.is_directory(*ino));
                 line.below = found.map(|ino| system.tree_of(ino));
                 system.remember(&line.below);
@@ -413,7 +413,7 @@ fn check(
         return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
     }
     // While the kernel replaces what a watch asks for, that is nothing for a moment.
-    if system.replaced.iter().any(|mask| mask & asked == asked) {
+    if system.replaced.iter().any(|mask| mask.has_all(asked)) {
         return Err("a watch was replaced that was to ask for no less, which can lose events".into());
     }
     let covered: BTreeSet<String> = watched.into_values().flatten().collect();
@@ -461,11 +461,11 @@ fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) 
             return Err(format!("the reading of {path} is not reported as that of a directory in another"));
         }
     }
-    if !is_strict || asked & IN_OPEN == 0 {
+    if !is_strict || !asked.has(IN_OPEN) {
         return Ok(());
     }
     let count = |mask: Mask, is_it: &dyn Fn(&str) -> bool| {
-        let is_of_directory = |line: &&Line| line.mask & IN_ISDIR != 0 && line.mask & mask != 0;
+        let is_of_directory = |line: &&Line| line.mask.has(IN_ISDIR) && line.mask.has(mask);
         lines.iter().filter(is_of_directory).filter(|line| is_it(&line.path)).count()
     };
     for Line { path, .. } in reading {
@@ -490,7 +490,7 @@ fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) 
 
 /// Each file that was made has a CLOSE_WRITE, and no path has more of them than arrivals.
 fn check_closed(system: &System, lines: &[Line]) -> Result<(), String> {
-    let is_file = |line: &&Line, mask: Mask| line.mask & mask != 0 && line.mask & IN_ISDIR == 0;
+    let is_file = |line: &&Line, mask: Mask| line.mask.has(mask) && !line.mask.has(IN_ISDIR);
     let closed: BTreeSet<String> = lines
         .iter()
         .filter(|line| is_file(line, IN_CLOSE_WRITE))
@@ -530,8 +530,7 @@ fn check_missed(system: &System, lines: &[Line]) -> Result<(), String> {
         if done(Deed::Early) > 0 {
             continue;
         }
-        let told =
-            |mask: Mask| lines.iter().filter(|line| line.path == *path && line.mask & mask != 0).count();
+        let told = |mask: Mask| lines.iter().filter(|line| line.path == *path && line.mask.has(mask)).count();
         let (created, modified) = (told(IN_CREATE), told(IN_MODIFY));
         let removed =
             lines.iter().filter(|line| line.path == *path && line.mask == IN_DELETE | IN_ISDIR).count();
@@ -552,7 +551,7 @@ fn check_missed(system: &System, lines: &[Line]) -> Result<(), String> {
 
 /// Whether the lines are enough to know what the tree is.
 fn events_tell_all(events: Mask) -> bool {
-    const ALL: Mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+    const ALL: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO);
     events & ALL == ALL
 }
 
@@ -563,17 +562,17 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
         .history
         .iter()
         .any(|event| (event.wd, event.mask, &event.path) == (line.wd, line.mask, &line.path));
-    if is_queued || line.mask & (IN_Q_OVERFLOW | IN_IGNORED) != 0 {
+    if is_queued || line.mask.has(IN_Q_OVERFLOW | IN_IGNORED) {
         return Ok(());
     }
     const MADE_UP: Mask = IN_CREATE
-        | IN_CLOSE_WRITE
-        | IN_DELETE
-        | IN_MOVED_TO
-        | IN_MOVE_SELF
-        | IN_OPEN
-        | IN_ACCESS
-        | IN_CLOSE_NOWRITE;
+        .and(IN_CLOSE_WRITE)
+        .and(IN_DELETE)
+        .and(IN_MOVED_TO)
+        .and(IN_MOVE_SELF)
+        .and(IN_OPEN)
+        .and(IN_ACCESS)
+        .and(IN_CLOSE_NOWRITE);
     // What is announced of a directory is what is in it now, under the path that it has by the events so far: so what is above was
     // there, and the entry may have been made after a rename whose event comes next.
     let path = line.path.trim_end_matches('/');
@@ -591,7 +590,7 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
                 && name_of(&event.path) == name_of(&line.path)
         })
     };
-    if !is_plausible || line.mask & MADE_UP == 0 && !is_untracked() {
+    if !is_plausible || !line.mask.has(MADE_UP) && !is_untracked() {
         return Err(format!("{} never happened under that path", shown()));
     }
     Ok(())
@@ -632,7 +631,7 @@ impl Reader {
 
     /// A directory that came from elsewhere: what is in it now.
     fn look(&mut self, line: &Line) {
-        let is_directory = line.mask & IN_ISDIR != 0;
+        let is_directory = line.mask.has(IN_ISDIR);
         let known = Known { is_directory, is_told: true, is_foreign: is_directory };
         self.tree.insert(line.path.clone(), known);
         if is_directory {
@@ -664,24 +663,24 @@ impl Reader {
         if path.ends_with('/') {
             return Ok(());
         }
-        if mask & IN_CREATE != 0 {
-            let known = Known { is_directory: mask & IN_ISDIR != 0, is_told: true, is_foreign: false };
+        if mask.has(IN_CREATE) {
+            let known = Known { is_directory: mask.has(IN_ISDIR), is_told: true, is_foreign: false };
             if self.tree.insert(path.clone(), known).is_some_and(|known| known.is_told) {
                 return Err(format!("the creation of {path} is reported twice"));
             }
-        } else if mask & IN_DELETE != 0 {
+        } else if mask.has(IN_DELETE) {
             if self.take(path).is_empty() && !self.is_in_foreign(path) {
                 return Err(format!("the deletion of {path} is reported, and its creation was not"));
             }
-        } else if mask & IN_MOVED_FROM != 0 {
+        } else if mask.has(IN_MOVED_FROM) {
             let mut taken = self.displaced.remove(path).unwrap_or_else(|| self.take(path));
-            let is_another = |known: &Known| !known.is_told && known.is_directory != (mask & IN_ISDIR != 0);
+            let is_another = |known: &Known| !known.is_told && known.is_directory != mask.has(IN_ISDIR);
             // Found in a directory from elsewhere after this one had left, or only what is in it was reported.
             let itself = taken.iter().find(|(below, _)| below.is_empty());
             if itself.is_none_or(|(_, known)| is_another(known)) {
                 taken.clear();
             }
-            if mask & IN_ISDIR == 0 {
+            if !mask.has(IN_ISDIR) {
                 taken.retain(|(below, _)| below.is_empty());
             }
             if !taken.is_empty() {
@@ -689,7 +688,7 @@ impl Reader {
             } else if !self.is_in_foreign(path) {
                 return Err(format!("{path} is reported to be moved away, and its creation was not"));
             }
-        } else if mask & IN_MOVED_TO != 0 {
+        } else if mask.has(IN_MOVED_TO) {
             let there = self.take(path);
             let is_told = there.iter().any(|(below, known)| below.is_empty() && known.is_told);
             if !there.is_empty() && system.is_exchange(*cookie) {
@@ -737,4 +736,4 @@ fn replay(system: &System, lines: &[Line]) -> Result<(), String> {
 }
 
 /// Everything that is asked for by default, without what only the watcher's reading causes.
-pub const CHANGES: Mask = IN_ALL_EVENTS & !(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) & !LSDIR;
+pub const CHANGES: Mask = IN_ALL_EVENTS.without(IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE)).without(LSDIR);

@@ -16,16 +16,15 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use inotify_tools::internals::Mask;
 use inotify_tools::internals::directory::{Contents, Kind};
 use inotify_tools::internals::inotify::{RawEvent, Wd};
-use inotify_tools::internals::times::{Moment, Times};
-use inotify_tools::internals::{At, World};
-use libc::{
+use inotify_tools::internals::mask::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED,
     IN_ISDIR, IN_MASK_ADD, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN,
-    IN_Q_OVERFLOW,
+    IN_Q_OVERFLOW, Mask,
 };
+use inotify_tools::internals::times::{Moment, Times};
+use inotify_tools::internals::{At, World};
 
 use crate::operations::Operation;
 use crate::search::{Random, Step, Visited};
@@ -387,7 +386,7 @@ impl System {
 
     /// A watch that does not ask for all these events.
     pub fn watch_lacking(&self, events: Mask) -> Option<Wd> {
-        self.watches.iter().find(|(_, (_, mask))| mask & events != events).map(|(wd, _)| *wd)
+        self.watches.iter().find(|(_, (_, mask))| !mask.has_all(events)).map(|(wd, _)| *wd)
     }
 
     /// The path of every directory in the tree, once for each.
@@ -399,13 +398,13 @@ impl System {
 
     /// Whether any watch asks for the events of the watcher's own reading.
     fn reports_reading(&self) -> bool {
-        self.watches.values().any(|(_, mask)| mask & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0)
+        self.watches.values().any(|(_, mask)| mask.has(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE))
     }
 
     /// Whether a watch is to ask for what it asks for already.
     fn asks_already(&self, ino: Ino, mask: Mask) -> bool {
         let known = self.inodes[ino].watch.map(|wd| self.watches[&wd].1);
-        known.is_some_and(|known| known == if mask & IN_MASK_ADD != 0 { known | mask } else { mask })
+        known.is_some_and(|known| known == if mask.has(IN_MASK_ADD) { known | mask } else { mask })
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -418,7 +417,7 @@ impl System {
     fn event(&self, ino: Ino, name: &str, mask: Mask, cookie: u32) -> Option<Queued> {
         let wd = self.inodes[ino].watch?;
         let asked = self.watches[&wd].1 | IN_IGNORED;
-        if mask & asked & !IN_ISDIR == 0 {
+        if !(mask & !IN_ISDIR).has(asked) {
             return None;
         }
         let above = self.path(ino).unwrap_or_default();
@@ -471,9 +470,9 @@ impl System {
         self.history.push(event.clone());
         let is_repeated = self.queue.back().is_some_and(|last| {
             (last.wd, last.mask, &last.name) == (event.wd, event.mask, &event.name)
-                && event.mask & IN_IGNORED == 0
+                && !event.mask.has(IN_IGNORED)
         });
-        let is_rename = event.mask & (IN_MOVED_FROM | IN_MOVED_TO) != 0;
+        let is_rename = event.mask.has(IN_MOVED_FROM | IN_MOVED_TO);
         self.merged_renames |= is_repeated && is_rename;
         if self.queue.len() >= self.queue_limit {
             self.overflowed = true;
@@ -646,7 +645,7 @@ impl System {
     }
 
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
-        let directory = if self.inodes[ino].is_directory { IN_ISDIR } else { 0 };
+        let directory = IN_ISDIR.when(self.inodes[ino].is_directory);
         self.cookie += 1;
         self.replacements.extend(overwritten.map(|_| self.cookie));
         self.report(old.0, old.1, IN_MOVED_FROM | directory, self.cookie);
@@ -913,9 +912,8 @@ fn shown(event: &Queued) -> String {
 
 /// The names of an event's bits.
 pub fn names(mask: Mask) -> String {
-    let named = inotify_tools::internals::PRINTED
-        .iter()
-        .filter(|(bits, _)| bits.count_ones() == 1 && mask & bits != 0);
+    let named =
+        inotify_tools::internals::PRINTED.iter().filter(|(bits, _)| bits.is_single() && mask.has(*bits));
     named.map(|(_, name)| *name).collect::<Vec<_>>().join(",")
 }
 
@@ -1014,7 +1012,7 @@ impl Simulated {
 impl World for Simulated {
     type Dir = Dir;
 
-    const OWN_READING: Mask = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
+    const OWN_READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
     const NAMES_ENTRIES: bool = false;
 
     fn enter(&mut self, at: At<Dir>) -> io::Result<Dir> {
@@ -1033,9 +1031,9 @@ impl World for Simulated {
         let text = self.described(&at);
         let is_inert = matches!(at, At::Dir(dir) if self.system.borrow().asks_already(dir.ino, mask));
         let mut system = self.call_if(is_inert, || format!("watch {text}"));
-        let ino = match mask & IN_ONLYDIR {
-            0 => system.resolve(&at)?,
-            _ => system.resolve_directory(&at)?,
+        let ino = match mask.has(IN_ONLYDIR) {
+            false => system.resolve(&at)?,
+            true => system.resolve_directory(&at)?,
         };
         let wd = match system.inodes[ino].watch {
             Some(wd) => wd,
@@ -1045,10 +1043,10 @@ impl World for Simulated {
             }
         };
         let known = system.watches.get(&wd).map(|(_, mask)| *mask);
-        if known.is_some() && mask & IN_MASK_ADD == 0 {
+        if known.is_some() && !mask.has(IN_MASK_ADD) {
             system.replaced.push(mask);
         }
-        let old = known.filter(|_| mask & IN_MASK_ADD != 0).unwrap_or(0);
+        let old = known.filter(|_| mask.has(IN_MASK_ADD)).unwrap_or(Mask::NONE);
         system.inodes[ino].watch = Some(wd);
         system.watches.insert(wd, (ino, mask | old));
         system.saw(wd);

@@ -1,16 +1,15 @@
 //! Keeping the tree true to the events: what appears, what is renamed, what is gone.
 
-use libc::{
-    IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW,
-};
-
-use crate::event::{Mask, is_asked};
+use crate::event::is_asked;
 use crate::fanotify::joined;
 use crate::fanotify::normalise::Rename;
 use crate::source::Problem;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{
+    IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+    IN_Q_OVERFLOW, Mask,
+};
 use crate::tree::NodeId;
 
 use super::kernel::Kernel;
@@ -23,7 +22,7 @@ const ENDED: usize = 16;
 impl<K: Kernel> Filesystems<K> {
     /// Reports what happened to a watched object itself.
     pub(super) fn report_itself(&mut self, node: NodeId, mask: Mask) {
-        let directory = if self.tree.state(node).directory { IN_ISDIR } else { 0 };
+        let directory = IN_ISDIR.when(self.tree.state(node).directory);
         self.report(node, mask | directory, 0, b"");
     }
 
@@ -34,12 +33,12 @@ impl<K: Kernel> Filesystems<K> {
 
     pub(super) fn follow(&mut self, event: &RawEvent) {
         // The low half is inotify's.
-        let mask = event.mask as Mask & (IN_ALL_EVENTS | IN_ISDIR | IN_Q_OVERFLOW);
-        if mask & IN_Q_OVERFLOW != 0 {
+        let mask = event.events() & (IN_ALL_EVENTS | IN_ISDIR | IN_Q_OVERFLOW);
+        if mask.has(IN_Q_OVERFLOW) {
             return self.overflown();
         }
         self.was_there = event.place.is_none_or(|entry| entry.name != b".");
-        let directory = mask & IN_ISDIR;
+        let is_directory = mask.has(IN_ISDIR);
         let found = event.place.and_then(|entry| Some((self.locate(entry.directory)?, entry.name)));
         let Some((node, name)) = found else {
             event.place.into_iter().for_each(|entry| self.elsewhere(&entry, mask, event.object));
@@ -53,10 +52,10 @@ impl<K: Kernel> Filesystems<K> {
         if name == b"." {
             return self.follow_itself(node, mask & !IN_ISDIR);
         }
-        if mask & IN_CREATE != 0 && directory != 0 {
+        if mask.has(IN_CREATE) && is_directory {
             self.appeared(node, name, event.object);
         }
-        if mask & IN_DELETE != 0 && directory != 0 {
+        if mask.has(IN_DELETE) && is_directory {
             event.object.into_iter().for_each(|object| self.deleted(node, name, object));
         }
         self.report(node, mask, 0, name);
@@ -65,10 +64,10 @@ impl<K: Kernel> Filesystems<K> {
     /// An event of a watched object itself.
     fn follow_itself(&mut self, node: NodeId, mask: Mask) {
         let plain = mask & !(IN_CREATE | IN_DELETE | IN_DELETE_SELF);
-        if plain != 0 {
+        if plain != Mask::NONE {
             self.report_itself(node, plain);
         }
-        if mask & IN_DELETE_SELF != 0 {
+        if mask.has(IN_DELETE_SELF) {
             self.end(node);
         }
     }
@@ -105,10 +104,10 @@ impl<K: Kernel> Filesystems<K> {
 
     /// What is created elsewhere is elsewhere, without a look at it; what is deleted need not be remembered.
     fn elsewhere(&mut self, entry: &Entry, mask: Mask, object: Option<&Handle>) {
-        if mask & IN_DELETE_SELF != 0 {
+        if mask.has(IN_DELETE_SELF) {
             self.outside.remove(entry.directory);
             self.remember_end(entry.directory.into(), false);
-        } else if mask & IN_CREATE != 0 && mask & IN_ISDIR != 0 && self.outside.len() < REMEMBERED {
+        } else if mask.has(IN_CREATE) && mask.has(IN_ISDIR) && self.outside.len() < REMEMBERED {
             self.outside.extend(object.map(Box::from));
         }
     }
@@ -131,7 +130,7 @@ impl<K: Kernel> Filesystems<K> {
     /// Reports a rename, by those ends that are within what was asked for.
     pub(super) fn renamed(&mut self, rename: &Rename) {
         self.was_there = true;
-        let directory = if rename.is_directory { IN_ISDIR } else { 0 };
+        let directory = IN_ISDIR.when(rename.is_directory);
         let [old, new] = [&rename.old, &rename.new].map(|place| {
             let (at, name) = place.as_ref()?;
             Some((self.locate(at)?, &**name))

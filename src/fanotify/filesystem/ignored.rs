@@ -1,15 +1,14 @@
 //! What is ignored: events of a whole file system arrive, and are dropped here. What git reads in a directory is read when its first
 //! event is handled.
 
-use libc::IN_ISDIR;
 use nix::fcntl::OFlag;
 
 use super::kernel::{Kernel, handle_of};
 use super::{Filesystems, Outgoing};
-use crate::event::Mask;
 use crate::ignore::git;
 use crate::source::Problem;
 use crate::sys::directory::open_path;
+use crate::sys::mask::{IN_ISDIR, Mask};
 use crate::tree::NodeId;
 
 impl<K: Kernel> Filesystems<K> {
@@ -25,7 +24,7 @@ impl<K: Kernel> Filesystems<K> {
             }
             self.read_git(above, false);
         }
-        self.settings.filter.ignores(&self.tree, node, &self.path, mask & IN_ISDIR != 0)
+        self.settings.filter.ignores(&self.tree, node, &self.path, mask.has(IN_ISDIR))
     }
 
     /// After an overflow any of them may have changed.

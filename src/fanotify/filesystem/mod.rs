@@ -20,13 +20,10 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use libc::{
-    FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME, IN_ACCESS,
-    IN_ALL_EVENTS, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN, IN_UNMOUNT,
-};
+use libc::{FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME};
 use nix::fcntl::OFlag;
 
-use crate::event::{Mask, is_asked, kernel_bits, without_unasked};
+use crate::event::{is_asked, kernel_bits, without_unasked};
 use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
 use crate::fanotify::{absolute_in_part, is_directory, path_of};
@@ -35,6 +32,10 @@ use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Group, Handle, Target, open_handle};
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{
+    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN,
+    IN_UNMOUNT, Mask,
+};
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
@@ -47,7 +48,7 @@ use self::queue::Queue;
 const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR;
 
 /// The events that the kernel reports of a mount (fanotify_mark(2)); it reports the others of a file system only.
-const OF_MOUNT: Mask = IN_ACCESS | IN_MODIFY | IN_OPEN | IN_CLOSE;
+const OF_MOUNT: Mask = IN_ACCESS.and(IN_MODIFY).and(IN_OPEN).and(IN_CLOSE);
 
 /// A turn handles at most this many changes before the program looks at the clock.
 const LONGEST_TURN: u64 = 50_000;
@@ -190,10 +191,10 @@ impl Filesystems {
         }
         let top = top_of_btrfs(&handle).map(|top| open_handle(&within, &top)).transpose()?;
         let object = top.as_ref().unwrap_or(object);
-        let mut of_mount = 0;
+        let mut of_mount = Mask::NONE;
         if self.scope == Scope::Mount {
             of_mount = asked & OF_MOUNT;
-            if of_mount != 0 {
+            if of_mount != Mask::NONE {
                 self.kernel
                     .group
                     .mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR)
@@ -297,7 +298,7 @@ impl<K: Kernel> Filesystems<K> {
     fn report(&mut self, node: NodeId, mask: Mask, cookie: u32, name: &[u8]) {
         let State { directory, initial, .. } = self.tree.state(node);
         let is_asked = is_asked(self.settings.events, mask);
-        if is_asked || initial && mask & (IN_UNMOUNT | IN_DELETE_SELF) != 0 {
+        if is_asked || initial && mask.has(IN_UNMOUNT | IN_DELETE_SELF) {
             // Some bits of a merged event may not have been asked for.
             let asked = without_unasked(self.settings.events, mask);
             let watched = self.set_path(node, directory, name);
@@ -333,7 +334,7 @@ impl<K: Kernel> Filesystems<K> {
     fn is_reported(&mut self, node: NodeId, mask: Mask) -> bool {
         let filter = &self.settings.filter;
         let below_root = || self.tree.way_up(node).last().map_or(0, |root| self.tree.name(root).len()) + 1;
-        filter.reports(&self.path, mask & IN_ISDIR != 0)
+        filter.reports(&self.path, mask.has(IN_ISDIR))
             && !filter.hides_above(&self.path, below_root)
             && !self.is_ignored(node, mask)
     }

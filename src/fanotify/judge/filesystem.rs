@@ -2,10 +2,7 @@
 
 use std::io;
 
-use libc::{
-    FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MODIFY, FAN_ONDIR, FAN_OPEN, FAN_RENAME, IN_CREATE,
-    IN_DELETE, IN_MOVE,
-};
+use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MODIFY, FAN_ONDIR, FAN_OPEN, FAN_RENAME};
 
 use super::*;
 use crate::fanotify::filesystem::Filesystems;
@@ -14,6 +11,7 @@ use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::simulated::{handle, inode};
 use crate::source::Item;
 use crate::sys::fanotify::Handle;
+use crate::sys::mask::{IN_CREATE, IN_DELETE, IN_MOVE};
 
 const MASK: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR | FAN_MODIFY | FAN_OPEN;
 

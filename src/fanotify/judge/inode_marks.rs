@@ -2,13 +2,14 @@
 
 use libc::{
     FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_EVENT_ON_CHILD, FAN_MODIFY, FAN_MOVE_SELF, FAN_ONDIR,
-    FAN_OPEN, FAN_RENAME, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_TO,
+    FAN_OPEN, FAN_RENAME,
 };
 
 use super::*;
 use crate::fanotify::marks::State;
 use crate::fanotify::simulated::{Queued, handle, inode};
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_TO};
 
 /// What a recursive watch asks for.
 pub const MASK: u64 = FAN_CREATE
@@ -79,7 +80,7 @@ impl Marks {
 
     fn follow(&mut self, event: &RawEvent, entry: Entry) {
         let arrival = self.arrival.take();
-        if event.mask & IN_ISDIR != 0 && event.mask & IN_CREATE != 0 {
+        if event.mask.has(IN_ISDIR) && event.mask.has(IN_CREATE) {
             let world = &self.simulation.borrow().world;
             let created = world.happened.iter().enumerate().find(|(number, happened)| {
                 let same = happened.event == "CREATE" && happened.entry == entry;
@@ -89,11 +90,11 @@ impl Marks {
                 self.told.insert(number);
                 self.places.insert(happened.inode, entry);
             }
-        } else if event.mask & IN_ISDIR != 0 && event.mask & IN_MOVED_TO != 0 {
+        } else if event.mask.has(IN_ISDIR) && event.mask.has(IN_MOVED_TO) {
             self.arrival = Some(entry);
-        } else if event.mask & IN_MOVE_SELF != 0 {
+        } else if event.mask.has(IN_MOVE_SELF) {
             self.moved(event.wd.0 as Inode, arrival);
-        } else if event.mask & (IN_DELETE_SELF | IN_IGNORED) != 0 {
+        } else if event.mask.has(IN_DELETE_SELF | IN_IGNORED) {
             self.places.remove(&(event.wd.0 as Inode));
         }
     }

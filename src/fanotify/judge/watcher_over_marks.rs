@@ -4,15 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use libc::{IN_CREATE, IN_DELETE, IN_MODIFY, IN_MOVE, IN_ONLYDIR, IN_OPEN};
-
 use super::*;
-use crate::event::Mask;
 use crate::fanotify::marks::{State, mark_of};
 use crate::fanotify::simulated::{handle, inode};
 use crate::source::{Item, Source};
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::Wd;
+use crate::sys::mask::{IN_CREATE, IN_DELETE, IN_MODIFY, IN_MOVE, IN_ONLYDIR, IN_OPEN, Mask};
 use crate::sys::times::{Moment, Times};
 use crate::watcher;
 use crate::world::At;
@@ -75,7 +73,7 @@ impl Simulated {
 impl crate::world::World for Simulated {
     type Dir = Inode;
 
-    const OWN_READING: Mask = 0;
+    const OWN_READING: Mask = Mask::NONE;
     const NAMES_ENTRIES: bool = true;
 
     fn enter(&mut self, at: At<Inode>) -> io::Result<Inode> {
@@ -89,7 +87,7 @@ impl crate::world::World for Simulated {
     fn watch(&mut self, at: At<Inode>, mask: Mask) -> io::Result<Wd> {
         self.call("watch");
         let world = &mut self.simulation.borrow_mut().world;
-        let found = if mask & IN_ONLYDIR != 0 { world.directory(&at)? } else { world.resolve(&at)? };
+        let found = if mask.has(IN_ONLYDIR) { world.directory(&at)? } else { world.resolve(&at)? };
         if let Marked::Inodes(marks) = &mut world.marked {
             *marks.entry(found).or_default() |= mark_of(mask, true, false, true);
         }

@@ -3,19 +3,19 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use libc::{
-    FAN_Q_OVERFLOW, IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE,
-    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW, IN_UNMOUNT,
-};
+use libc::FAN_Q_OVERFLOW;
 use nix::fcntl::OFlag;
 
-use crate::event::Mask;
 use crate::fanotify::normalise::{Rename, Step};
 use crate::fanotify::{joined, path_now, split};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Handle, decoded, handle_of};
 use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{
+    IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE, IN_MOVE_SELF,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW, IN_UNMOUNT, Mask,
+};
 
 use super::{FsId, ON_DIRECTORY, PLAIN, State, Watch};
 
@@ -34,7 +34,7 @@ impl State {
 
     /// Before the MOVE_SELF of an operand its new path is not true yet: no look is needed.
     fn expect_moves(&mut self, bytes: &[u8]) {
-        for event in decoded(bytes).filter(|event| event.mask as Mask & IN_MOVE_SELF != 0) {
+        for event in decoded(bytes).filter(|event| event.events().has(IN_MOVE_SELF)) {
             let wd = event.itself().and_then(|object| self.by_handle.get(object));
             let watch = wd.and_then(|wd| self.watches.get_mut(wd));
             if let Some(operand) = watch.and_then(|watch| watch.operand.as_mut()) {
@@ -70,7 +70,7 @@ impl State {
 
     /// A rename, by those ends that are watched: MOVED_FROM, MOVED_TO, and MOVE_SELF of the object.
     fn report_rename(&mut self, rename: &Rename, out: &mut Vec<u8>) {
-        let directory = if rename.is_directory { IN_ISDIR } else { 0 };
+        let directory = IN_ISDIR.when(rename.is_directory);
         let cookie = rename.cookie;
         let [old, new] = [&rename.old, &rename.new].map(|place| {
             let (directory, name) = place.as_ref()?;
@@ -95,7 +95,7 @@ impl State {
 
     /// Any other event.
     fn report_event(&mut self, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
-        let mask = event.mask as Mask;
+        let mask = event.events();
         self.events += 1;
         if event.mask & FAN_Q_OVERFLOW != 0 {
             return self.report_overflow(out);
@@ -118,14 +118,14 @@ impl State {
     /// An event of an entry of a watched directory.
     fn report_entry(&mut self, entry: Entry, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
         let Some(wd) = self.by_handle.get(entry.directory).copied() else { return };
-        let (mask, name) = (event.mask as Mask, entry.name);
+        let (mask, name) = (event.events(), entry.name);
         let directory = mask & IN_ISDIR;
         let cookie = self.cookie_of(event);
-        if directory != 0 {
+        if mask.has(IN_ISDIR) {
             match event.object {
-                Some(object) if mask & IN_CREATE != 0 => self.place(object, wd, name),
-                Some(object) if mask & IN_DELETE != 0 => drop(self.places.remove(object)),
-                None if mask & (IN_MOVED_FROM | IN_DELETE) != 0 => {
+                Some(object) if mask.has(IN_CREATE) => self.place(object, wd, name),
+                Some(object) if mask.has(IN_DELETE) => drop(self.places.remove(object)),
+                None if mask.has(IN_MOVED_FROM | IN_DELETE) => {
                     // An older kernel does not say which it was.
                     self.places.retain(|_, (above, known)| *above != wd || **known != *name);
                 }
@@ -133,24 +133,24 @@ impl State {
             }
         }
         let parts = [IN_CREATE, IN_MOVED_TO, PLAIN, IN_MOVED_FROM, IN_DELETE];
-        for bits in parts.into_iter().filter(|bits| mask & bits != 0) {
-            let cookie = if bits & IN_MOVE != 0 { cookie } else { 0 };
+        for bits in parts.into_iter().filter(|bits| mask.has(*bits)) {
+            let cookie = if bits.has(IN_MOVE) { cookie } else { 0 };
             self.report(RawEvent { wd, mask: mask & bits | directory, cookie, name }, out);
         }
     }
 
     /// The cookie of half of a rename, if the kernel reports each half by an event of its own.
     fn cookie_of(&mut self, event: &fanotify::RawEvent) -> u32 {
-        let mask = event.mask as Mask;
-        if mask & IN_MOVE == 0 {
+        let mask = event.events();
+        if !mask.has(IN_MOVE) {
             return 0;
         }
         // The second half follows at once.
         let alike = (event.pid, mask & IN_ISDIR);
         let half = self.half.take().filter(|(number, _, first)| number + 1 == self.events && *first == alike);
-        let cookie = half.filter(|_| mask & IN_MOVED_TO != 0).map(|(_, cookie, _)| cookie);
+        let cookie = half.filter(|_| mask.has(IN_MOVED_TO)).map(|(_, cookie, _)| cookie);
         let cookie = cookie.unwrap_or_else(|| self.normaliser.next_cookie(false));
-        if mask & IN_MOVED_FROM != 0 {
+        if mask.has(IN_MOVED_FROM) {
             self.half = Some((self.events, cookie, alike));
         }
         cookie
@@ -158,21 +158,21 @@ impl State {
 
     /// An event that names no entry but the object that it happened to.
     fn report_itself(&mut self, object: &Handle, mask: Mask, out: &mut Vec<u8>) {
-        if mask & IN_DELETE_SELF != 0 {
+        if mask.has(IN_DELETE_SELF) {
             self.report_end(object, out);
         }
         let Some(wd) = self.by_handle.get(object).copied() else {
             let place = self.places.get(object).filter(|(above, _)| self.watches.contains_key(above));
-            if let Some((wd, name)) = place.cloned().filter(|_| mask & ON_DIRECTORY != 0) {
+            if let Some((wd, name)) = place.cloned().filter(|_| mask.has(ON_DIRECTORY)) {
                 let mask = mask & (ON_DIRECTORY | IN_ISDIR);
                 self.report_about(Subject::Directory, RawEvent { wd, mask, cookie: 0, name: &name }, out);
             }
             return;
         };
-        if mask & PLAIN != 0 {
+        if mask.has(PLAIN) {
             self.report(RawEvent { wd, mask: mask & (PLAIN | IN_ISDIR), cookie: 0, name: b"" }, out);
         }
-        if mask & IN_MOVE_SELF != 0 {
+        if mask.has(IN_MOVE_SELF) {
             self.report_move_self(wd, true, out);
         }
     }
@@ -201,7 +201,7 @@ impl State {
         let mut on_it: Vec<Wd> = on_it.map(|(wd, _)| *wd).collect();
         on_it.sort_unstable();
         for wd in on_it {
-            let directory = self.watches.get(&wd).map_or(0, Watch::directory);
+            let directory = self.watches.get(&wd).map_or(Mask::NONE, Watch::directory);
             RawEvent { wd, mask: IN_UNMOUNT | directory, cookie: 0, name: b"" }.encode(out);
             self.end(wd, out);
         }
@@ -243,8 +243,8 @@ impl State {
         let (asked, directory) = (watch.mask, watch.directory());
         let unseen = watch.operand.as_ref().is_some_and(|operand| operand.seen.0 != self.reads);
         let mut mask = event.mask & (asked | IN_ISDIR);
-        if mask & IN_ALL_EVENTS != 0 {
-            if directory != 0 && unseen {
+        if mask.has(IN_ALL_EVENTS) {
+            if directory != Mask::NONE && unseen {
                 self.look_for(event.wd, out);
             }
             // inotify leaves it out of a directory's own MOVE_SELF and DELETE_SELF, fanotify does not.
@@ -252,7 +252,7 @@ impl State {
                 mask |= directory;
             }
             queue::encode(&RawEvent { mask, ..event }, subject, self.cause, out);
-            if asked & IN_ONESHOT != 0 {
+            if asked.has(IN_ONESHOT) {
                 self.end(event.wd, out);
             }
         }
