@@ -78,7 +78,7 @@ pub mod internals {
     pub use crate::names::Names;
     pub use crate::names::files::{Files, Found, Kind};
     pub use crate::queue::Events;
-    pub use crate::source::{Event, Interface, Item, Settings, Source};
+    pub use crate::source::{Event, Interface, Item, Problem, Settings, Source};
     pub use crate::sys::{directory, fanotify, inotify, mask, proc, regex, start, times, unread};
     pub use crate::timefmt::{Clock, TimeFormat};
     pub use crate::watcher::Watcher;

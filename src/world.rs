@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::fcntl::OFlag;
 
@@ -65,7 +66,7 @@ pub trait World {
     /// Calls `each` with the name and the kind of every entry but `.` and `..`.
     fn list(&mut self, dir: &Self::Dir, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()>;
 
-    /// What is there now, without following a link; [`Kind::Other`] where nothing is.
+    /// What is there now, without following a link; [`Kind::Unknown`] where nothing is.
     fn kind(&mut self, at: At<Self::Dir>) -> Kind;
 
     /// Whether a directory is at a path; a symbolic link counts as its target if `follow`, or if `/` stands behind it.
@@ -88,6 +89,11 @@ pub trait World {
 
     /// What is changed from now on has no older date.
     fn now(&mut self) -> Moment;
+
+    /// The time, by a clock that nobody sets.
+    fn clock(&self) -> Instant {
+        Instant::now()
+    }
 
     /// Waits until whoever is just changing an entry of the directory has done so, and the event is queued.
     fn sync(&mut self, at: At<Self::Dir>);

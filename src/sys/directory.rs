@@ -302,12 +302,12 @@ pub fn is_directory(path: &[u8], follow: bool) -> io::Result<bool> {
     Ok(with_path(path, |path| Status::at(path, follow))?.kind() == SFlag::S_IFDIR)
 }
 
-/// The kind of what is at `path`, by lstat(2); [`Kind::Other`] where nothing is.
+/// The kind of what is at `path`, by lstat(2); [`Kind::Unknown`] where nothing is.
 pub fn kind(path: &[u8]) -> Kind {
     kind_of(with_path(path, |path| Status::at(path, false)))
 }
 
-/// The kind of an entry of an open directory; [`Kind::Other`] where nothing is.
+/// The kind of an entry of an open directory; [`Kind::Unknown`] where nothing is.
 pub fn kind_in(directory: &OwnedFd, name: &[u8]) -> Kind {
     kind_of(with_path(name, |name| Status::of_entry(directory, name)))
 }
@@ -316,7 +316,8 @@ fn kind_of(status: io::Result<Status>) -> Kind {
     match status.map(|status| status.kind()) {
         Ok(SFlag::S_IFDIR) => Kind::Directory,
         Ok(SFlag::S_IFREG) => Kind::File,
-        _ => Kind::Other,
+        Ok(_) => Kind::Other,
+        Err(_) => Kind::Unknown,
     }
 }
 

@@ -19,9 +19,6 @@ use crate::world::{At, World};
 /// those of other processes between them at most.
 const DEPARTURES: usize = 1024;
 
-/// Of a file that has arrived, and is not there any more, so many events are looked at for the one by which it left.
-const SOON: usize = 128;
-
 /// How many watches are removed before the queue is read again: each leaves an event in it.
 const REMOVALS: usize = 512;
 
@@ -281,7 +278,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Reads the events of what is just being changed in a directory.
-    fn read_changes_of(&mut self, node: NodeId) {
+    pub(super) fn read_changes_of(&mut self, node: NodeId) {
         if let Some(dir) = self.enter(node) {
             self.world.sync(At::Dir(&dir));
         }
@@ -541,7 +538,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended.
+    /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended. What has left again counts as
+    /// a file.
     ///
     /// `mkdir n; create n/f; rename n/f g; exchange g n` → CREATE n, MOVED_TO g (1), MOVED_FROM g (2), MOVED_TO n (2): the file is not at `g`
     /// any more.
@@ -549,14 +547,7 @@ impl<W: World> Watcher<W> {
         let Some(node) = self.tree.find(wd) else { return };
         let path = [&self.tree.path(node), name].concat();
         let path = self.real(&path).into_owned();
-        let leaves = |event: RawEvent| {
-            event.wd == wd && event.name == name && event.mask & (IN_MOVED_FROM | IN_ISDIR) == IN_MOVED_FROM
-        };
-        let is_file = self.world.kind(At::Path(&path)) == Kind::File || {
-            self.pull();
-            self.queue.events_from(self.queue.start()).take(SOON).any(leaves)
-        };
-        if is_file {
+        if self.world.kind(At::Path(&path)) != Kind::Other {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);
         }
     }

@@ -376,7 +376,7 @@ impl<W: World> Watcher<W> {
         if std::mem::take(&mut self.have_mounts_changed) {
             self.check_mounts();
         }
-        if self.refused.is_due() {
+        if self.refused.is_due(|| self.world.clock()) {
             self.try_refused();
         }
         self.raise_late();

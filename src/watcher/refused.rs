@@ -22,16 +22,16 @@ pub(super) struct Refused {
 
 impl Refused {
     /// There was no watch for a directory. Whether that is to be reported: not again while nothing changes.
-    pub(super) fn add(&mut self, node: NodeId) -> bool {
+    pub(super) fn add(&mut self, node: NodeId, now: Instant) -> bool {
         self.nodes.push_back(node);
-        self.next.get_or_insert_with(|| (Instant::now() + FIRST_PAUSE, FIRST_PAUSE));
+        self.next.get_or_insert((now + FIRST_PAUSE, FIRST_PAUSE));
         !std::mem::replace(&mut self.is_reported, true)
     }
 
     /// There was a watch for some directory: a new refusal is news. The others are tried soon, even if the next needs no watch any more.
-    pub(super) fn begin_again(&mut self) {
+    pub(super) fn begin_again(&mut self, now: impl FnOnce() -> Instant) {
         self.is_reported = false;
-        self.next = (!self.nodes.is_empty()).then(|| (Instant::now() + FIRST_PAUSE, FIRST_PAUSE));
+        self.next = (!self.nodes.is_empty()).then(|| (now() + FIRST_PAUSE, FIRST_PAUSE));
     }
 
     /// The next to be tried.
@@ -53,13 +53,15 @@ impl Refused {
     }
 
     /// Whether that is now; then the next time is later.
-    pub(super) fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        let is_due = self.next().is_some_and(|next| next <= now);
-        if let Some((next, pause)) = self.next.as_mut().filter(|_| is_due) {
-            *pause = LONGEST_PAUSE.min(*pause * 2);
-            *next = now + *pause;
+    pub(super) fn is_due(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        let waits = self.next.as_mut().filter(|_| !self.nodes.is_empty());
+        let Some((next, pause)) = waits else { return false };
+        let now = now();
+        if now < *next {
+            return false;
         }
-        is_due
+        *pause = LONGEST_PAUSE.min(*pause * 2);
+        *next = now + *pause;
+        true
     }
 }

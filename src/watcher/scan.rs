@@ -523,6 +523,13 @@ impl<W: World> Watcher<W> {
         is_changed || self.world.hides_rename(wd, name)
     }
 
+    /// The same of a directory that could not be read: what is at its place may be another.
+    fn is_place_doubtful(&mut self, node: NodeId) -> bool {
+        let Some(parent) = self.tree.parent(node) else { return false };
+        self.read_changes_of(parent);
+        self.is_doubtful(self.tree.wd(parent), self.tree.name(node))
+    }
+
     /// A name in a directory is watched as `wd`: returns the node to visit.
     fn settle(&mut self, node: NodeId, wd: Wd, is_doubtful: bool, task: Task) -> Option<NodeId> {
         match self.tree.find(wd) {
@@ -541,7 +548,7 @@ impl<W: World> Watcher<W> {
                     self.make_up(self.tree.wd(above), IN_MOVED_TO | IN_ISDIR, 0, &name);
                 }
                 self.cover(node, Coverage::Watched);
-                self.refused.begin_again();
+                self.refused.begin_again(|| self.world.clock());
                 self.try_refused();
                 if self.scan.is_rescan() {
                     self.scan.met.insert(node);
@@ -609,7 +616,7 @@ impl<W: World> Watcher<W> {
         }
         if error.kind() == io::ErrorKind::StorageFull {
             self.announce_later(node, task);
-            if !self.refused.add(node) {
+            if !self.refused.add(node, self.world.clock()) {
                 return;
             }
         } else {
@@ -636,7 +643,7 @@ impl<W: World> Watcher<W> {
     /// Tries the next of the directories that got no watch.
     pub(super) fn try_refused(&mut self) {
         while let Some(node) = self.refused.take() {
-            if self.tree.is_entry(node) && matches!(self.coverage(node), Coverage::Unread { .. }) {
+            if self.attachable(node).is_some() {
                 return self.work.push_back(Work::Attach(node));
             }
         }
@@ -666,7 +673,7 @@ impl<W: World> Watcher<W> {
         }
         let (found, dir) = match read {
             Ok(read) => read,
-            Err(error) if is_gone(&error) => {
+            Err(error) if is_gone(&error) || self.is_place_doubtful(node) => {
                 self.detach(node, task);
                 return Ok(());
             }
@@ -790,7 +797,7 @@ impl<W: World> Watcher<W> {
         self.scan_mask(task).has(W::OWN_READING)
     }
 
-    /// Drops the events of our own reading.
+    /// Drops the events of our own reading: at the place where the directory was opened, and wherever that may have been renamed to.
     ///
     /// open `a`; `rename a b`; close it → OPEN a, MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of a, CLOSE_NOWRITE b
     fn discard_own_reading(&mut self, node: NodeId, mark: usize) {
@@ -798,20 +805,24 @@ impl<W: World> Watcher<W> {
         if !self.kernel_mask().has(W::OWN_READING) {
             return;
         }
-        let wd = self.tree.wd(node);
-        let opened = [Some(wd), self.scan.other.take()];
+        let opened = self.scan.other.take().unwrap_or_else(|| self.tree.wd(node));
         let above = self.tree.parent(node).map_or(Wd::NONE, |above| self.tree.wd(above));
-        let opened_at = Place { wd: above, name: self.tree.name(node).into() };
-        let (mut renamed_to, mut closed_at) = (None, None);
+        let mut places = vec![Place { wd: above, name: self.tree.name(node).into() }];
+        let (mut renames, mut arrival) = (Vec::new(), None);
         self.queue.drop_since(mark, |event| {
-            if event.mask.has(IN_MOVED_TO) {
-                renamed_to = Some(Place { wd: event.wd, name: event.name.into() });
-            } else if event.mask.has(IN_MOVE_SELF) && event.wd == wd {
-                closed_at = renamed_to.take();
+            let is_there = places.iter().any(|place| event.wd == place.wd && *event.name == *place.name);
+            if event.mask.has(IN_MOVED_FROM) && is_there {
+                renames.push(event.cookie);
+            } else if event.mask.has(IN_MOVED_TO) {
+                let place = Place { wd: event.wd, name: event.name.into() };
+                match renames.contains(&event.cookie) {
+                    true => places.push(place),
+                    false => arrival = Some(place),
+                }
+            } else if event.mask.has(IN_MOVE_SELF) && event.wd == opened {
+                places.extend(arrival.take());
             }
-            let is_at = |place: &Place| event.wd == place.wd && *event.name == *place.name;
-            let is_self = event.name.is_empty() && opened.contains(&Some(event.wd));
-            let is_ours = is_self || is_at(&opened_at) || closed_at.as_ref().is_some_and(is_at);
+            let is_ours = is_there || event.name.is_empty() && event.wd == opened;
             is_ours && event.mask.has(IN_ISDIR) && event.mask.has(W::OWN_READING)
         });
     }

@@ -164,6 +164,16 @@ histories! {
     a_directory_is_exchanged_with_a_file_that_nobody_knew:
         "empty: 11 mkdir d/a; 11 mkdir d/a/a; 11 mkdir d/b; 11 mkdir d/a/b; 12 create d/a/a/b; 13 rename d/a/a d/c; \
          23 rename d/b d/a/b/a; 26 exchange d/c/b d/a/b/a",
+    a_directory_is_opened_in_the_place_of_another_and_renamed_while_it_is_open:
+        "all: 34 rename d/a d/b; 34 movein d/c; 35 create d/a; 41 exchange d/b d/c; 42 exchange d/a d/c",
+    an_unknown_directory_is_opened_in_the_place_of_another_and_renamed_while_it_is_open:
+        "all: 14 mkdir d/b; 14 create d/b/x; 21 mkdir d/c; 21 rename d/b d/e; 21 rename d/c d/b; 22 rename d/b d/f",
+    there_is_no_watch_for_a_directory_whose_arrival_was_merged_with_another:
+        "limit: 2 mkdir d/a/a; 4 rename d/a/a d/b; 4 movein d/a/a; 4 exchange d/a/a d/b; 13 moveout d/a/a; 13 rename d/a d/b/sub/a",
+    a_directory_is_exchanged_with_one_that_may_not_be_read_before_it_is_opened:
+        "forbidden: 13 movein d/a/a; 20 mkdir d/a/b; 20 exchange d/a/a d/a/b",
+    a_directory_is_renamed_before_the_look_at_a_file_from_a_new_one_in_it:
+        "later: 9+ mkdir d/a; 9+ mkdir d/b; 11 mkdir d/a/a; 12 create d/a/a/a; 19 rename d/a/a/a d/a/b; 32+ rename d/a d/b/a",
 }
 
 /// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.

@@ -31,6 +31,8 @@ const EMPTY: Scene = Scene {
     exclude: None,
     tells_contents: true,
     room: usize::MAX,
+    most_watches: usize::MAX,
+    forbidden: None,
 };
 
 /// What is tried, and how many operations deep in the suite.
@@ -47,6 +49,8 @@ const SCENES: &[(Scene, usize)] = &[
         Scene { name: "read", before: &["mkdir d/a"], events: IN_ALL_EVENTS, tells_contents: false, ..EMPTY },
         2,
     ),
+    (Scene { name: "limit", before: &["mkdir d/a"], most_watches: 2, ..EMPTY }, 2),
+    (Scene { name: "forbidden", before: &["mkdir d/a"], forbidden: Some("b"), ..EMPTY }, 2),
     (Scene { name: "closed", before: &SOME, room: 5, ..EMPTY }, 2),
 ];
 
@@ -148,6 +152,16 @@ fn every_interleaving_where_links_are_not_counted() {
 #[test]
 fn every_interleaving_if_few_directories_can_be_open() {
     try_all("closed");
+}
+
+#[test]
+fn every_interleaving_if_few_directories_can_be_watched() {
+    try_all("limit");
+}
+
+#[test]
+fn every_interleaving_if_some_directories_may_not_be_read() {
+    try_all("forbidden");
 }
 
 /// Tells one history, for those who want to see it.

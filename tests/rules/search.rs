@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::str::FromStr;
@@ -18,7 +19,7 @@ use inotify_tools::internals::mask::{
     IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
 };
 use inotify_tools::internals::{Filter, Sense};
-use inotify_tools::internals::{Interface, Item, Settings, Source};
+use inotify_tools::internals::{Interface, Item, Problem, Settings, Source};
 
 use crate::operations::Operation;
 use crate::simulated::{Deed, MetBefore, OPERAND, Queued, Schedule, Simulated, System, names};
@@ -111,6 +112,10 @@ pub struct Scene {
     pub exclude: Option<&'static str>,
     /// How many more files the watcher can open, as far as it asks.
     pub room: usize,
+    /// The most watches that it may have.
+    pub most_watches: usize,
+    /// What directories are called that it may not read.
+    pub forbidden: Option<&'static str>,
 }
 
 /// What a run printed.
@@ -164,6 +169,8 @@ impl Scene {
         system.tells_contents = self.tells_contents;
         system.lateness = self.lateness;
         system.room = self.room;
+        system.most_watches = self.most_watches;
+        system.forbidden = self.forbidden;
         system.has_inert_calls = self.lateness == 0 && !system.overflows();
         system.prepare_outside();
         for text in self.before {
@@ -222,7 +229,15 @@ impl Scene {
         let system = Rc::clone(&world.system);
         let mut watcher = Watcher::new(world, self.settings());
         watcher.watch(OPERAND.as_bytes()).map_err(|error| format!("watch: {error}"))?;
-        while watcher.walk().map_err(|error| format!("walk: {error}"))? {}
+        loop {
+            match watcher.walk() {
+                Ok(true) => {}
+                Ok(false) => break,
+                // That ends the program.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+                Err(error) => return Err(format!("walk: {error}")),
+            }
+        }
         watcher.establish();
         system.borrow_mut().establish();
         let mut written = 0;
@@ -246,7 +261,10 @@ impl Scene {
                         lines.push(line);
                     }
                     Item::Problem(problem) => {
-                        if let Some(story) = &mut system.borrow_mut().story {
+                        let mut system = system.borrow_mut();
+                        system.is_refusal_told |= is_refusal(&problem);
+                        system.told_forbidden.extend(forbidden(&problem));
+                        if let Some(story) = &mut system.story {
                             story.push(format!("            says {problem:?}"));
                         }
                     }
@@ -277,7 +295,9 @@ impl Scene {
                 continue;
             }
             debug_assert_eq!(calls, system.calls);
-            break;
+            if watcher.wakes_at().is_none_or(|then| !system.wait_until(then)) {
+                break;
+            }
         }
         let system = system.borrow();
         let is_strict = !system.began_early
@@ -418,8 +438,19 @@ fn check(
     }
     let covered: BTreeSet<String> = watched.into_values().flatten().collect();
     let is_excluded = |path: &&String| excluded.is_some_and(|name| path.split('/').any(|part| part == name));
-    if let Some(missing) = system.directories().difference(&covered).find(|path| !is_excluded(path)) {
-        return Err(format!("{missing} is not watched"));
+    for missing in system.directories().difference(&covered).filter(|path| !is_excluded(path)) {
+        if let Some(forbidden) = system.forbidden_above(missing) {
+            if !system.told_forbidden.contains(forbidden) {
+                return Err(format!("{forbidden} cannot be watched, and nobody was told"));
+            }
+            continue;
+        }
+        if shown.len() < system.most_watches {
+            return Err(format!("{missing} is not watched"));
+        }
+        if !system.is_refusal_told {
+            return Err(format!("{missing} is not watched, and nobody was told"));
+        }
     }
     if let Some(needless) = covered.iter().find(|path| is_excluded(path)) {
         return Err(format!("{needless} is excluded, and watched"));
@@ -431,8 +462,8 @@ fn check(
         true => {}
     }
     if is_strict && excluded.is_none() {
-        replay(system, lines)?;
-        check_closed(system, lines)?;
+        replay(system, lines, &covered)?;
+        check_closed(system, lines, &covered)?;
     }
     // In the setup, a directory may be renamed while it is open to where all events are asked for already.
     if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
@@ -443,8 +474,13 @@ fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
+/// Whether a path is that of an entry of one of these directories.
+fn is_in(directories: &BTreeSet<String>, path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(above, _)| directories.contains(above))
+}
+
 /// The paths above one, and itself.
-fn way_to(path: &str) -> impl Iterator<Item = &str> {
+pub fn way_to(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
 }
 
@@ -489,14 +525,14 @@ fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) 
 }
 
 /// Each file that was made has a CLOSE_WRITE, and no path has more of them than arrivals.
-fn check_closed(system: &System, lines: &[Line]) -> Result<(), String> {
+fn check_closed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> Result<(), String> {
     let is_file = |line: &&Line, mask: Mask| line.mask.has(mask) && !line.mask.has(IN_ISDIR);
     let closed: BTreeSet<String> = lines
         .iter()
         .filter(|line| is_file(line, IN_CLOSE_WRITE))
         .map(|line| name_of(&line.path).to_string())
         .collect();
-    for (path, is_directory) in system.tree() {
+    for (path, is_directory) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
         let names = system.names_of(&path).filter(|_| !is_directory);
         if names.is_some_and(|names| names.is_disjoint(&closed)) {
             return Err(format!("{path} was made, and no CLOSE_WRITE is reported"));
@@ -547,6 +583,21 @@ fn check_missed(system: &System, lines: &[Line]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a problem is that a directory has no watch because there are too many.
+fn is_refusal(problem: &Problem) -> bool {
+    matches!(problem, Problem::Directory { error, .. } if error.kind() == io::ErrorKind::StorageFull)
+}
+
+/// The directory that may not be read, if that is a problem.
+fn forbidden(problem: &Problem) -> Option<String> {
+    match problem {
+        Problem::Directory { path, error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+            Some(String::from_utf8_lossy(path).trim_end_matches('/').into())
+        }
+        _ => None,
+    }
 }
 
 /// Whether the lines are enough to know what the tree is.
@@ -714,7 +765,7 @@ impl Reader {
 }
 
 /// The lines, replayed in their order by somebody who looks into directories that come from elsewhere, are the tree.
-fn replay(system: &System, lines: &[Line]) -> Result<(), String> {
+fn replay(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> Result<(), String> {
     let mut reader = Reader::default();
     for (path, is_directory) in &system.before {
         let known = Known { is_directory: *is_directory, is_told: true, is_foreign: false };
@@ -723,9 +774,15 @@ fn replay(system: &System, lines: &[Line]) -> Result<(), String> {
     for line in lines {
         reader.replay(line, system)?;
     }
-    let real: BTreeMap<String, bool> = system.tree().into_iter().collect();
-    let told: BTreeMap<&String, bool> =
-        reader.tree.iter().map(|(path, known)| (path, known.is_directory)).collect();
+    // What is in another directory nobody knows.
+    let is_known = |path: &str| is_in(watched, path);
+    let real: BTreeMap<String, bool> = system.tree().into_iter().filter(|(path, _)| is_known(path)).collect();
+    let told: BTreeMap<&String, bool> = reader
+        .tree
+        .iter()
+        .filter(|(path, _)| is_known(path))
+        .map(|(path, known)| (path, known.is_directory))
+        .collect();
     if let Some((path, _)) = real.iter().find(|(path, is)| told.get(path) != Some(is)) {
         return Err(format!("{path} is there, and no line says so"));
     }

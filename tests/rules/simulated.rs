@@ -14,7 +14,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use inotify_tools::internals::directory::{Contents, Kind};
 use inotify_tools::internals::inotify::{RawEvent, Wd};
@@ -27,7 +28,7 @@ use inotify_tools::internals::times::{Moment, Times};
 use inotify_tools::internals::{At, World};
 
 use crate::operations::Operation;
-use crate::search::{Random, Step, Visited};
+use crate::search::{Random, Step, Visited, way_to};
 
 /// The operand: the watched tree's own directory.
 pub const OPERAND: &str = "d";
@@ -42,6 +43,8 @@ pub const OUTSIDE: Ino = 1;
 #[derive(Debug, Clone, Default, Hash)]
 struct Inode {
     is_directory: bool,
+    /// A directory that the watcher may not read.
+    is_forbidden: bool,
     entries: BTreeMap<String, Ino>,
     /// Of a directory: where it is, or was last.
     parent: Ino,
@@ -50,7 +53,8 @@ struct Inode {
     /// How many descriptors are open on it.
     open: usize,
     watch: Option<Wd>,
-    /// Of a file that was created in the tree since the watches were established, and has no link: all its names so far.
+    /// Of a file that was created in the tree since the watches were established, where the watcher may read, and has no link: all its
+    /// names so far.
     names: Option<BTreeSet<String>>,
 }
 
@@ -112,6 +116,18 @@ pub struct System {
     pub queue_limit: usize,
     /// How many more files the watcher can open.
     pub room: usize,
+    /// The most watches that it may have, and whether it has asked for more.
+    pub most_watches: usize,
+    pub was_refused: bool,
+    /// The user was told so.
+    pub is_refusal_told: bool,
+    /// What directories are called that it may not read.
+    pub forbidden: Option<&'static str>,
+    /// Those of which it was told.
+    pub told_forbidden: BTreeSet<String>,
+    /// How long it has waited, while nothing happened; and how many operations there were when it waited last.
+    waited: Duration,
+    waited_after: usize,
     cookie: u32,
     /// Events of an operation that can be seen already but whose events are not queued yet, and the directories that it
     /// holds locked.
@@ -228,7 +244,7 @@ fn mixed<T: Hash + ?Sized>(what: &T) -> u64 {
 impl System {
     /// A system with an empty operand, and a queue of that many events.
     pub fn new(queue_limit: usize) -> System {
-        let mut system = System { queue_limit, ..System::default() };
+        let mut system = System { queue_limit, most_watches: usize::MAX, ..System::default() };
         for _ in [TOP, OUTSIDE] {
             system.inodes.push(Inode { is_directory: true, open: 1, ..Inode::default() });
             system.dates.push(Dates::default());
@@ -244,7 +260,8 @@ impl System {
     }
 
     fn make(&mut self, parent: Ino, name: &str, is_directory: bool) -> Ino {
-        self.inodes.push(Inode { is_directory, ..Inode::default() });
+        let is_forbidden = is_directory && self.forbidden == Some(name);
+        self.inodes.push(Inode { is_directory, is_forbidden, ..Inode::default() });
         let ino = self.inodes.len() - 1;
         let now = self.now();
         self.dates.push(Dates { born: now, modified: now, changed: now, is_written: false });
@@ -387,6 +404,11 @@ impl System {
     /// A watch that does not ask for all these events.
     pub fn watch_lacking(&self, events: Mask) -> Option<Wd> {
         self.watches.iter().find(|(_, (_, mask))| !mask.has_all(events)).map(|(wd, _)| *wd)
+    }
+
+    /// The first directory on the way to one, or that itself, which the watcher may not read.
+    pub fn forbidden_above<'a>(&self, path: &'a str) -> Option<&'a str> {
+        way_to(path).find(|path| self.find(path).is_some_and(|ino| self.inodes[ino].is_forbidden))
     }
 
     /// The path of every directory in the tree, once for each.
@@ -563,7 +585,8 @@ impl System {
             Operation::Create(path) => {
                 let (above, name) = self.free(path)?;
                 let ino = self.make(above, name, false);
-                let is_new = self.established > 0 && self.is_inside(above);
+                let is_seen = self.is_inside(above) && self.forbidden_above(path).is_none();
+                let is_new = self.established > 0 && is_seen;
                 self.inodes[ino].names = is_new.then(|| [name.into()].into());
                 self.note(Deed::Made, path);
                 for mask in [IN_CREATE, IN_OPEN, IN_CLOSE_WRITE] {
@@ -794,6 +817,17 @@ impl System {
         !self.schedule.plan.is_empty() || self.schedule.random.as_ref().is_some_and(|(_, left)| *left > 0)
     }
 
+    /// The watcher waits until then, once after an operation; whether it does.
+    pub fn wait_until(&mut self, then: Instant) -> bool {
+        if std::mem::replace(&mut self.waited_after, self.operations) == self.operations {
+            return false;
+        }
+        let waited = then.saturating_duration_since(*BEGIN);
+        self.waited = waited;
+        self.tell(|| format!("    waits until {waited:?} have passed"));
+        true
+    }
+
     /// The set-up is over.
     pub fn establish(&mut self) {
         self.before = self.tree();
@@ -826,6 +860,7 @@ impl System {
         (self.schedule.left, self.late_for, self.cookie).hash(&mut hasher);
         (self.remembered.finish(), self.paths_mixed, &self.exchanges).hash(&mut hasher);
         (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
+        (self.waited, self.was_refused, self.is_refusal_told, &self.told_forbidden).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -847,8 +882,9 @@ impl System {
         }
         numbers[ino] = *next;
         *next += 1;
-        let Inode { is_directory, entries, parent, name, links, open, watch, names } = &self.inodes[ino];
-        (is_directory, links, open, watch, names, entries.len()).hash(hasher);
+        let Inode { is_directory, is_forbidden, entries, parent, name, links, open, watch, names } =
+            &self.inodes[ino];
+        (is_directory, is_forbidden, links, open, watch, names, entries.len()).hash(hasher);
         if *is_directory {
             name.hash(hasher);
             self.hash_inode(*parent, numbers, next, hasher);
@@ -888,6 +924,14 @@ impl System {
         }
     }
 
+    /// A directory that is to be read.
+    fn resolve_readable(&mut self, at: &At<Dir>) -> io::Result<Ino> {
+        let ino = self.resolve_directory(at)?;
+        let is_forbidden = self.inodes[ino].is_forbidden;
+        self.saw(is_forbidden);
+        if is_forbidden { Err(io::Error::from_raw_os_error(libc::EACCES)) } else { Ok(ino) }
+    }
+
     fn resolve_directory(&mut self, at: &At<Dir>) -> io::Result<Ino> {
         let found = self.resolve(at).and_then(|ino| match self.inodes[ino].is_directory {
             true => Ok(ino),
@@ -924,6 +968,9 @@ pub struct Simulated {
     /// Nothing polls it.
     file: Rc<File>,
 }
+
+/// When all clocks began.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 thread_local! {
     static NULL: Rc<File> = Rc::new(File::open("/dev/null").unwrap());
@@ -998,7 +1045,10 @@ impl Simulated {
         let text = self.described(&at);
         let is_inert = is_operand(&at) && !(is_reported && self.system.borrow().reports_reading());
         let mut system = self.call_if(is_inert, || format!("{what} {text}"));
-        let ino = system.resolve_directory(&at)?;
+        let ino = match is_reported {
+            true => system.resolve_readable(&at)?,
+            false => system.resolve_directory(&at)?,
+        };
         system.inodes[ino].open += 1;
         if is_reported {
             system.report_reading(ino, IN_OPEN);
@@ -1033,10 +1083,15 @@ impl World for Simulated {
         let mut system = self.call_if(is_inert, || format!("watch {text}"));
         let ino = match mask.has(IN_ONLYDIR) {
             false => system.resolve(&at)?,
-            true => system.resolve_directory(&at)?,
+            true => system.resolve_readable(&at)?,
         };
         let wd = match system.inodes[ino].watch {
             Some(wd) => wd,
+            None if system.watches.len() >= system.most_watches => {
+                system.was_refused = true;
+                system.saw(libc::ENOSPC);
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
             None => {
                 system.newest_wd += 1;
                 Wd(system.newest_wd)
@@ -1103,7 +1158,7 @@ impl World for Simulated {
         let kind = match system.resolve(&at) {
             Ok(ino) if system.inodes[ino].is_directory => Kind::Directory,
             Ok(_) => Kind::File,
-            Err(_) => Kind::Other,
+            Err(_) => Kind::Unknown,
         };
         system.saw((kind == Kind::Directory, kind == Kind::File));
         kind
@@ -1127,6 +1182,10 @@ impl World for Simulated {
             return self.call(|| "look at the clock".into()).now();
         }
         self.system.borrow().now()
+    }
+
+    fn clock(&self) -> Instant {
+        *BEGIN + self.system.borrow().waited
     }
 
     fn tells(&mut self, _: &Dir, _: Contents) -> bool {

@@ -121,7 +121,7 @@ impl crate::world::World for Simulated {
         match world.resolve(&at) {
             Ok(inode) if world.is_directory(inode) => Kind::Directory,
             Ok(_) => Kind::File,
-            Err(_) => Kind::Other,
+            Err(_) => Kind::Unknown,
         }
     }
 
