@@ -64,12 +64,27 @@ struct Gap {
 /// What the events that were not dropped say of an entry.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Reported {
-    /// The last event before the overflow by which it appeared or disappeared, or one that was made up since.
-    before: Option<Mask>,
-    /// The first after it.
+    /// The last before the overflow, or one that was made up since.
+    before: Changes,
+    /// The first after it by which the entry appeared or disappeared.
     after: Option<Mask>,
-    last: Option<Mask>,
+    last: Changes,
     mask: Mask,
+}
+
+/// The last events by which an entry appeared or disappeared.
+#[derive(Debug, Default, Clone, Copy)]
+struct Changes {
+    any: Option<Mask>,
+    /// While it was a directory.
+    of_directory: Option<Mask>,
+}
+
+impl Changes {
+    fn add(&mut self, mask: Mask) {
+        self.any = change(mask).or(self.any);
+        self.of_directory = change(mask).filter(|mask| mask.has(IN_ISDIR)).or(self.of_directory);
+    }
 }
 
 /// An event, if by it an entry appears or disappears.
@@ -80,14 +95,14 @@ fn change(mask: Mask) -> Option<Mask> {
 impl Reported {
     fn add(&mut self, mask: Mask) {
         self.mask |= mask;
-        self.last = change(mask).or(self.last);
+        self.last.add(mask);
         self.after = self.after.or(change(mask));
     }
 
     fn make_up(&mut self, mask: Mask) {
         self.mask |= mask;
-        self.before = change(mask).or(self.before);
-        self.last = change(mask).or(self.last);
+        self.before.add(mask);
+        self.last.add(mask);
     }
 
     /// Events are dropped here.
@@ -97,15 +112,16 @@ impl Reported {
 
     /// Whether its arrival is reported.
     fn is_there(self) -> bool {
-        [self.before, self.after].into_iter().flatten().any(|mask| mask.has(ARRIVALS))
+        [self.before.any, self.after].into_iter().flatten().any(|mask| mask.has(ARRIVALS))
     }
 
     /// Whether the end of a directory is reported.
     ///
     /// `rmdir a; create a; unlink a` → [DELETE,ISDIR a and CREATE a are dropped], DELETE a: that of a file.
+    /// The same → DELETE,ISDIR a, CREATE a, [DELETE a is dropped]: that of the directory is reported.
     pub(super) fn is_gone(self) -> bool {
         let is_end = |mask: Mask| mask.has(DEPARTURES) && mask.has(IN_ISDIR);
-        [self.before, self.after].into_iter().flatten().any(is_end)
+        [self.before.of_directory, self.after].into_iter().flatten().any(is_end)
     }
 
     /// The events to report of it, by its dates.
@@ -114,7 +130,7 @@ impl Reported {
         if self.after.is_some() {
             return Mask::NONE;
         }
-        let is_new = match self.before {
+        let is_new = match self.before.any {
             Some(mask) => mask.has(DEPARTURES),
             None => times.born.is_since(since),
         };
@@ -181,7 +197,7 @@ impl Missed {
     /// An entry is known that was there before.
     pub(super) fn know(&mut self, place: Place) {
         if let Some(gap) = &mut self.gap {
-            gap.entries.entry(place).or_default().before = Some(IN_CREATE);
+            gap.entries.entry(place).or_default().before.add(IN_CREATE);
         }
     }
 

@@ -172,6 +172,8 @@ histories! {
         "limit: 2 mkdir d/a/a; 4 rename d/a/a d/b; 4 movein d/a/a; 4 exchange d/a/a d/b; 13 moveout d/a/a; 13 rename d/a d/b/sub/a",
     a_directory_is_exchanged_with_one_that_may_not_be_read_before_it_is_opened:
         "forbidden: 13 movein d/a/a; 20 mkdir d/a/b; 20 exchange d/a/a d/a/b",
+    the_queue_overflows_after_a_file_has_taken_the_place_of_a_directory:
+        "overflow: 21 movein d/a/a; 22 moveout d/a/a; 26 rmdir d/a; 28 create d/a; 30 unlink d/a",
     a_directory_is_renamed_before_the_look_at_a_file_from_a_new_one_in_it:
         "later: 9+ mkdir d/a; 9+ mkdir d/b; 11 mkdir d/a/a; 12 create d/a/a/a; 19 rename d/a/a/a d/a/b; 32+ rename d/a d/b/a",
 }
