@@ -116,10 +116,9 @@ pub struct System {
     pub queue_limit: usize,
     /// How many more files the watcher can open.
     pub room: usize,
-    /// The most watches that it may have, and whether it has asked for more.
+    /// The most watches that it may have.
     pub most_watches: usize,
-    pub was_refused: bool,
-    /// The user was told so.
+    /// The user was told that it wants more.
     pub is_refusal_told: bool,
     /// What directories are called that it may not read.
     pub forbidden: Option<&'static str>,
@@ -817,13 +816,14 @@ impl System {
         !self.schedule.plan.is_empty() || self.schedule.random.as_ref().is_some_and(|(_, left)| *left > 0)
     }
 
-    /// The watcher waits until then, once after an operation; whether it does.
+    /// The watcher waits until then, once after an operation; whether it does. Meanwhile another program gives a watch back.
     pub fn wait_until(&mut self, then: Instant) -> bool {
         if std::mem::replace(&mut self.waited_after, self.operations) == self.operations {
             return false;
         }
         let waited = then.saturating_duration_since(*BEGIN);
         self.waited = waited;
+        self.most_watches += 1;
         self.tell(|| format!("    waits until {waited:?} have passed"));
         true
     }
@@ -860,7 +860,7 @@ impl System {
         (self.schedule.left, self.late_for, self.cookie).hash(&mut hasher);
         (self.remembered.finish(), self.paths_mixed, &self.exchanges).hash(&mut hasher);
         (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
-        (self.waited, self.was_refused, self.is_refusal_told, &self.told_forbidden).hash(&mut hasher);
+        (self.waited, self.most_watches, self.is_refusal_told, &self.told_forbidden).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -1088,7 +1088,6 @@ impl World for Simulated {
         let wd = match system.inodes[ino].watch {
             Some(wd) => wd,
             None if system.watches.len() >= system.most_watches => {
-                system.was_refused = true;
                 system.saw(libc::ENOSPC);
                 return Err(io::Error::from_raw_os_error(libc::ENOSPC));
             }

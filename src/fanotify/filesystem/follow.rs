@@ -32,7 +32,6 @@ impl<K: Kernel> Filesystems<K> {
     }
 
     pub(super) fn follow(&mut self, event: &RawEvent) {
-        // The low half is inotify's.
         let mask = event.events() & (IN_ALL_EVENTS | IN_ISDIR | IN_Q_OVERFLOW);
         if mask.has(IN_Q_OVERFLOW) {
             return self.overflown();
