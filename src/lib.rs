@@ -72,6 +72,7 @@ pub mod internals {
     pub use crate::event::{EVENTS, EventName, LSDIR, PRINTED};
     pub use crate::filter::{Filter, Sense};
     pub use crate::format::{Formatter, needs_time, unknown_name};
+    pub use crate::ignore::Ignore;
     pub use crate::ignore::git::last_value as git_value;
     pub use crate::ignore::pattern::Patterns;
     pub use crate::limits::{Process, Report, parse as parse_limits};

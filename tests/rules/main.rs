@@ -29,6 +29,7 @@ const EMPTY: Scene = Scene {
     queue_limit: LONG,
     lateness: 0,
     exclude: None,
+    max_depth: None,
     tells_contents: true,
     room: usize::MAX,
     most_watches: usize::MAX,
@@ -51,6 +52,7 @@ const SCENES: &[(Scene, usize)] = &[
     ),
     (Scene { name: "limit", before: &["mkdir d/a"], most_watches: 2, ..EMPTY }, 2),
     (Scene { name: "forbidden", before: &["mkdir d/a"], forbidden: Some("b"), ..EMPTY }, 2),
+    (Scene { name: "shallow", before: &["mkdir d/a"], max_depth: Some(2), ..EMPTY }, 2),
     (Scene { name: "closed", before: &SOME, room: 5, ..EMPTY }, 2),
 ];
 
@@ -162,6 +164,11 @@ fn every_interleaving_if_few_directories_can_be_watched() {
 #[test]
 fn every_interleaving_if_some_directories_may_not_be_read() {
     try_all("forbidden");
+}
+
+#[test]
+fn every_interleaving_if_only_two_levels_are_watched() {
+    try_all("shallow");
 }
 
 /// Tells one history, for those who want to see it.

@@ -18,7 +18,7 @@ use inotify_tools::internals::mask::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
     IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
 };
-use inotify_tools::internals::{Filter, Sense};
+use inotify_tools::internals::{Filter, Ignore, Patterns, Sense};
 use inotify_tools::internals::{Interface, Item, Problem, Settings, Source};
 
 use crate::operations::Operation;
@@ -110,6 +110,8 @@ pub struct Scene {
     pub lateness: usize,
     /// `--exclude`.
     pub exclude: Option<&'static str>,
+    /// `--max-depth`.
+    pub max_depth: Option<usize>,
     /// How many more files the watcher can open, as far as it asks.
     pub room: usize,
     /// The most watches that it may have.
@@ -170,6 +172,7 @@ impl Scene {
         system.lateness = self.lateness;
         system.room = self.room;
         system.most_watches = self.most_watches;
+        system.max_depth = self.max_depth.unwrap_or(usize::MAX);
         system.forbidden = self.forbidden;
         system.has_inert_calls = self.lateness == 0 && !system.overflows();
         system.prepare_outside();
@@ -182,6 +185,7 @@ impl Scene {
     fn settings(&self) -> Settings {
         let ere = |text: &str| Ere::new(text.as_bytes(), false).unwrap();
         let pattern = self.exclude.map(|text| (ere(text), Sense::Exclude));
+        let filter = Filter::new(pattern, Vec::new(), &[]);
         Settings {
             by_name: false,
             events: self.events,
@@ -190,7 +194,10 @@ impl Scene {
             monitor: true,
             follow: true,
             base: Vec::new(),
-            filter: Filter::new(pattern, Vec::new(), &[]),
+            filter: match self.max_depth {
+                None => filter,
+                some => filter.ignoring(Ignore::new(Patterns::default(), some, &[OPERAND.into()])),
+            },
         }
     }
 
@@ -302,12 +309,85 @@ impl Scene {
         let system = system.borrow();
         let is_strict = !system.began_early
             && !system.overflowed
-            // Whoever looks late into a directory from elsewhere cannot tell what is in it from what came later.
+            // Whoever looks late into a directory from where nothing is watched cannot tell what is in it from what came later.
             && !system.moved_in
             // By the lines one directory came or went where there were two.
             && !system.merged_renames
             && events_tell_all(self.events);
-        check(&watcher, &system, lines, is_strict, self.events & IN_ALL_EVENTS, self.exclude.map(|_| "b"))
+        self.check(&watcher, &system, lines, is_strict)
+    }
+
+    /// The rules that must hold when all is quiet.
+    fn check(
+        &self,
+        watcher: &Watcher<Simulated>,
+        system: &System,
+        lines: &[Line],
+        is_strict: bool,
+    ) -> Result<(), String> {
+        let asked = self.events & IN_ALL_EVENTS;
+        // Every directory in the tree has one watch, under its real path, and nothing else has one.
+        let path = |wd: &Wd| {
+            Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()))
+        };
+        let shown: BTreeMap<Wd, String> = watcher.in_order().iter().filter_map(path).collect();
+        let watched = system.watched();
+        for (wd, path) in &watched {
+            match (path, shown.get(wd)) {
+                (Some(path), Some(shown)) if path == shown => {}
+                (Some(path), None) => {
+                    return Err(format!("{path} is watched as {wd}, which the watcher has forgotten"));
+                }
+                (Some(path), Some(shown)) => return Err(format!("{path} is believed to be {shown}")),
+                (None, _) => return Err(format!("watch {wd} is on a directory outside the tree")),
+            }
+        }
+        if let Some((wd, path)) = shown.iter().find(|(wd, _)| !watched.contains_key(wd)) {
+            return Err(format!("watch {wd} of {path} does not exist"));
+        }
+        if let Some(wd) = system.watch_lacking(asked) {
+            return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
+        }
+        // While the kernel replaces what a watch asks for, that is nothing for a moment.
+        if system.replaced.iter().any(|mask| mask.has_all(asked)) {
+            return Err("a watch was replaced that was to ask for no less, which can lose events".into());
+        }
+        let covered: BTreeSet<String> = watched.into_values().flatten().collect();
+        for missing in system.directories().difference(&covered).filter(|path| !self.leaves_out(path)) {
+            if let Some(forbidden) = system.forbidden_above(missing) {
+                if !system.told_forbidden.contains(forbidden) {
+                    return Err(format!("{forbidden} cannot be watched, and nobody was told"));
+                }
+                continue;
+            }
+            if shown.len() < system.most_watches {
+                return Err(format!("{missing} is not watched"));
+            }
+            if !system.is_refusal_told {
+                return Err(format!("{missing} is not watched, and nobody was told"));
+            }
+        }
+        if let Some(needless) = covered.iter().find(|path| self.leaves_out(path)) {
+            return Err(format!("{needless} is excluded, and watched"));
+        }
+        match system.overflowed {
+            false => lines.iter().try_for_each(|line| check_line(system, line))?,
+            // What was dropped may have renamed directories before what was not.
+            true if self.exclude.is_none() => check_missed(system, lines)?,
+            true => {}
+        }
+        if is_strict && self.exclude.is_none() {
+            replay(system, lines, &covered)?;
+            check_closed(system, lines, &covered)?;
+        }
+        // In the setup, a directory may be renamed while it is open to where all events are asked for already.
+        if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
+    }
+
+    /// Whether a directory is to have no watch, for where it is.
+    fn leaves_out(&self, directory: &str) -> bool {
+        self.max_depth.is_some_and(|most| level(directory) >= most)
+            || self.exclude.is_some() && directory.split('/').any(|part| part == "b")
     }
 
     /// Tries all plans of up to `depth` operations.
@@ -402,73 +482,6 @@ impl Scene {
     }
 }
 
-/// The rules that must hold when all is quiet.
-fn check(
-    watcher: &Watcher<Simulated>,
-    system: &System,
-    lines: &[Line],
-    is_strict: bool,
-    asked: Mask,
-    excluded: Option<&str>,
-) -> Result<(), String> {
-    // Every directory in the tree has one watch, under its real path, and nothing else has one.
-    let path =
-        |wd: &Wd| Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()));
-    let shown: BTreeMap<Wd, String> = watcher.in_order().iter().filter_map(path).collect();
-    let watched = system.watched();
-    for (wd, path) in &watched {
-        match (path, shown.get(wd)) {
-            (Some(path), Some(shown)) if path == shown => {}
-            (Some(path), None) => {
-                return Err(format!("{path} is watched as {wd}, which the watcher has forgotten"));
-            }
-            (Some(path), Some(shown)) => return Err(format!("{path} is believed to be {shown}")),
-            (None, _) => return Err(format!("watch {wd} is on a directory outside the tree")),
-        }
-    }
-    if let Some((wd, path)) = shown.iter().find(|(wd, _)| !watched.contains_key(wd)) {
-        return Err(format!("watch {wd} of {path} does not exist"));
-    }
-    if let Some(wd) = system.watch_lacking(asked) {
-        return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
-    }
-    // While the kernel replaces what a watch asks for, that is nothing for a moment.
-    if system.replaced.iter().any(|mask| mask.has_all(asked)) {
-        return Err("a watch was replaced that was to ask for no less, which can lose events".into());
-    }
-    let covered: BTreeSet<String> = watched.into_values().flatten().collect();
-    let is_excluded = |path: &&String| excluded.is_some_and(|name| path.split('/').any(|part| part == name));
-    for missing in system.directories().difference(&covered).filter(|path| !is_excluded(path)) {
-        if let Some(forbidden) = system.forbidden_above(missing) {
-            if !system.told_forbidden.contains(forbidden) {
-                return Err(format!("{forbidden} cannot be watched, and nobody was told"));
-            }
-            continue;
-        }
-        if shown.len() < system.most_watches {
-            return Err(format!("{missing} is not watched"));
-        }
-        if !system.is_refusal_told {
-            return Err(format!("{missing} is not watched, and nobody was told"));
-        }
-    }
-    if let Some(needless) = covered.iter().find(|path| is_excluded(path)) {
-        return Err(format!("{needless} is excluded, and watched"));
-    }
-    match system.overflowed {
-        false => lines.iter().try_for_each(|line| check_line(system, line))?,
-        // What was dropped may have renamed directories before what was not.
-        true if excluded.is_none() => check_missed(system, lines)?,
-        true => {}
-    }
-    if is_strict && excluded.is_none() {
-        replay(system, lines, &covered)?;
-        check_closed(system, lines, &covered)?;
-    }
-    // In the setup, a directory may be renamed while it is open to where all events are asked for already.
-    if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
-}
-
 /// The last name of a path.
 fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
@@ -477,6 +490,11 @@ fn name_of(path: &str) -> &str {
 /// Whether a path is that of an entry of one of these directories.
 fn is_in(directories: &BTreeSet<String>, path: &str) -> bool {
     path.rsplit_once('/').is_some_and(|(above, _)| directories.contains(above))
+}
+
+/// How far below the operand a path is.
+pub fn level(path: &str) -> usize {
+    path.matches('/').count()
 }
 
 /// The paths above one, and itself.

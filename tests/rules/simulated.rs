@@ -28,7 +28,7 @@ use inotify_tools::internals::times::{Moment, Times};
 use inotify_tools::internals::{At, World};
 
 use crate::operations::Operation;
-use crate::search::{Random, Step, Visited, way_to};
+use crate::search::{Random, Step, Visited, level, way_to};
 
 /// The operand: the watched tree's own directory.
 pub const OPERAND: &str = "d";
@@ -53,7 +53,7 @@ struct Inode {
     /// How many descriptors are open on it.
     open: usize,
     watch: Option<Wd>,
-    /// Of a file that was created in the tree since the watches were established, where the watcher may read, and has no link: all its
+    /// Of a file that was created in the tree since the watches were established, where the watcher may look, and has no link: all its
     /// names so far.
     names: Option<BTreeSet<String>>,
 }
@@ -174,8 +174,10 @@ pub struct System {
     paths_mixed: u64,
     /// Something was done before the watches were established.
     pub began_early: bool,
-    /// Something was moved into the tree.
+    /// A directory was moved to where it is watched, from where it was not.
     pub moved_in: bool,
+    /// So far below the operand, directories are not watched.
+    pub max_depth: usize,
     /// A story of it all, if one is wanted.
     pub story: Option<Vec<String>>,
     pub schedule: Schedule,
@@ -243,7 +245,8 @@ fn mixed<T: Hash + ?Sized>(what: &T) -> u64 {
 impl System {
     /// A system with an empty operand, and a queue of that many events.
     pub fn new(queue_limit: usize) -> System {
-        let mut system = System { queue_limit, most_watches: usize::MAX, ..System::default() };
+        let (most_watches, max_depth) = (usize::MAX, usize::MAX);
+        let mut system = System { queue_limit, most_watches, max_depth, ..System::default() };
         for _ in [TOP, OUTSIDE] {
             system.inodes.push(Inode { is_directory: true, open: 1, ..Inode::default() });
             system.dates.push(Dates::default());
@@ -584,7 +587,9 @@ impl System {
             Operation::Create(path) => {
                 let (above, name) = self.free(path)?;
                 let ino = self.make(above, name, false);
-                let is_seen = self.is_inside(above) && self.forbidden_above(path).is_none();
+                let is_seen = self.is_inside(above)
+                    && self.forbidden_above(path).is_none()
+                    && level(path) <= self.max_depth;
                 let is_new = self.established > 0 && is_seen;
                 self.inodes[ino].names = is_new.then(|| [name.into()].into());
                 self.note(Deed::Made, path);
@@ -668,6 +673,8 @@ impl System {
 
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
         let directory = IN_ISDIR.when(self.inodes[ino].is_directory);
+        let is_deep = |above: Ino| self.path(above).is_some_and(|above| level(&above) + 1 >= self.max_depth);
+        self.moved_in |= self.inodes[ino].is_directory && is_deep(old.0) && !is_deep(new.0);
         self.cookie += 1;
         self.replacements.extend(overwritten.map(|_| self.cookie));
         self.report(old.0, old.1, IN_MOVED_FROM | directory, self.cookie);
