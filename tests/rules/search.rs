@@ -326,50 +326,8 @@ impl Scene {
         is_strict: bool,
     ) -> Result<(), String> {
         let asked = self.events & IN_ALL_EVENTS;
-        // Every directory in the tree has one watch, under its real path, and nothing else has one.
-        let path = |wd: &Wd| {
-            Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()))
-        };
-        let shown: BTreeMap<Wd, String> = watcher.in_order().iter().filter_map(path).collect();
-        let watched = system.watched();
-        for (wd, path) in &watched {
-            match (path, shown.get(wd)) {
-                (Some(path), Some(shown)) if path == shown => {}
-                (Some(path), None) => {
-                    return Err(format!("{path} is watched as {wd}, which the watcher has forgotten"));
-                }
-                (Some(path), Some(shown)) => return Err(format!("{path} is believed to be {shown}")),
-                (None, _) => return Err(format!("watch {wd} is on a directory outside the tree")),
-            }
-        }
-        if let Some((wd, path)) = shown.iter().find(|(wd, _)| !watched.contains_key(wd)) {
-            return Err(format!("watch {wd} of {path} does not exist"));
-        }
-        if let Some(wd) = system.watch_lacking(asked) {
-            return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
-        }
-        // While the kernel replaces what a watch asks for, that is nothing for a moment.
-        if system.replaced.iter().any(|mask| mask.has_all(asked)) {
-            return Err("a watch was replaced that was to ask for no less, which can lose events".into());
-        }
-        let covered: BTreeSet<String> = watched.into_values().flatten().collect();
-        for missing in system.directories().difference(&covered).filter(|path| !self.leaves_out(path)) {
-            if let Some(forbidden) = system.forbidden_above(missing) {
-                if !system.told_forbidden.contains(forbidden) {
-                    return Err(format!("{forbidden} cannot be watched, and nobody was told"));
-                }
-                continue;
-            }
-            if shown.len() < system.most_watches {
-                return Err(format!("{missing} is not watched"));
-            }
-            if !system.is_refusal_told {
-                return Err(format!("{missing} is not watched, and nobody was told"));
-            }
-        }
-        if let Some(needless) = covered.iter().find(|path| self.leaves_out(path)) {
-            return Err(format!("{needless} is excluded, and watched"));
-        }
+        let covered = check_watches(watcher, system, asked)?;
+        self.check_coverage(system, &covered)?;
         match system.overflowed {
             false => lines.iter().try_for_each(|line| check_line(system, line))?,
             // What was dropped may have renamed directories before what was not.
@@ -382,6 +340,28 @@ impl Scene {
         }
         // In the setup, a directory may be renamed while it is open to where all events are asked for already.
         if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
+    }
+
+    /// What is watched is what is to be; of what cannot be, the user was told.
+    fn check_coverage(&self, system: &System, covered: &BTreeSet<String>) -> Result<(), String> {
+        for missing in system.directories().difference(covered).filter(|path| !self.leaves_out(path)) {
+            if let Some(forbidden) = system.forbidden_above(missing) {
+                if !system.told_forbidden.contains(forbidden) {
+                    return Err(format!("{forbidden} cannot be watched, and nobody was told"));
+                }
+                continue;
+            }
+            if covered.len() < system.most_watches {
+                return Err(format!("{missing} is not watched"));
+            }
+            if !system.is_refusal_told {
+                return Err(format!("{missing} is not watched, and nobody was told"));
+            }
+        }
+        if let Some(needless) = covered.iter().find(|path| self.leaves_out(path)) {
+            return Err(format!("{needless} is excluded, and watched"));
+        }
+        Ok(())
     }
 
     /// Whether a directory is to have no watch, for where it is.
@@ -480,6 +460,39 @@ impl Scene {
         let outcome = self.run(plan, 0, None, true);
         (outcome.story.join("\n"), outcome.failure)
     }
+}
+
+/// Each watch is on a directory in the tree, under its real path, and asks for all events. Returns the paths.
+fn check_watches(
+    watcher: &Watcher<Simulated>,
+    system: &System,
+    asked: Mask,
+) -> Result<BTreeSet<String>, String> {
+    let path =
+        |wd: &Wd| Some((*wd, String::from_utf8(watcher.path(*wd)?).unwrap().trim_end_matches('/').into()));
+    let shown: BTreeMap<Wd, String> = watcher.in_order().iter().filter_map(path).collect();
+    let watched = system.watched();
+    for (wd, path) in &watched {
+        match (path, shown.get(wd)) {
+            (Some(path), Some(shown)) if path == shown => {}
+            (Some(path), None) => {
+                return Err(format!("{path} is watched as {wd}, which the watcher has forgotten"));
+            }
+            (Some(path), Some(shown)) => return Err(format!("{path} is believed to be {shown}")),
+            (None, _) => return Err(format!("watch {wd} is on a directory outside the tree")),
+        }
+    }
+    if let Some((wd, path)) = shown.iter().find(|(wd, _)| !watched.contains_key(wd)) {
+        return Err(format!("watch {wd} of {path} does not exist"));
+    }
+    if let Some(wd) = system.watch_lacking(asked) {
+        return Err(format!("the watch of {} does not ask for all events", shown[&wd]));
+    }
+    // While the kernel replaces what a watch asks for, that is nothing for a moment.
+    if system.replaced.iter().any(|mask| mask.has_all(asked)) {
+        return Err("a watch was replaced that was to ask for no less, which can lose events".into());
+    }
+    Ok(watched.into_values().flatten().collect())
 }
 
 /// The last name of a path.
