@@ -413,8 +413,11 @@ impl<W: World> Watcher<W> {
 
     /// The path of a directory without a watch has changed: it may need one now.
     pub(super) fn reconsider(&mut self, node: NodeId) {
-        // What was listed here is still expected to arrive.
-        if !matches!(self.coverage(node), Coverage::Unread { .. } | Coverage::Arriving { .. }) {
+        // What was listed here is still expected to arrive, and who may be hidden here still may.
+        let is_expected = |coverage| {
+            matches!(coverage, Coverage::Unread { .. } | Coverage::Arriving { .. } | Coverage::Hidden)
+        };
+        if !is_expected(self.coverage(node)) {
             self.cover(node, Coverage::Unread { announce: false });
         }
         self.exclude(node);

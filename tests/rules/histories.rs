@@ -174,6 +174,8 @@ histories! {
         "forbidden: 13 movein d/a/a; 20 mkdir d/a/b; 20 exchange d/a/a d/a/b",
     the_queue_overflows_after_a_file_has_taken_the_place_of_a_directory:
         "overflow: 21 movein d/a/a; 22 moveout d/a/a; 26 rmdir d/a; 28 create d/a; 30 unlink d/a",
+    a_directory_that_may_be_hidden_is_renamed_with_the_one_above:
+        "all: 16 mkdir d/a/a; 19 rename d/a/a d/b; 22 rename d/a d/c; 22 create d/b/a; 23 rename d/b d/c/a; 27 rename d/c/a d/b",
     a_directory_is_renamed_before_the_look_at_a_file_from_a_new_one_in_it:
         "later: 9+ mkdir d/a; 9+ mkdir d/b; 11 mkdir d/a/a; 12 create d/a/a/a; 19 rename d/a/a/a d/a/b; 32+ rename d/a d/b/a",
 }

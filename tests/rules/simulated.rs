@@ -95,6 +95,15 @@ pub struct Queued {
     pub tracked_by: Option<BTreeSet<Wd>>,
 }
 
+/// An event of an operation whose effect can be seen already.
+#[derive(Debug, Clone, Hash)]
+enum Coming {
+    /// For whoever watches the inode when it is queued: the kernel looks for watches only then.
+    Of { ino: Ino, name: String, mask: Mask, cookie: u32 },
+    /// Of a watch that ends by the operation.
+    Is(Queued),
+}
+
 /// The state of the simulated system.
 #[derive(Default)]
 pub struct System {
@@ -130,7 +139,7 @@ pub struct System {
     cookie: u32,
     /// Events of an operation that can be seen already but whose events are not queued yet, and the directories that it
     /// holds locked.
-    unqueued: Vec<Queued>,
+    unqueued: Vec<Coming>,
     locked: Vec<Ino>,
     /// After how many calls of the watcher they are queued.
     late_for: usize,
@@ -466,8 +475,7 @@ impl System {
 
     /// An event of the operation that is being done.
     fn report(&mut self, ino: Ino, name: &str, mask: Mask, cookie: u32) {
-        let event = self.event(ino, name, mask, cookie);
-        self.unqueued.extend(event);
+        self.unqueued.push(Coming::Of { ino, name: name.into(), mask, cookie });
     }
 
     /// What happens to an open directory: its parent hears of it first, then itself.
@@ -482,8 +490,12 @@ impl System {
     /// The operation is over: its events are queued.
     pub fn queue_events(&mut self) {
         (self.locked, self.late_for) = (Vec::new(), 0);
-        for event in std::mem::take(&mut self.unqueued) {
-            self.queue_event(Some(event));
+        for coming in std::mem::take(&mut self.unqueued) {
+            let event = match coming {
+                Coming::Of { ino, name, mask, cookie } => self.event(ino, &name, mask, cookie),
+                Coming::Is(event) => Some(event),
+            };
+            self.queue_event(event);
         }
     }
 
@@ -532,6 +544,14 @@ impl System {
         if inode.links > 0 || inode.open > 0 {
             return Vec::new();
         }
+        let unqueued = std::mem::take(&mut self.unqueued).into_iter();
+        let of_watch = |coming| match coming {
+            Coming::Of { ino: of, name, mask, cookie } if of == ino => {
+                self.event(ino, &name, mask, cookie).map(Coming::Is)
+            }
+            coming => Some(coming),
+        };
+        self.unqueued = unqueued.filter_map(of_watch).collect();
         let events = [IN_DELETE_SELF, IN_IGNORED].map(|mask| self.event(ino, "", mask, 0));
         if let Some(wd) = self.inodes[ino].watch.take() {
             self.watches.remove(&wd);
@@ -636,7 +656,7 @@ impl System {
                 let deed = if self.inodes[ino].watch.is_some() { Deed::Removed } else { Deed::Early };
                 self.note(deed, path);
                 let end = self.release(ino);
-                self.unqueued.extend(end);
+                self.unqueued.extend(end.into_iter().map(Coming::Is));
                 self.report(above, name, IN_DELETE | IN_ISDIR, 0);
                 self.locked = vec![above, ino];
             }
@@ -666,7 +686,7 @@ impl System {
         self.report_move((old, old_name), (new, new_name), ino, overwritten);
         if let Some(overwritten) = overwritten {
             let end = self.release(overwritten);
-            self.unqueued.extend(end);
+            self.unqueued.extend(end.into_iter().map(Coming::Is));
         }
         self.locked = vec![old, new];
     }
