@@ -612,7 +612,8 @@ impl<W: World> Watcher<W> {
         }
         if is_gone(&error) {
             // No event says so: the kernel merges equal neighbours, whatever their cookies.
-            return self.tree.remove(node);
+            self.tree.remove(node);
+            return self.try_refused();
         }
         if error.kind() == io::ErrorKind::StorageFull {
             self.announce_later(node, task);
@@ -621,6 +622,7 @@ impl<W: World> Watcher<W> {
             }
         } else {
             self.cover(node, Coverage::Unwatchable);
+            self.try_refused();
         }
         self.report_problem(node, error, task);
     }
@@ -640,7 +642,7 @@ impl<W: World> Watcher<W> {
         self.cover(node, Coverage::Unread { announce });
     }
 
-    /// Tries the next of the directories that got no watch.
+    /// Tries the next of the directories that got no watch: a watch has ended, or the one before did not need it.
     pub(super) fn try_refused(&mut self) {
         while let Some(node) = self.refused.take() {
             if self.attachable(node).is_some() {

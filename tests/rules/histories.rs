@@ -176,6 +176,8 @@ histories! {
         "overflow: 21 movein d/a/a; 22 moveout d/a/a; 26 rmdir d/a; 28 create d/a; 30 unlink d/a",
     a_directory_that_may_be_hidden_is_renamed_with_the_one_above:
         "all: 16 mkdir d/a/a; 19 rename d/a/a d/b; 22 rename d/a d/c; 22 create d/b/a; 23 rename d/b d/c/a; 27 rename d/c/a d/b",
+    there_is_no_watch_for_a_directory_that_is_gone_nor_for_the_next:
+        "limit: 7 mkdir d/b; 13 mkdir d/b/a; 16 rmdir d/a; 24 mkdir d/a; 49 rename d/b/a d/a; 64 rename d/a d/b/a",
     a_directory_is_renamed_before_the_look_at_a_file_from_a_new_one_in_it:
         "later: 9+ mkdir d/a; 9+ mkdir d/b; 11 mkdir d/a/a; 12 create d/a/a/a; 19 rename d/a/a/a d/a/b; 32+ rename d/a d/b/a",
 }
