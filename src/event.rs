@@ -58,8 +58,18 @@ pub fn kernel_bits(events: Mask) -> Mask {
     if events.has(LSDIR) { events & !LSDIR | IN_ACCESS } else { events }
 }
 
+/// An entry appears in a directory.
+pub const ARRIVALS: Mask = IN_CREATE.or(IN_MOVED_TO);
+/// An entry disappears.
+pub const DEPARTURES: Mask = IN_DELETE.or(IN_MOVED_FROM);
+/// Either of these.
+pub const ENTRY: Mask = ARRIVALS.or(DEPARTURES);
+
+/// The events that reading a directory causes, on it and on the directory that it is in.
+pub const READING: Mask = IN_OPEN.or(IN_ACCESS).or(IN_CLOSE_NOWRITE);
+
 /// What ends a watch, or tells of losses: never asked of the kernel, always told.
-pub const FINAL: Mask = IN_IGNORED.and(IN_UNMOUNT).and(IN_Q_OVERFLOW);
+pub const FINAL: Mask = IN_IGNORED.or(IN_UNMOUNT).or(IN_Q_OVERFLOW);
 
 /// Whether `-e` asked for an event of this mask; `events` are those it named.
 pub fn is_asked(events: Mask, mask: Mask) -> bool {
@@ -72,7 +82,7 @@ pub fn is_asked(events: Mask, mask: Mask) -> bool {
 
 /// What is to be reported of several events that are told as one.
 pub fn without_unasked(events: Mask, mask: Mask) -> Mask {
-    let lsdir = if events.has(LSDIR) && mask.has(IN_ISDIR) { IN_ACCESS } else { Mask::NONE };
+    let lsdir = IN_ACCESS.when(events.has(LSDIR) && mask.has(IN_ISDIR));
     let asked = mask & (events | lsdir) & IN_ALL_EVENTS;
     if asked == Mask::NONE { mask } else { asked | mask & (IN_ISDIR | FINAL) }
 }

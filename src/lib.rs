@@ -69,7 +69,7 @@ pub mod internals {
     pub use crate::cli::options;
     pub use crate::cli::targets::Targets;
     pub use crate::ere::Ere;
-    pub use crate::event::{EVENTS, EventName, LSDIR, PRINTED};
+    pub use crate::event::{ARRIVALS, DEPARTURES, ENTRY, EVENTS, EventName, LSDIR, PRINTED, READING};
     pub use crate::filter::{Filter, Sense};
     pub use crate::format::{Formatter, needs_time, unknown_name};
     pub use crate::ignore::Ignore;

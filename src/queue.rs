@@ -8,15 +8,15 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::backlog::Backlog;
+use crate::event::{ARRIVALS, ENTRY};
 use crate::hash::PlaceHasher;
 use crate::sys::inotify::{HEADER, RawEvent, Wd};
 use crate::sys::mask::{
-    IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
-    IN_Q_OVERFLOW, Mask,
+    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_TO, IN_Q_OVERFLOW, Mask,
 };
 
 /// A watched directory itself was renamed or deleted, or its watch ends.
-const SELF_EVENTS: Mask = IN_MOVE_SELF.and(IN_DELETE_SELF).and(IN_IGNORED);
+const SELF_EVENTS: Mask = IN_MOVE_SELF.or(IN_DELETE_SELF).or(IN_IGNORED);
 
 /// So many bytes of events are a steady flood.
 const STEADY: usize = 16 * 1024;
@@ -135,7 +135,7 @@ pub struct Change {
 impl Change {
     /// Whether a directory is there afterwards.
     pub fn is_arrival(self) -> bool {
-        self.mask.has(IN_CREATE | IN_MOVED_TO)
+        self.mask.has(ARRIVALS)
     }
 }
 
@@ -350,7 +350,7 @@ fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> + Clone {
 
 /// Whether by an event a directory appears at a place or leaves it.
 pub fn is_change(mask: Mask) -> bool {
-    mask.has(IN_ISDIR) && mask.has(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
+    mask.has(IN_ISDIR) && mask.has(ENTRY)
 }
 
 fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
@@ -366,7 +366,7 @@ fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
 mod tests {
 
     use super::*;
-    use crate::sys::mask::{IN_CLOSE_WRITE, IN_MODIFY, IN_OPEN};
+    use crate::sys::mask::{IN_CLOSE_WRITE, IN_CREATE, IN_MODIFY, IN_OPEN};
 
     /// Reads events of these masks.
     fn read(queue: &mut Queue, masks: &[Mask]) {

@@ -41,7 +41,7 @@ const COLUMNS: [Mask; 13] = [
 const COUNTED: Mask = {
     let (mut all, mut at) = (Mask::NONE, 0);
     while at < COLUMNS.len() {
-        all = all.and(COLUMNS[at]);
+        all = all.or(COLUMNS[at]);
         at += 1;
     }
     all

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use nix::fcntl::OFlag;
 
+use crate::event::READING;
 use crate::fanotify::absolute_path;
 use crate::fanotify::marks::Marks;
 use crate::ignore::git;
@@ -16,7 +17,7 @@ use crate::sys::descriptors;
 use crate::sys::directory::{self, Contents, Kind, WorkingDirectory};
 use crate::sys::fanotify::{Located, located};
 use crate::sys::inotify::{Inotify, Wd};
-use crate::sys::mask::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_DONT_FOLLOW, IN_ONLYDIR, IN_OPEN, Mask};
+use crate::sys::mask::{IN_DONT_FOLLOW, IN_ONLYDIR, Mask};
 use crate::sys::mounts::{self, Mount};
 use crate::sys::times::{Moment, Times};
 
@@ -405,7 +406,7 @@ macro_rules! files {
 }
 
 impl World for InotifyWorld {
-    const OWN_READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
+    const OWN_READING: Mask = READING;
     const NAMES_ENTRIES: bool = false;
 
     files!();

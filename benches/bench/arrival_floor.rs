@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
+use inotify_tools::internals::READING;
 use inotify_tools::internals::directory::{self, Kind, Reader};
 use inotify_tools::internals::inotify::{Inotify, RawEvent, Wd};
 use inotify_tools::internals::mask::{
@@ -27,8 +28,6 @@ use crate::floors::{HANDFUL, PAUSE, line};
 const EMPTY: libc::off_t = 40;
 /// So many are watched together, at most.
 const TOGETHER: usize = 128;
-/// What a new directory's reading causes.
-const READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
 
 struct Floor {
     inotify: Inotify,

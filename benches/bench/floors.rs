@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::Duration;
 
+use inotify_tools::internals::READING;
 use inotify_tools::internals::directory::{self, Kind, Reader};
 use inotify_tools::internals::inotify::{Inotify, RawEvent};
 use inotify_tools::internals::mask::{
@@ -47,7 +48,7 @@ pub fn called(arguments: &[OsString]) -> Option<Result<()>> {
 }
 
 /// Everything but what the walk itself causes.
-const QUIET: Mask = IN_ALL_EVENTS.without(IN_ACCESS.and(IN_OPEN).and(IN_CLOSE_NOWRITE));
+const QUIET: Mask = IN_ALL_EVENTS.without(READING);
 
 /// Reads, formats (as the default does) and writes whole batches.
 fn events(top: &[u8]) -> Result<()> {

@@ -22,6 +22,7 @@ use std::time::Duration;
 use libc::{FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_RENAME};
 use nix::fcntl::OFlag;
 
+use crate::event::ENTRY;
 use crate::fanotify::normalise::{Found, Normaliser};
 use crate::fanotify::{is_directory, path_of, refusal};
 use crate::queue::{self, Subject};
@@ -29,19 +30,17 @@ use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{Group, Handle, Located, Target, decoded, handle_in, handle_of};
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY,
-    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, Mask,
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_ONESHOT, IN_ONLYDIR, IN_OPEN, Mask,
 };
 use crate::sys::mounts::{self, Lookout};
 use crate::sys::process;
 use crate::sys::timer::Timer;
 
 /// Events of an object that leave every entry as it is.
-const PLAIN: Mask = IN_ACCESS.and(IN_MODIFY).and(IN_ATTRIB).and(IN_CLOSE).and(IN_OPEN);
+const PLAIN: Mask = IN_ACCESS.or(IN_MODIFY).or(IN_ATTRIB).or(IN_CLOSE).or(IN_OPEN);
 /// Those of them that a directory in a watched one may have.
-const ON_DIRECTORY: Mask = IN_ACCESS.and(IN_ATTRIB).and(IN_CLOSE).and(IN_OPEN);
-/// Events that only directories have.
-const DIRENT: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVE);
+const ON_DIRECTORY: Mask = IN_ACCESS.or(IN_ATTRIB).or(IN_CLOSE).or(IN_OPEN);
 /// A file system that is not mounted any more may still be in use, or be written: so soon it is looked at again, and
 /// then twice as late each time.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -179,8 +178,7 @@ impl Marks {
     /// Its handle and its mark may be of two objects. Then the directory above reports another change of the name, and
     /// whoever looks at the queue ends the watch.
     pub fn add_entry(&mut self, dir: &OwnedFd, above: &Located, name: &CStr, mask: Mask) -> Option<Wd> {
-        const REPORTED: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVE);
-        if !mask.has_all(REPORTED) || !self.group.tells_renames {
+        if !mask.has_all(ENTRY) || !self.group.tells_renames {
             return None;
         }
         let handle = handle_in(dir, above, name)?.into();
@@ -437,11 +435,11 @@ pub(super) fn mark_of(mask: Mask, is_directory: bool, operand: bool, tells_renam
         mark |= IN_MOVE_SELF;
     }
     if !is_directory {
-        return u64::from(mark & !DIRENT);
+        return u64::from(mark & !ENTRY);
     }
     if operand && mask.has(ON_DIRECTORY) {
         // Events of directories in it name only those: they have to be known.
-        mark |= DIRENT;
+        mark |= ENTRY;
     }
     let mut more = FAN_ONDIR | FAN_EVENT_ON_CHILD;
     if tells_renames && mark.has(IN_MOVE) {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+use crate::event::ENTRY;
 use crate::sys::directory::{open_in, open_path, read_in};
 use crate::sys::file;
-use crate::sys::mask::{IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO, Mask};
+use crate::sys::mask::{IN_CLOSE_WRITE, Mask};
 
 /// Of a directory in a tree.
 pub const GITIGNORE: &[u8] = b".gitignore";
@@ -26,7 +27,7 @@ pub fn is_file(path: &[u8]) -> bool {
 }
 
 /// The events by which the patterns of git change. A link(2) only has a CREATE.
-pub const EVENTS: Mask = IN_CREATE.and(IN_CLOSE_WRITE).and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO);
+pub const EVENTS: Mask = ENTRY.or(IN_CLOSE_WRITE);
 
 /// Whether the patterns of git may be others after an event of an entry of this name.
 pub fn is_changed_by(mask: Mask, name: &[u8]) -> bool {

@@ -16,20 +16,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use self::files::{Files, Kind};
-use self::way::{ENTRY, End, ITSELF, Object, Step, Walk, Way};
-use crate::event::is_asked;
+use self::way::{End, ITSELF, Object, Step, Walk, Way};
+use crate::event::{ARRIVALS, DEPARTURES, ENTRY, READING, is_asked};
 use crate::ignore::git;
 use crate::queue::{Queue, Taken};
 use crate::source::{Event, Item, Problem, Settings, Source};
 use crate::sys::inotify::Wd;
 use crate::sys::mask::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
-    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW,
-    IN_UNMOUNT, Mask,
+    IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT, Mask,
 };
-
-/// What reading a directory causes on it and on the directory that it is in.
-const READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
 
 /// The kernel counts all renames. So many may come between the two of an exchange, which takes microseconds.
 const AT_ONCE: u32 = 16;
@@ -219,9 +215,9 @@ impl<F: Files> Names<F> {
             self.report(at, mask, entry, cookie);
         }
         let Some(step) = self.names[at].step(wd, entry) else { return };
-        if mask.has(IN_DELETE | IN_MOVED_FROM) {
+        if mask.has(DEPARTURES) {
             self.on_departure(at, step, taken);
-        } else if mask.has(IN_CREATE | IN_MOVED_TO) {
+        } else if mask.has(ARRIVALS) {
             self.on_arrival(at, step, mask, cookie);
         } else if self.names[at].is_object(step) {
             self.report(at, mask, b"", 0);

@@ -7,20 +7,15 @@
 use std::io;
 
 use super::files::{Files, Found, Kind};
-use crate::event::{self};
+use crate::event::{self, ENTRY};
 use crate::queue::Queue;
 use crate::source::Settings;
 use crate::sys::inotify::Wd;
-use crate::sys::mask::{
-    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT,
-    Mask,
-};
+use crate::sys::mask::{IN_ATTRIB, IN_DELETE_SELF, IN_MOVE_SELF, IN_ONESHOT, Mask};
 use crate::sys::process::absolute;
 
-/// An entry appears in a directory or leaves it.
-pub(super) const ENTRY: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO);
 /// What concerns an object itself, and by which it may be found elsewhere, or not at all.
-pub(super) const ITSELF: Mask = IN_ATTRIB.and(IN_DELETE_SELF).and(IN_MOVE_SELF);
+pub(super) const ITSELF: Mask = IN_ATTRIB.or(IN_DELETE_SELF).or(IN_MOVE_SELF);
 
 /// As many symbolic links as path_resolution(7) follows.
 const MOST_LINKS: usize = 40;

@@ -25,7 +25,7 @@ pub enum Kind {
     File,
     /// A symbolic link, device, FIFO or socket.
     Other,
-    /// The file system does not say.
+    /// The file system does not say; or nothing is there any more.
     Unknown,
 }
 

@@ -2,8 +2,8 @@
 
 use std::ops::{BitAnd, BitOr, BitOrAssign, BitXor, Not};
 
-/// A set of the bits of inotify(7): what a watch asks for, what the kernel reports, and what it says of either. Those that are unknown
-/// are kept.
+/// A set of the bits of inotify(7): what a watch asks for, what the kernel reports, and what it says of either. Unknown bits are
+/// kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Mask(u32);
 
@@ -38,12 +38,12 @@ impl Mask {
         self.0.is_power_of_two()
     }
 
-    /// Both, where a constant is made; elsewhere that is `|`.
-    pub const fn and(self, other: Mask) -> Mask {
+    /// `|`, for constants.
+    pub const fn or(self, other: Mask) -> Mask {
         Mask(self.0 | other.0)
     }
 
-    /// Without these, where a constant is made; elsewhere that is `& !`.
+    /// `& !`, for constants.
     pub const fn without(self, other: Mask) -> Mask {
         Mask(self.0 & !other.0)
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::scan::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
+use crate::event::ENTRY;
 use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
@@ -118,7 +119,7 @@ impl<W: World> Watcher<W> {
         if mask.has(IN_MOVE_SELF) {
             self.finish_move(node);
         }
-        if !mask.has(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) {
+        if !mask.has(ENTRY) {
             return;
         }
         if self.tree.state(node).emptying {
@@ -413,11 +414,12 @@ impl<W: World> Watcher<W> {
 
     /// The path of a directory without a watch has changed: it may need one now.
     pub(super) fn reconsider(&mut self, node: NodeId) {
-        // What was listed here is still expected to arrive, and who may be hidden here still may.
-        let is_expected = |coverage| {
-            matches!(coverage, Coverage::Unread { .. } | Coverage::Arriving { .. } | Coverage::Hidden)
-        };
-        if !is_expected(self.coverage(node)) {
+        // What was listed here is still expected to arrive, and a directory that may be hidden here still may be.
+        let is_expected = matches!(
+            self.coverage(node),
+            Coverage::Unread { .. } | Coverage::Arriving { .. } | Coverage::Hidden
+        );
+        if !is_expected {
             self.cover(node, Coverage::Unread { announce: false });
         }
         self.exclude(node);
@@ -541,8 +543,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended. What has left again counts as
-    /// a file.
+    /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended. If nothing is there any
+    /// more, it counts as a file.
     ///
     /// `mkdir n; create n/f; rename n/f g; exchange g n` → CREATE n, MOVED_TO g (1), MOVED_FROM g (2), MOVED_TO n (2): the file is not at `g`
     /// any more.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::scan::Listing;
 use super::{Coverage, Watcher};
+use crate::event::{ARRIVALS, DEPARTURES, ENTRY};
 use crate::queue::Place;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
@@ -23,9 +24,6 @@ use crate::sys::times::{Moment, Times};
 use crate::tree::NodeId;
 use crate::world::{At, World};
 
-/// An entry appears, or disappears.
-const ARRIVALS: Mask = IN_CREATE.and(IN_MOVED_TO);
-const DEPARTURES: Mask = IN_DELETE.and(IN_MOVED_FROM);
 /// What is reported of an entry with a younger date, in this order.
 const REPORTED: [Mask; 4] = [IN_CREATE, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE];
 /// More bytes than these are not kept while the program waits.
@@ -64,7 +62,7 @@ struct Gap {
 /// What the events that were not dropped say of an entry.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Reported {
-    /// The last before the overflow, or one that was made up since.
+    /// The last changes before the overflow, or those that were made up since.
     before: Changes,
     /// The first after it by which the entry appeared or disappeared.
     after: Option<Mask>,
@@ -89,7 +87,7 @@ impl Changes {
 
 /// An event, if by it an entry appears or disappears.
 fn change(mask: Mask) -> Option<Mask> {
-    mask.has(ARRIVALS | DEPARTURES).then_some(mask)
+    mask.has(ENTRY).then_some(mask)
 }
 
 impl Reported {

@@ -27,7 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use crate::event::{self, FINAL, is_asked};
+use crate::event::{self, ENTRY, FINAL, is_asked};
 use crate::filter::bare;
 use crate::ignore::git;
 use crate::queue::{Place, Queue, Subject, Taken};
@@ -683,5 +683,4 @@ impl<W: World + AsFd> AsFd for Watcher<W> {
 }
 
 /// The events that a recursive watch needs to follow its tree, whatever `-e` says.
-const TRACKING_EVENTS: Mask =
-    IN_CREATE.and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO).and(IN_DELETE_SELF).and(IN_MOVE_SELF);
+const TRACKING_EVENTS: Mask = ENTRY.or(IN_DELETE_SELF).or(IN_MOVE_SELF);

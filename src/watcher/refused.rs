@@ -22,9 +22,9 @@ pub(super) struct Refused {
 
 impl Refused {
     /// There was no watch for a directory. Whether that is to be reported: not again while nothing changes.
-    pub(super) fn add(&mut self, node: NodeId, now: Instant) -> bool {
+    pub(super) fn add(&mut self, node: NodeId, now: impl FnOnce() -> Instant) -> bool {
         self.nodes.push_back(node);
-        self.next.get_or_insert((now + FIRST_PAUSE, FIRST_PAUSE));
+        self.next.get_or_insert_with(|| (now() + FIRST_PAUSE, FIRST_PAUSE));
         !std::mem::replace(&mut self.is_reported, true)
     }
 

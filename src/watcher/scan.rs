@@ -12,6 +12,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::{Coverage, Outgoing, State, Watcher, Work};
+use crate::event::{DEPARTURES, ENTRY};
 use crate::fanotify::absolute_path;
 use crate::ignore::git;
 use crate::queue::{Change, Place, is_exchange};
@@ -19,8 +20,8 @@ use crate::source::Problem;
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
-    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD,
-    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN, Mask,
+    IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD, IN_MOVE,
+    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_OPEN, Mask,
 };
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
@@ -617,7 +618,7 @@ impl<W: World> Watcher<W> {
         }
         if error.kind() == io::ErrorKind::StorageFull {
             self.announce_later(node, task);
-            if !self.refused.add(node, self.world.clock()) {
+            if !self.refused.add(node, || self.world.clock()) {
                 return;
             }
         } else {
@@ -1017,7 +1018,7 @@ impl<W: World> Watcher<W> {
                 arrived.insert(event.name, (change, left));
                 continue;
             }
-            if !change.mask.has(IN_CREATE | IN_DELETE | IN_MOVE) {
+            if !change.mask.has(ENTRY) {
                 continue;
             }
             let known = arrived.remove(event.name).filter(|_| change.mask.has(IN_MOVED_FROM));
@@ -1248,7 +1249,7 @@ impl<W: World> Watcher<W> {
 /// Whether what is listed is not what an event of that entry is of.
 fn is_another(event: Change, listed: Kind) -> bool {
     let is_directory = event.mask.has(IN_ISDIR);
-    event.mask.has(IN_DELETE | IN_MOVED_FROM) || is_directory != (listed == Kind::Directory)
+    event.mask.has(DEPARTURES) || is_directory != (listed == Kind::Directory)
 }
 
 /// What the event of an entry that has left says of it. The kernel says of directories only what they are; a file that is renamed

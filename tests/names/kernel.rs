@@ -20,14 +20,14 @@ use crate::simulated::{Open, Simulated, System};
 use crate::{FILE, LEVELS, LINK, Scene};
 
 const EVENTS: Mask = IN_CREATE
-    .and(IN_DELETE)
-    .and(IN_MOVED_FROM)
-    .and(IN_MOVED_TO)
-    .and(IN_DELETE_SELF)
-    .and(IN_MOVE_SELF)
-    .and(IN_OPEN)
-    .and(IN_MODIFY)
-    .and(IN_CLOSE_WRITE);
+    .or(IN_DELETE)
+    .or(IN_MOVED_FROM)
+    .or(IN_MOVED_TO)
+    .or(IN_DELETE_SELF)
+    .or(IN_MOVE_SELF)
+    .or(IN_OPEN)
+    .or(IN_MODIFY)
+    .or(IN_CLOSE_WRITE);
 
 /// Does an operation of the simulated system with the kernel.
 fn act(top: &Path, operation: &str) {

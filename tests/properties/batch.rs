@@ -11,7 +11,7 @@ use inotify_tools::internals::{Batch, Event, Settle};
 /// The paths of events, each with the length of what is watched.
 const PATHS: [(&str, usize); 6] = [("", 0), ("d/", 2), ("d/a", 2), ("d/b", 2), ("d/b/", 4), ("f", 1)];
 const MASKS: [Mask; 5] = [IN_CREATE, IN_MODIFY, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO];
-const RENAMES: Mask = IN_MOVED_FROM.and(IN_MOVED_TO);
+const RENAMES: Mask = IN_MOVED_FROM.or(IN_MOVED_TO);
 
 /// An event, this long after the beginning.
 #[derive(Debug, Clone)]

@@ -16,6 +16,7 @@ mod simulated;
 use std::time::Instant;
 
 use inotify_tools::internals::mask::{IN_ALL_EVENTS, IN_CREATE};
+
 use search::{CHANGES, Failure, Scene, Step};
 
 /// A queue that nothing here fills.

@@ -11,13 +11,13 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use inotify_tools::internals::Ere;
-use inotify_tools::internals::LSDIR;
 use inotify_tools::internals::Watcher;
 use inotify_tools::internals::inotify::Wd;
 use inotify_tools::internals::mask::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
     IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
 };
+use inotify_tools::internals::{ARRIVALS, ENTRY, LSDIR, READING};
 use inotify_tools::internals::{Filter, Ignore, Patterns, Sense};
 use inotify_tools::internals::{Interface, Item, Problem, Settings, Source};
 
@@ -116,7 +116,7 @@ pub struct Scene {
     pub room: usize,
     /// The most watches that it may have.
     pub most_watches: usize,
-    /// What directories are called that it may not read.
+    /// The name of directories that it may not read.
     pub forbidden: Option<&'static str>,
 }
 
@@ -269,8 +269,7 @@ impl Scene {
                     }
                     Item::Problem(problem) => {
                         let mut system = system.borrow_mut();
-                        system.is_refusal_told |= is_refusal(&problem);
-                        system.told_forbidden.extend(forbidden(&problem));
+                        note_problem(&mut system, &problem);
                         if let Some(story) = &mut system.story {
                             story.push(format!("            says {problem:?}"));
                         }
@@ -342,20 +341,20 @@ impl Scene {
         if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
     }
 
-    /// What is watched is what is to be; of what cannot be, the user was told.
+    /// Exactly the directories are watched that are to be. A directory that cannot be watched was reported.
     fn check_coverage(&self, system: &System, covered: &BTreeSet<String>) -> Result<(), String> {
         for missing in system.directories().difference(covered).filter(|path| !self.leaves_out(path)) {
             if let Some(forbidden) = system.forbidden_above(missing) {
-                if !system.told_forbidden.contains(forbidden) {
-                    return Err(format!("{forbidden} cannot be watched, and nobody was told"));
+                if !system.reported_forbidden.contains(forbidden) {
+                    return Err(format!("{forbidden} cannot be watched, and that was not reported"));
                 }
                 continue;
             }
             if covered.len() < system.most_watches {
                 return Err(format!("{missing} is not watched"));
             }
-            if !system.is_refusal_told {
-                return Err(format!("{missing} is not watched, and nobody was told"));
+            if !system.is_limit_reported {
+                return Err(format!("{missing} is not watched, and that was not reported"));
             }
         }
         if let Some(needless) = covered.iter().find(|path| self.leaves_out(path)) {
@@ -366,7 +365,7 @@ impl Scene {
 
     /// Whether a directory is to have no watch, for where it is.
     fn leaves_out(&self, directory: &str) -> bool {
-        self.max_depth.is_some_and(|most| level(directory) >= most)
+        self.max_depth.is_some_and(|most| is_too_deep(directory, most))
             || self.exclude.is_some() && directory.split('/').any(|part| part == "b")
     }
 
@@ -505,9 +504,9 @@ fn is_in(directories: &BTreeSet<String>, path: &str) -> bool {
     path.rsplit_once('/').is_some_and(|(above, _)| directories.contains(above))
 }
 
-/// How far below the operand a path is.
-pub fn level(path: &str) -> usize {
-    path.matches('/').count()
+/// Whether a directory is at least so many levels below the operand, where `--max-depth` leaves it without a watch.
+pub fn is_too_deep(directory: &str, most: usize) -> bool {
+    directory.matches('/').count() >= most
 }
 
 /// The paths above one, and itself.
@@ -518,12 +517,12 @@ pub fn way_to(path: &str) -> impl Iterator<Item = &str> {
 /// The watcher's reading of a directory is reported once if that appeared, on the one above, and never otherwise. Nobody else reads
 /// directories.
 fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) -> Result<(), String> {
-    const READING: [Mask; 3] = [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE];
-    let is_reading = |line: &Line| READING.into_iter().any(|mask| line.mask == mask | IN_ISDIR);
+    const EACH: [Mask; 3] = [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE];
+    let is_reading = |line: &Line| EACH.into_iter().any(|mask| line.mask == mask | IN_ISDIR);
     let reading: Vec<&Line> = lines.iter().filter(|line| is_reading(line)).collect();
-    for one in reading.chunks(READING.len()) {
+    for one in reading.chunks(EACH.len()) {
         let path = &one[0].path;
-        let is_whole = one.iter().map(|line| line.mask & !IN_ISDIR).eq(READING);
+        let is_whole = one.iter().map(|line| line.mask & !IN_ISDIR).eq(EACH);
         if !is_whole || one.iter().any(|line| line.path != *path) || path.ends_with('/') {
             return Err(format!("the reading of {path} is not reported as that of a directory in another"));
         }
@@ -538,7 +537,7 @@ fn check_reading(system: &System, lines: &[Line], asked: Mask, is_strict: bool) 
     for Line { path, .. } in reading {
         // What is above may be renamed before the reading.
         let is_of_name = |other: &str| name_of(other) == name_of(path);
-        let (readings, arrivals) = (count(IN_OPEN, &is_of_name), count(IN_CREATE | IN_MOVED_TO, &is_of_name));
+        let (readings, arrivals) = (count(IN_OPEN, &is_of_name), count(ARRIVALS, &is_of_name));
         if readings > arrivals {
             return Err(format!(
                 "{path}: its reading is reported, {readings} of {arrivals} of that name appeared"
@@ -574,7 +573,7 @@ fn check_closed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
     {
         let count =
             |mask: Mask| lines.iter().filter(|line| is_file(line, mask) && line.path == *path).count();
-        let (closed, appeared) = (count(IN_CLOSE_WRITE), count(IN_CREATE | IN_MOVED_TO));
+        let (closed, appeared) = (count(IN_CLOSE_WRITE), count(ARRIVALS));
         if closed > appeared {
             return Err(format!(
                 "{path} appeared {appeared} times, and CLOSE_WRITE is reported {closed} times"
@@ -616,25 +615,22 @@ fn check_missed(system: &System, lines: &[Line]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a problem is that a directory has no watch because there are too many.
-fn is_refusal(problem: &Problem) -> bool {
-    matches!(problem, Problem::Directory { error, .. } if error.kind() == io::ErrorKind::StorageFull)
-}
-
-/// The directory that may not be read, if that is a problem.
-fn forbidden(problem: &Problem) -> Option<String> {
-    match problem {
-        Problem::Directory { path, error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
-            Some(String::from_utf8_lossy(path).trim_end_matches('/').into())
+/// Takes note of a directory that is reported to have no watch.
+fn note_problem(system: &mut System, problem: &Problem) {
+    let Problem::Directory { path, error, .. } = problem else { return };
+    match error.kind() {
+        io::ErrorKind::StorageFull => system.is_limit_reported = true,
+        io::ErrorKind::PermissionDenied => {
+            let path = String::from_utf8_lossy(path);
+            system.reported_forbidden.insert(path.trim_end_matches('/').into());
         }
-        _ => None,
+        _ => {}
     }
 }
 
 /// Whether the lines are enough to know what the tree is.
 fn events_tell_all(events: Mask) -> bool {
-    const ALL: Mask = IN_CREATE.and(IN_DELETE).and(IN_MOVED_FROM).and(IN_MOVED_TO);
-    events & ALL == ALL
+    events.has_all(ENTRY)
 }
 
 /// Its path was true when it happened, and it is nothing that the watcher did.
@@ -648,13 +644,13 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
         return Ok(());
     }
     const MADE_UP: Mask = IN_CREATE
-        .and(IN_CLOSE_WRITE)
-        .and(IN_DELETE)
-        .and(IN_MOVED_TO)
-        .and(IN_MOVE_SELF)
-        .and(IN_OPEN)
-        .and(IN_ACCESS)
-        .and(IN_CLOSE_NOWRITE);
+        .or(IN_CLOSE_WRITE)
+        .or(IN_DELETE)
+        .or(IN_MOVED_TO)
+        .or(IN_MOVE_SELF)
+        .or(IN_OPEN)
+        .or(IN_ACCESS)
+        .or(IN_CLOSE_NOWRITE);
     // What is announced of a directory is what is in it now, under the path that it has by the events so far: so what is above was
     // there, and the entry may have been made after a rename whose event comes next.
     let path = line.path.trim_end_matches('/');
@@ -824,4 +820,4 @@ fn replay(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> Result
 }
 
 /// Everything that is asked for by default, without what only the watcher's reading causes.
-pub const CHANGES: Mask = IN_ALL_EVENTS.without(IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE)).without(LSDIR);
+pub const CHANGES: Mask = IN_ALL_EVENTS.without(READING).without(LSDIR);

@@ -25,10 +25,10 @@ use inotify_tools::internals::mask::{
     IN_Q_OVERFLOW, Mask,
 };
 use inotify_tools::internals::times::{Moment, Times};
-use inotify_tools::internals::{At, World};
+use inotify_tools::internals::{At, READING, World};
 
 use crate::operations::Operation;
-use crate::search::{Random, Step, Visited, level, way_to};
+use crate::search::{Random, Step, Visited, is_too_deep, way_to};
 
 /// The operand: the watched tree's own directory.
 pub const OPERAND: &str = "d";
@@ -98,9 +98,9 @@ pub struct Queued {
 /// An event of an operation whose effect can be seen already.
 #[derive(Debug, Clone, Hash)]
 enum Coming {
-    /// For whoever watches the inode when it is queued: the kernel looks for watches only then.
+    /// Of the watch that the inode has when the event is queued: only then the kernel looks for watches.
     Of { ino: Ino, name: String, mask: Mask, cookie: u32 },
-    /// Of a watch that ends by the operation.
+    /// Of a watch that the operation ends.
     Is(Queued),
 }
 
@@ -127,12 +127,12 @@ pub struct System {
     pub room: usize,
     /// The most watches that it may have.
     pub most_watches: usize,
-    /// The user was told that it wants more.
-    pub is_refusal_told: bool,
-    /// What directories are called that it may not read.
+    /// A directory without a watch was reported, because there are no more.
+    pub is_limit_reported: bool,
+    /// The name of directories that it may not read.
     pub forbidden: Option<&'static str>,
-    /// Those of which it was told.
-    pub told_forbidden: BTreeSet<String>,
+    /// The paths of such directories that were reported.
+    pub reported_forbidden: BTreeSet<String>,
     /// How long it has waited, while nothing happened; and how many operations there were when it waited last.
     waited: Duration,
     waited_after: usize,
@@ -417,6 +417,11 @@ impl System {
         self.watches.iter().find(|(_, (_, mask))| !mask.has_all(events)).map(|(wd, _)| *wd)
     }
 
+    /// Whether `--max-depth` leaves a directory without a watch.
+    fn is_left_out(&self, ino: Ino) -> bool {
+        self.path(ino).is_some_and(|path| is_too_deep(&path, self.max_depth))
+    }
+
     /// The first directory on the way to one, or that itself, which the watcher may not read.
     pub fn forbidden_above<'a>(&self, path: &'a str) -> Option<&'a str> {
         way_to(path).find(|path| self.find(path).is_some_and(|ino| self.inodes[ino].is_forbidden))
@@ -431,7 +436,7 @@ impl System {
 
     /// Whether any watch asks for the events of the watcher's own reading.
     fn reports_reading(&self) -> bool {
-        self.watches.values().any(|(_, mask)| mask.has(IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE))
+        self.watches.values().any(|(_, mask)| mask.has(READING))
     }
 
     /// Whether a watch is to ask for what it asks for already.
@@ -607,9 +612,8 @@ impl System {
             Operation::Create(path) => {
                 let (above, name) = self.free(path)?;
                 let ino = self.make(above, name, false);
-                let is_seen = self.is_inside(above)
-                    && self.forbidden_above(path).is_none()
-                    && level(path) <= self.max_depth;
+                let is_seen =
+                    self.is_inside(above) && self.forbidden_above(path).is_none() && !self.is_left_out(above);
                 let is_new = self.established > 0 && is_seen;
                 self.inodes[ino].names = is_new.then(|| [name.into()].into());
                 self.note(Deed::Made, path);
@@ -693,8 +697,11 @@ impl System {
 
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
         let directory = IN_ISDIR.when(self.inodes[ino].is_directory);
-        let is_deep = |above: Ino| self.path(above).is_some_and(|above| level(&above) + 1 >= self.max_depth);
-        self.moved_in |= self.inodes[ino].is_directory && is_deep(old.0) && !is_deep(new.0);
+        let is_deep = |(above, name): (Ino, &str)| {
+            let above = self.path(above);
+            above.is_some_and(|above| is_too_deep(&format!("{above}/{name}"), self.max_depth))
+        };
+        self.moved_in |= self.inodes[ino].is_directory && is_deep(old) && !is_deep(new);
         self.cookie += 1;
         self.replacements.extend(overwritten.map(|_| self.cookie));
         self.report(old.0, old.1, IN_MOVED_FROM | directory, self.cookie);
@@ -887,7 +894,7 @@ impl System {
         (self.schedule.left, self.late_for, self.cookie).hash(&mut hasher);
         (self.remembered.finish(), self.paths_mixed, &self.exchanges).hash(&mut hasher);
         (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
-        (self.waited, self.most_watches, self.is_refusal_told, &self.told_forbidden).hash(&mut hasher);
+        (self.waited, self.most_watches, self.is_limit_reported, &self.reported_forbidden).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -1089,7 +1096,7 @@ impl Simulated {
 impl World for Simulated {
     type Dir = Dir;
 
-    const OWN_READING: Mask = IN_OPEN.and(IN_ACCESS).and(IN_CLOSE_NOWRITE);
+    const OWN_READING: Mask = READING;
     const NAMES_ENTRIES: bool = false;
 
     fn enter(&mut self, at: At<Dir>) -> io::Result<Dir> {

@@ -48,7 +48,7 @@ use self::queue::Queue;
 const FOLLOW: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR;
 
 /// The events that the kernel reports of a mount (fanotify_mark(2)); it reports the others of a file system only.
-const OF_MOUNT: Mask = IN_ACCESS.and(IN_MODIFY).and(IN_OPEN).and(IN_CLOSE);
+const OF_MOUNT: Mask = IN_ACCESS.or(IN_MODIFY).or(IN_OPEN).or(IN_CLOSE);
 
 /// A turn handles at most this many changes before the program looks at the clock.
 const LONGEST_TURN: u64 = 50_000;
