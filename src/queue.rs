@@ -12,7 +12,7 @@ use crate::event::{ARRIVALS, ENTRY};
 use crate::hash::PlaceHasher;
 use crate::sys::inotify::{HEADER, RawEvent, Wd};
 use crate::sys::mask::{
-    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_TO, IN_Q_OVERFLOW, Mask,
+    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, Mask,
 };
 
 /// A watched directory itself was renamed or deleted, or its watch ends.
@@ -247,6 +247,11 @@ impl Queue {
         self.overflows > 0 || self.changing_at(wd, name).is_some()
     }
 
+    /// How many queued events say that a directory appears at a place or leaves it.
+    pub fn count_changes(&self, wd: Wd, name: &[u8]) -> usize {
+        self.changing_at(wd, name).map_or(0, |changing| 1 + changing.more.len())
+    }
+
     /// Whether [`changes`](Self::changes) may be true of any place.
     pub fn any_changes(&self) -> bool {
         self.overflows > 0 || !self.changing.is_empty()
@@ -262,6 +267,57 @@ impl Queue {
         let is_it = |event: &RawEvent| event.mask.has(IN_MOVED_TO) && event.cookie == cookie;
         let RawEvent { wd, name, .. } = self.events_from(self.start()).find(is_it)?;
         Some(Place { wd, name: name.into() })
+    }
+
+    /// Where a watched directory is, that was `here`, by the events from a mark on; `None` if that is a place that is not watched, or it has
+    /// been deleted. Its MOVE_SELF completes each rename; the events before that may have been taken already.
+    pub fn place_now(&self, wd: Wd, here: Place, since: usize) -> Option<Place> {
+        let mut place = Some(here);
+        if !self.self_events_ahead(wd) {
+            return place;
+        }
+        let (mut rename, mut arrival) = (None, None);
+        for RawEvent { wd: of, mask, cookie, name } in self.events_from(since) {
+            if of == wd && mask.has(IN_DELETE_SELF) {
+                return None;
+            } else if of == wd && mask.has(IN_MOVE_SELF) {
+                if rename.take().is_some() {
+                    place = arrival.take().map(|(wd, name)| Place { wd, name: Box::from(name) });
+                }
+            } else if mask.has_all(IN_MOVED_FROM | IN_ISDIR) {
+                if place.as_ref().is_some_and(|place| place.wd == of && *place.name == *name) {
+                    (rename, arrival) = (Some(cookie), None);
+                }
+            } else if mask.has_all(IN_MOVED_TO | IN_ISDIR) && rename == Some(cookie) {
+                arrival = Some((of, name));
+            }
+        }
+        place
+    }
+
+    /// Whether a directory was watched at its place after a mark, and goes by the first of the queued changes there: that is followed by its
+    /// MOVE_SELF, or led by its DELETE_SELF.
+    ///
+    /// `mkdir a`, it is watched; `rename a b` → MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of it
+    /// `mkdir a; rename a b; mkdir a`, it is watched; `rename a c` → MOVED_FROM a (1), MOVED_TO b (1), CREATE a, MOVED_FROM a (2), …
+    /// `mkdir a`, it is watched; `rmdir a` → DELETE_SELF of it, DELETE a
+    pub fn goes_next(&self, wd: Wd, place: &Place, since: usize) -> bool {
+        if self.overflows > 0 || !self.self_events_ahead(wd) {
+            return false;
+        }
+        let is_there =
+            |event: &RawEvent| event.wd == place.wd && *event.name == *place.name && is_change(event.mask);
+        let is_own = |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF | IN_DELETE_SELF);
+        if self.events_from(since).filter(is_there).count() < self.count_changes(place.wd, &place.name) {
+            return false;
+        }
+        let mut concerned = self.events_from(since).filter(|event| is_there(event) || is_own(event));
+        match concerned.next() {
+            Some(event) if event.mask.has(IN_MOVED_FROM) => {
+                concerned.next().is_some_and(|event| is_own(&event))
+            }
+            first => first.is_some_and(|event| event.mask.has(IN_DELETE_SELF)),
+        }
     }
 
     fn changing_at(&self, wd: Wd, name: &[u8]) -> Option<&Changing> {

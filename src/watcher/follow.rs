@@ -550,8 +550,7 @@ impl<W: World> Watcher<W> {
     /// any more.
     pub(super) fn report_closed(&mut self, wd: Wd, name: &[u8]) {
         let Some(node) = self.tree.find(wd) else { return };
-        let path = [&self.tree.path(node), name].concat();
-        let path = self.real(&path).into_owned();
+        let path = self.entry_path(node, name);
         if self.world.kind(At::Path(&path)) != Kind::Other {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);
         }

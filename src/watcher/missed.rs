@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::scan::Listing;
 use super::{Coverage, Watcher};
 use crate::event::{ARRIVALS, DEPARTURES, ENTRY};
-use crate::queue::Place;
+use crate::queue::{Place, is_change};
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
@@ -97,10 +97,12 @@ impl Reported {
         self.after = self.after.or(change(mask));
     }
 
-    fn make_up(&mut self, mask: Mask) {
+    fn make_up(&mut self, mask: Mask, is_last: bool) {
         self.mask |= mask;
         self.before.add(mask);
-        self.last.add(mask);
+        if is_last {
+            self.last.add(mask);
+        }
     }
 
     /// Events are dropped here.
@@ -184,11 +186,18 @@ impl Missed {
         self.recent.len() > MUCH
     }
 
-    /// An event that the kernel did not queue is reported.
-    pub(super) fn make_up(&mut self, event: &RawEvent) {
-        event.encode(&mut self.recent);
+    /// An event that the kernel did not queue is reported, before those that are queued. `ahead` of these are of the same entry.
+    ///
+    /// `rmdir a; mkdir a` → [DELETE a is dropped], CREATE a is read, DELETE a is made up: `a` is there.
+    pub(super) fn make_up(&mut self, event: &RawEvent, ahead: usize) {
+        let mut bytes = Vec::new();
+        event.encode(&mut bytes);
+        let at = start_of_last(&self.recent, ahead, |other| {
+            (other.wd, other.name) == (event.wd, event.name) && is_change(other.mask)
+        });
+        self.recent.splice(at..at, bytes);
         if let Some(gap) = &mut self.gap {
-            gap.entry(event).make_up(event.mask);
+            gap.entry(event).make_up(event.mask, ahead == 0);
         }
     }
 
@@ -261,6 +270,18 @@ impl Gap {
             bytes = &bytes[size..];
         }
     }
+}
+
+/// Where the last `count` events begin for which `is_it` says so; the end if these are none.
+fn start_of_last(bytes: &[u8], count: usize, is_it: impl Fn(&RawEvent) -> bool) -> usize {
+    let (mut at, mut starts) = (0, Vec::new());
+    while let Some((event, size)) = RawEvent::decode(&bytes[at..]).filter(|_| count > 0) {
+        if is_it(&event) {
+            starts.push(at);
+        }
+        at += size;
+    }
+    starts.get(starts.len().saturating_sub(count)).copied().unwrap_or(bytes.len())
 }
 
 /// Places by the watch of the directory above.

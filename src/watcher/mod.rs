@@ -8,7 +8,8 @@
 //!   handled (`follow`).
 //! * **A look shows the present, the event is in the past.** A directory is watched by its name, and the name may belong to another
 //!   one by now. So a new watch counts only if nothing that is queued concerns the name, and the queue is read to the moment of the
-//!   look (see [`World::sync`]). Otherwise the watch is removed again, and the queued event brings the next chance.
+//!   look (see [`World::sync`]); or if its own events show that it is the directory that goes by the next event of the name. Otherwise
+//!   the watch is removed again, and the queued event brings the next chance.
 //! * **First watch, then list.** Entries that are listed and were there before the watch are announced as the kernel would
 //!   have reported them; later ones the kernel reports (`scan`).
 //! * **MOVE_SELF ends each rename.** It follows MOVED_FROM and MOVED_TO. If a watched directory has a MOVE_SELF and no MOVED_TO
@@ -290,7 +291,8 @@ impl<W: World> Watcher<W> {
 
     /// Reports an event that the kernel did not queue, after everything that was reported before.
     fn make_up(&mut self, wd: Wd, mask: Mask, cookie: u32, name: &[u8]) {
-        self.missed.make_up(&RawEvent { wd, mask, cookie, name });
+        let ahead = if mask.has(IN_ISDIR) { self.queue.count_changes(wd, name) } else { 0 };
+        self.missed.make_up(&RawEvent { wd, mask, cookie, name }, ahead);
         if let Some(report) = self.report(wd, mask, cookie, Name::Is(name)) {
             self.outbox.push_back(Outgoing::Event { report, path: self.path.clone() });
         }
@@ -299,6 +301,11 @@ impl<W: World> Watcher<W> {
     fn is_moved_out(&self, node: NodeId) -> bool {
         !self.moved_out.is_empty()
             && self.tree.way_up(node).any(|above| self.coverage(above) == Coverage::MovedOut)
+    }
+
+    /// The place of which a node is the entry, as far as the events go that were handled; `None` for an operand.
+    fn place_of(&self, node: NodeId) -> Option<Place> {
+        Some(Place { wd: self.tree.wd(self.tree.parent(node)?), name: self.tree.name(node).into() })
     }
 
     fn coverage(&self, node: NodeId) -> Coverage {

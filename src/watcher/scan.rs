@@ -34,6 +34,9 @@ const KEPT_OPEN: usize = 24;
 /// program opens after the setup.
 const ALSO_OPEN: usize = 4;
 
+/// So often a new directory is looked for that is renamed again and again, before it is left to its events.
+const TRIES: usize = 4;
+
 /// So many directories that appeared one after the other are watched at once, before the queue is read again.
 pub(super) const AT_ONCE: usize = 128;
 
@@ -170,6 +173,11 @@ impl Task {
             Contents::NoDirectories => !self.lists_files(),
             Contents::Nothing => true,
         }
+    }
+
+    /// Whether the directory has appeared while its tree is watched.
+    fn is_arrival(self) -> bool {
+        matches!(self, Task::Arrival { .. })
     }
 
     /// Whether the reading of a directory is reported, as that by the reference is: not below one that arrives.
@@ -343,8 +351,8 @@ impl<W: World> Watcher<W> {
         Some(dir)
     }
 
-    /// Adds watches for directories in an open one, and reads the queue to the moment of that. A watch of which the queue says
-    /// that its name may belong to another is removed again.
+    /// Adds watches for directories in an open one, and reads the queue to the moment of that. A watch that may be of another directory, as
+    /// the queue says, is removed again.
     ///
     /// `mkdir t; rename t a; mkdir t`, the first CREATE is handled → the watch is on the second `t`; MOVED_FROM t is queued.
     fn attach_all(
@@ -366,18 +374,21 @@ impl<W: World> Watcher<W> {
         for (node, Seen { result, contents, .. }, git) in watched {
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
             let found = match result {
-                Ok(wd) => self.settle(node, wd, is_doubtful, task),
+                Ok(wd) => self.settle(node, wd, is_doubtful, since, task),
                 Err(error) => {
                     self.fail(node, error, is_doubtful, task);
                     None
                 }
             };
-            if let (Some(node), Some(git)) = (found, git) {
-                self.learn(node, git);
-            }
             let Some(found) = found else { continue };
+            match git {
+                // The look at it came after the watch.
+                Some(_) if is_doubtful => self.unread_git.push(found),
+                Some(git) => drop(self.learn(found, git)),
+                None => {}
+            }
             let task = self.task_for(node, found, above, task);
-            if !task.needs_no_visit(contents) {
+            if is_doubtful || !task.needs_no_visit(contents) {
                 frames.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
             } else if task.lists_files() || task.reports_reading() {
                 let is_changed = changed.contains(&self.tree.wd(found));
@@ -532,10 +543,17 @@ impl<W: World> Watcher<W> {
     }
 
     /// A name in a directory is watched as `wd`: returns the node to visit.
-    fn settle(&mut self, node: NodeId, wd: Wd, is_doubtful: bool, task: Task) -> Option<NodeId> {
+    fn settle(
+        &mut self,
+        node: NodeId,
+        wd: Wd,
+        is_doubtful: bool,
+        since: usize,
+        task: Task,
+    ) -> Option<NodeId> {
         match self.tree.find(wd) {
             Some(known) => self.meet(node, known, is_doubtful, task),
-            None if is_doubtful => {
+            None if is_doubtful && !self.is_certain(node, wd, since, task) => {
                 self.world.unwatch(wd);
                 // That is queued, too. Unread, the ends of many watches overflow the queue, which leads here again.
                 self.pull();
@@ -561,6 +579,11 @@ impl<W: World> Watcher<W> {
                 Some(node)
             }
         }
+    }
+
+    /// Whether a new watch is of the directory that was at its place, although the next of the queued events of the name takes it away.
+    fn is_certain(&self, node: NodeId, wd: Wd, since: usize, task: Task) -> bool {
+        task.is_arrival() && self.place_of(node).is_some_and(|place| self.queue.goes_next(wd, &place, since))
     }
 
     /// At the place of a node a directory is found that is watched already, as another node.
@@ -592,7 +615,9 @@ impl<W: World> Watcher<W> {
         } else if self.queue.self_events_ahead(wd) && (is_listed || !is_moved_out) {
             self.cover(node, Coverage::Arriving { announce: task.announces() });
             self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
-        } else if is_moved_out && (is_above || task.announces()) {
+        } else if is_moved_out && (is_above || task.announces())
+            || self.tree.way_up(known).any(|above| self.has_left(above, self.queue.start()))
+        {
             // It is reported as new once its watches are removed, which is at the end of the turn.
             self.unread.push(node);
         } else {
@@ -665,17 +690,17 @@ impl<W: World> Watcher<W> {
         since: usize,
         task: Task,
     ) -> io::Result<()> {
-        let mark = self.queue.mark();
-        let read = self.read_dir(node, above.as_ref(), since, task);
-        if self.is_reading_reported(task) {
-            self.pull();
-        }
-        self.discard_own_reading(node, mark);
-        if read.is_ok() {
-            self.report_reading(node, task);
-        }
-        let (found, dir) = match read {
-            Ok(read) => read,
+        let (found, dir) = match self.read_where_it_is(node, above.as_ref(), since, task) {
+            Ok(read) => {
+                self.report_reading(node, task);
+                read
+            }
+            Err(_) if task.is_arrival() && self.has_left(node, since) => {
+                // What happened in it until then is reported. It has no listing, so it must not come back with its watch.
+                self.world.unwatch(self.tree.wd(node));
+                let found = self.before_watch(node, Listing::default(), since, task);
+                return self.add_entries(node, found, None, task);
+            }
             Err(error) if is_gone(&error) || self.is_place_doubtful(node) => {
                 self.detach(node, task);
                 return Ok(());
@@ -720,11 +745,56 @@ impl<W: World> Watcher<W> {
         Ok(())
     }
 
+    /// Opens and lists a directory; a new one that is not where it was, where the events since its watch say that it is by now.
+    ///
+    /// `mkdir a`, it is watched; `rename a b` → MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of it: `b` is listed, as `a`.
+    fn read_where_it_is(
+        &mut self,
+        node: NodeId,
+        above: Option<&Above<W::Dir>>,
+        since: usize,
+        task: Task,
+    ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
+        let mut place = None;
+        let mut tries = 0;
+        loop {
+            let mark = self.queue.mark();
+            let read = self.read_dir(node, place.as_ref(), above, since, task);
+            if self.is_reading_reported(task) {
+                self.pull();
+            }
+            self.discard_own_reading(node, place.clone(), mark);
+            tries += 1;
+            let parent = self.tree.parent(node).filter(|_| task.is_arrival());
+            let (Err(_), Some(parent), true) = (&read, parent, tries < TRIES) else { return read };
+            self.read_changes_of(parent);
+            let now = self.place_now(node, since);
+            if now.is_none() || now == place {
+                return read;
+            }
+            place = now;
+        }
+    }
+
+    /// Where a directory is that has been watched since a mark, by the queued events and by what was listed; `None` for an operand, and for
+    /// what has been deleted or is where nothing is watched.
+    fn place_now(&self, node: NodeId, since: usize) -> Option<Place> {
+        let wd = self.tree.wd(node);
+        let listed = || self.place_of(self.scan.arriving.get(&wd)?.0);
+        self.queue.place_now(wd, self.place_of(node)?, since).or_else(listed)
+    }
+
+    /// Whether a directory has been deleted that has been watched since a mark, or is where nothing is watched.
+    fn has_left(&self, node: NodeId, since: usize) -> bool {
+        self.tree.parent(node).is_some() && self.place_now(node, since).is_none()
+    }
+
     /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there is more to do in it, it
     /// stays open. What was in it is decided here, by the queue up to the last look at the entries.
     fn read_dir(
         &mut self,
         node: NodeId,
+        place: Option<&Place>,
         above: Option<&Above<W::Dir>>,
         since: usize,
         task: Task,
@@ -736,12 +806,16 @@ impl<W: World> Watcher<W> {
             // To be opened would use up its watch.
             let is_lowered = self.change_mask(node, dir.as_deref(), mask);
             if !is_lowered {
-                return Err(io::Error::from_raw_os_error(libc::ENOENT));
+                return Err(gone());
             }
         }
-        let opened = match &dir {
-            Some(dir) => self.world.open(At::Entry(dir, self.tree.name(node)))?,
-            None => {
+        let opened = match (&dir, place) {
+            (_, Some(place)) => {
+                let above = self.tree.find(place.wd).ok_or_else(gone)?;
+                self.world.open(At::Path(&self.entry_path(above, &place.name)))?
+            }
+            (Some(dir), None) => self.world.open(At::Entry(dir, self.tree.name(node)))?,
+            (None, None) => {
                 let mut path = self.system_path(node);
                 if self.tree.parent(node).is_none() && path.last() != Some(&b'/') {
                     path.push(b'/');
@@ -750,7 +824,7 @@ impl<W: World> Watcher<W> {
             }
         };
         if !self.is_still(&opened, self.tree.wd(node), mask) {
-            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+            return Err(gone());
         }
         let mut listing = Listing::default();
         let is_needed = |kind| kind == Kind::Directory || task.lists_files();
@@ -803,14 +877,13 @@ impl<W: World> Watcher<W> {
     /// Drops the events of our own reading: at the place where the directory was opened, and wherever that may have been renamed to.
     ///
     /// open `a`; `rename a b`; close it → OPEN a, MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of a, CLOSE_NOWRITE b
-    fn discard_own_reading(&mut self, node: NodeId, mark: usize) {
+    fn discard_own_reading(&mut self, node: NodeId, place: Option<Place>, mark: usize) {
         // Also in the setup: it was opened before it was known to be the directory whose watch is to ask for less.
         if !self.kernel_mask().has(W::OWN_READING) {
             return;
         }
         let opened = self.scan.other.take().unwrap_or_else(|| self.tree.wd(node));
-        let above = self.tree.parent(node).map_or(Wd::NONE, |above| self.tree.wd(above));
-        let mut places = vec![Place { wd: above, name: self.tree.name(node).into() }];
+        let mut places: Vec<Place> = place.or_else(|| self.place_of(node)).into_iter().collect();
         let (mut renames, mut arrival) = (Vec::new(), None);
         self.queue.drop_since(mark, |event| {
             let is_there = places.iter().any(|place| event.wd == place.wd && *event.name == *place.name);
@@ -1239,6 +1312,11 @@ impl<W: World> Watcher<W> {
         self.is_oneshot() || self.is_watched_as(At::Dir(dir), wd, mask)
     }
 
+    /// The path of an entry for system calls.
+    pub(super) fn entry_path(&self, node: NodeId, name: &[u8]) -> Vec<u8> {
+        self.real(&[&self.tree.path(node), name].concat()).into_owned()
+    }
+
     /// A directory's path for system calls: an operand's ends in `/`, so that a link given as an operand
     /// is followed; any other's does not, so that a link put in its place is not.
     pub(super) fn system_path(&self, node: NodeId) -> Vec<u8> {
@@ -1260,6 +1338,11 @@ pub(super) fn kind_of(mask: Mask) -> Kind {
         _ if mask.has(IN_MOVED_FROM) => Kind::File,
         _ => Kind::Other,
     }
+}
+
+/// The error for a directory that is not where it was looked for.
+fn gone() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOENT)
 }
 
 /// Whether an error says that the directory is not there any more.

@@ -34,6 +34,30 @@ macro_rules! histories {
 }
 
 histories! {
+    a_new_directory_is_renamed_before_it_is_listed:
+        "empty: 9 movein d/a; 16 rename d/a d/b; 17 moveout d/b",
+    a_new_directory_is_renamed_while_it_is_being_watched:
+        "empty: 9 movein d/a; 15 rename d/a d/b; 16 moveout d/b",
+    a_new_directory_is_renamed_while_it_is_being_watched_to_where_no_watch_is_wanted:
+        "shallow: 13 mkdir d/b; 19 create d/b/a; 21 rename d/b d/a/a; 30 rename d/a/a/a d/a/b",
+    a_new_directory_is_deleted_while_it_is_being_watched:
+        "all: 15 mkdir d/a/a; 21 rmdir d/a/a",
+    a_new_directory_is_renamed_before_it_is_watched_and_returns:
+        "empty: 9 mkdir d/a; 12 rename d/a d/b; 18 rename d/b d/a",
+    a_new_directory_is_moved_out_before_it_is_listed:
+        "empty: 9 movein d/a; 16 rename d/a d/b; 19 moveout d/b",
+    a_new_directory_is_deleted_before_it_is_listed:
+        "empty: 9 mkdir d/a; 15 rename d/a d/b; 18 rmdir d/b",
+    a_new_directory_and_the_one_above_are_renamed_before_it_is_listed:
+        "forbidden: 13 movein d/a/a; 20 rename d/a/a d/a/b; 23 rename d/a d/b",
+    a_new_directory_is_renamed_after_another_has_arrived_in_the_same_one:
+        "created: 13 movein d/a/a; 20 rename d/a/a d/a/b",
+    a_new_directory_is_renamed_into_one_that_is_listed_before_it:
+        "empty: 2 mkdir d/a; 4 mkdir d/b; 6 mkdir d/a/a; 15 rename d/b d/a/a/a",
+    a_directory_arrives_in_one_that_is_moved_out_before_it_is_listed:
+        "all: 1 mkdir d/a/a; 13 moveout d/a/a; 13 movein d/b; 24 rename d/a d/b/a; 25 movein d/c; 27 rename d/b d/c/a",
+    the_queue_overflows_twice_and_a_directory_is_deleted_and_made_again:
+        "overflow: 6 create d/b; 20 rmdir d/a; 24 link d/b d/c; 37 mkdir d/a; 45 rename d/c d/a/b; 48 link d/b d/a/c",
     a_file_leaves_a_new_directory_before_that_is_watched:
         "empty: 9 mkdir d/a; 12 create d/a/a; 12 rename d/a/a d/b",
     a_file_leaves_a_new_directory_and_is_exchanged_with_it:

@@ -265,6 +265,7 @@ impl Scene {
                         if let Some(story) = &mut system.story {
                             story.push(format!("            prints {} {}", line.path, names(line.mask)));
                         }
+                        system.reported.insert(line.wd);
                         lines.push(line);
                     }
                     Item::Problem(problem) => {
@@ -336,6 +337,9 @@ impl Scene {
         if is_strict && self.exclude.is_none() {
             replay(system, lines, &covered)?;
             check_closed(system, lines, &covered)?;
+        }
+        if !system.began_early && !system.overflowed && !system.merged_renames && self.exclude.is_none() {
+            check_reported(system, lines, self.events)?;
         }
         // In the setup, a directory may be renamed while it is open to where all events are asked for already.
         if system.began_early { Ok(()) } else { check_reading(system, lines, asked, is_strict) }
@@ -577,6 +581,43 @@ fn check_closed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
         if closed > appeared {
             return Err(format!(
                 "{path} appeared {appeared} times, and CLOSE_WRITE is reported {closed} times"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Each event of a watched directory has a line, as long as all directories above it are watched. Once they were not, it may count as
+/// moved out.
+fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), String> {
+    let mut untracked = BTreeSet::new();
+    for event in &system.history {
+        let directory = event.path.rsplit_once('/').map_or("", |(above, _)| above);
+        let is_in_tree = way_to(directory).next() == Some(OPERAND);
+        // What is deleted is nowhere.
+        let is_end = event.name.is_empty() && !event.mask.has(IN_MOVE_SELF);
+        let is_tracked = match &event.tracked_by {
+            Some(watches) => untracked.is_disjoint(watches),
+            None => is_end && untracked.is_empty(),
+        };
+        if !is_in_tree || !is_tracked || is_too_deep(directory, system.max_depth) {
+            untracked.insert(event.wd);
+        }
+        let is_reading = event.mask.has(IN_ISDIR) && event.mask.has(READING);
+        let is_given_up = untracked.contains(&event.wd) || system.given_up.contains(&event.wd);
+        if is_given_up || is_reading || !(event.mask & asked & IN_ALL_EVENTS).has(IN_ALL_EVENTS) {
+            continue;
+        }
+        let is_it = |line: &Line| {
+            (line.wd, line.mask, line.cookie) == (event.wd, event.mask, event.cookie)
+                && name_of(&line.path) == event.name
+        };
+        if !lines.iter().any(is_it) {
+            return Err(format!(
+                "{} {} of watch {} is not reported",
+                event.path,
+                names(event.mask),
+                event.wd
             ));
         }
     }

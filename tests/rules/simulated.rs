@@ -53,6 +53,8 @@ struct Inode {
     /// How many descriptors are open on it.
     open: usize,
     watch: Option<Wd>,
+    /// It has come to a path at which something was before.
+    is_replacing: bool,
     /// Of a file that was created in the tree since the watches were established, where the watcher may look, and has no link: all its
     /// names so far.
     names: Option<BTreeSet<String>>,
@@ -145,8 +147,13 @@ pub struct System {
     late_for: usize,
     /// The most that may be.
     pub lateness: usize,
-    /// Watches that the watcher has removed from directories in the tree, which count as not watched until then.
+    /// Watches that the watcher has removed from directories in the tree, or before it could know what they are on: they count as not
+    /// watched until then.
     pub given_up: BTreeSet<Wd>,
+    /// The watches of which something was reported.
+    pub reported: BTreeSet<Wd>,
+    /// Watches of directories that had come to a path at which something was before, were exchanged, or replaced by a rename.
+    replacing: BTreeSet<Wd>,
     /// Everything that was ever queued or dropped, for the checks.
     pub history: Vec<Queued>,
     /// Every path that ever was.
@@ -325,15 +332,18 @@ impl System {
             for (below, _) in self.tree_of(ino) {
                 self.note_path(format!("{path}{below}"));
             }
-            self.note_path(path);
+            self.inodes[ino].is_replacing |= !self.note_path(path);
         }
     }
 
-    fn note_path(&mut self, path: String) {
+    /// Whether nothing was there before.
+    fn note_path(&mut self, path: String) -> bool {
         let known = mixed(&path);
-        if self.paths.insert(path) {
+        let is_new = self.paths.insert(path);
+        if is_new {
             self.paths_mixed ^= known;
         }
+        is_new
     }
 
     fn take(&mut self, parent: Ino, name: &str) -> Ino {
@@ -543,6 +553,13 @@ impl System {
         }
     }
 
+    /// A path leads from the directory in which the watcher began.
+    fn leave_for(&mut self, at: &At<Dir>) {
+        if matches!(at, At::Path(_)) {
+            self.stay_inside(TOP);
+        }
+    }
+
     /// An inode without a name or a descriptor is deleted, and its watch with it: the events of that.
     fn release(&mut self, ino: Ino) -> Vec<Queued> {
         let inode = &self.inodes[ino];
@@ -683,8 +700,9 @@ impl System {
     fn move_to(&mut self, old: Ino, old_name: &str, new: Ino, new_name: &str) {
         let ino = self.take(old, old_name);
         let overwritten = self.inodes[new].entries.get(new_name).copied();
-        if overwritten.is_some() {
+        if let Some(overwritten) = overwritten {
             self.take(new, new_name);
+            self.replacing.extend(self.inodes[overwritten].watch);
         }
         self.put(new, new_name, ino);
         self.report_move((old, old_name), (new, new_name), ino, overwritten);
@@ -745,6 +763,7 @@ impl System {
         if ino_one == ino_other || nested(ino_one, above_other) || nested(ino_other, above_one) {
             return None;
         }
+        self.replacing.extend([ino_one, ino_other].iter().filter_map(|ino| self.inodes[*ino].watch));
         self.take(above_one, name_one);
         self.take(above_other, name_other);
         self.put(above_other, name_other, ino_one);
@@ -892,7 +911,7 @@ impl System {
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);
         (self.schedule.left, self.late_for, self.cookie).hash(&mut hasher);
-        (self.remembered.finish(), self.paths_mixed, &self.exchanges).hash(&mut hasher);
+        (self.remembered.finish(), self.paths_mixed, &self.exchanges, &self.replacing).hash(&mut hasher);
         (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
         (self.waited, self.most_watches, self.is_limit_reported, &self.reported_forbidden).hash(&mut hasher);
         hasher.finish()
@@ -916,9 +935,19 @@ impl System {
         }
         numbers[ino] = *next;
         *next += 1;
-        let Inode { is_directory, is_forbidden, entries, parent, name, links, open, watch, names } =
-            &self.inodes[ino];
-        (is_directory, is_forbidden, links, open, watch, names, entries.len()).hash(hasher);
+        let Inode {
+            is_directory,
+            is_forbidden,
+            entries,
+            parent,
+            name,
+            links,
+            open,
+            watch,
+            is_replacing,
+            names,
+        } = &self.inodes[ino];
+        (is_directory, is_forbidden, links, open, watch, is_replacing, names, entries.len()).hash(hasher);
         if *is_directory {
             name.hash(hasher);
             self.hash_inode(*parent, numbers, next, hasher);
@@ -1079,6 +1108,7 @@ impl Simulated {
         let text = self.described(&at);
         let is_inert = is_operand(&at) && !(is_reported && self.system.borrow().reports_reading());
         let mut system = self.call_if(is_inert, || format!("{what} {text}"));
+        system.leave_for(&at);
         let ino = match is_reported {
             true => system.resolve_readable(&at)?,
             false => system.resolve_directory(&at)?,
@@ -1115,6 +1145,7 @@ impl World for Simulated {
         let text = self.described(&at);
         let is_inert = matches!(at, At::Dir(dir) if self.system.borrow().asks_already(dir.ino, mask));
         let mut system = self.call_if(is_inert, || format!("watch {text}"));
+        system.leave_for(&at);
         let ino = match mask.has(IN_ONLYDIR) {
             false => system.resolve(&at)?,
             true => system.resolve_readable(&at)?,
@@ -1136,6 +1167,9 @@ impl World for Simulated {
         }
         let old = known.filter(|_| mask.has(IN_MASK_ADD)).unwrap_or(Mask::NONE);
         system.inodes[ino].watch = Some(wd);
+        if system.inodes[ino].is_replacing {
+            system.replacing.insert(wd);
+        }
         system.watches.insert(wd, (ino, mask | old));
         system.saw(wd);
         Ok(wd)
@@ -1143,20 +1177,27 @@ impl World for Simulated {
 
     fn unwatch(&mut self, wd: Wd) {
         let mut system = self.call(|| format!("unwatch {wd}"));
-        if let Some((ino, _)) = system.watches.get(&wd).copied() {
-            let event = system.event(ino, "", IN_IGNORED, 0);
-            system.queue_event(event);
-            system.inodes[ino].watch = None;
-            system.watches.remove(&wd);
-            if system.is_inside(ino) {
-                system.given_up.insert(wd);
-                wd.hash(&mut system.remembered);
-            }
-            let above = system.path(ino);
-            system.deeds.retain(|(deed, path)| {
-                *deed != Deed::Written || path.rsplit_once('/').map(|(above, _)| above) != above.as_deref()
-            });
+        let watched = system.watches.get(&wd).map(|(ino, _)| *ino);
+        // Nobody could tell which directory it is that has it, if events are late or another was there before; and if the one above has
+        // left, none could be found in it.
+        let is_below = |ino: Ino| system.inodes[ino].links > 0 && system.inodes[ino].parent != OUTSIDE;
+        let is_unknown =
+            system.lateness > 0 || system.replacing.contains(&wd) || watched.is_some_and(is_below);
+        let is_given_up =
+            is_unknown && !system.reported.contains(&wd) || watched.is_some_and(|ino| system.is_inside(ino));
+        if is_given_up {
+            system.given_up.insert(wd);
+            wd.hash(&mut system.remembered);
         }
+        let Some(ino) = watched else { return };
+        let event = system.event(ino, "", IN_IGNORED, 0);
+        system.queue_event(event);
+        system.inodes[ino].watch = None;
+        system.watches.remove(&wd);
+        let above = system.path(ino);
+        system.deeds.retain(|(deed, path)| {
+            *deed != Deed::Written || path.rsplit_once('/').map(|(above, _)| above) != above.as_deref()
+        });
     }
 
     fn list(&mut self, dir: &Dir, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
@@ -1188,6 +1229,7 @@ impl World for Simulated {
     fn kind(&mut self, at: At<Dir>) -> Kind {
         let text = self.described(&at);
         let mut system = self.call_if(is_operand(&at), || format!("look at {text}"));
+        system.leave_for(&at);
         let kind = match system.resolve(&at) {
             Ok(ino) if system.inodes[ino].is_directory => Kind::Directory,
             Ok(_) => Kind::File,
