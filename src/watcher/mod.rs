@@ -52,7 +52,8 @@ use self::scan::Scan;
 /// the end of the turn; the others have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coverage {
-    /// It has a watch, and everything that was in it before the watch has its node or its line.
+    /// It has a watch, and everything that was in it before the watch has its node or its line. Or it has gone before that could be found
+    /// out: then its watch has been removed, and what is queued of it is reported.
     #[default]
     Watched,
     /// It is to be watched. With `announce` nobody knows yet what is in it: that is to be reported.

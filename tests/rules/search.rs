@@ -245,7 +245,11 @@ impl Scene {
                 Err(error) => return Err(format!("walk: {error}")),
             }
         }
+        let operations = system.borrow().operations;
         watcher.establish();
+        if system.borrow().operations == operations {
+            self.check_established(&system.borrow())?;
+        }
         system.borrow_mut().establish();
         let mut written = 0;
         loop {
@@ -315,6 +319,18 @@ impl Scene {
             && !system.merged_renames
             && events_tell_all(self.events);
         self.check(&watcher, &system, lines, is_strict)
+    }
+
+    /// If nothing happens just then, all directories are watched when that is said: no file that is made from now on may be missed.
+    fn check_established(&self, system: &System) -> Result<(), String> {
+        let is_asked = self.lateness == 0 && !system.overflows() && self.most_watches == usize::MAX;
+        let watched: BTreeSet<String> = system.watched().into_values().flatten().collect();
+        let directories = system.directories();
+        let is_due = |path: &&String| !self.leaves_out(path) && system.forbidden_above(path).is_none();
+        match directories.difference(&watched).find(is_due).filter(|_| is_asked) {
+            Some(missing) => Err(format!("{missing} is not watched when the watches are established")),
+            None => Ok(()),
+        }
     }
 
     /// The rules that must hold when all is quiet.

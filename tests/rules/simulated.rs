@@ -113,7 +113,7 @@ pub struct System {
     /// By inode.
     dates: Vec<Dates>,
     /// How many operations there were.
-    operations: usize,
+    pub operations: usize,
     /// What happened since the watcher started, and where.
     pub deeds: Vec<(Deed, String)>,
     /// Every path from which or to which something was moved.
