@@ -705,12 +705,23 @@ impl System {
             self.replacing.extend(self.inodes[overwritten].watch);
         }
         self.put(new, new_name, ino);
+        if self.is_left_out(if self.inodes[ino].is_directory { ino } else { new }) {
+            self.forget_names(ino);
+        }
         self.report_move((old, old_name), (new, new_name), ino, overwritten);
         if let Some(overwritten) = overwritten {
             let end = self.release(overwritten);
             self.unqueued.extend(end.into_iter().map(Coming::Is));
         }
         self.locked = vec![old, new];
+    }
+
+    /// What is carried to where nothing is watched comes from elsewhere if it returns.
+    fn forget_names(&mut self, ino: Ino) {
+        self.inodes[ino].names = None;
+        for below in self.inodes[ino].entries.values().copied().collect::<Vec<_>>() {
+            self.forget_names(below);
+        }
     }
 
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
