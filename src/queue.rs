@@ -30,6 +30,13 @@ pub struct Place {
     pub name: Box<[u8]>,
 }
 
+impl Place {
+    /// Whether it is the entry of that name in the directory that is watched as `wd`.
+    pub fn is(&self, wd: Wd, name: &[u8]) -> bool {
+        self.wd == wd && *self.name == *name
+    }
+}
+
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
@@ -285,7 +292,7 @@ impl Queue {
                     place = arrival.take().map(|(wd, name)| Place { wd, name: Box::from(name) });
                 }
             } else if mask.has_all(IN_MOVED_FROM | IN_ISDIR) {
-                if place.as_ref().is_some_and(|place| place.wd == of && *place.name == *name) {
+                if place.as_ref().is_some_and(|place| place.is(of, name)) {
                     (rename, arrival) = (Some(cookie), None);
                 }
             } else if mask.has_all(IN_MOVED_TO | IN_ISDIR) && rename == Some(cookie) {
@@ -295,8 +302,8 @@ impl Queue {
         place
     }
 
-    /// Whether a directory was watched at its place after a mark, and goes by the first of the queued changes there: that is followed by its
-    /// MOVE_SELF, or led by its DELETE_SELF.
+    /// Whether a directory was watched at its place after a mark, and the first of the queued changes there removes it: its MOVE_SELF
+    /// follows the change, or its DELETE_SELF precedes it.
     ///
     /// `mkdir a`, it is watched; `rename a b` → MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of it
     /// `mkdir a; rename a b; mkdir a`, it is watched; `rename a c` → MOVED_FROM a (1), MOVED_TO b (1), CREATE a, MOVED_FROM a (2), …
@@ -305,8 +312,7 @@ impl Queue {
         if self.overflows > 0 || !self.self_events_ahead(wd) {
             return false;
         }
-        let is_there =
-            |event: &RawEvent| event.wd == place.wd && *event.name == *place.name && is_change(event.mask);
+        let is_there = |event: &RawEvent| place.is(event.wd, event.name) && is_change(event.mask);
         let is_own = |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF | IN_DELETE_SELF);
         if self.events_from(since).filter(is_there).count() < self.count_changes(place.wd, &place.name) {
             return false;
@@ -379,7 +385,7 @@ impl Queue {
 
 impl Changing {
     fn is_at(&self, wd: Wd, name: &[u8]) -> bool {
-        self.place.wd == wd && *self.place.name == *name
+        self.place.is(wd, name)
     }
 }
 

@@ -190,12 +190,12 @@ impl Missed {
     ///
     /// `rmdir a; mkdir a` → [DELETE a is dropped], CREATE a is read, DELETE a is made up: `a` is there.
     pub(super) fn make_up(&mut self, event: &RawEvent, ahead: usize) {
-        let mut bytes = Vec::new();
-        event.encode(&mut bytes);
         let at = start_of_last(&self.recent, ahead, |other| {
             (other.wd, other.name) == (event.wd, event.name) && is_change(other.mask)
         });
-        self.recent.splice(at..at, bytes);
+        let end = self.recent.len();
+        event.encode(&mut self.recent);
+        self.recent[at..].rotate_left(end - at);
         if let Some(gap) = &mut self.gap {
             gap.entry(event).make_up(event.mask, ahead == 0);
         }
@@ -345,10 +345,7 @@ impl<W: World> Watcher<W> {
                 self.report_gone_entry(&place);
             }
         }
-        let place_of = |node: &NodeId| {
-            let parent = self.tree.parent(*node)?;
-            Some((Place { wd: self.tree.wd(parent), name: self.tree.name(*node).into() }, Some(*node)))
-        };
+        let place_of = |node: &NodeId| Some((self.place_of(*node)?, Some(*node)));
         let gone: Vec<_> = gone.iter().filter_map(place_of).collect();
         let ended = places(ended, Vec::into_iter);
         for (place, node) in ended.map(|place| (place, None)).chain(gone) {
@@ -383,10 +380,9 @@ impl<W: World> Watcher<W> {
 
     /// A watched directory was renamed, from its node's place. Its cookie is known if its MOVED_FROM was not dropped.
     pub(super) fn report_renamed(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
+        let Some(from) = self.place_of(node) else { return };
         let Some(gap) = &mut self.missed.gap else { return };
         let to = Place { wd: self.tree.wd(parent), name: name.into() };
-        let above = self.tree.parent(node).map_or(Wd::NONE, |above| self.tree.wd(above));
-        let from = Place { wd: above, name: self.tree.name(node).into() };
         if from == to {
             return;
         }

@@ -8,7 +8,7 @@
 //!   handled (`follow`).
 //! * **A look shows the present, the event is in the past.** A directory is watched by its name, and the name may belong to another
 //!   one by now. So a new watch counts only if nothing that is queued concerns the name, and the queue is read to the moment of the
-//!   look (see [`World::sync`]); or if its own events show that it is the directory that goes by the next event of the name. Otherwise
+//!   look (see [`World::sync`]); or if its own events show that it is the directory that leaves with the next event of the name. Otherwise
 //!   the watch is removed again, and the queued event brings the next chance.
 //! * **First watch, then list.** Entries that are listed and were there before the watch are announced as the kernel would
 //!   have reported them; later ones the kernel reports (`scan`).

@@ -387,7 +387,7 @@ impl<W: World> Watcher<W> {
                 Some(git) => drop(self.learn(found, git)),
                 None => {}
             }
-            let task = self.task_for(node, found, above, task);
+            let task = self.task_for(node, found, task);
             if is_doubtful || !task.needs_no_visit(contents) {
                 frames.push(Frame::Visit { node: found, above: Some(above.clone()), since, task });
             } else if task.lists_files() || task.reports_reading() {
@@ -470,14 +470,12 @@ impl<W: World> Watcher<W> {
     }
 
     /// Why the directory is visited that was found for a node, which may be known as another.
-    fn task_for(&self, node: NodeId, found: NodeId, above: &Above<W::Dir>, task: Task) -> Task {
-        let place = || Place { wd: self.tree.wd(above.node), name: self.tree.name(node).into() };
+    fn task_for(&self, node: NodeId, found: NodeId, task: Task) -> Task {
+        let is_unread = || self.place_of(node).and_then(|place| self.missed.is_unread(&place));
         match task {
             // It was renamed: what is in it is known.
             _ if found != node => Task::Rescan,
-            Task::Rescan if self.missed.is_unread(&place()) == Some(true) => {
-                Task::Arrival { announce: true, by_event: true }
-            }
+            Task::Rescan if is_unread() == Some(true) => Task::Arrival { announce: true, by_event: true },
             other => other,
         }
     }
@@ -662,8 +660,7 @@ impl<W: World> Watcher<W> {
     /// A directory gets no watch in the comparison after an overflow. The dates of what is in it are not compared any more once it does:
     /// all of it is news, unless the directory was known before.
     fn announce_later(&mut self, node: NodeId, task: Task) {
-        let Some(parent) = self.tree.parent(node).filter(|_| task == Task::Rescan) else { return };
-        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(node).into() };
+        let Some(place) = self.place_of(node).filter(|_| task == Task::Rescan) else { return };
         let announce = self.missed.is_unread(&place).unwrap_or(true);
         self.cover(node, Coverage::Unread { announce });
     }
@@ -886,7 +883,7 @@ impl<W: World> Watcher<W> {
         let mut places: Vec<Place> = place.or_else(|| self.place_of(node)).into_iter().collect();
         let (mut renames, mut arrival) = (Vec::new(), None);
         self.queue.drop_since(mark, |event| {
-            let is_there = places.iter().any(|place| event.wd == place.wd && *event.name == *place.name);
+            let is_there = places.iter().any(|place| place.is(event.wd, event.name));
             if event.mask.has(IN_MOVED_FROM) && is_there {
                 renames.push(event.cookie);
             } else if event.mask.has(IN_MOVED_TO) {
@@ -1183,8 +1180,7 @@ impl<W: World> Watcher<W> {
             for below in self.tree.subtree(node) {
                 if self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below) {
                     let is_known = self.is_known_unwatched(below);
-                    if let Some(parent) = self.tree.parent(below).filter(|_| is_known) {
-                        let place = Place { wd: self.tree.wd(parent), name: self.tree.name(below).into() };
+                    if let Some(place) = self.place_of(below).filter(|_| is_known) {
                         let is_unread = matches!(
                             self.coverage(below),
                             Coverage::Unread { announce: true } | Coverage::Arriving { announce: true }

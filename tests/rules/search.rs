@@ -321,7 +321,8 @@ impl Scene {
         self.check(&watcher, &system, lines, is_strict)
     }
 
-    /// If nothing happens just then, all directories are watched when that is said: no file that is made from now on may be missed.
+    /// If nothing happens during [`Source::establish`], all directories are watched after it: the program prints then that the watches are
+    /// established, and no file that is made from now on may be missed.
     fn check_established(&self, system: &System) -> Result<(), String> {
         let is_asked = self.lateness == 0 && !system.overflows() && self.most_watches == usize::MAX;
         let watched: BTreeSet<String> = system.watched().into_values().flatten().collect();
