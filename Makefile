@@ -102,6 +102,10 @@ check-rules:
 	RULES_RANDOM=$(RANDOM_HISTORIES) $(CARGO) test --profile rules --test rules random -- --nocapture
 	RULES_DEPTH=$(DEPTH) $(CARGO) test --profile rules --test rules every -- --nocapture
 	NAMES_DEPTH=3 $(CARGO) test --profile rules --test names every -- --nocapture
+	JUDGE_EVERYWHERE=$(DEPTH) JUDGE_OPERATIONS=$(DEPTH) JUDGE_SHARE=1 JUDGE_AT_ONCE=0 $(CARGO) test --profile rules --lib \
+		every_short_history -- --nocapture --skip watcher_over
+	JUDGE_EVERYWHERE=3 JUDGE_OPERATIONS=3 JUDGE_SHARE=1 JUDGE_AT_ONCE=0 $(CARGO) test --profile rules --lib \
+		every_short_history_of_the_watcher -- --nocapture
 
 soak:
 	MODEL_RUNS=$(RUNS) $(CARGO) test --test model

@@ -7,6 +7,8 @@
 //! 3. of the changes that the kernel has merged into one event, at least one has a line;
 //! 4. when all is quiet, every directory of the tree is followed, under its real path.
 //!
+//! An operation before a call that has the same answer and the same effect without it need not be tried: it is tried before the next one.
+//!
 //! `JUDGE_SHARE=1` tries all histories of the suite's length, and `JUDGE_OPERATIONS=4` longer ones. With `JUDGE_EVERYWHERE=3`, those of three
 //! operations are tried at every position. `JUDGE_SHARE=16 JUDGE_PART=3` tries one of sixteen parts, which are numbered from 0.
 //! `JUDGE_RANDOM=10000` tries as many longer ones at random (by `JUDGE_SEED`).
@@ -15,6 +17,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use self::doubt::{Moment, other_history};
@@ -66,9 +69,9 @@ struct Simulation {
     acts: Vec<Act>,
     /// How many of them have been done.
     done: usize,
-    /// Of each that was done, whether it was because nothing else was left to do.
-    late: Vec<bool>,
     calls: isize,
+    /// What may come after all of them.
+    next: Vec<Next>,
     story: Vec<String>,
     /// Whether the story is wanted.
     tells: bool,
@@ -79,9 +82,40 @@ struct Simulation {
     marks_all: bool,
 }
 
+/// An operation that may come next.
+#[derive(Debug)]
+struct Next {
+    /// Where it leads to.
+    world: World,
+    /// The calls before which it makes a difference.
+    positions: Vec<isize>,
+}
+
 impl Simulation {
-    /// The watcher is about to make a system call.
+    /// The watcher is about to make a system call, with whose effect or answer every operation makes a difference.
     fn call(&mut self, name: &str) {
+        self.begin_call(name);
+        self.pass(|_| true);
+    }
+
+    /// The watcher makes a system call that changes nothing.
+    fn ask<T: PartialEq>(&mut self, name: &str, look: impl Fn(&World) -> T) -> T {
+        self.begin_call(name);
+        let answer = look(&self.world);
+        self.pass(|world| look(world) != answer);
+        answer
+    }
+
+    /// A call was made to which an operation may make a difference: if so, it has to be tried after it as well.
+    fn pass(&mut self, makes_difference: impl Fn(&World) -> bool) {
+        if self.done == self.acts.len() {
+            for next in &mut self.next {
+                next.positions.extend(makes_difference(&next.world).then_some(self.calls));
+            }
+        }
+    }
+
+    fn begin_call(&mut self, name: &str) {
         self.note();
         while self.acts.get(self.done).is_some_and(|act| act.call <= self.calls) {
             self.act(false);
@@ -100,7 +134,6 @@ impl Simulation {
         self.note();
         let Act { operation, process, call } = self.acts[self.done].clone();
         self.done += 1;
-        self.late.push(late);
         if late {
             self.calls = call;
             self.world.unsettled.clear();
@@ -178,7 +211,6 @@ struct Outcome {
     faults: Vec<String>,
     /// No event can tell it from another history: see [`is_hidden`].
     is_hidden: bool,
-    late: Vec<bool>,
     story: Vec<String>,
     moments: Vec<Moment>,
 }
@@ -193,70 +225,111 @@ fn start(marked: Marked, setup: &[&str]) -> World {
     world
 }
 
-fn simulation<W: Watcher>(setup: &[&str], acts: &[Act], tells: bool) -> Simulation {
-    Simulation {
-        world: start(W::marked(), setup),
-        acts: acts.to_vec(),
-        done: 0,
-        late: Vec::new(),
-        calls: 0,
-        story: Vec::new(),
-        tells,
-        moments: Vec::new(),
-        before: None,
-        marks_all: W::MARKS_ALL,
-    }
+/// Where histories begin.
+struct Stage<W> {
+    /// The number in [`SETUPS`] of what is done before anything is watched.
+    setup: usize,
+    world: World,
+    tree: BTreeMap<String, bool>,
+    /// The number of calls that the watcher makes until it is set up, if nothing happens.
+    calls: isize,
+    watcher: PhantomData<W>,
 }
 
-/// The number of calls that the watcher makes until it is set up, if nothing happens.
-fn calls_of_setup<W: Watcher>(setup: &[&str]) -> isize {
-    let simulation = Rc::new(RefCell::new(simulation::<W>(setup, &[], false)));
-    drop(W::new(Rc::clone(&simulation)));
-    simulation.borrow().calls
-}
+impl<W: Watcher> Stage<W> {
+    fn new(setup: usize) -> Stage<W> {
+        let world = start(W::marked(), SETUPS[setup]);
+        let tree = real_tree(&world);
+        let mut stage = Stage { setup, world, tree, calls: 0, watcher: PhantomData };
+        let simulation = Rc::new(RefCell::new(stage.simulation(&[], false)));
+        drop(W::new(Rc::clone(&simulation)));
+        stage.calls = simulation.borrow().calls;
+        stage
+    }
 
-fn run<W: Watcher>(setup: &[&str], acts: &[Act], tells: bool) -> Outcome {
-    let mut simulation = simulation::<W>(setup, acts, tells);
-    let mut picture = Picture::of(&simulation.world);
-    if W::MARKS_ALL {
-        simulation.world.mark_all(inode_marks::MASK);
+    fn simulation(&self, acts: &[Act], tells: bool) -> Simulation {
+        Simulation {
+            world: self.world.clone(),
+            acts: acts.to_vec(),
+            done: 0,
+            calls: 0,
+            next: Vec::new(),
+            story: Vec::new(),
+            tells,
+            moments: Vec::new(),
+            before: None,
+            marks_all: W::MARKS_ALL,
+        }
     }
-    if acts.first().is_some_and(|act| act.call < 0) {
-        simulation.calls = -calls_of_setup::<W>(setup);
-    } else {
-        // The setup is no part of the history.
-        simulation.calls = -isize::MAX;
+
+    /// Sets the watcher up.
+    fn begin(&self, mut simulation: Simulation) -> (W, Rc<RefCell<Simulation>>) {
+        if W::MARKS_ALL {
+            simulation.world.mark_all(inode_marks::MASK);
+        }
+        let is_in_setup = simulation.acts.first().map_or(!simulation.next.is_empty(), |act| act.call < 0);
+        simulation.calls = if is_in_setup { -self.calls } else { -isize::MAX };
+        let simulation = Rc::new(RefCell::new(simulation));
+        let watcher = W::new(Rc::clone(&simulation));
+        {
+            let simulation = &mut *simulation.borrow_mut();
+            simulation.calls = simulation.calls.max(0);
+            if simulation.done == 0 {
+                simulation.story.clear();
+            }
+        }
+        (watcher, simulation)
     }
-    let simulation = Rc::new(RefCell::new(simulation));
-    let mut watcher = W::new(Rc::clone(&simulation));
-    let is_strict = {
+
+    fn run(&self, acts: &[Act], tells: bool) -> Outcome {
+        let (mut watcher, simulation) = self.begin(self.simulation(acts, tells));
+        let is_strict = simulation.borrow().done == 0;
+        let mut faults = Vec::new();
+        let mut lines = Vec::new();
+        until_quiet(&mut watcher, &simulation, &mut lines, &mut faults);
+        if is_strict && W::is_strict(&simulation.borrow().world) {
+            let world = &simulation.borrow().world;
+            judge_lines(world, &lines, &mut faults);
+            let mut picture = Picture::of(self.tree.clone());
+            for line in &lines {
+                picture.replay(line, world, &mut faults);
+            }
+            picture.compare(world, &mut faults);
+        } else {
+            let world = &simulation.borrow().world;
+            let untrue = lines.iter().filter(|line| line.event == "CREATE" && !is_new(world, line));
+            faults.extend(untrue.map(|Line { path, .. }| format!("CREATE {path}: it was there before")));
+        }
+        let moments = std::mem::take(&mut simulation.borrow_mut().moments);
+        probe(&mut watcher, &simulation, &mut faults);
         let simulation = &mut *simulation.borrow_mut();
-        simulation.calls = simulation.calls.max(0);
-        if simulation.done == 0 {
-            simulation.story.clear();
-        }
-        simulation.done == 0
-    };
-    let mut faults = Vec::new();
-    let mut lines = Vec::new();
-    until_quiet(&mut watcher, &simulation, &mut lines, &mut faults);
-    if is_strict && W::is_strict(&simulation.borrow().world) {
-        let world = &simulation.borrow().world;
-        judge_lines(world, &lines, &mut faults);
-        for line in &lines {
-            picture.replay(line, world, &mut faults);
-        }
-        picture.compare(world, &mut faults);
-    } else {
-        let world = &simulation.borrow().world;
-        let untrue = lines.iter().filter(|line| line.event == "CREATE" && !is_new(world, line));
-        faults.extend(untrue.map(|Line { path, .. }| format!("CREATE {path}: it was there before")));
+        let is_hidden = is_hidden(&simulation.world);
+        Outcome { faults, is_hidden, story: std::mem::take(&mut simulation.story), moments }
     }
-    let moments = std::mem::take(&mut simulation.borrow_mut().moments);
-    probe(&mut watcher, &simulation, &mut faults);
-    let simulation = simulation.borrow();
-    let is_hidden = is_hidden(&simulation.world);
-    Outcome { faults, is_hidden, late: simulation.late.clone(), story: simulation.story.clone(), moments }
+
+    /// The positions after `acts` that have to be tried for what leads to each of these worlds.
+    fn positions(&self, acts: &[Act], worlds: Vec<World>) -> Vec<Next> {
+        let first = acts.last().map_or(-self.calls, |act| act.call);
+        let mut simulation = self.simulation(acts, false);
+        simulation.next = worlds.into_iter().map(|world| Next { world, positions: vec![first] }).collect();
+        let (mut watcher, simulation) = self.begin(simulation);
+        if !acts.is_empty() {
+            until_quiet(&mut watcher, &simulation, &mut Vec::new(), &mut Vec::new());
+        }
+        let simulation = &mut *simulation.borrow_mut();
+        // More is judged of what begins after the setup, and when all is quiet.
+        let last = simulation.calls;
+        for next in &mut simulation.next {
+            next.positions.push(last);
+            next.positions.dedup();
+        }
+        std::mem::take(&mut simulation.next)
+    }
+}
+
+/// Whether nothing watched a change, or by a watch that was removed, so that its events count for nothing.
+fn is_untold(world: &World, happened: &Happened) -> bool {
+    happened.reported_by.is_none() || world.unwatched.contains(&happened.entry.0)
 }
 
 /// Whether something of the name that a line reports as created was created, or came from or to where nothing was watched.
@@ -266,7 +339,7 @@ fn is_new(world: &World, line: &Line) -> bool {
     let is_created = |happened: &Happened| happened.event == "CREATE" && happened.entry.1 == name;
     let is_unseen = |pair: &[Happened]| {
         let is_rename = pair[1].event == "MOVED_TO" && is_named(&pair[1]);
-        is_rename && pair.iter().any(|half| half.reported_by.is_none())
+        is_rename && pair.iter().any(|half| is_untold(world, half))
     };
     world.happened.iter().any(is_created) || world.happened.windows(2).any(is_unseen)
 }
@@ -348,8 +421,7 @@ fn judge_lines(world: &World, lines: &[Line], faults: &mut Vec<String>) {
         // removed, because its directory had been renamed before it was listed.
         let name = |path: &str| path.rsplit_once('/').map(|(_, name)| name.to_owned());
         let is_announced = |happened: &&Happened| {
-            let is_untold = happened.reported_by.is_none() || world.unwatched.contains(&happened.entry.0);
-            let came = matches!(happened.event, "CREATE" | "MOVED_TO") && is_untold;
+            let came = matches!(happened.event, "CREATE" | "MOVED_TO") && is_untold(world, happened);
             came && *event == "CREATE" && name(&happened.path) == name(path)
         };
         match exact.or_else(merged).or_else(|| left.iter().position(is_announced)) {
@@ -384,17 +456,12 @@ fn probe<W: Watcher>(watcher: &mut W, simulation: &RefCell<Simulation>, faults: 
         below.filter_map(|(inode, _)| world.path(inode)).chain(["/tree".into()]).collect()
     };
     let wanted: BTreeSet<String> = directories.iter().map(|directory| format!("{directory}/probe")).collect();
-    let late = {
-        let simulation = &mut *simulation.borrow_mut();
-        for path in &wanted {
-            let path = path.trim_start_matches("/tree/");
-            assert!(simulation.world.act(9, &Operation::Create(path.into())));
-        }
-        simulation.late.len()
-    };
+    for path in &wanted {
+        let path = path.trim_start_matches("/tree/");
+        assert!(simulation.borrow_mut().world.act(9, &Operation::Create(path.into())));
+    }
     let mut lines = Vec::new();
     until_quiet(watcher, simulation, &mut lines, faults);
-    simulation.borrow_mut().late.truncate(late);
     let found: BTreeSet<String> = lines.iter().map(|line| line.path.clone()).collect();
     if lines.len() != wanted.len() || found != wanted {
         faults.push(format!("what happens at {wanted:?} is reported at {found:?}"));
@@ -416,13 +483,8 @@ fn is_below(path: &str, top: &str) -> bool {
 }
 
 impl Picture {
-    fn of(world: &World) -> Picture {
-        Picture {
-            tree: real_tree(world),
-            away: HashMap::new(),
-            exchanged: BTreeMap::new(),
-            arrived: BTreeSet::new(),
-        }
+    fn of(tree: BTreeMap<String, bool>) -> Picture {
+        Picture { tree, away: HashMap::new(), exchanged: BTreeMap::new(), arrived: BTreeSet::new() }
     }
 
     fn take(&mut self, top: &str) -> BTreeMap<String, bool> {
@@ -608,29 +670,40 @@ fn text(setup: usize, acts: &[Act]) -> String {
     format!("{setup}: {}", acts.join("; "))
 }
 
-fn parse(text: &str) -> Option<(usize, Vec<Act>)> {
+fn parse<W: Watcher>(text: &str) -> Option<(Stage<W>, Vec<Act>)> {
     let (setup, acts) = text.split_once(": ")?;
+    let setup = setup.parse().ok().filter(|setup| *setup < SETUPS.len())?;
     let act = |text: &str| {
         let (operation, when) = text.rsplit_once('@')?;
         let (call, process) = when.split_once(" by ").unwrap_or((when, "1"));
         let operation = Operation::parse(operation)?;
         Some(Act { operation, process: process.trim().parse().ok()?, call: call.trim().parse().ok()? })
     };
-    Some((setup.parse().ok()?, acts.split(';').map(act).collect::<Option<_>>()?))
+    Some((Stage::new(setup), acts.split(';').map(act).collect::<Option<_>>()?))
+}
+
+/// When operations are done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Positions {
+    /// At every position where that makes a difference.
+    Every,
+    /// Together with the one before, or when all is quiet.
+    TogetherOrQuiet,
+    /// All together, at every position.
+    Together,
 }
 
 /// A search and what it has found.
 struct Search {
-    /// To the next position of an operation.
-    step: isize,
-    /// Whether the first positions are in the setup.
-    in_setup: bool,
-    /// All operations have the same position.
-    at_once: bool,
-    /// One of so many sequences of operations is tried, and which one.
+    positions: Positions,
+    /// One of so many histories is tried, and which one.
     share: usize,
     part: usize,
     met: usize,
+    /// One of so many threads completes the histories that lack the last operation, and which one does.
+    threads: usize,
+    thread: usize,
+    begun: usize,
     tried: usize,
     /// Those that no event can tell from others.
     hidden: usize,
@@ -639,86 +712,99 @@ struct Search {
 }
 
 impl Search {
-    fn new(step: isize, share: usize) -> Search {
+    fn new(positions: Positions, share: usize) -> Search {
+        let part = if share > 1 { number("JUDGE_PART").unwrap_or(0) } else { 0 };
         Search {
-            step,
-            in_setup: false,
-            at_once: false,
+            positions,
             share,
-            part: if share > 1 { number("JUDGE_PART").unwrap_or(0) } else { 0 },
+            part,
             met: 0,
+            threads: 1,
+            thread: 0,
+            begun: 0,
             tried: 0,
             hidden: 0,
             failed: Vec::new(),
         }
     }
 
-    /// Tries all positions of these operations.
-    fn try_positions<W: Watcher>(&mut self, setup: usize, operations: &[(Operation, i32)]) {
-        let act = |(operation, process): &(Operation, i32)| Act {
-            operation: operation.clone(),
-            process: *process,
-            call: if self.in_setup { -calls_of_setup::<W>(SETUPS[setup]) } else { 0 },
+    /// Tries one of `share` histories of exactly so many operations.
+    fn try_all<W: Watcher>(positions: Positions, count: usize, share: usize) -> Search {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let try_part = |thread| {
+            let mut search = Search { threads, thread, ..Search::new(positions, share) };
+            for setup in 0..SETUPS.len() {
+                let stage = Stage::<W>::new(setup);
+                search.try_after(&stage, &stage.world, &mut Vec::new(), count);
+            }
+            search
         };
-        let mut acts: Vec<Act> = operations.iter().map(act).collect();
-        loop {
-            let late = self.judge::<W>(setup, &acts);
-            // Later than when all is quiet is the same.
-            let first = usize::from(self.step == QUIET);
-            let is_over = |at: usize| late[at] || at == 0 && self.in_setup && acts[0].call >= 0;
-            let last = if self.at_once { 0 } else { acts.len() - 1 };
-            let Some(next) = (first..=last).rev().find(|at| !is_over(*at)) else { return };
-            let call = acts[next].call + self.step;
-            acts[next..].iter_mut().for_each(|act| act.call = call);
-        }
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = (0..threads).map(|thread| scope.spawn(move || try_part(thread))).collect();
+            parts.into_iter().fold(Search::new(positions, share), |mut all, part| {
+                let part = part.join().unwrap();
+                all.tried += part.tried;
+                all.hidden += part.hidden;
+                all.failed.extend(part.failed);
+                all
+            })
+        })
     }
 
-    /// Tries all histories of exactly so many operations.
-    fn try_all_setups<W: Watcher>(&mut self, count: usize) {
-        for (setup, operations) in SETUPS.iter().enumerate() {
-            let world = start(W::marked(), operations);
-            self.try_all::<W>(setup, &world, count, &mut Vec::new());
+    /// Tries all histories that go on after `acts`, which lead to `world`, with exactly so many operations.
+    fn try_after<W: Watcher>(&mut self, stage: &Stage<W>, world: &World, acts: &mut Vec<Act>, count: usize) {
+        if count == 0 {
+            self.judge(stage, acts);
+            return;
         }
-    }
-
-    /// Tries all histories of exactly so many operations that begin with these.
-    fn try_all<W: Watcher>(
-        &mut self,
-        setup: usize,
-        world: &World,
-        count: usize,
-        operations: &mut Vec<(Operation, i32)>,
-    ) {
-        for operation in self::operations(world, false) {
-            // Of the last operations only those that are tried need to be done here.
+        if count == 1 {
+            self.begun += 1;
+            if self.begun % self.threads != self.thread {
+                return;
+            }
+        }
+        let mut operations = self::operations(world, false);
+        // Of the last operations only those that are tried need to be done here.
+        operations.retain(|_| {
             self.met += usize::from(count == 1);
-            if count == 1 && self.met % self.share != self.part {
-                continue;
+            count > 1 || self.met % self.share == self.part
+        });
+        let next = operations.into_iter().filter_map(|operation| after(world, operation, 1));
+        let (operations, worlds): (Vec<_>, Vec<_>) = next.unzip();
+        let next = self.positions(stage, acts, worlds);
+        for (operation, Next { world, positions }) in operations.into_iter().zip(next) {
+            for call in positions {
+                acts.push(Act { operation: operation.clone(), process: 1, call });
+                self.try_after(stage, &world, acts, count - 1);
+                acts.pop();
             }
-            let Some((operation, next)) = after(world, operation, 1) else { continue };
-            operations.push((operation, 1));
-            if count == 1 {
-                self.try_positions::<W>(setup, operations);
-            } else {
-                self.try_all::<W>(setup, &next, count - 1, operations);
-            }
-            operations.pop();
         }
     }
-}
 
-impl Search {
+    /// When to do what leads to each of these worlds.
+    fn positions<W: Watcher>(&self, stage: &Stage<W>, acts: &[Act], worlds: Vec<World>) -> Vec<Next> {
+        let last = acts.last().map(|act| act.call);
+        let positions = match (self.positions, last) {
+            (Positions::Every, _) | (Positions::Together, None) => return stage.positions(acts, worlds),
+            (Positions::Together, Some(call)) => vec![call],
+            (Positions::TogetherOrQuiet, None) => vec![0],
+            (Positions::TogetherOrQuiet, Some(call)) => vec![call, call + QUIET],
+        };
+        let next = worlds.into_iter().map(|world| Next { world, positions: positions.clone() });
+        next.collect()
+    }
+
     /// Tries so many histories of four to ten operations by one or two processes, at random positions.
     fn try_at_random<W: Watcher>(&mut self, count: usize, seed: u64) {
         let mut random = Random::new(seed);
+        let stages = [0, 1].map(Stage::<W>::new);
         for _ in 0..count {
-            let setup = random.below(SETUPS.len());
-            let mut world = start(W::marked(), SETUPS[setup]);
+            let stage = &stages[random.below(SETUPS.len())];
+            let mut world = stage.world.clone();
             let mut acts: Vec<Act> = Vec::new();
             let mut call = 0;
-            let calls = if self.in_setup { calls_of_setup::<W>(SETUPS[setup]) } else { 0 };
-            if calls > 0 && random.below(2) == 0 {
-                call = random.below(calls as usize) as isize - calls;
+            if stage.calls > 0 && random.below(2) == 0 {
+                call = random.below(stage.calls as usize) as isize - stage.calls;
             }
             for _ in 0..4 + random.below(7) {
                 // Of one object's renames there to and fro, most are merged.
@@ -733,31 +819,28 @@ impl Search {
                 call += [0, 0, 0, 1, 1, 2, 3, QUIET][random.below(8)];
                 acts.push(Act { operation, process: 1 + random.below(8) as i32 / 7, call });
             }
-            self.judge::<W>(setup, &acts);
+            self.judge(stage, &acts);
         }
     }
 
-    /// Whether each operation was done late.
-    fn judge<W: Watcher>(&mut self, setup: usize, acts: &[Act]) -> Vec<bool> {
+    fn judge<W: Watcher>(&mut self, stage: &Stage<W>, acts: &[Act]) {
         self.tried += 1;
-        let Outcome { faults, is_hidden, late, .. } = run::<W>(SETUPS[setup], acts, false);
+        let Outcome { faults, is_hidden, .. } = stage.run(acts, false);
         if faults.is_empty() {
-            return late;
+            return;
         }
-        if is_hidden || other_history::<W>(setup, acts, 1).is_some() {
+        if is_hidden || other_history(stage, acts, 1).is_some() {
             self.hidden += 1;
         } else {
-            self.failed.push((faults, text(setup, acts)));
+            self.failed.push((faults, text(stage.setup, acts)));
         }
-        late
     }
 
     /// A history that fails, as short as it can be made.
-    fn shortened<W: Watcher>(setup: usize, acts: &[Act]) -> Vec<Act> {
+    fn shortened<W: Watcher>(stage: &Stage<W>, acts: &[Act]) -> Vec<Act> {
         let fails = |acts: &[Act]| {
-            let Outcome { faults, is_hidden, .. } = run::<W>(SETUPS[setup], acts, false);
-            !(acts.is_empty() || faults.is_empty() || is_hidden)
-                && other_history::<W>(setup, acts, 1).is_none()
+            let Outcome { faults, is_hidden, .. } = stage.run(acts, false);
+            !(acts.is_empty() || faults.is_empty() || is_hidden) && other_history(stage, acts, 1).is_none()
         };
         let mut acts = acts.to_vec();
         loop {
@@ -795,13 +878,13 @@ impl Search {
         let Search { tried, hidden, failed, .. } = self;
         println!("{name}: {tried} histories of {kind}, {} fail, {hidden} are not judged", failed.len());
         for (faults, history) in failed.iter().take(number("JUDGE_SHOWN").unwrap_or(5)) {
-            let (setup, acts) = parse(history).unwrap();
-            let shortened = text(setup, &Search::shortened::<W>(setup, &acts));
+            let (stage, acts) = parse::<W>(history).unwrap();
+            let shortened = text(stage.setup, &Search::shortened(&stage, &acts));
             println!("\nJUDGE_HISTORY='{history}'\n  shorter: '{shortened}'\n  {}", faults.join("\n  "));
         }
         if let Some((_, history)) = failed.iter().min_by_key(|(_, history)| history.matches(';').count()) {
-            let (setup, acts) = parse(history).unwrap();
-            let story = run::<W>(SETUPS[setup], &acts, true).story;
+            let (stage, acts) = parse::<W>(history).unwrap();
+            let story = stage.run(&acts, true).story;
             panic!("{history}\n{}", story.join("\n"));
         }
     }
@@ -941,8 +1024,8 @@ const RULES: [(&str, &str); 31] = [
 
 fn known<W: Watcher>(histories: &[&str]) {
     for history in histories {
-        let (setup, acts) = parse(history).unwrap();
-        let Outcome { faults, story, .. } = run::<W>(SETUPS[setup], &acts, true);
+        let (stage, acts) = parse::<W>(history).unwrap();
+        let Outcome { faults, story, .. } = stage.run(&acts, true);
         assert!(faults.is_empty(), "{history}\n{}\n{}", story.join("\n"), faults.join("\n"));
     }
 }
@@ -950,13 +1033,53 @@ fn known<W: Watcher>(histories: &[&str]) {
 /// The histories of [`RULES`], but those that no event tells from others.
 fn rules<W: Watcher>() {
     let is_judged = |history: &&str| {
-        let (setup, acts) = parse(history).unwrap();
-        !run::<W>(SETUPS[setup], &acts, false).is_hidden
+        let (stage, acts) = parse::<W>(history).unwrap();
+        !stage.run(&acts, false).is_hidden
     };
     let histories: Vec<&str> =
         RULES.into_iter().map(|(_, history)| history).filter(|history| is_judged(history)).collect();
     assert!(2 * histories.len() > RULES.len());
     known::<W>(&histories);
+}
+
+/// Operations at positions that are not tried have the same lines as at the position before that is tried: for all sequences of one
+/// operation, and one in `share` of two.
+fn positions_that_are_left_out<W: Watcher>(share: usize) {
+    let lines = |stage: &Stage<W>, acts: &[Act]| {
+        let mut story = stage.run(acts, true).story;
+        story.retain(|line| line.starts_with("      > "));
+        story
+    };
+    let try_next = |stage: &Stage<W>, world: &World, acts: &[Act], each: &mut dyn FnMut(&World, Act)| {
+        for (operation, next) in operations(world, false).into_iter().filter_map(|next| after(world, next, 1))
+        {
+            let Next { world, positions } = stage.positions(acts, vec![next]).remove(0);
+            let at = |call| Act { operation: operation.clone(), process: 1, call };
+            let with = |call| [acts, &[at(call)]].concat();
+            for (number, first) in positions.iter().enumerate() {
+                let tried = with(*first);
+                let end = positions.get(number + 1).map_or(first + 1, |next| *next);
+                for call in first + 1..end {
+                    assert_eq!(
+                        lines(stage, &with(call)),
+                        lines(stage, &tried),
+                        "{}",
+                        text(stage.setup, &with(call))
+                    );
+                }
+                each(&world, at(*first));
+            }
+        }
+    };
+    let mut met = 0;
+    for stage in (0..SETUPS.len()).map(Stage::<W>::new) {
+        try_next(&stage, &stage.world, &[], &mut |world, act| {
+            met += 1;
+            if met % share == 0 {
+                try_next(&stage, world, &[act], &mut |_, _| ());
+            }
+        });
+    }
 }
 
 fn number(name: &str) -> Option<usize> {
@@ -969,8 +1092,8 @@ fn number(name: &str) -> Option<usize> {
 /// before or when all is quiet; and `random` longer ones.
 fn search<W: Watcher>(name: &str, [everywhere, longest, share, random, at_once]: [usize; 5]) {
     if let Ok(history) = std::env::var("JUDGE_HISTORY") {
-        let (setup, acts) = parse(&history).expect("a history");
-        let Outcome { faults, story, .. } = run::<W>(SETUPS[setup], &acts, true);
+        let (stage, acts) = parse::<W>(&history).expect("a history");
+        let Outcome { faults, story, .. } = stage.run(&acts, true);
         println!("{name}: {history}\n{}\n{}", story.join("\n"), faults.join("\n"));
         assert!(faults.is_empty());
         return;
@@ -978,23 +1101,19 @@ fn search<W: Watcher>(name: &str, [everywhere, longest, share, random, at_once]:
     let longest = number("JUDGE_OPERATIONS").unwrap_or(longest);
     let everywhere = number("JUDGE_EVERYWHERE").unwrap_or(everywhere);
     for count in 1..=longest {
-        let step = if count <= everywhere { 1 } else { QUIET };
+        let positions = if count <= everywhere { Positions::Every } else { Positions::TogetherOrQuiet };
         let share = if count > 2.min(everywhere) { number("JUDGE_SHARE").unwrap_or(share) } else { 1 };
-        let mut search = Search::new(step, share);
-        search.in_setup = step == 1 && !W::MARKS_ALL;
-        search.try_all_setups::<W>(count);
+        let search = Search::try_all::<W>(positions, count, share);
         search.end::<W>(name, &format!("{count} operations"));
     }
     // One process does them without a pause.
     let at_once = number("JUDGE_AT_ONCE").unwrap_or(at_once);
-    let mut search = Search::new(1, number("JUDGE_SHARE").unwrap_or(share));
-    (search.in_setup, search.at_once) = (!W::MARKS_ALL, true);
     if at_once > 0 {
-        search.try_all_setups::<W>(at_once);
+        let share = number("JUDGE_SHARE").unwrap_or(share);
+        let search = Search::try_all::<W>(Positions::Together, at_once, share);
         search.end::<W>(name, &format!("{at_once} operations at once"));
     }
-    let mut search = Search::new(1, 1);
-    search.in_setup = !W::MARKS_ALL;
+    let mut search = Search::new(Positions::Every, 1);
     let seed = number("JUDGE_SEED").unwrap_or(1);
     search.try_at_random::<W>(number("JUDGE_RANDOM").unwrap_or(random), seed as u64);
     search.end::<W>(name, "more operations at random");

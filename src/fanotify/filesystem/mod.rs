@@ -363,7 +363,8 @@ impl<K: Kernel> Filesystems<K> {
     /// Reads what the kernel has queued, and begins a turn.
     pub(super) fn begin_turn(&mut self) -> io::Result<usize> {
         self.lost = false;
-        let length = self.fill()?;
+        let (outside, nodes) = (&mut self.outside, &self.nodes);
+        let length = self.queue.fill(&mut self.kernel, |bytes| is_elsewhere(bytes, outside, nodes))?;
         self.turn_until = self.queue.queued().min(self.queue.taken() + LONGEST_TURN);
         Ok(length)
     }
@@ -406,14 +407,14 @@ impl<K: Kernel> Filesystems<K> {
         self.queue.is_empty()
     }
 
-    /// Reads what the kernel has queued. An error shows again, and is dealt with, at the next ordinary read.
+    /// Reads what the kernel has queued, while a change is being handled. An error shows again, and is dealt with, at the next
+    /// ordinary read.
     fn pull(&mut self) {
-        let _ = self.fill();
-    }
-
-    fn fill(&mut self) -> io::Result<usize> {
-        let (outside, nodes) = (&mut self.outside, &self.nodes);
-        self.queue.fill(&mut self.kernel, |bytes| is_elsewhere(bytes, outside, nodes))
+        // The change at hand may bring a directory that is elsewhere:
+        //
+        //     rename /out/d to /tree/d    taken; d is looked for where it was, and that is elsewhere
+        //     create d/f                  read during that look
+        let _ = self.queue.fill(&mut self.kernel, |_| false);
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::marker::PhantomData;
 
 use super::*;
 use crate::fanotify::simulated::Queued;
@@ -27,7 +26,7 @@ pub struct Moment {
 
 /// The search for another history.
 struct Doubt<'a, W> {
-    setup: usize,
+    stage: &'a Stage<W>,
     moments: &'a [Moment],
     processes: BTreeSet<i32>,
     /// The most operations of the other history.
@@ -35,15 +34,14 @@ struct Doubt<'a, W> {
     tried: usize,
     /// States that lead nowhere, by their hash.
     dead: HashSet<u64>,
-    watcher: PhantomData<W>,
 }
 
 /// Another history that cannot be distinguished from this one, of at most so many operations more, and for which the lines are right.
-pub fn other_history<W: Watcher>(setup: usize, acts: &[Act], more: usize) -> Option<Vec<Act>> {
-    let moments = run::<W>(SETUPS[setup], acts, true).moments;
+pub fn other_history<W: Watcher>(stage: &Stage<W>, acts: &[Act], more: usize) -> Option<Vec<Act>> {
+    let moments = stage.run(acts, true).moments;
     let start = moments.first().filter(|_| acts[0].call >= 0)?.before.clone();
     if let Some(other) = neighbours(&start, acts).into_iter().find(|other| {
-        let found = run::<W>(SETUPS[setup], other, true);
+        let found = stage.run(other, true);
         found.faults.is_empty() && are_alike(&found.moments, &moments)
     }) {
         return Some(other);
@@ -51,14 +49,13 @@ pub fn other_history<W: Watcher>(setup: usize, acts: &[Act], more: usize) -> Opt
     let processes: BTreeSet<i32> = acts.iter().map(|act| act.process).collect();
     (0..=more)
         .find_map(|more| {
-            let mut doubt = Doubt::<W> {
-                setup,
+            let mut doubt = Doubt {
+                stage,
                 moments: &moments,
                 processes: processes.clone(),
                 longest: acts.len() + more,
                 tried: 0,
                 dead: HashSet::new(),
-                watcher: PhantomData,
             };
             doubt.search(0, &start, &mut Vec::new()).ok()
         })
@@ -69,7 +66,7 @@ impl<W: Watcher> Doubt<'_, W> {
     /// Tries all that may go on before the call of this number; `Err` if nothing leads to the end.
     fn search(&mut self, number: usize, world: &World, acts: &mut Vec<Act>) -> Result<Option<Vec<Act>>, ()> {
         let Some(moment) = self.moments.get(number) else {
-            let is_right = run::<W>(SETUPS[self.setup], acts, false).faults.is_empty();
+            let is_right = self.stage.run(acts, false).faults.is_empty();
             return Ok(is_right.then(|| acts.clone()));
         };
         let mut state = DefaultHasher::new();

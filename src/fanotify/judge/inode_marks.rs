@@ -160,12 +160,13 @@ impl Watcher for Marks {
         }
         bytes.clear();
         let looked = self.state.look(|object, (wd, name)| {
-            let simulation = &mut *self.simulation.borrow_mut();
-            simulation.call("is_at");
-            let Some(path) = self.path(wd.0 as Inode) else { return false };
-            let path = format!("{path}/{}", String::from_utf8_lossy(name));
-            let found = simulation.world.look_up(path.trim_start_matches("/tree/"));
-            found.is_some_and(|(_, found)| found == inode(object))
+            let path = self.path(wd.0 as Inode);
+            let path = path.map(|above| format!("{above}/{}", String::from_utf8_lossy(name)));
+            self.simulation.borrow_mut().ask("is_at", |world| {
+                let path = path.as_ref().map(|path| path.trim_start_matches("/tree/"));
+                let found = path.and_then(|path| world.look_up(path));
+                found.is_some_and(|(_, found)| found == inode(object))
+            })
         });
         if !looked.is_empty() {
             self.simulation.borrow_mut().read(&mut bytes);
@@ -192,8 +193,8 @@ fn histories_that_were_reported_wrongly_over_inode_marks() {
 
 /// The events of a history that nobody reads in between, and what happened in the tree.
 fn events_and_changes(history: &str) -> (Vec<Queued>, Vec<(&'static str, String)>) {
-    let (setup, acts) = parse(history).unwrap();
-    let mut simulation = simulation::<Marks>(SETUPS[setup], &acts, false);
+    let (stage, acts) = parse::<Marks>(history).unwrap();
+    let mut simulation = stage.simulation(&acts, false);
     simulation.world.mark_all(MASK);
     acts.iter().for_each(|_| simulation.act(false));
     let world = &mut simulation.world;

@@ -1,6 +1,5 @@
 //! The judge of a tree that is followed by inode marks: the watcher of [`crate::watcher`] over them, from its setup on.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -21,7 +20,7 @@ struct Simulated {
     state: State,
     listed: BTreeSet<Inode>,
     /// Nothing polls it.
-    file: File,
+    input: io::Stdin,
 }
 
 fn error(number: i32) -> io::Error {
@@ -45,17 +44,22 @@ impl World {
         }
     }
 
-    fn resolve(&self, at: &At<Inode>) -> io::Result<Inode> {
+    /// What is there, or the number of an error.
+    fn resolve(&self, at: &At<Inode>) -> Result<Inode, i32> {
         if let At::Dir(dir) = at {
             return Ok(**dir);
         }
         let found = self.entry_of(at).and_then(|(above, name)| self.entry(above, &name));
-        found.ok_or_else(|| error(libc::ENOENT))
+        found.ok_or(libc::ENOENT)
     }
 
-    fn directory(&self, at: &At<Inode>) -> io::Result<Inode> {
+    fn directory(&self, at: &At<Inode>) -> Result<Inode, i32> {
         let found = self.resolve(at)?;
-        if self.is_directory(found) { Ok(found) } else { Err(error(libc::ENOTDIR)) }
+        if self.is_directory(found) { Ok(found) } else { Err(libc::ENOTDIR) }
+    }
+
+    fn kind(&self, inode: Inode) -> Kind {
+        if self.is_directory(inode) { Kind::Directory } else { Kind::File }
     }
 }
 
@@ -64,9 +68,8 @@ impl Simulated {
         self.simulation.borrow_mut().call(name);
     }
 
-    fn opened(&self, name: &str, at: At<Inode>) -> io::Result<Inode> {
-        self.call(name);
-        self.simulation.borrow().world.directory(&at)
+    fn ask<T: PartialEq>(&self, name: &str, look: impl Fn(&World) -> T) -> T {
+        self.simulation.borrow_mut().ask(name, look)
     }
 }
 
@@ -77,17 +80,18 @@ impl crate::world::World for Simulated {
     const NAMES_ENTRIES: bool = true;
 
     fn enter(&mut self, at: At<Inode>) -> io::Result<Inode> {
-        self.opened("enter", at)
+        self.ask("enter", |world| world.directory(&at)).map_err(error)
     }
 
     fn open(&mut self, at: At<Inode>) -> io::Result<Inode> {
-        self.opened("open", at)
+        self.ask("open", |world| world.directory(&at)).map_err(error)
     }
 
     fn watch(&mut self, at: At<Inode>, mask: Mask) -> io::Result<Wd> {
         self.call("watch");
         let world = &mut self.simulation.borrow_mut().world;
-        let found = if mask.has(IN_ONLYDIR) { world.directory(&at)? } else { world.resolve(&at)? };
+        let found = if mask.has(IN_ONLYDIR) { world.directory(&at) } else { world.resolve(&at) };
+        let found = found.map_err(error)?;
         if let Marked::Inodes(marks) = &mut world.marked {
             *marks.entry(found).or_default() |= mark_of(mask, true, false, true);
         }
@@ -106,23 +110,17 @@ impl crate::world::World for Simulated {
     }
 
     fn list(&mut self, dir: &Inode, each: &mut dyn FnMut(&[u8], Kind)) -> io::Result<()> {
-        self.call("list");
         self.listed.insert(*dir);
-        let world = &self.simulation.borrow().world;
-        for (name, inode) in world.entries(*dir) {
-            each(name.as_bytes(), if world.is_directory(inode) { Kind::Directory } else { Kind::File });
-        }
+        let entries = self.ask("list", |world| {
+            let entries = world.entries(*dir).map(|(name, inode)| (name.clone(), world.kind(inode)));
+            entries.collect::<Vec<_>>()
+        });
+        entries.into_iter().for_each(|(name, kind)| each(name.as_bytes(), kind));
         Ok(())
     }
 
     fn kind(&mut self, at: At<Inode>) -> Kind {
-        self.call("kind");
-        let world = &self.simulation.borrow().world;
-        match world.resolve(&at) {
-            Ok(inode) if world.is_directory(inode) => Kind::Directory,
-            Ok(_) => Kind::File,
-            Err(_) => Kind::Unknown,
-        }
+        self.ask("kind", |world| world.resolve(&at).map_or(Kind::Unknown, |inode| world.kind(inode)))
     }
 
     fn is_directory(&mut self, path: &[u8], _: bool) -> io::Result<bool> {
@@ -130,16 +128,15 @@ impl crate::world::World for Simulated {
     }
 
     fn contents(&mut self, at: At<Inode>) -> Contents {
-        self.call("contents");
-        let world = &self.simulation.borrow().world;
-        let Ok(dir) = world.directory(&at) else { return Contents::Unknown };
-        if world.entries(dir).next().is_none() {
-            return Contents::Nothing;
-        }
-        match world.entries(dir).any(|(_, below)| world.is_directory(below)) {
-            true => Contents::Unknown,
-            false => Contents::NoDirectories,
-        }
+        self.ask("contents", |world| {
+            let Ok(dir) = world.directory(&at) else { return Contents::Unknown };
+            let kinds: Vec<Kind> = world.entries(dir).map(|(_, below)| world.kind(below)).collect();
+            match kinds.contains(&Kind::Directory) {
+                true => Contents::Unknown,
+                false if kinds.is_empty() => Contents::Nothing,
+                false => Contents::NoDirectories,
+            }
+        })
     }
 
     fn tells(&mut self, _: &Inode, _: Contents) -> bool {
@@ -156,7 +153,7 @@ impl crate::world::World for Simulated {
     }
 
     fn sync(&mut self, _: At<Inode>) {
-        self.call("sync");
+        self.ask("sync", |_| ());
     }
 
     fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize> {
@@ -168,9 +165,9 @@ impl crate::world::World for Simulated {
     }
 
     fn is_watched_as(&mut self, at: At<Inode>, _: Mask, wd: Wd, _: impl Fn(Wd) -> bool) -> bool {
-        self.call("is_watched_as");
-        let found = self.simulation.borrow().world.directory(&at);
-        found.is_ok_and(|found| self.state.watch_of(&handle(found)) == Some(wd))
+        self.ask("is_watched_as", |world| {
+            world.directory(&at).is_ok_and(|found| self.state.watch_of(&handle(found)) == Some(wd))
+        })
     }
 
     fn hides_rename(&self, wd: Wd, name: &[u8]) -> bool {
@@ -179,11 +176,11 @@ impl crate::world::World for Simulated {
 
     fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         let looked = self.state.look(|object, (wd, name)| {
-            let simulation = &mut *self.simulation.borrow_mut();
-            simulation.call("is_at");
-            let Some(above) = path_of(*wd) else { return false };
-            let path = [&above, &b"/"[..], name].concat();
-            simulation.world.resolve(&At::Path(&path)).is_ok_and(|found| found == inode(object))
+            let path = path_of(*wd).map(|above| [&above, &b"/"[..], name].concat());
+            self.simulation.borrow_mut().ask("is_at", |world| {
+                let found = path.as_ref().and_then(|path| world.resolve(&At::Path(path)).ok());
+                found == Some(inode(object))
+            })
         });
         if looked.is_empty() {
             return false;
@@ -196,15 +193,15 @@ impl crate::world::World for Simulated {
 
 impl AsFd for Simulated {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.input.as_fd()
     }
 }
 
 impl Watcher for watcher::Watcher<Simulated> {
     fn new(simulation: Rc<RefCell<Simulation>>) -> Self {
         let settings = settings(IN_CREATE | IN_DELETE | IN_MOVE | IN_MODIFY | IN_OPEN);
-        let file = File::open("/dev/null").unwrap();
-        let world = Simulated { simulation, state: State::new(false), listed: BTreeSet::new(), file };
+        let (state, listed, input) = (State::new(false), BTreeSet::new(), io::stdin());
+        let world = Simulated { simulation, state, listed, input };
         let mut watcher = watcher::Watcher::new(world, settings);
         watcher.watch(b"/tree").unwrap();
         while watcher.walk().unwrap() {}
@@ -268,4 +265,9 @@ fn histories_that_the_watcher_followed_wrongly_over_inode_marks() {
 #[test]
 fn every_short_history_of_the_watcher_over_inode_marks_is_reported_truly() {
     search::<watcher::Watcher<Simulated>>("watcher over inode marks", [1, 2, 256, 300, 3]);
+}
+
+#[test]
+fn positions_that_are_left_out_make_no_difference() {
+    positions_that_are_left_out::<watcher::Watcher<Simulated>>(16);
 }
