@@ -266,21 +266,26 @@ impl World {
 
     /// The directory that a directory is in, and its name there.
     pub fn place(&self, directory: Inode) -> Option<Entry> {
+        self.place_of(directory).map(|(parent, name)| (parent, name.to_owned()))
+    }
+
+    fn place_of(&self, directory: Inode) -> Option<(Inode, &str)> {
         let parent = self.nodes[directory].parent;
         let (name, _) = self.entries(parent).find(|(_, inode)| *inode == directory)?;
-        Some((parent, name.clone()))
+        Some((parent, name))
     }
 
     /// The path of a directory from the root of the file system on.
     pub fn path(&self, directory: Inode) -> Option<String> {
-        let mut path = String::new();
+        let mut names = Vec::new();
         let mut at = directory;
         while at != 0 {
-            let (parent, name) = self.place(at)?;
-            path = format!("/{name}{path}");
+            let (parent, name) = self.place_of(at)?;
+            names.extend([name, "/"]);
             at = parent;
         }
-        Some(path)
+        names.reverse();
+        Some(names.concat())
     }
 
     pub fn is_within(&self, inode: Inode, top: Inode) -> bool {
@@ -631,15 +636,19 @@ pub fn inode(handle: &Handle) -> Inode {
 /// Events in the kernel's form.
 pub fn encode(events: &[Queued]) -> Vec<u8> {
     let mut bytes = Vec::new();
+    let mut records = Vec::new();
     for event in events {
-        let mut records = Vec::new();
+        records.clear();
         let mut record = |kind: u8, inode: Inode, name: Option<&str>| {
-            let mut body = handle(inode).to_vec();
-            body.extend(name.into_iter().flat_map(|name| name.bytes().chain([0])));
-            let length = (4 + body.len()) as u16;
-            records.extend([kind, 0]);
-            records.extend(length.to_ne_bytes());
-            records.extend(body);
+            let handle = handle(inode);
+            let length = 4 + handle.len() + name.map_or(0, |name| name.len() + 1);
+            records.extend_from_slice(&[kind, 0]);
+            records.extend_from_slice(&(length as u16).to_ne_bytes());
+            records.extend_from_slice(&handle);
+            if let Some(name) = name {
+                records.extend_from_slice(name.as_bytes());
+                records.push(0);
+            }
         };
         for (kind, entry) in [
             (libc::FAN_EVENT_INFO_TYPE_DFID_NAME, &event.place),
@@ -660,7 +669,7 @@ pub fn encode(events: &[Queued]) -> Vec<u8> {
         bytes.extend(event.mask.to_ne_bytes());
         bytes.extend((-1i32).to_ne_bytes());
         bytes.extend(event.process.to_ne_bytes());
-        bytes.extend(records);
+        bytes.extend_from_slice(&records);
     }
     bytes
 }
