@@ -312,18 +312,32 @@ impl Queue {
         if self.overflows > 0 || !self.self_events_ahead(wd) {
             return false;
         }
-        let is_there = |event: &RawEvent| place.is(event.wd, event.name) && is_change(event.mask);
-        let is_own = |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF | IN_DELETE_SELF);
-        if self.events_from(since).filter(is_there).count() < self.count_changes(place.wd, &place.name) {
+        let concerned = self.concerning(wd, (place.wd, &place.name), since);
+        let changes = concerned.clone().filter(|event| is_change(event.mask)).count();
+        if changes < self.count_changes(place.wd, &place.name) {
             return false;
         }
-        let mut concerned = self.events_from(since).filter(|event| is_there(event) || is_own(event));
-        match concerned.next() {
-            Some(event) if event.mask.has(IN_MOVED_FROM) => {
-                concerned.next().is_some_and(|event| is_own(&event))
+        let mut masks = concerned.map(|event| event.mask);
+        match masks.next() {
+            Some(first) if first.has(IN_MOVED_FROM) => {
+                masks.next().is_some_and(|next| next.has(IN_MOVE_SELF))
             }
-            first => first.is_some_and(|event| event.mask.has(IN_DELETE_SELF)),
+            first => first.is_some_and(|first| first.has(IN_DELETE_SELF)),
         }
+    }
+
+    /// The events from a mark on by which a watched directory itself is renamed or deleted, and by which directories appear at a place or
+    /// leave it.
+    pub fn concerning<'a>(
+        &'a self,
+        wd: Wd,
+        (above, name): (Wd, &'a [u8]),
+        mark: usize,
+    ) -> impl Iterator<Item = RawEvent<'a>> + Clone {
+        let is_own = move |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF | IN_DELETE_SELF);
+        let is_there =
+            move |event: &RawEvent| event.wd == above && event.name == name && is_change(event.mask);
+        self.events_from(mark).filter(move |event| is_own(event) || is_there(event))
     }
 
     fn changing_at(&self, wd: Wd, name: &[u8]) -> Option<&Changing> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::scan::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::event::ENTRY;
-use crate::queue::{Place, Queue, Subject, Taken, is_change, is_exchange};
+use crate::queue::{Place, Queue, Subject, Taken, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
@@ -296,10 +296,8 @@ impl<W: World> Watcher<W> {
         if !self.queue.self_events_ahead(wd) {
             self.read_changes_of(parent);
         }
-        let is_next = |event: &RawEvent| event.wd == place && event.name == name && is_change(event.mask);
-        let is_own = |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
-        let first = self.queue.events_from(self.queue.start()).find(|event| is_own(event) || is_next(event));
-        first.is_some_and(|event| event.wd == wd)
+        let first = self.queue.concerning(wd, (place, name), self.queue.start()).next();
+        first.is_some_and(|event| event.mask.has(IN_MOVE_SELF))
     }
 
     /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`].
