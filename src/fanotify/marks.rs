@@ -227,13 +227,15 @@ impl Marks {
     /// gives the path of a watched directory, without a slash at its end.
     pub fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         let is_at = |object: &Handle, (wd, name): &WatchedEntry| {
-            let Some(Ok(above)) = path_of(*wd).map(|path| open_path(&path, OFlag::O_DIRECTORY)) else {
-                return false;
-            };
+            let above = open_path(&path_of(*wd)?, OFlag::O_DIRECTORY).ok()?;
+            // Whatever has taken its place says nothing of what is in it.
+            if !self.is_watched_as(&above, *wd) {
+                return None;
+            }
             let found = directory::open_in(&above, name, OFlag::O_PATH | OFlag::O_NOFOLLOW);
             // The event of a rename that is being done is queued when this returns.
             directory::wait_for_change(&above);
-            found.is_ok_and(|found| handle_of(&found).is_ok_and(|handle| *handle == *object))
+            Some(found.is_ok_and(|found| handle_of(&found).is_ok_and(|handle| *handle == *object)))
         };
         if self.state.normaliser.is_certain() {
             return false;
@@ -398,11 +400,11 @@ impl State {
         self.watches.get(&wd).is_some_and(|watch| self.normaliser.hides(&watch.handle, name))
     }
 
-    /// Where the objects are that may be elsewhere than reported.
-    pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> bool) -> Vec<Found> {
+    /// Where the objects are that may be elsewhere than reported; see [`Normaliser::look`].
+    pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> Option<bool>) -> Vec<Found> {
         self.normaliser.look(|object, (directory, name)| {
-            let wd = self.by_handle.get(&**directory);
-            wd.is_some_and(|wd| is_at(object, &(*wd, name.clone())))
+            let wd = self.by_handle.get(&**directory)?;
+            is_at(object, &(*wd, name.clone()))
         })
     }
 

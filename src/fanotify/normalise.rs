@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
+use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MOVE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 
 use crate::sys::fanotify::{Entry, Handle, RawEvent, decoded};
 
@@ -161,6 +161,7 @@ impl Normaliser {
                 self.end(due, number, &mut batch);
             }
         }
+        self.end_merged(&mut batch);
         self.drop_certain(&batch);
         steps
     }
@@ -206,11 +207,20 @@ impl Normaliser {
         self.last = None;
     }
 
-    /// Where the objects are that may be elsewhere than reported, which is looked at first.
-    pub fn look(&self, mut is_at: impl FnMut(&Handle, &OwnedEntry) -> bool) -> Vec<Found> {
+    /// Where the objects are that may be elsewhere than reported, which is looked at first. `is_at` gives `None` where nobody can look,
+    /// because the directory is where nothing is watched: an object that is reported to be there counts as found.
+    pub fn look(&self, mut is_at: impl FnMut(&Handle, &OwnedEntry) -> Option<bool>) -> Vec<Found> {
         let looked = self.trails.iter().map(|(object, trail)| {
-            let found = trail.places().flatten().find(|entry| is_at(object, entry));
-            (object.clone(), found.cloned())
+            let mut unseen = None;
+            let mut is_there = |entry: &&OwnedEntry| {
+                let is_there = is_at(object, entry);
+                if is_there.is_none() && trail.at().as_ref() == Some(*entry) {
+                    unseen = trail.at().clone();
+                }
+                is_there == Some(true)
+            };
+            let found = trail.places().flatten().find(&mut is_there).cloned();
+            (object.clone(), found.or(unseen))
         });
         looked.collect()
     }
@@ -385,7 +395,7 @@ impl Normaliser {
             let (cookie, old) = trail.left.take().unwrap_or_else(|| (self.next_cookie(false), at.clone()));
             out.push(repeated(object, of, [at, to.clone()], cookie));
             self.go(object, &old, &to, out.len());
-            if let Some(partner) = partner {
+            if let Some(partner) = partner.filter(|_| to.is_some()) {
                 self.take_place(&partner, [&to, &old], out);
             }
         }
@@ -427,8 +437,14 @@ impl Normaliser {
         }
         let entry = (entry.directory.into(), entry.name.into());
         let Some(object) = self.doubtful_at(&entry).filter(|object| Some(&**object) != by) else {
-            let is_replaced =
-                |object: &Handle, trail: &Trail| !trail.is_gone && batch.ends.is_replaced_unseen(object);
+            let is_directory = batch.events[number].mask & FAN_ONDIR != 0;
+            // A directory is replaced only by another, and if nothing is in it: also not by what comes from it.
+            let is_replaced = |object: &Handle, trail: &Trail| {
+                let is_from_it = from.as_ref().is_some_and(|(directory, _)| **directory == *object);
+                let is_alike = trail.is_directory == is_directory && trail.at().is_some();
+                let may_be = is_alike && !is_from_it && !trail.is_gone;
+                may_be && batch.ends.is_replaced_unseen(object)
+            };
             let replaced =
                 self.may_come(&entry, is_replaced).filter(|_| batch.events[number].new.is_some())?;
             self.repair(&replaced, &Some(entry), batch.out);
@@ -473,6 +489,8 @@ impl Normaliser {
     /// Any event but a rename.
     fn other<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
         let event = batch.events[number];
+        let goes_on = |last: &Rename| may_be_within(&event, last.process, last.object.as_deref());
+        self.last = self.last.take().filter(goes_on);
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, number, batch);
@@ -530,6 +548,33 @@ impl Normaliser {
         let by = |by: &Handle, trail: &Trail| *by != *object && trail.process == event.pid;
         if let Some(by) = self.may_come(entry, by) {
             self.repair(&by, &at, batch.out);
+        }
+    }
+
+    /// Objects are gone that are reported to be at an entry, and when that happened the events do not say. By a merged rename another one
+    /// has replaced each, or it has left.
+    ///
+    /// ```text
+    /// exchange a ~d; exchange a ~d; mv -T ~d a; mv a ~a  →  RENAME a of the first, DELETE_SELF|MOVE_SELF of it, RENAME to a of the second, RENAME
+    ///                                                    a of the second, RENAME to a of the first
+    /// ```
+    fn end_merged(&mut self, batch: &mut Batch) {
+        for number in 0..batch.events.len() {
+            let event = batch.events[number];
+            let merged = event.itself().filter(|_| event.mask & FAN_DELETE_SELF != 0);
+            let Some(object) = merged.filter(|_| !stands_where_it_ends(&event)) else { continue };
+            let is_unseen = |trail: &&Trail| trail.is_doubtful() && batch.ends.is_replaced_unseen(object);
+            let Some(trail) = self.trails.get(object).filter(is_unseen) else { continue };
+            let (is_directory, at) = (trail.is_directory, trail.at().clone());
+            let Some(entry) = &at else { continue };
+            let by = |by: &Handle, trail: &Trail| *by != *object && trail.is_directory == is_directory;
+            match self.may_come(entry, by) {
+                Some(by) => {
+                    self.trails.remove(object);
+                    self.repair(&by, &at, batch.out);
+                }
+                None => self.leave(object, batch.out),
+            }
         }
     }
 
@@ -598,7 +643,11 @@ impl<'a> Batch<'a> {
         let mut halves = HashSet::new();
         let mut last: Option<(usize, RawEvent)> = None;
         for (number, event) in events.iter().enumerate() {
-            if event.mask & FAN_RENAME == 0 || event.pid == own {
+            if event.pid == own {
+                continue;
+            }
+            if event.mask & FAN_RENAME == 0 {
+                last = last.filter(|(_, first)| may_be_within(event, first.pid, first.object));
                 continue;
             }
             if let Some(object) = event.object {
@@ -638,6 +687,11 @@ impl<'a> Batch<'a> {
     fn is_gone(&self, object: &Handle) -> bool {
         self.ends.gone_files.contains_key(object) || self.ends.is_gone(object)
     }
+}
+
+/// Whether an event may be between both renames of an exchange of which the first is of that object.
+fn may_be_within(event: &RawEvent, process: i32, first: Option<&Handle>) -> bool {
+    event.pid != process || event.mask & FAN_MOVE_SELF != 0 && event.itself() == first
 }
 
 /// Whether two renames, one after the other, let two objects change places.

@@ -76,7 +76,7 @@ impl Queue {
             if self.normaliser.is_certain() && self.normaliser.deleted().is_empty() {
                 break;
             }
-            let mut renamed = self.normaliser.look(|object, (at, name)| kernel.is_at(object, at, name));
+            let mut renamed = self.normaliser.look(|object, (at, name)| Some(kernel.is_at(object, at, name)));
             let mut linked = self.normaliser.deleted().to_vec();
             linked.retain(|(_, object, place)| {
                 place.as_ref().is_some_and(|(at, name)| kernel.is_at(object, at, name))

@@ -160,12 +160,10 @@ impl Watcher for Marks {
         }
         bytes.clear();
         let looked = self.state.look(|object, (wd, name)| {
-            let path = self.path(wd.0 as Inode);
-            let path = path.map(|above| format!("{above}/{}", String::from_utf8_lossy(name)));
+            let path = format!("{}/{}", self.path(wd.0 as Inode)?, String::from_utf8_lossy(name));
             self.simulation.borrow_mut().ask("is_at", |world| {
-                let path = path.as_ref().map(|path| path.trim_start_matches("/tree/"));
-                let found = path.and_then(|path| world.look_up(path));
-                found.is_some_and(|(_, found)| found == inode(object))
+                let (above, name) = world.split(path.trim_start_matches("/tree/"))?;
+                (above == wd.0 as Inode).then(|| world.entry(above, &name) == Some(inode(object)))
             })
         });
         if !looked.is_empty() {

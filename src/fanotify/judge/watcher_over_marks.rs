@@ -176,10 +176,12 @@ impl crate::world::World for Simulated {
 
     fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
         let looked = self.state.look(|object, (wd, name)| {
-            let path = path_of(*wd).map(|above| [&above, &b"/"[..], name].concat());
+            let path = path_of(*wd)?;
             self.simulation.borrow_mut().ask("is_at", |world| {
-                let found = path.as_ref().and_then(|path| world.resolve(&At::Path(path)).ok());
-                found == Some(inode(object))
+                let above = world.directory(&At::Path(&path)).ok()?;
+                let is_it = self.state.watch_of(&handle(above)) == Some(*wd);
+                let name = String::from_utf8_lossy(name);
+                is_it.then(|| world.entry(above, &name) == Some(inode(object)))
             })
         });
         if looked.is_empty() {

@@ -38,6 +38,8 @@ pub struct Ends<'a> {
     merged: HashMap<Entry<'a>, Vec<(Due<'a>, &'a Handle)>>,
     /// The files that are gone, and the events that say so.
     pub gone_files: HashMap<&'a Handle, usize>,
+    /// Those of the deletions that were put off which follow another arrival of the file at the entry, after something has replaced it.
+    returning: HashSet<usize>,
     after: BTreeMap<usize, Vec<Due<'a>>>,
     /// The directories that renames replaced, by the number of the rename: their end follows it, and no event names the
     /// entry that they were.
@@ -53,7 +55,7 @@ impl<'a> Ends<'a> {
         halves: &HashSet<usize>,
     ) -> Ends<'a> {
         let mut ends = Ends::default();
-        ends.collect(events, halves);
+        ends.collect(events, renames, halves);
         ends.put_off_files(events, renames);
         if !ends.directories.is_empty() {
             ends.find_last(events);
@@ -62,7 +64,12 @@ impl<'a> Ends<'a> {
         ends
     }
 
-    fn collect(&mut self, events: &[RawEvent<'a>], halves: &HashSet<usize>) {
+    fn collect(
+        &mut self,
+        events: &[RawEvent<'a>],
+        renames: &HashMap<&'a Handle, Vec<usize>>,
+        halves: &HashSet<usize>,
+    ) {
         // By process its last event, but of directories themselves.
         let mut last: HashMap<i32, Option<usize>> = HashMap::new();
         for (number, event) in events.iter().enumerate() {
@@ -71,13 +78,13 @@ impl<'a> Ends<'a> {
                 (Some(Entry { directory, name: b"." }), _) => {
                     if event.mask & FAN_DELETE_SELF != 0 {
                         self.directories.entry(directory).or_default().gone = Some(number);
-                        self.replace(directory, event, last.remove(&event.pid));
+                        self.replace(directory, number, events, renames, &mut last);
                     }
                     continue;
                 }
                 (None, Some(file)) if event.mask & FAN_DELETE_SELF != 0 => {
                     self.gone_files.insert(file, number);
-                    self.replace(file, event, last.remove(&event.pid));
+                    self.replace(file, number, events, renames, &mut last);
                     continue;
                 }
                 (Some(entry), Some(object)) if is_directory && event.mask & FAN_DELETE != 0 => {
@@ -101,9 +108,27 @@ impl<'a> Ends<'a> {
         self.replaced_unseen.retain(|object| !deleted.contains(object));
     }
 
-    /// An object is gone, after this rename of the same process if no other event is between them.
-    fn replace(&mut self, object: &'a Handle, event: &RawEvent, last: Option<Option<usize>>) {
-        match last.flatten().filter(|_| stands_where_it_ends(event)) {
+    /// An object is gone: replaced by the last event of the same process, if that is a rename, and the object may have been at its target.
+    ///
+    /// ```text
+    /// mv -T a b; rmdir b                                →  RENAME a b, DELETE_SELF|MOVE_SELF a, DELETE_SELF of what was at b, DELETE b
+    /// exchange a ~d/a; exchange a ~d/a; mv ~d c; mv -T a c/a  →  … RENAME ~d c, DELETE_SELF of what was at c/a
+    /// ```
+    fn replace(
+        &mut self,
+        object: &'a Handle,
+        number: usize,
+        events: &[RawEvent<'a>],
+        renames: &HashMap<&'a Handle, Vec<usize>>,
+        last: &mut HashMap<i32, Option<usize>>,
+    ) {
+        let event = &events[number];
+        let rename = stands_where_it_ends(event).then(|| last.remove(&event.pid)).flatten();
+        let comes_to = |at: usize| {
+            let own = renames.get(object);
+            own.is_none_or(|own| own.iter().any(|own| events[*own].new == events[at].new))
+        };
+        match rename.flatten().filter(|rename| comes_to(*rename)) {
             Some(rename) => drop(self.replaced.insert(rename, object)),
             None => drop(self.replaced_unseen.insert(object)),
         }
@@ -119,6 +144,7 @@ impl<'a> Ends<'a> {
     /// ```text
     /// touch a; mv a b; mv b a; rm a    →  CREATE|DELETE a, RENAME a b, RENAME b a
     /// echo >>a; mv a b; mv b a; rm a   →  OPEN|MODIFY|CLOSE_WRITE|DELETE a, RENAME a b, RENAME b a
+    /// ln b a; mv c a; mv b a; rm a     →  CREATE|DELETE a, RENAME c a, RENAME b a, DELETE_SELF of c, DELETE_SELF of b
     /// ```
     fn put_off_files(&mut self, events: &[RawEvent<'a>], renames: &HashMap<&'a Handle, Vec<usize>>) {
         for (number, event) in events.iter().enumerate() {
@@ -129,14 +155,33 @@ impl<'a> Ends<'a> {
             }
             let mut renamed = renames.get(object).into_iter().flatten().copied().filter(|at| *at > number);
             let left = renamed.clone().find(|at| events[*at].old == Some(entry));
-            let returned =
-                renamed.rfind(|at| left.is_some_and(|left| left < *at) && events[*at].new == Some(entry));
-            if let Some(due) = self.gone_files.get(object).copied().max(returned).filter(|due| *due > number)
-            {
+            let last_arrival = renamed.rfind(|at| events[*at].new == Some(entry));
+            let returned = last_arrival.filter(|at| left.is_some_and(|left| left < *at));
+            let gone = self.gone_files.get(object).copied();
+            let due = gone.max(returned);
+            if gone.is_some() && last_arrival.is_some() {
+                self.returning.insert(number);
+            }
+            // It was in its directory while that was there.
+            let due = due.map(|due| self.end_of(entry.directory, events).map_or(due, |end| due.min(end - 1)));
+            if let Some(due) = due.filter(|due| *due > number) {
                 self.merged.entry(entry).or_default().push((Due::File(number), object));
                 self.after.entry(due).or_default().push(Due::File(number));
             }
         }
+    }
+
+    /// The first event after which a directory cannot be where it was, if there is one.
+    fn end_of(&self, directory: &Handle, events: &[RawEvent<'a>]) -> Option<usize> {
+        let end = self.directories.get(directory)?;
+        let deleted = end.deleted.filter(|_| !end.is_merged);
+        let gone = end.gone.filter(|gone| stands_where_it_ends(&events[*gone]));
+        let replaced = self.replaced.iter().find(|(_, replaced)| **replaced == directory);
+        [deleted, gone, replaced.map(|(number, _)| *number)]
+            .into_iter()
+            .flatten()
+            .filter(|end| *end > 0)
+            .min()
     }
 
     fn find_last(&mut self, events: &[RawEvent<'a>]) {
@@ -211,7 +256,7 @@ impl<'a> Ends<'a> {
                 let end = &self.directories[directory];
                 !end.done && end.deleted.is_some_and(|created| created < number)
             }
-            Due::File(created) => *created < number,
+            Due::File(created) => *created < number && !self.returning.contains(created),
         });
         due.map(|(due, _)| *due)
     }
