@@ -292,14 +292,17 @@ impl<W: Watcher> Stage<W> {
             let world = &simulation.borrow().world;
             judge_lines(world, &lines, &mut faults);
             // A line may be of a rename that was merged with an earlier one, or of a later one.
-            let replayed = [false, true].map(|prefers_new| {
+            let replay = |prefers_new| {
                 let mut faults = Vec::new();
                 let mut picture = Picture { prefers_new, ..Picture::of(self.tree.clone()) };
                 lines.iter().for_each(|line| picture.replay(line, world, &mut faults));
                 picture.compare(world, &mut faults);
                 faults
-            });
-            faults.extend(replayed.into_iter().min_by_key(Vec::len).into_iter().flatten());
+            };
+            let replayed = replay(false);
+            if !replayed.is_empty() && !replay(true).is_empty() {
+                faults.extend(replayed);
+            }
         } else {
             let world = &simulation.borrow().world;
             let untrue = lines.iter().filter(|line| line.event == "CREATE" && !is_new(world, line));

@@ -395,6 +395,7 @@ impl Normaliser {
             let (cookie, old) = trail.left.take().unwrap_or_else(|| (self.next_cookie(false), at.clone()));
             out.push(repeated(object, of, [at, to.clone()], cookie));
             self.go(object, &old, &to, out.len());
+            // Where nothing is watched it may as well have gone alone: a look shows what is at the entry.
             if let Some(partner) = partner.filter(|_| to.is_some()) {
                 self.take_place(&partner, [&to, &old], out);
             }

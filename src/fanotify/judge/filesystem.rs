@@ -95,5 +95,5 @@ fn the_rules_have_their_histories_over_a_file_system() {
 
 #[test]
 fn every_short_history_of_a_file_system_is_reported_truly() {
-    search::<Filesystems<Simulated>>("file system", [2, 3, 32, 300, 0]);
+    search::<Filesystems<Simulated>>("file system", [3, 3, 32, 300, 0]);
 }

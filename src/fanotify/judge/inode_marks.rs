@@ -234,5 +234,5 @@ fn the_rules_have_their_histories_over_inode_marks() {
 
 #[test]
 fn every_short_history_of_inode_marks_is_reported_truly() {
-    search::<Marks>("inode marks", [2, 3, 32, 300, 0]);
+    search::<Marks>("inode marks", [3, 3, 16, 300, 0]);
 }
