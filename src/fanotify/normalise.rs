@@ -490,8 +490,10 @@ impl Normaliser {
     /// Any event but a rename.
     fn other<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
         let event = batch.events[number];
-        let goes_on = |last: &Rename| may_be_within(&event, last.process, last.object.as_deref());
-        self.last = self.last.take().filter(goes_on);
+        let ends_exchange = |last: &Rename| !may_be_within(&event, last.process, last.object.as_deref());
+        if self.last.as_ref().is_some_and(ends_exchange) {
+            self.last = None;
+        }
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, number, batch);
@@ -560,6 +562,9 @@ impl Normaliser {
     ///                                                    a of the second, RENAME to a of the first
     /// ```
     fn end_merged(&mut self, batch: &mut Batch) {
+        if self.trails.is_empty() {
+            return;
+        }
         for number in 0..batch.events.len() {
             let event = batch.events[number];
             let merged = event.itself().filter(|_| event.mask & FAN_DELETE_SELF != 0);
