@@ -305,6 +305,9 @@ impl Normaliser {
             // It was there before both changed places, or before it was replaced.
             Some(other) => {
                 self.repair(other, &new, batch.out);
+                if partner.is_none() {
+                    self.trails.remove(other);
+                }
                 None
             }
             None if first.is_none() => self.vacate(event.new, number, batch),
@@ -340,8 +343,9 @@ impl Normaliser {
                 self.trails.entry(object.into()).or_insert_with(|| Trail::new(is_directory, at.clone()));
             // What was read before cannot be repeated any more.
             trail.keep_only(batches);
-            trail.has_links |= !is_directory && trail.at() != at;
+            trail.has_links |= !is_directory && trail.at().is_some() && trail.at() != at;
             trail.process = event.pid;
+            trail.is_replaced = batch.ends.is_replaced_unseen(object);
         }
     }
 
@@ -388,8 +392,14 @@ impl Normaliser {
         };
         for (to, partner) in way {
             let other = to.as_ref().and_then(|entry| self.doubtful_at(entry));
-            let other = other.filter(|other| **other != *object && partner.as_ref() != Some(other));
-            other.into_iter().for_each(|other| self.leave(&other, out));
+            if let Some(other) = other.filter(|other| **other != *object) {
+                let is_replaced = |trail: &Trail| trail.is_replaced && trail.is_directory == of.0;
+                if self.trails.get(&other).is_some_and(is_replaced) {
+                    self.trails.remove(&other);
+                } else if partner.as_ref() != Some(&other) {
+                    self.leave(&other, out);
+                }
+            }
             let Some(trail) = self.trails.get_mut(object) else { return };
             let at = trail.at().clone();
             let (cookie, old) = trail.left.take().unwrap_or_else(|| (self.next_cookie(false), at.clone()));

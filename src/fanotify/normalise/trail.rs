@@ -17,6 +17,8 @@ pub struct Trail {
     pub left: Option<(u32, Place)>,
     /// It is a file that has several names: to be found at one says nothing about the others.
     pub has_links: bool,
+    /// It is gone: a rename has replaced it of which no event says that.
+    pub is_replaced: bool,
     /// It was reported to be gone.
     pub is_gone: bool,
     /// Where a look has found it.
