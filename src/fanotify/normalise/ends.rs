@@ -22,7 +22,9 @@ struct End<'a> {
     gone: Option<usize>,
     /// The event that says that it is deleted.
     deleted: Option<usize>,
-    /// That event also has its creation, so its position says nothing about the end.
+    /// The rename that has replaced it.
+    replaced: Option<usize>,
+    /// The deletion also has its creation, so its position says nothing about the end.
     is_merged: bool,
     entry: Option<Entry<'a>>,
     /// The last event of its renames and of what happened in it.
@@ -129,7 +131,12 @@ impl<'a> Ends<'a> {
             own.is_none_or(|own| own.iter().any(|own| events[*own].new == events[at].new))
         };
         match rename.flatten().filter(|rename| comes_to(*rename)) {
-            Some(rename) => drop(self.replaced.insert(rename, object)),
+            Some(rename) => {
+                self.replaced.insert(rename, object);
+                if let Some(end) = self.directories.get_mut(object) {
+                    end.replaced = Some(rename);
+                }
+            }
             None => drop(self.replaced_unseen.insert(object)),
         }
     }
@@ -176,12 +183,8 @@ impl<'a> Ends<'a> {
         let end = self.directories.get(directory)?;
         let deleted = end.deleted.filter(|_| !end.is_merged);
         let gone = end.gone.filter(|gone| stands_where_it_ends(&events[*gone]));
-        let replaced = self.replaced.iter().find(|(_, replaced)| **replaced == directory);
-        [deleted, gone, replaced.map(|(number, _)| *number)]
-            .into_iter()
-            .flatten()
-            .filter(|end| *end > 0)
-            .min()
+        let replaced = end.replaced.filter(|_| end.deleted.is_none());
+        [deleted, gone, replaced].into_iter().flatten().filter(|end| *end > 0).min()
     }
 
     fn find_last(&mut self, events: &[RawEvent<'a>]) {
