@@ -335,7 +335,7 @@ impl<W: Watcher> Stage<W> {
     }
 }
 
-/// Whether the event of a change is that of another, too.
+/// Whether the event that reports a change also reports another of the same kind.
 fn is_merged(world: &World, happened: &Happened) -> bool {
     let is_same =
         |other: &&Happened| (other.reported_by, other.event) == (happened.reported_by, happened.event);
@@ -1135,23 +1135,21 @@ fn positions_that_are_left_out<W: Watcher>(share: usize) {
         story
     };
     let try_next = |stage: &Stage<W>, world: &World, acts: &[Act], each: &mut dyn FnMut(&World, Act)| {
-        for (operation, next) in operations(world, false).into_iter().filter_map(|next| after(world, next, 1))
+        let next = operations(world, false).into_iter().filter_map(|next| after(world, next, 1));
+        let (operations, worlds): (Vec<_>, Vec<_>) = next.unzip();
+        for (operation, Next { world, positions }) in
+            operations.into_iter().zip(stage.positions(acts, worlds))
         {
-            let Next { world, positions } = stage.positions(acts, vec![next]).remove(0);
             let at = |call| Act { operation: operation.clone(), process: 1, call };
             let with = |call| [acts, &[at(call)]].concat();
-            for (number, first) in positions.iter().enumerate() {
-                let tried = with(*first);
-                let end = positions.get(number + 1).map_or(first + 1, |next| *next);
-                for call in first + 1..end {
-                    assert_eq!(
-                        lines(stage, &with(call)),
-                        lines(stage, &tried),
-                        "{}",
-                        text(stage.setup, &with(call))
-                    );
+            for (number, tried) in positions.iter().enumerate() {
+                let next = positions.get(number + 1).map_or(tried + 1, |next| *next);
+                for call in tried + 1..next {
+                    let left_out = with(call);
+                    let (found, wanted) = (lines(stage, &left_out), lines(stage, &with(*tried)));
+                    assert_eq!(found, wanted, "{}", text(stage.setup, &left_out));
                 }
-                each(&world, at(*first));
+                each(&world, at(*tried));
             }
         }
     };

@@ -663,7 +663,9 @@ impl<'a> Batch<'a> {
                 continue;
             }
             if event.mask & FAN_RENAME == 0 {
-                last = last.filter(|(_, first)| may_be_within(event, first.pid, first.object));
+                if last.as_ref().is_some_and(|(_, first)| !may_be_within(event, first.pid, first.object)) {
+                    last = None;
+                }
                 continue;
             }
             if let Some(object) = event.object {
