@@ -961,7 +961,7 @@ const KNOWN: [&str; 14] = [
 ];
 
 /// The rules of the translation, each with the shortest history that was found to fail without it over one of the ways.
-const RULES: [(&str, &str); 42] = [
+const RULES: [(&str, &str); 43] = [
     (
         "a deletion ends the name that a link has brought back",
         "0: link ~f a@1; write a@1 by 2; remove a@1; rename ~f a@1",
@@ -1103,6 +1103,10 @@ const RULES: [(&str, &str); 42] = [
     (
         "a file that is replaced and comes again is deleted after that",
         "0: link ~f a@0; rename ~d/a a@0; rename ~f a@0; remove a@0",
+    ),
+    (
+        "a file that another one may have replaced is looked for",
+        "0: rename ~d/a a@0; exchange a ~f@0; rename ~f a@0; rename a ~a@0",
     ),
 ];
 

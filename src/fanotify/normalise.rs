@@ -257,8 +257,8 @@ impl Normaliser {
                 trail.looked = Some(place.clone());
             }
         }
-        // From behind, so that the positions before stay right.
-        found.sort_by_key(|(position, _)| *position);
+        // From behind, so that the positions before stay right; of those at one position first what was found, which may have replaced another.
+        found.sort_by_key(|(position, (_, place))| (*position, place.is_some()));
         for (position, (object, place)) in found.into_iter().rev() {
             let mut rest = out.split_off(position);
             self.repair(&object, &place, out);
@@ -332,11 +332,20 @@ impl Normaliser {
         self.last = Some(rename);
     }
 
-    /// Of an object with one rename in a batch, nothing can be repeated; of others the renames are remembered.
+    /// Of an object with one rename in a batch, nothing can be repeated; of others the renames are remembered. So is that of a file which
+    /// another one may have replaced since: of that no event may say anything.
+    ///
+    /// ```text
+    /// mv ~a c; exchange c ~b; mv ~b c; mv c ~c  →  RENAME to c of the first, RENAME c of the first, RENAME to c of the second
+    /// ```
     fn begin_trail(&mut self, object: &Handle, event: &RawEvent, at: &Place, batch: &Batch) {
         let is_directory = event.mask & FAN_ONDIR != 0;
-        let is_known = self.trails.contains_key(object);
-        if is_known || batch.renames.get(object).is_some_and(|renames| renames.len() > 1) {
+        let is_repeated = batch.renames.get(object).is_some_and(|renames| renames.len() > 1);
+        let is_known = is_repeated || self.trails.contains_key(object);
+        let other = |other: &Handle, trail: &Trail| *other != *object && !trail.is_directory;
+        let entry = event.new.filter(|_| !is_directory && !is_known && !self.trails.is_empty());
+        let may_be_replaced = owned(entry).and_then(|entry| self.may_come(&entry, other)).is_some();
+        if is_known || may_be_replaced {
             let batches = self.batches;
             self.touched.push(object.into());
             let trail =
@@ -345,7 +354,7 @@ impl Normaliser {
             trail.keep_only(batches);
             trail.has_links |= !is_directory && trail.at().is_some() && trail.at() != at;
             trail.process = event.pid;
-            trail.is_replaced = batch.ends.is_replaced_unseen(object);
+            trail.may_be_replaced = may_be_replaced || batch.ends.is_replaced_unseen(object);
         }
     }
 
@@ -393,8 +402,8 @@ impl Normaliser {
         for (to, partner) in way {
             let other = to.as_ref().and_then(|entry| self.doubtful_at(entry));
             if let Some(other) = other.filter(|other| **other != *object) {
-                let is_replaced = |trail: &Trail| trail.is_replaced && trail.is_directory == of.0;
-                if self.trails.get(&other).is_some_and(is_replaced) {
+                let may_be_replaced = |trail: &Trail| trail.may_be_replaced && trail.is_directory == of.0;
+                if self.trails.get(&other).is_some_and(may_be_replaced) {
                     self.trails.remove(&other);
                 } else if partner.as_ref() != Some(&other) {
                     self.leave(&other, out);
@@ -463,11 +472,11 @@ impl Normaliser {
             return None;
         };
         let next = batch.next_place(&object, number).filter(|next| next.as_ref() != Some(&entry));
-        if next.is_none() && batch.ends.is_replaced_unseen(&object) {
+        let trail = self.trails.get(&object)?;
+        if next.is_none() && trail.may_be_replaced {
             self.trails.remove(&object);
             return None;
         }
-        let trail = self.trails.get(&object)?;
         let is_exchange = from.is_some() && trail.may_go_to(&from);
         let next = next.or_else(|| if is_exchange { Some(from.clone()) } else { trail.only_way().cloned() });
         match next {

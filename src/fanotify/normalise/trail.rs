@@ -17,8 +17,8 @@ pub struct Trail {
     pub left: Option<(u32, Place)>,
     /// It is a file that has several names: to be found at one says nothing about the others.
     pub has_links: bool,
-    /// It is gone: a rename has replaced it of which no event says that.
-    pub is_replaced: bool,
+    /// A rename has replaced it, or may have, of which no event says that.
+    pub may_be_replaced: bool,
     /// It was reported to be gone.
     pub is_gone: bool,
     /// Where a look has found it.
@@ -82,7 +82,7 @@ impl Trail {
 
     /// Whether a rename from where it is reported to be may have been repeated.
     pub fn is_doubtful(&self) -> bool {
-        !self.has_links && self.steps.iter().any(|step| step.from == self.at)
+        self.may_be_replaced || !self.has_links && self.steps.iter().any(|step| step.from == self.at)
     }
 
     /// Whether it may have gone to a place by one rename from where it is reported to be.
