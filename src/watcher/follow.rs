@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::scan::kind_of;
+use super::scan::before::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::event::ENTRY;
 use crate::queue::{Place, Queue, Subject, Taken, is_exchange};

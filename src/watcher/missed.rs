@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::scan::Listing;
+use super::scan::before::Listing;
 use super::{Coverage, Watcher};
 use crate::event::{ARRIVALS, DEPARTURES, ENTRY};
 use crate::queue::{Place, is_change};
