@@ -726,11 +726,13 @@ impl System {
 
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
         let directory = IN_ISDIR.when(self.inodes[ino].is_directory);
-        let is_deep = |(above, name): (Ino, &str)| {
-            let above = self.path(above);
-            above.is_some_and(|above| is_too_deep(&format!("{above}/{name}"), self.max_depth))
+        let is_unwatched = |(above, name): (Ino, &str)| {
+            self.path(above).is_some_and(|above| {
+                let is_forbidden = self.forbidden_above(&above).is_some();
+                is_forbidden || is_too_deep(&format!("{above}/{name}"), self.max_depth)
+            })
         };
-        self.moved_in |= self.inodes[ino].is_directory && is_deep(old) && !is_deep(new);
+        self.moved_in |= self.inodes[ino].is_directory && is_unwatched(old) && !is_unwatched(new);
         self.cookie += 1;
         self.replacements.extend(overwritten.map(|_| self.cookie));
         self.report(old.0, old.1, IN_MOVED_FROM | directory, self.cookie);

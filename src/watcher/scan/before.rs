@@ -151,10 +151,8 @@ impl<W: World> Watcher<W> {
                 first.insert(event.name, left);
                 continue;
             }
-            // From where nothing is watched, it is rather one entry that comes and goes.
-            let from = end(known.cookie, IN_MOVED_FROM);
-            let to = from.and_then(|_| end(change.cookie, IN_MOVED_TO));
-            if from.is_some() && is_exchange((known.cookie, from), (change.cookie, to)) {
+            let (from, to) = (end(known.cookie, IN_MOVED_FROM), end(change.cookie, IN_MOVED_TO));
+            if is_exchange((known.cookie, from), (change.cookie, to)) {
                 leaving.insert(event.name, left);
             }
         }
