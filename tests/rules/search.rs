@@ -611,12 +611,7 @@ fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), St
     for event in &system.history {
         let directory = event.path.rsplit_once('/').map_or("", |(above, _)| above);
         let is_in_tree = way_to(directory).next() == Some(OPERAND);
-        // What is deleted is nowhere.
-        let is_end = event.name.is_empty() && !event.mask.has(IN_MOVE_SELF);
-        let is_tracked = match &event.tracked_by {
-            Some(watches) => untracked.is_disjoint(watches),
-            None => is_end && untracked.is_empty(),
-        };
+        let is_tracked = event.tracked_by.as_ref().is_some_and(|watches| untracked.is_disjoint(watches));
         if !is_in_tree || !is_tracked || is_too_deep(directory, system.max_depth) {
             untracked.insert(event.wd);
         }

@@ -473,13 +473,12 @@ impl System {
         Some(Queued { wd, mask, cookie, name: name.into(), path, tracked_by: self.tracked_by(ino) })
     }
 
-    /// The watches of a directory and of every one above it in the tree, if all are watched.
+    /// The watches of a directory and of every one above it in the tree, if all are watched. One that is being deleted is still there.
     fn tracked_by(&self, ino: Ino) -> Option<BTreeSet<Wd>> {
         let (mut at, mut watches) = (ino, BTreeSet::new());
         while at != TOP && at != OUTSIDE {
-            let Inode { parent, name, watch, .. } = &self.inodes[at];
-            // A deleted directory that somebody still has open is nowhere.
-            if self.inodes[*parent].entries.get(name) != Some(&at) {
+            let Inode { parent, name, watch, links, .. } = &self.inodes[at];
+            if *links > 0 && self.inodes[*parent].entries.get(name) != Some(&at) {
                 return None;
             }
             watches.insert((*watch)?);
@@ -547,9 +546,18 @@ impl System {
     fn stay_inside(&mut self, ino: Ino) {
         self.inodes[ino].open += 1;
         let left = std::mem::replace(&mut self.inside, ino);
-        self.inodes[left].open -= 1;
-        for event in self.release(left) {
-            self.queue_event(Some(event));
+        self.close(left);
+    }
+
+    /// The watcher does not use an inode any more. Whoever is just changing it does, until the events of that are queued.
+    fn close(&mut self, ino: Ino) {
+        self.inodes[ino].open -= 1;
+        let is_of = |coming: &Coming| matches!(coming, Coming::Of { ino: of, .. } if *of == ino);
+        let is_used = self.locked.contains(&ino) || self.unqueued.iter().any(is_of);
+        let end = self.release(ino);
+        match is_used {
+            true => self.unqueued.extend(end.into_iter().map(Coming::Is)),
+            false => end.into_iter().for_each(|event| self.queue_event(Some(event))),
         }
     }
 
@@ -727,9 +735,10 @@ impl System {
     fn report_move(&mut self, old: (Ino, &str), new: (Ino, &str), ino: Ino, overwritten: Option<Ino>) {
         let directory = IN_ISDIR.when(self.inodes[ino].is_directory);
         let is_unwatched = |(above, name): (Ino, &str)| {
+            let lacks_watch = self.most_watches < usize::MAX && self.inodes[above].watch.is_none();
             self.path(above).is_some_and(|above| {
                 let is_forbidden = self.forbidden_above(&above).is_some();
-                is_forbidden || is_too_deep(&format!("{above}/{name}"), self.max_depth)
+                lacks_watch || is_forbidden || is_too_deep(&format!("{above}/{name}"), self.max_depth)
             })
         };
         self.moved_in |= self.inodes[ino].is_directory && is_unwatched(old) && !is_unwatched(new);
@@ -1089,10 +1098,7 @@ impl Drop for Dir {
         if self.is_reported {
             system.report_reading(self.ino, IN_CLOSE_NOWRITE);
         }
-        system.inodes[self.ino].open -= 1;
-        for event in system.release(self.ino) {
-            system.queue_event(Some(event));
-        }
+        system.close(self.ino);
     }
 }
 

@@ -63,6 +63,7 @@ impl<W: World> Watcher<W> {
         for name in names.map(<[u8]>::to_vec).collect::<Vec<_>>() {
             if self.world.times(At::Entry(dir, &name)).is_err() {
                 listing.remove(&name);
+                self.world.sync(At::Dir(dir));
             }
             // What left meanwhile was there.
             self.pull();
