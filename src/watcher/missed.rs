@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::scan::before::Listing;
 use super::{Coverage, Watcher};
 use crate::event::{ARRIVALS, DEPARTURES, ENTRY};
-use crate::queue::{Place, is_change};
+use crate::queue::Place;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
@@ -97,12 +97,19 @@ impl Reported {
         self.after = self.after.or(change(mask));
     }
 
-    fn make_up(&mut self, mask: Mask, is_last: bool) {
+    /// An event is reported that the kernel did not queue. Whether it is the last that is known: not if a directory has left, and a file has
+    /// come to its place since.
+    ///
+    /// `rmdir a; create a` → [DELETE,ISDIR a is dropped], CREATE a is read, DELETE,ISDIR a is made up: `a` is there.
+    fn make_up(&mut self, mask: Mask, is_last: bool) -> bool {
+        let is_file = |last: Mask| last.has(ARRIVALS) && !last.has(IN_ISDIR);
+        let is_last = is_last && !(mask.has(DEPARTURES) && self.last.any.is_some_and(is_file));
         self.mask |= mask;
         self.before.add(mask);
         if is_last {
             self.last.add(mask);
         }
+        is_last
     }
 
     /// Events are dropped here.
@@ -186,18 +193,16 @@ impl Missed {
         self.recent.len() > MUCH
     }
 
-    /// An event that the kernel did not queue is reported, before those that are queued. `ahead` of these are of the same entry.
+    /// An event that the kernel did not queue is reported, before those that are queued; the last of its entry, if no queued one is of a
+    /// directory there.
     ///
     /// `rmdir a; mkdir a` → [DELETE a is dropped], CREATE a is read, DELETE a is made up: `a` is there.
-    pub(super) fn make_up(&mut self, event: &RawEvent, ahead: usize) {
-        let at = start_of_last(&self.recent, ahead, |other| {
-            (other.wd, other.name) == (event.wd, event.name) && is_change(other.mask)
-        });
-        let end = self.recent.len();
-        event.encode(&mut self.recent);
-        self.recent[at..].rotate_left(end - at);
+    pub(super) fn make_up(&mut self, event: &RawEvent, mut is_last: bool) {
         if let Some(gap) = &mut self.gap {
-            gap.entry(event).make_up(event.mask, ahead == 0);
+            is_last = gap.entry(event).make_up(event.mask, is_last);
+        }
+        if is_last {
+            event.encode(&mut self.recent);
         }
     }
 
@@ -270,18 +275,6 @@ impl Gap {
             bytes = &bytes[size..];
         }
     }
-}
-
-/// Where the last `count` events begin for which `is_it` says so; the end if these are none.
-fn start_of_last(bytes: &[u8], count: usize, is_it: impl Fn(&RawEvent) -> bool) -> usize {
-    let (mut at, mut starts) = (0, Vec::new());
-    while let Some((event, size)) = RawEvent::decode(&bytes[at..]).filter(|_| count > 0) {
-        if is_it(&event) {
-            starts.push(at);
-        }
-        at += size;
-    }
-    starts.get(starts.len().saturating_sub(count)).copied().unwrap_or(bytes.len())
 }
 
 /// Places by the watch of the directory above.

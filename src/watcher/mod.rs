@@ -292,8 +292,8 @@ impl<W: World> Watcher<W> {
 
     /// Reports an event that the kernel did not queue, after everything that was reported before.
     fn make_up(&mut self, wd: Wd, mask: Mask, cookie: u32, name: &[u8]) {
-        let ahead = if mask.has(IN_ISDIR) { self.queue.count_changes(wd, name) } else { 0 };
-        self.missed.make_up(&RawEvent { wd, mask, cookie, name }, ahead);
+        let is_last = !mask.has(IN_ISDIR) || self.queue.count_changes(wd, name) == 0;
+        self.missed.make_up(&RawEvent { wd, mask, cookie, name }, is_last);
         if let Some(report) = self.report(wd, mask, cookie, Name::Is(name)) {
             self.outbox.push_back(Outgoing::Event { report, path: self.path.clone() });
         }

@@ -173,6 +173,11 @@ histories! {
     two_files_are_exchanged_twice_while_their_directory_is_listed:
         "empty: 8 mkdir d/a; 9 rename d/a d/b; 11 create d/c; 12 link d/c d/b/a; 15 create d/b/b; 27 exchange d/b/a d/b/b; \
          28 exchange d/b/a d/b/b",
+    a_file_is_exchanged_with_one_from_a_directory_that_is_not_watched_yet:
+        "later: 9+ mkdir d/a; 9 create d/b; 9 exchange d/b d/a; 9+ mkdir d/b/a; 9+ rename d/b d/c; 9 rename d/a d/b; \
+         15 create d/c/c; 16 rename d/b d/c/a/a; 17+ exchange d/c/a/a d/c/c",
+    a_file_is_exchanged_and_deleted_when_it_is_looked_for:
+        "later: 16 mkdir d/b; 18 create d/a; 18 create d/b/a; 22 exchange d/a d/b/a; 29+ unlink d/b/a",
     a_directory_is_exchanged_with_an_excluded_one_that_nobody_knew:
         "exclude: 7 movein d/c; 7 mkdir d/c/sub/a; 19 rename d/c d/b; 26 exchange d/a d/b/sub/a; 31 rename d/b d/c",
     a_directory_without_a_watch_is_exchanged_with_an_excluded_one_that_nobody_knew:
@@ -182,6 +187,8 @@ histories! {
          39 exchange d/a d/c/b; 39 rename d/c/a/a d/a/sub/a; 39 rename d/c d/a/sub/b",
     the_queue_overflows_twice_and_a_directory_is_replaced:
         "overflow: 16 create d/a/a; 16 unlink d/a/a; 32 rmdir d/a; 38 create d/b; 38 mkdir d/a",
+    the_queue_overflows_twice_and_a_file_is_made_in_the_place_of_a_directory:
+        "overflow: 20 rmdir d/a; 31 create d/a; 38 create d/c; 39 write d/a",
     the_queue_overflows_again_before_that_is_handled:
         "overflow: 9 mkdir d/a/a; 27 create d/a/a/a; 38 rename d/a/a/a d/b; 40 unlink d/b; 42 moveout d/a/a; 47 rmdir d/a; \
          47 mkdir d/c; 47 mkdir d/a",

@@ -14,8 +14,8 @@ use inotify_tools::internals::Ere;
 use inotify_tools::internals::Watcher;
 use inotify_tools::internals::inotify::Wd;
 use inotify_tools::internals::mask::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_IGNORED, IN_ISDIR,
-    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
+    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF,
+    IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
 };
 use inotify_tools::internals::{ARRIVALS, ENTRY, LSDIR, READING};
 use inotify_tools::internals::{Filter, Ignore, Patterns, Sense};
@@ -710,9 +710,12 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
     let is_known = |above: &str| above == OPERAND || system.paths.contains(above);
     let is_plausible = path.match_indices('/').any(|(at, _)| is_known(&path[..at])) || path == OPERAND;
     // A directory that is renamed into one that is not watched has the path by which it is found, until the events say where it goes
-    // next: where it was meanwhile nobody knows. A watch that was removed again counts as none.
+    // next: where it was meanwhile nobody knows. A watch that was removed again counts as none. What is deleted while it is open is nowhere
+    // when its end is queued.
     let is_tracked = |event: &Queued| {
-        event.tracked_by.as_ref().is_some_and(|watches| system.given_up.is_disjoint(watches))
+        let is_end = event.name.is_empty() && event.mask.has(IN_DELETE_SELF);
+        let above = event.tracked_by.as_ref().filter(|_| !is_end);
+        above.is_some_and(|watches| system.given_up.is_disjoint(watches))
     };
     let is_untracked = || {
         system.history.iter().any(|event| {
