@@ -327,7 +327,7 @@ impl Queue {
     }
 
     /// The events from a mark on by which a watched directory itself is renamed or deleted, and by which directories appear at a place or
-    /// leave it.
+    /// leave it; or which end the watch of the directory that the place is in, after which no event tells of it.
     pub fn concerning<'a>(
         &'a self,
         wd: Wd,
@@ -335,8 +335,9 @@ impl Queue {
         mark: usize,
     ) -> impl Iterator<Item = RawEvent<'a>> + Clone {
         let is_own = move |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF | IN_DELETE_SELF);
-        let is_there =
-            move |event: &RawEvent| event.wd == above && event.name == name && is_change(event.mask);
+        let is_there = move |event: &RawEvent| {
+            event.wd == above && (event.name == name && is_change(event.mask) || event.mask.has(IN_IGNORED))
+        };
         self.events_from(mark).filter(move |event| is_own(event) || is_there(event))
     }
 

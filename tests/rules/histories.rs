@@ -178,6 +178,9 @@ histories! {
          15 create d/c/c; 16 rename d/b d/c/a/a; 17+ exchange d/c/a/a d/c/c",
     a_file_is_exchanged_and_deleted_when_it_is_looked_for:
         "later: 16 mkdir d/b; 18 create d/a; 18 create d/b/a; 22 exchange d/a d/b/a; 29+ unlink d/b/a",
+    a_directory_is_exchanged_and_renamed_after_the_one_above_has_lost_its_watch:
+        "all: 21 mkdir d/c; 24 mkdir d/b; 24 movein d/c/a; 27 exchange d/a d/c/a; 28 moveout d/c; 33 movein d/b/a; \
+         40 rename d/b/a/a d/b/b",
     a_directory_is_exchanged_with_an_excluded_one_that_nobody_knew:
         "exclude: 7 movein d/c; 7 mkdir d/c/sub/a; 19 rename d/c d/b; 26 exchange d/a d/b/sub/a; 31 rename d/b d/c",
     a_directory_without_a_watch_is_exchanged_with_an_excluded_one_that_nobody_knew:

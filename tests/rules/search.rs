@@ -608,10 +608,18 @@ fn check_closed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
 /// moved out.
 fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), String> {
     let mut untracked = BTreeSet::new();
+    // The last rename, and whether it begins where nothing is watched.
+    let mut rename = (0, false);
     for event in &system.history {
         let directory = event.path.rsplit_once('/').map_or("", |(above, _)| above);
         let is_in_tree = way_to(directory).next() == Some(OPERAND);
-        let is_tracked = event.tracked_by.as_ref().is_some_and(|watches| untracked.is_disjoint(watches));
+        let is_above = event.tracked_by.as_ref().is_some_and(|watches| untracked.is_disjoint(watches));
+        if event.mask.has(IN_MOVED_FROM) {
+            rename = (event.cookie, !is_above);
+        } else if event.mask.has(IN_MOVED_TO) && event.cookie != rename.0 {
+            rename = (event.cookie, false);
+        }
+        let is_tracked = is_above && !(event.mask.has(IN_MOVE_SELF) && rename.1);
         if !is_in_tree || !is_tracked || is_too_deep(directory, system.max_depth) {
             untracked.insert(event.wd);
         }
