@@ -176,6 +176,9 @@ histories! {
     a_file_is_exchanged_with_one_from_a_directory_that_is_not_watched_yet:
         "later: 9+ mkdir d/a; 9 create d/b; 9 exchange d/b d/a; 9+ mkdir d/b/a; 9+ rename d/b d/c; 9 rename d/a d/b; \
          15 create d/c/c; 16 rename d/b d/c/a/a; 17+ exchange d/c/a/a d/c/c",
+    a_file_is_exchanged_with_a_directory_in_one_that_is_moved_before_it_is_listed:
+        "empty: 11 create d/a; 13 mkdir d/b; 16 link d/a d/c; 16 mkdir d/b/a; 18 mkdir d/b/a/a; 18 exchange d/c d/b/a; \
+         20 rename d/b d/c/a/a",
     a_file_is_exchanged_and_deleted_when_it_is_looked_for:
         "later: 16 mkdir d/b; 18 create d/a; 18 create d/b/a; 22 exchange d/a d/b/a; 29+ unlink d/b/a",
     a_directory_is_exchanged_and_renamed_after_the_one_above_has_lost_its_watch:

@@ -115,7 +115,9 @@ impl<W: World> Watcher<W> {
     ///
     /// `create n/y; watch n; exchange x n/y` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): `y` was there.
     /// `watch n; rename x n/y; rename n/y n/z` → MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO z (2): it was not.
-    /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either.
+    /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either. If one
+    /// of a file and a directory comes and the other leaves, this is an exchange, wherever it came from: that needs no look, which is not
+    /// possible in a directory that has gone.
     fn first_events(&self, wd: Wd, since: usize) -> (Firsts<'_>, Firsts<'_>) {
         let (mut first, mut leaving) = (Firsts::new(), Firsts::new());
         // Both places of each rename, made only if one is asked for.
@@ -147,6 +149,11 @@ impl<W: World> Watcher<W> {
             let known = arrived.remove(event.name).filter(|_| change.mask.has(IN_MOVED_FROM));
             let Some((known, left)) = known else { continue };
             let left = left.unwrap_or(change);
+            // A file has come, and a directory leaves.
+            if (known.mask ^ change.mask).has(IN_ISDIR) {
+                first.insert(event.name, left);
+                continue;
+            }
             let (from, to) = (end(known.cookie, IN_MOVED_FROM), end(change.cookie, IN_MOVED_TO));
             if is_exchange((known.cookie, from), (change.cookie, to)) {
                 leaving.insert(event.name, left);
