@@ -205,6 +205,8 @@ histories! {
         "all: 34 rename d/a d/b; 34 movein d/c; 35 create d/a; 41 exchange d/b d/c; 42 exchange d/a d/c",
     an_unknown_directory_is_opened_in_the_place_of_another_and_renamed_while_it_is_open:
         "all: 14 mkdir d/b; 14 create d/b/x; 21 mkdir d/c; 21 rename d/b d/e; 21 rename d/c d/b; 22 rename d/b d/f",
+    another_directory_is_opened_by_the_path_of_one_that_has_left_its_own:
+        "all: 14 mkdir d/b; 20 mkdir d/b/a; 20 mkdir d/a/a; 35 movein d/b/b; 43 rename d/b/b d/b/a; 43 exchange d/a d/b",
     there_is_no_watch_for_a_directory_whose_arrival_was_merged_with_another:
         "limit: 2 mkdir d/a/a; 4 rename d/a/a d/b; 4 movein d/a/a; 4 exchange d/a/a d/b; 13 moveout d/a/a; 13 rename d/a d/b/sub/a",
     a_directory_is_exchanged_with_one_that_may_not_be_read_before_it_is_opened:

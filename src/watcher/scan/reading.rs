@@ -77,8 +77,12 @@ impl<W: World> Watcher<W> {
         if !self.kernel_mask().has(W::OWN_READING) {
             return;
         }
-        let opened = self.scan.other.take().unwrap_or_else(|| self.tree.wd(node));
-        let mut places: Vec<Place> = place.or_else(|| self.place_of(node)).into_iter().collect();
+        let other = self.scan.other.take();
+        let opened = other.unwrap_or_else(|| self.tree.wd(node));
+        // By a path, another may have been opened in another directory.
+        let other = other.and_then(|other| self.place_now(self.tree.find(other)?, self.queue.start()));
+        let place = place.or_else(|| self.place_of(node));
+        let mut places: Vec<Place> = place.into_iter().chain(other).collect();
         let (mut renames, mut arrival) = (Vec::new(), None);
         self.queue.drop_since(mark, |event| {
             let is_there = places.iter().any(|place| place.is(event.wd, event.name));
