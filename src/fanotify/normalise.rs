@@ -341,11 +341,11 @@ impl Normaliser {
     fn begin_trail(&mut self, object: &Handle, event: &RawEvent, at: &Place, batch: &Batch) {
         let is_directory = event.mask & FAN_ONDIR != 0;
         let is_repeated = batch.renames.get(object).is_some_and(|renames| renames.len() > 1);
-        let is_known = is_repeated || self.trails.contains_key(object);
+        let is_remembered = is_repeated || self.trails.contains_key(object);
         let other = |other: &Handle, trail: &Trail| *other != *object && !trail.is_directory;
-        let entry = event.new.filter(|_| !is_directory && !is_known && !self.trails.is_empty());
+        let entry = event.new.filter(|_| !is_directory && !is_remembered && !self.trails.is_empty());
         let may_be_replaced = owned(entry).and_then(|entry| self.may_come(&entry, other)).is_some();
-        if is_known || may_be_replaced {
+        if is_remembered || may_be_replaced {
             let batches = self.batches;
             self.touched.push(object.into());
             let trail =
