@@ -327,7 +327,7 @@ impl Queue {
     }
 
     /// The events from a mark on by which a watched directory itself is renamed or deleted, and by which directories appear at a place or
-    /// leave it; or which end the watch of the directory that the place is in, after which no event tells of it.
+    /// leave it; or which end the watch of the directory that the place is in, after which no event reports it.
     pub fn concerning<'a>(
         &'a self,
         wd: Wd,

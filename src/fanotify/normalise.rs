@@ -257,7 +257,8 @@ impl Normaliser {
                 trail.looked = Some(place.clone());
             }
         }
-        // From behind, so that the positions before stay right; of those at one position first what was found, which may have replaced another.
+        // From behind, so that the positions before stay right. At the same position, what was found comes first: it may have replaced
+        // another object.
         found.sort_by_key(|(position, (_, place))| (*position, place.is_some()));
         for (position, (object, place)) in found.into_iter().rev() {
             let mut rest = out.split_off(position);

@@ -80,7 +80,7 @@ impl Trail {
         }
     }
 
-    /// Whether a rename from where it is reported to be may have been repeated.
+    /// Whether a rename from where it is reported to be may have been repeated, or another object may have replaced it.
     pub fn is_doubtful(&self) -> bool {
         self.may_be_replaced || !self.has_links && self.steps.iter().any(|step| step.from == self.at)
     }

@@ -177,7 +177,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Adds a watch for a directory in an open one. `tells` is whether its status may tell of its contents.
+    /// Adds a watch for a directory in an open one. `tells` is whether its status may show what is in it.
     fn watch_entry(&mut self, dir: &W::Dir, node: NodeId, task: Task, tells: bool) -> Seen {
         let name = self.tree.name(node);
         let mask = self.kernel_mask() | IN_MASK_ADD | IN_ONLYDIR | IN_DONT_FOLLOW;
@@ -185,7 +185,7 @@ impl<W: World> Watcher<W> {
         if result.is_err() || !tells {
             return Seen { result, contents: Contents::Unknown, has_git: true };
         }
-        // The watch was first: the events tell of what is made from now on.
+        // The watch was first: the events report what is made from now on.
         let contents = self.world.contents(At::Entry(dir, name));
         if task.lists_files() && contents == Contents::Nothing && !self.expects_leaving(task) {
             // Those of what has left it before are queued.
@@ -237,7 +237,8 @@ impl<W: World> Watcher<W> {
             Some(known) => self.meet(node, known, is_doubtful, task),
             None if is_doubtful && !self.is_certain(node, wd, since, task) => {
                 self.world.unwatch(wd);
-                // That is queued, too. Unread, the ends of many watches overflow the queue, which leads here again.
+                // That is queued also. If the ends of many watches are not read, they overflow the queue, and the comparison that follows
+                // removes watches here again.
                 self.pull();
                 self.postpone(node, task);
                 None

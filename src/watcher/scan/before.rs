@@ -51,8 +51,8 @@ pub(super) struct Found {
 }
 
 impl<W: World> Watcher<W> {
-    /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards. The
-    /// events and the listing are those of an exchange; only nothing is there any more.
+    /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards; or from
+    /// where nothing is watched, and back. The events and the listing are those of an exchange; only nothing is there any more.
     pub(super) fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: Wd, since: usize) {
         let leaves = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVED_FROM);
         if !self.queue.events_from(since).any(leaves) {
@@ -63,6 +63,7 @@ impl<W: World> Watcher<W> {
         for name in names.map(<[u8]>::to_vec).collect::<Vec<_>>() {
             if self.world.times(At::Entry(dir, &name)).is_err() {
                 listing.remove(&name);
+                // The event by which it left may not be queued yet.
                 self.world.sync(At::Dir(dir));
             }
             // What left meanwhile was there.
@@ -149,7 +150,7 @@ impl<W: World> Watcher<W> {
             let known = arrived.remove(event.name).filter(|_| change.mask.has(IN_MOVED_FROM));
             let Some((known, left)) = known else { continue };
             let left = left.unwrap_or(change);
-            // A file has come, and a directory leaves.
+            // Only one of them is a directory.
             if (known.mask ^ change.mask).has(IN_ISDIR) {
                 first.insert(event.name, left);
                 continue;

@@ -52,7 +52,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// The same for those that were renamed meanwhile, once their paths are known.
+    /// Asks for all events of the directories of the setup for which that has failed, once their paths are known.
     pub(in crate::watcher) fn raise_late(&mut self) {
         if !std::mem::take(&mut self.scan.is_raise_due) {
             return;
@@ -79,7 +79,7 @@ impl<W: World> Watcher<W> {
         }
         let other = self.scan.other.take();
         let opened = other.unwrap_or_else(|| self.tree.wd(node));
-        // By a path, another may have been opened in another directory.
+        // By a path, another may have been opened, which is in another directory than this one.
         let other = other.and_then(|other| self.place_now(self.tree.find(other)?, self.queue.start()));
         let place = place.or_else(|| self.place_of(node));
         let mut places: Vec<Place> = place.into_iter().chain(other).collect();
