@@ -1,6 +1,6 @@
 //! Events that were read from the kernel but not yet handled, and what can be told ahead from them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::ops::Range;
 
@@ -269,6 +269,11 @@ impl Queue {
         Some(self.changing_at(place.wd, &place.name)?.first)
     }
 
+    /// The places of which the first queued change is that a directory is renamed away.
+    pub fn renamed_away(&self) -> impl Iterator<Item = &Place> {
+        self.changing.iter().filter(|known| known.first.mask.has(IN_MOVED_FROM)).map(|known| &known.place)
+    }
+
     /// Where a rename ends, if its MOVED_TO is queued.
     pub fn target(&self, cookie: u32) -> Option<Place> {
         let is_it = |event: &RawEvent| event.mask.has(IN_MOVED_TO) && event.cookie == cookie;
@@ -348,6 +353,12 @@ impl Queue {
     /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
     pub fn self_events_ahead(&self, wd: Wd) -> bool {
         self.self_events.contains_key(&wd)
+    }
+
+    /// The watches of which a queued event says that they have ended.
+    pub fn ended(&self) -> HashSet<Wd> {
+        let is_end = |event: &RawEvent| event.mask.has(IN_DELETE_SELF | IN_IGNORED);
+        self.events_from(self.start()).filter(is_end).map(|event| event.wd).collect()
     }
 
     /// The beginning of what is left to take, a mark like [`mark`](Self::mark).

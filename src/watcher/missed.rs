@@ -169,10 +169,19 @@ impl Missed {
         Missed { read_began: now, ..Missed::default() }
     }
 
-    /// `bytes` were read: that began after `began`, and it ended before `ended`.
-    pub(super) fn read(&mut self, began: Moment, ended: Moment, bytes: &[u8], is_overflow: bool) {
+    /// `bytes` were read: that began after `began`, and it ended before `ended`. The `waiting` were read before, and have not been handled.
+    ///
+    /// `rmdir a` → IGNORED of it and DELETE a are read; Q_OVERFLOW is read; now these are handled: DELETE a was not dropped.
+    pub(super) fn read(
+        &mut self,
+        began: Moment,
+        ended: Moment,
+        (waiting, bytes): (&[u8], &[u8]),
+        is_overflow: bool,
+    ) {
         if is_overflow && self.gap.is_none() {
             let mut gap = Gap { since: self.read_began, ..Gap::default() };
+            gap.add(waiting);
             gap.add(&self.recent);
             self.gap = Some(gap);
         }
@@ -232,12 +241,15 @@ impl Missed {
         self.gap.as_ref()?.unwatched.get(&place.wd)?.get(&place.name).copied()
     }
 
-    /// The watch of a directory has ended: the deletion of its entry is the next event.
-    pub(super) fn end_watch(&mut self, place: impl FnOnce() -> Option<Place>) {
-        if let Some(gap) = &mut self.gap {
-            if let Some(Place { wd, name }) = place() {
-                gap.ended.entry(wd).or_default().push(name);
-            }
+    /// The watch of a directory has ended: the deletion of its entry is the next event, and may be dropped if it was there before the
+    /// overflow.
+    pub(super) fn end_watch(&mut self, is_overflow_ahead: bool, place: impl FnOnce() -> Option<Place>) {
+        let Some(gap) = &mut self.gap else { return };
+        let Some(place) = place() else { return };
+        let has_come_since =
+            gap.entries.get(&place).and_then(|known| known.after).is_some_and(|mask| mask.has(ARRIVALS));
+        if is_overflow_ahead || !has_come_since {
+            gap.ended.entry(place.wd).or_default().push(place.name);
         }
     }
 
@@ -253,6 +265,11 @@ impl Missed {
     /// What the events say of an entry.
     pub(super) fn reported(&self, place: &Place) -> Reported {
         self.gap.as_ref().and_then(|gap| gap.entries.get(place)).copied().unwrap_or_default()
+    }
+
+    /// Whether what was dropped is still to be found.
+    pub(super) fn has_gap(&self) -> bool {
+        self.gap.is_some()
     }
 
     /// All that was dropped has been found.
@@ -288,11 +305,9 @@ fn places<N, I: Iterator<Item = Box<[u8]>>>(
 impl<W: World> Watcher<W> {
     /// Reports the entries of a directory whose events were dropped.
     pub(super) fn report_missed(&mut self, node: NodeId, entries: &Listing, dir: &W::Dir) {
-        if !REPORTED.into_iter().any(|mask| self.settings.events.has(mask)) {
-            return;
-        }
+        let is_asked = REPORTED.into_iter().any(|mask| self.settings.events.has(mask));
         let mut found = Vec::with_capacity(entries.len());
-        for (number, (name, _)) in entries.iter().enumerate() {
+        for (number, (name, _)) in entries.iter().enumerate().filter(|_| is_asked) {
             found.push(self.world.times(At::Entry(dir, name)).ok());
             if number % LOOKS == LOOKS - 1 {
                 self.pull();
@@ -329,10 +344,14 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Watched directories are gone. What is below one comes before it.
-    pub(super) fn report_gone(&mut self, gone: &[NodeId]) {
+    /// Watched directories are gone. What is below one comes before it. What was in those that are being renamed is not known yet.
+    pub(super) fn report_gone(&mut self, gone: &[NodeId], moving: &HashSet<NodeId>) {
         let Some(gap) = &mut self.missed.gap else { return };
-        let (ended, unwatched) = (std::mem::take(&mut gap.ended), std::mem::take(&mut gap.unwatched));
+        let is_known = |wd: &Wd| self.tree.find(*wd).is_none_or(|above| !moving.contains(&above));
+        let (ended, unwatched): (BTreeMap<_, _>, BTreeMap<_, _>);
+        (ended, gap.ended) = std::mem::take(&mut gap.ended).into_iter().partition(|(wd, _)| is_known(wd));
+        (unwatched, gap.unwatched) =
+            std::mem::take(&mut gap.unwatched).into_iter().partition(|(wd, _)| is_known(wd));
         for place in places(unwatched, BTreeMap::into_keys) {
             if self.node_at(&place).is_none() {
                 self.report_gone_entry(&place);

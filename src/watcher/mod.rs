@@ -351,7 +351,9 @@ impl<W: World> Watcher<W> {
         let (began, mark, overflows) = (self.world.now(), self.queue.mark(), self.queue.overflows());
         let length = self.queue.fill(|buffer| self.world.read(buffer))?;
         let ended = self.world.now();
-        self.missed.read(began, ended, self.queue.bytes_since(mark), self.queue.overflows() > overflows);
+        let start = self.queue.start();
+        let events = self.queue.bytes_since(start).split_at(mark - start);
+        self.missed.read(began, ended, events, self.queue.overflows() > overflows);
         Ok(length)
     }
 
@@ -389,6 +391,9 @@ impl<W: World> Watcher<W> {
         }
         self.raise_late();
         self.check_arriving();
+        if self.missed.has_gap() && self.queue.overflows() == 0 {
+            self.work.push_back(Work::Rescan);
+        }
         let unread = std::mem::take(&mut self.unread);
         self.work.extend(unread.into_iter().map(Work::Attach));
         let unread = std::mem::take(&mut self.unread_git);
@@ -403,7 +408,8 @@ impl<W: World> Watcher<W> {
             return;
         }
         let tree = &self.tree;
-        self.missed.end_watch(|| {
+        let is_overflow_ahead = self.queue.overflows() > 0;
+        self.missed.end_watch(is_overflow_ahead, || {
             // A comparison that another overflow has ended leaves no entry.
             let (parent, name) = (tree.parent(node)?, tree.name(node));
             let is_last = tree.child(parent, name).is_none_or(|there| there == node);

@@ -270,6 +270,10 @@ impl<W: World> Watcher<W> {
                 let found = self.before_watch(node, Listing::default(), since, task);
                 return self.add_entries(node, found, None, task);
             }
+            Err(_) if task == Task::Rescan && self.has_gone_since(node) => {
+                self.scan.met.remove(&node);
+                return Ok(());
+            }
             Err(error) if is_gone(&error) || self.is_place_doubtful(node) => {
                 self.detach(node, task);
                 return Ok(());

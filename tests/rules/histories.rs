@@ -119,6 +119,24 @@ histories! {
         "created: 6 moveout d/a; 7 mkdir d/a; 16 moveout d/a",
     the_queue_overflows_while_directories_are_exchanged:
         "overflow: 3 mkdir d/a/a; 4 rename d/a/a d/b; 10 exchange d/a d/b",
+    a_directory_is_deleted_while_the_tree_is_compared:
+        "flooded: 35 flood; 72 rmdir d/a/a",
+    a_directory_is_deleted_while_the_tree_is_compared_and_before_that_one_in_it:
+        "flooded: 35 flood; 36 rmdir d/a/a; 54 rmdir d/a",
+    a_directory_is_renamed_while_the_tree_is_compared:
+        "flooded: 35 mkdir d/a/a/a; 46 flood; 71 rename d/a d/b",
+    a_directory_is_renamed_twice_while_the_tree_is_compared:
+        "flooded: 35 flood; 72 rename d/a/a d/a/b; 116 rename d/a/b d/a/c",
+    a_new_directory_whose_event_was_dropped_is_renamed_while_the_tree_is_compared:
+        "flooded: 0 moveout d/a; 5 flood; 7 mkdir d/a; 9 rename d/a d/c; 15 create d/c/a",
+    a_directory_without_a_watch_is_renamed_while_the_tree_is_compared:
+        "flooded: 7 rename d/a/a d/b; 8 rmdir d/a; 10 flood; 25 rename d/b d/c; 28 create d/c/a",
+    a_directory_that_got_no_watch_before_is_deleted_while_the_tree_is_compared:
+        "flooded: 35 mkdir d/a/a/a; 44 flood; 108 rmdir d/a/a/a",
+    a_directory_is_made_and_deleted_while_the_tree_is_compared:
+        "flooded: 11 flood; 37 rename d/a d/b; 40 mkdir d/c; 42 movein d/a; 50 rmdir d/b/a; 58 rmdir d/c",
+    a_directory_is_deleted_and_the_queue_overflows_before_that_is_handled:
+        "flooded: 35 movein d/a/b; 36 rmdir d/a/a; 57 flood",
     a_known_directory_is_at_a_doubtful_place:
         "all: 13 mkdir d/b; 16 exchange d/a d/b",
     a_directory_is_listed_before_its_rename_is_handled:

@@ -37,6 +37,7 @@ fn act(top: &Path, outside: &Path, moved_out: &mut Vec<String>, operation: &Oper
             let name = moved_out.pop().unwrap();
             fs::rename(outside.join(name), at(path)).unwrap();
         }
+        Operation::Flood => unreachable!("the simulated system alone is flooded"),
         Operation::MoveOut(path) => {
             let name = format!("out{}", moved_out.len());
             fs::rename(at(path), outside.join(&name)).unwrap();

@@ -28,6 +28,7 @@ const EMPTY: Scene = Scene {
     before: &[],
     events: CHANGES,
     queue_limit: LONG,
+    has_floods: false,
     lateness: 0,
     exclude: None,
     max_depth: None,
@@ -46,6 +47,7 @@ const SCENES: &[(Scene, usize)] = &[
     (Scene { name: "all", before: &["mkdir d/a"], events: IN_ALL_EVENTS, ..EMPTY }, 2),
     (Scene { name: "created", before: &["mkdir d/a"], events: IN_CREATE, ..EMPTY }, 2),
     (Scene { name: "overflow", before: &["mkdir d/a"], queue_limit: 2, ..EMPTY }, 2),
+    (Scene { name: "flooded", before: &["mkdir d/a", "mkdir d/a/a"], has_floods: true, ..EMPTY }, 2),
     (Scene { name: "exclude", before: &["mkdir d/a"], exclude: Some("/b(/|$)"), ..EMPTY }, 2),
     (
         Scene { name: "read", before: &["mkdir d/a"], events: IN_ALL_EVENTS, tells_contents: false, ..EMPTY },
@@ -140,6 +142,11 @@ fn every_interleaving_if_creations_are_reported() {
 #[test]
 fn every_interleaving_if_the_queue_overflows() {
     try_all("overflow");
+}
+
+#[test]
+fn every_interleaving_if_the_queue_is_flooded() {
+    try_all("flooded");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum Operation {
     /// From outside the tree: what was moved out last, or a directory with `x` and `sub/y`.
     MoveIn(String),
     MoveOut(String),
+    /// So much happens elsewhere that the queue overflows.
+    Flood,
 }
 
 impl fmt::Display for Operation {
@@ -42,6 +44,7 @@ impl fmt::Display for Operation {
             Operation::Exchange(one, other) => write!(f, "exchange {one} {other}"),
             Operation::MoveIn(path) => write!(f, "movein {path}"),
             Operation::MoveOut(path) => write!(f, "moveout {path}"),
+            Operation::Flood => write!(f, "flood"),
         }
     }
 }
@@ -62,6 +65,7 @@ impl FromStr for Operation {
             ["exchange", one, other] => Operation::Exchange(one.into(), other.into()),
             ["movein", path] => Operation::MoveIn(path.into()),
             ["moveout", path] => Operation::MoveOut(path.into()),
+            ["flood"] => Operation::Flood,
             _ => return Err(format!("no operation: {text}")),
         })
     }
@@ -99,6 +103,9 @@ pub fn possible(system: &System) -> Vec<Operation> {
         }
     }
     let mut found = Vec::new();
+    if system.has_floods && !system.overflowed {
+        found.push(Operation::Flood);
+    }
     for path in &free {
         found.extend([Operation::Mkdir(path.clone()), Operation::Create(path.clone())]);
         found.push(Operation::MoveIn(path.clone()));

@@ -95,6 +95,8 @@ pub struct Queued {
     pub path: String,
     /// The watches of all directories above at that moment: their events say what the path is. None if one had no watch.
     pub tracked_by: Option<BTreeSet<Wd>>,
+    /// The queue was full.
+    pub is_dropped: bool,
 }
 
 /// An event of an operation whose effect can be seen already.
@@ -116,6 +118,12 @@ pub struct System {
     pub operations: usize,
     /// What happened since the watcher started, and where.
     pub deeds: Vec<(Deed, String)>,
+    /// By inode, if the queue may overflow: all paths that it has had.
+    had: Vec<BTreeSet<String>>,
+    /// The watcher has said that the queue has overflowed.
+    is_overflow_told: bool,
+    /// Those that had no watch then: nobody knows them again.
+    unknown: BTreeSet<Ino>,
     /// Every path from which or to which something was moved.
     pub moved: BTreeSet<String>,
     watches: BTreeMap<Wd, (Ino, Mask)>,
@@ -125,6 +133,10 @@ pub struct System {
     queue: VecDeque<Queued>,
     /// The most events that the queue holds.
     pub queue_limit: usize,
+    /// Whether it may overflow by what happens elsewhere.
+    pub has_floods: bool,
+    /// It has overflowed and was not read since: whatever happens is dropped.
+    is_full: bool,
     /// How many more files the watcher can open.
     pub room: usize,
     /// The most watches that it may have.
@@ -295,9 +307,9 @@ impl System {
         Moment { seconds: 1_000_000, nanoseconds: 1 + tick as u32 }
     }
 
-    /// Whether the queue is short.
+    /// Whether the queue may overflow.
     pub fn overflows(&self) -> bool {
-        self.queue_limit < 100
+        self.queue_limit < 100 || self.has_floods
     }
 
     fn note(&mut self, deed: Deed, path: &str) {
@@ -332,8 +344,33 @@ impl System {
             for (below, _) in self.tree_of(ino) {
                 self.note_path(format!("{path}{below}"));
             }
+            if self.overflows() {
+                self.note_had(ino, &path);
+            }
             self.inodes[ino].is_replacing |= !self.note_path(path);
         }
+    }
+
+    fn note_had(&mut self, ino: Ino, path: &str) {
+        self.had.resize_with(self.inodes.len(), BTreeSet::new);
+        self.had[ino].insert(path.into());
+        for (name, below) in self.inodes[ino].entries.clone() {
+            self.note_had(below, &format!("{path}/{name}"));
+        }
+    }
+
+    /// The watcher says that the queue has overflowed.
+    pub fn note_overflow(&mut self) {
+        self.is_overflow_told = true;
+        let has_no_watch = |ino: &Ino| self.inodes[*ino].watch.is_none();
+        self.unknown.extend((0..self.inodes.len()).filter(has_no_watch));
+    }
+
+    /// Whether all directories that have had this path are in the tree, and could be known again.
+    pub fn is_nothing_gone(&self, path: &str) -> bool {
+        let has_had = |ino: &Ino| self.inodes[*ino].is_directory && self.had[*ino].contains(path);
+        let mut known = (0..self.had.len()).filter(has_had).peekable();
+        known.peek().is_some() && known.all(|ino| self.is_inside(ino) && !self.unknown.contains(&ino))
     }
 
     /// Whether nothing was there before.
@@ -470,7 +507,15 @@ impl System {
         }
         let above = self.path(ino).unwrap_or_default();
         let path = if name.is_empty() { format!("{above}/") } else { format!("{above}/{name}") };
-        Some(Queued { wd, mask, cookie, name: name.into(), path, tracked_by: self.tracked_by(ino) })
+        Some(Queued {
+            wd,
+            mask,
+            cookie,
+            name: name.into(),
+            path,
+            tracked_by: self.tracked_by(ino),
+            is_dropped: false,
+        })
     }
 
     /// The watches of a directory and of every one above it in the tree, if all are watched. One that is being deleted is still there.
@@ -514,8 +559,11 @@ impl System {
     }
 
     fn queue_event(&mut self, event: Option<Queued>) {
-        let Some(event) = event else { return };
-        self.tell(|| format!("        event {}", shown(&event)));
+        let Some(mut event) = event else { return };
+        event.is_dropped = self.is_full || self.queue.len() >= self.queue_limit;
+        self.tell(|| {
+            format!("        event {}{}", shown(&event), if event.is_dropped { ", dropped" } else { "" })
+        });
         event.hash(&mut self.remembered);
         self.history.push(event.clone());
         let is_repeated = self.queue.back().is_some_and(|last| {
@@ -524,21 +572,26 @@ impl System {
         });
         let is_rename = event.mask.has(IN_MOVED_FROM | IN_MOVED_TO);
         self.merged_renames |= is_repeated && is_rename;
-        if self.queue.len() >= self.queue_limit {
-            self.overflowed = true;
-            if self.queue.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
-                let (wd, mask) = (Wd::NONE, IN_Q_OVERFLOW);
-                self.queue.push_back(Queued {
-                    wd,
-                    mask,
-                    cookie: 0,
-                    name: String::new(),
-                    path: String::new(),
-                    tracked_by: Some(BTreeSet::new()),
-                });
-            }
+        if event.is_dropped {
+            self.overflow();
         } else if !is_repeated {
             self.queue.push_back(event);
+        }
+    }
+
+    fn overflow(&mut self) {
+        self.overflowed = true;
+        if self.queue.back().is_none_or(|last| last.mask != IN_Q_OVERFLOW) {
+            let (wd, mask) = (Wd::NONE, IN_Q_OVERFLOW);
+            self.queue.push_back(Queued {
+                wd,
+                mask,
+                cookie: 0,
+                name: String::new(),
+                path: String::new(),
+                tracked_by: Some(BTreeSet::new()),
+                is_dropped: false,
+            });
         }
     }
 
@@ -700,6 +753,11 @@ impl System {
                 let (above, name, _) = self.existing(path)?;
                 let number = self.inodes[OUTSIDE].entries.len();
                 self.move_to(above, name, OUTSIDE, &format!("out{number}"));
+            }
+            Operation::Flood => {
+                self.tell(|| "        overflow".into());
+                self.overflow();
+                self.is_full = true;
             }
         }
         Some(())
@@ -928,13 +986,14 @@ impl System {
         if self.overflows() {
             self.inodes.hash(&mut hasher);
             self.dates.hash(&mut hasher);
-            (self.operations, &self.deeds, &self.moved).hash(&mut hasher);
+            (self.operations, &self.deeds, &self.moved, &self.had, &self.unknown).hash(&mut hasher);
         }
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);
         (self.schedule.left, self.late_for, self.cookie).hash(&mut hasher);
         (self.remembered.finish(), self.paths_mixed, &self.exchanges, &self.replacing).hash(&mut hasher);
         (self.began_early, self.moved_in, self.merged_renames, self.overflowed).hash(&mut hasher);
+        (self.is_full, self.is_overflow_told).hash(&mut hasher);
         (self.waited, self.most_watches, self.is_limit_reported, &self.reported_forbidden).hash(&mut hasher);
         hasher.finish()
     }
@@ -1200,8 +1259,11 @@ impl World for Simulated {
         // Nobody could tell which directory it is that has it, if events are late or another was there before; and if the one above has
         // left, none could be found in it.
         let is_below = |ino: Ino| system.inodes[ino].links > 0 && system.inodes[ino].parent != OUTSIDE;
-        let is_unknown =
-            system.lateness > 0 || system.replacing.contains(&wd) || watched.is_some_and(is_below);
+        let is_untold = system.overflowed && !system.is_overflow_told;
+        let is_unknown = is_untold
+            || system.lateness > 0
+            || system.replacing.contains(&wd)
+            || watched.is_some_and(is_below);
         let is_given_up =
             is_unknown && !system.reported.contains(&wd) || watched.is_some_and(|ino| system.is_inside(ino));
         if is_given_up {
@@ -1329,6 +1391,7 @@ impl World for Simulated {
     fn read(&mut self, queue: &mut Vec<u8>) -> io::Result<usize> {
         let mut system = self.call(|| "read events".into());
         let before = queue.len();
+        system.is_full = false;
         for Queued { wd, mask, cookie, name, path, .. } in std::mem::take(&mut system.queue) {
             RawEvent { wd, mask, cookie, name: name.as_bytes() }.encode(queue);
             system.saw((wd, mask, cookie, name, path));

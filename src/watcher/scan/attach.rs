@@ -266,7 +266,8 @@ impl<W: World> Watcher<W> {
 
     /// Whether a new watch is of the directory that was at its place, although the next of the queued events of the name takes it away.
     fn is_certain(&self, node: NodeId, wd: Wd, since: usize, task: Task) -> bool {
-        task.is_arrival() && self.place_of(node).is_some_and(|place| self.queue.goes_next(wd, &place, since))
+        task != Task::Setup
+            && self.place_of(node).is_some_and(|place| self.queue.goes_next(wd, &place, since))
     }
 
     /// At the place of a node a directory is found that is watched already, as another node.

@@ -1,7 +1,7 @@
 //! The comparison of the tree with the file system after an overflow.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 
 use super::before::Listing;
@@ -11,6 +11,17 @@ use crate::sys::mask::IN_MOVE;
 use crate::tree::NodeId;
 use crate::watcher::{Coverage, Outgoing, State, Watcher, Work};
 use crate::world::World;
+
+/// What events that are queued behind an overflow decide.
+#[derive(Default)]
+struct Unsettled {
+    /// Directories that are renamed, with those in them.
+    renamed: HashSet<NodeId>,
+    /// What was in these has gone before.
+    deleted: Vec<NodeId>,
+    /// What was dropped is found only once these events have been handled.
+    is_more_to_find: bool,
+}
 
 impl<W: World> Watcher<W> {
     /// After an overflow: compares the tree with the file system, from the operands down.
@@ -72,14 +83,27 @@ impl<W: World> Watcher<W> {
         Ok(())
     }
 
-    /// What was not met is not in the tree any more.
+    /// Whether events of its own say where a directory has gone that could not be read.
+    pub(super) fn has_gone_since(&mut self, node: NodeId) -> bool {
+        let Some(parent) = self.tree.parent(node) else { return false };
+        self.read_changes_of(parent);
+        self.queue.self_events_ahead(self.tree.wd(node))
+    }
+
+    /// What was not met is not in the tree any more. If events of its own are queued, these say first where it goes, and all is compared
+    /// again at the end of the turn; likewise if a directory is renamed that nobody knows.
+    ///
+    /// `create a/x; rename a b` → [CREATE x is dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b, MOVE_SELF of it; then b/x is found.
+    /// `mkdir a; rename a b; create b/x` → [CREATE a is dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b; then b/x is found.
     pub(super) fn finish_rescan(&mut self) {
-        let met = std::mem::take(&mut self.scan.met);
+        let mut met = std::mem::take(&mut self.scan.met);
         self.renames.end_dropped(&self.queue);
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
             return;
         }
+        let Unsettled { renamed: moving, deleted, is_more_to_find } = self.unsettled(&met);
+        met.extend(moving.iter().chain(&deleted));
         let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
         let is_rename =
@@ -87,12 +111,62 @@ impl<W: World> Watcher<W> {
         let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
         self.outbox = renamed;
-        self.report_gone(&gone);
+        self.report_gone(&gone, &moving);
         for node in gone {
             self.world.unwatch(self.tree.wd(node));
             self.retire(node);
         }
         self.outbox.append(&mut found);
-        self.missed.end();
+        match is_more_to_find || self.is_unknown_renamed() {
+            true => (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false),
+            false => self.missed.end(),
+        }
+    }
+
+    /// The directories that were not met, and of which queued events say where they go.
+    fn unsettled(&mut self, met: &HashSet<NodeId>) -> Unsettled {
+        let has_own_events = |node: &NodeId| self.queue.self_events_ahead(self.tree.wd(*node));
+        let is_unsettled = |node: &NodeId| !met.contains(node) && has_own_events(node);
+        let found: Vec<NodeId> = self.tree.nodes().filter(is_unsettled).collect();
+        let ended = if found.is_empty() { HashSet::new() } else { self.queue.ended() };
+        let mut unsettled = Unsettled::default();
+        for node in found {
+            self.put_back(node);
+            if !ended.contains(&self.tree.wd(node)) {
+                unsettled.is_more_to_find = true;
+                unsettled.renamed.extend(self.tree.subtree(node));
+                continue;
+            }
+            // If that is dropped by which it left its place, the next comparison says so.
+            let is_told = self.place_of(node).is_some_and(|place| self.queue.first_change(&place).is_some());
+            unsettled.is_more_to_find |= !is_told;
+            unsettled.deleted.push(node);
+        }
+        unsettled
+    }
+
+    /// A directory is an entry again where it was, unless another one is there.
+    fn put_back(&mut self, node: NodeId) {
+        let (Some(parent), name) = (self.tree.parent(node), self.tree.name(node).to_vec()) else { return };
+        match self.tree.child(parent, &name) {
+            // Nobody knows yet what that is.
+            Some(there) if self.tree.wd(there) == Wd::NONE => self.tree.remove(there),
+            Some(_) => return,
+            None => {}
+        }
+        self.tree.relink(node, parent, &name);
+    }
+
+    /// Whether a directory is being renamed that was never watched, and is to be.
+    fn is_unknown_renamed(&self) -> bool {
+        self.queue.renamed_away().any(|place| {
+            let above = self.tree.find(place.wd).filter(|above| self.tree.state(*above).recursive);
+            above.is_some_and(|above| {
+                let path = [&self.tree.path(above), &b"/"[..], &place.name].concat();
+                let is_unknown =
+                    |node: Option<NodeId>| node.is_none_or(|node| self.tree.wd(node) == Wd::NONE);
+                is_unknown(self.tree.child(above, &place.name)) && !self.settings.filter.leaves_out(&path)
+            })
+        })
     }
 }
