@@ -290,6 +290,41 @@ fn a_file_that_is_changed_during_an_overflow_is_reported() {
 }
 
 /// Nothing has been read before it: the program waits until somebody takes what `--ready` writes.
+/// The message comes before the comparison begins: some of these are renamed before they are met, some just then, some later.
+#[test]
+fn directories_that_are_renamed_while_the_tree_is_compared_keep_their_watches() {
+    let dir = fast_tempdir();
+    let at = |path: String| dir.path().join("d").join(path);
+    for number in 0..1000 {
+        fs::create_dir_all(at(format!("other/{number}/below"))).unwrap();
+    }
+    let numbers = 0..200;
+    for number in numbers.clone() {
+        fs::create_dir_all(at(format!("old-{number}/below/it"))).unwrap();
+    }
+    let arguments = ["-m", "-r", "-e", "create,delete,move", "--format", "%w%f %e", "d"];
+    let mut running = Running::start(inotifywait(dir.path(), arguments));
+    running.expect_message("Watches established.");
+    running.signal(Signal::SIGSTOP);
+    flood(&dir.path().join("d"));
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Deleted files");
+    for number in numbers.clone() {
+        fs::rename(at(format!("old-{number}")), at(format!("new-{number}"))).unwrap();
+        fs::write(at(format!("new-{number}/below/it/file")), "").unwrap();
+    }
+    running.wait_asleep();
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| !line.starts_with("d/f"));
+    for number in numbers {
+        let file = format!("d/new-{number}/below/it/file CREATE");
+        assert_eq!(lines.iter().filter(|line| **line == file).count(), 1, "{file} in {lines:#?}");
+    }
+    let deleted: Vec<_> = lines.iter().filter(|line| line.ends_with("DELETE,ISDIR")).collect();
+    assert!(deleted.is_empty(), "{deleted:#?}");
+    running.stop();
+}
+
 #[test]
 fn an_overflow_before_the_first_read_reports_what_has_changed_since_the_start() {
     let dir = two_files_and_a_directory();
