@@ -128,9 +128,6 @@ impl Kernel for Marked {
 
     fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>> {
         let object = self.open(directory)?;
-        if is_deleted(&object) {
-            return Err(io::Error::from_raw_os_error(libc::ESTALE));
-        }
         if is_mount_root(&object) {
             return Ok(None);
         }
@@ -141,12 +138,13 @@ impl Kernel for Marked {
             return Ok(None);
         }
         let name = match path_of(&object) {
-            Ok(path) => split(&path).1.into(),
+            Ok(path) => Ok(split(&path).1.into()),
             // Its path does not fit PATH_MAX.
-            Err(_) => self.name_in(&above, directory)?,
+            Err(_) => self.name_in(&above, directory),
         };
+        check_is_there(&object)?;
         directory::wait_for_change(&above);
-        Ok(Some((parent, name)))
+        Ok(Some((parent, name?)))
     }
 
     fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {
@@ -159,10 +157,17 @@ impl Kernel for Marked {
 
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {
         let opened = self.open(object)?;
-        if is_deleted(&opened) {
-            return Err(io::Error::from_raw_os_error(libc::ESTALE));
-        }
-        path_of(&opened)
+        let path = path_of(&opened);
+        check_is_there(&opened)?;
+        path
+    }
+}
+
+/// ESTALE if what is open has been deleted: the kernel writes ` (deleted)` behind its path then. So this comes after the look at the path.
+fn check_is_there(object: &OwnedFd) -> io::Result<()> {
+    match is_deleted(object) {
+        true => Err(io::Error::from_raw_os_error(libc::ESTALE)),
+        false => Ok(()),
     }
 }
 
