@@ -170,7 +170,7 @@ pub struct Queue {
     /// The places at which directories appear or which they leave.
     changing: HashTable<Changing>,
     hasher: PlaceHasher,
-    /// How many such events are queued, by watch.
+    /// How many events of [`SELF_EVENTS`] are queued, by watch.
     self_events: HashMap<Wd, u32>,
     /// How many overflows are queued.
     overflows: u32,
@@ -186,7 +186,7 @@ impl Queue {
         let mark = self.mark();
         let length = read(self.events.0.bytes_mut())?;
         let mut rest = &self.events.0.bytes()[mark..];
-        // Each pause without an event makes the next one less likely.
+        // A pause: what came before it tells less of what comes next.
         if length == 0 {
             self.steady /= 2;
         }
@@ -350,7 +350,7 @@ impl Queue {
         self.changing.find(self.hasher.hash(wd.0 as u32, name), |changing| changing.is_at(wd, name))
     }
 
-    /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted.
+    /// Whether a queued event says that the watched directory `wd` itself was renamed or deleted, or that its watch has ended.
     pub fn self_events_ahead(&self, wd: Wd) -> bool {
         self.self_events.contains_key(&wd)
     }

@@ -43,7 +43,7 @@ struct Departure {
     is_displaced: bool,
     /// The directory that left, if it was one that is known.
     node: Option<NodeId>,
-    /// Its watches were removed, since no MOVED_TO came with its MOVE_SELF.
+    /// Its watches are removed at the end of the turn, since no MOVED_TO came with its MOVE_SELF.
     was_moved_out: bool,
 }
 
@@ -472,7 +472,7 @@ impl<W: World> Watcher<W> {
         true
     }
 
-    /// A directory that was to be reported by its arrival leaves: it is reported as created first.
+    /// The rename by which a directory was to arrive here is not told: it is reported as created.
     pub(super) fn report_arriving(&mut self, node: NodeId) {
         let Coverage::Arriving { announce } = self.coverage(node) else { return };
         let Some(parent) = self.tree.parent(node) else { return };
@@ -541,8 +541,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A file came from a new directory that nobody watched: the kernel had reported that its writing ended. If nothing is there any
-    /// more, it counts as a file.
+    /// A file may have come from a new directory that nobody watched: the kernel would have reported there that its writing ended. If
+    /// nothing is there any more, it counts as a file.
     ///
     /// `mkdir n; create n/f; rename n/f g; exchange g n` → CREATE n, MOVED_TO g (1), MOVED_FROM g (2), MOVED_TO n (2): the file is not at `g`
     /// any more.

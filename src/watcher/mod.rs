@@ -66,7 +66,7 @@ enum Coverage {
     ///
     /// `mkdir new; rename old new/old` → CREATE new, MOVED_FROM old, MOVE_SELF of old: `new` is watched too late for the MOVED_TO.
     Arriving { announce: bool },
-    /// Perhaps there is a directory whose arrival the kernel has merged with that of another, which has left.
+    /// Perhaps there is a directory whose arrival the kernel has merged with that of another, which has left: that one had no watch.
     ///
     /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one. So the other
     /// MOVED_TO is reported if there is one, and nothing of what is in it is news.
@@ -142,7 +142,7 @@ enum Work {
     Retire(NodeId),
     /// Report the MOVE_SELF of a directory that had no watch.
     ReportMoved(NodeId),
-    /// A file came from a directory that nobody watched when it was written there.
+    /// A file may have come from a directory that nobody watched when it was written there.
     ReportClosed { wd: Wd, name: Box<[u8]> },
     /// Events were lost: the tree is compared with the file system.
     Rescan,

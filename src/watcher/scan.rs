@@ -100,7 +100,8 @@ impl<D> Scan<D> {
 enum Frame<D> {
     /// List a watched directory, and watch the directories in it.
     Visit { node: NodeId, above: Option<Above<D>>, since: usize, task: Task },
-    /// A watched directory was empty: report what was in it before, if there may have been something.
+    /// A watched directory was empty, or has no directories and its files are not reported: report what was in it before, if there may
+    /// have been something.
     FindEmpty { node: NodeId, since: Option<usize>, task: Task },
     /// Everything below a directory has been visited.
     Leave { dir: Above<D>, task: Task },
@@ -166,7 +167,7 @@ impl Task {
         matches!(self, Task::Arrival { .. })
     }
 
-    /// Whether the reading of a directory is reported, as that by the reference is: not below one that arrives.
+    /// Whether the reading of a directory is reported, as that by the reference is: not below one that was renamed to its place.
     fn reports_reading(self) -> bool {
         self.announces() || matches!(self, Task::Arrival { by_event: true, .. })
     }

@@ -237,8 +237,8 @@ impl<W: World> Watcher<W> {
             Some(known) => self.meet(node, known, is_doubtful, task),
             None if is_doubtful && !self.is_certain(node, wd, since, task) => {
                 self.world.unwatch(wd);
-                // That is queued also. If the ends of many watches are not read, they overflow the queue, and the comparison that follows
-                // removes watches here again.
+                // Its IGNORED is queued. Those of many watches, left unread, overflow the queue, and the comparison that follows removes
+                // watches here again.
                 self.pull();
                 self.postpone(node, task);
                 None
@@ -305,7 +305,8 @@ impl<W: World> Watcher<W> {
             // It is reported as new once its watches are removed, which is at the end of the turn.
             self.unread.push(node);
         } else {
-            // Otherwise a bind mount, or an operand by another path: the same inode is one watch, under its first name.
+            // One that returns before its watches are removed. Otherwise a bind mount, or an operand by another path: the same inode is
+            // one watch, under its first name.
             self.tree.remove(node);
             if is_moved_out {
                 self.bring_back(known, parent, &name);
@@ -321,7 +322,8 @@ impl<W: World> Watcher<W> {
             return self.postpone(node, task);
         }
         if is_gone(&error) {
-            // No event says so: the kernel merges equal neighbours, whatever their cookies.
+            // No event of the name is queued any more: a file has come there, or the departure was merged with another, for the kernel
+            // merges equal neighbours, whatever their cookies.
             self.tree.remove(node);
             return self.try_refused();
         }
