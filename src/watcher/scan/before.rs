@@ -1,7 +1,7 @@
 //! What was in a directory before its watch: by a list of what is in it now, and by the events since.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Task;
 use crate::event::{DEPARTURES, ENTRY};
@@ -13,8 +13,8 @@ use crate::tree::NodeId;
 use crate::watcher::Watcher;
 use crate::world::{At, World};
 
-/// Entries, and an event of each.
-type Firsts<'a> = HashMap<&'a [u8], Change>;
+/// Entries by their names, and an event of each.
+type Firsts<'a> = BTreeMap<&'a [u8], Change>;
 
 /// The entries of a directory.
 #[derive(Debug, Default, Clone)]
