@@ -125,6 +125,8 @@ histories! {
         "flooded: 35 flood; 36 rmdir d/a/a; 54 rmdir d/a",
     a_directory_is_renamed_while_the_tree_is_compared:
         "flooded: 35 mkdir d/a/a/a; 46 flood; 71 rename d/a d/b",
+    a_file_was_created_in_a_directory_that_is_renamed_while_the_tree_is_compared:
+        "flooded: 35 flood; 36 create d/a/b; 54 rename d/a d/b",
     a_directory_is_renamed_twice_while_the_tree_is_compared:
         "flooded: 35 flood; 72 rename d/a/a d/a/b; 116 rename d/a/b d/a/c",
     a_new_directory_whose_event_was_dropped_is_renamed_while_the_tree_is_compared:

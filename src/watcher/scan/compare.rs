@@ -12,17 +12,6 @@ use crate::tree::NodeId;
 use crate::watcher::{Coverage, Outgoing, State, Watcher, Work};
 use crate::world::World;
 
-/// What events that are queued behind an overflow decide.
-#[derive(Default)]
-struct Unsettled {
-    /// Directories that are renamed, with those in them.
-    renamed: HashSet<NodeId>,
-    /// What was in these has gone before.
-    deleted: Vec<NodeId>,
-    /// What was dropped is found only once these events have been handled.
-    is_more_to_find: bool,
-}
-
 impl<W: World> Watcher<W> {
     /// After an overflow: compares the tree with the file system, from the operands down.
     pub(in crate::watcher) fn rescan(&mut self) {
@@ -102,47 +91,45 @@ impl<W: World> Watcher<W> {
             // Nothing could be trusted that was found; the next comparison decides.
             return;
         }
-        let Unsettled { renamed: moving, deleted, is_more_to_find } = self.unsettled(&met);
-        met.extend(moving.iter().chain(&deleted));
+        let (moving, ended) = self.unsettled(&met);
+        // The event by which its entry disappears is queued, too, or else it was dropped.
+        let is_told = |node: &&NodeId| {
+            self.place_of(**node).is_some_and(|place| self.queue.first_change(&place).is_some())
+        };
+        met.extend(moving.iter().chain(ended.iter().filter(is_told)));
         let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
+        // Renames come first, so that what is gone is not what has come to its name; then what was found in the place of either.
         let is_rename =
             |out: &Outgoing| matches!(out, Outgoing::Event { report, .. } if report.mask.has(IN_MOVE));
         let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
         self.outbox = renamed;
         self.report_gone(&gone, &moving);
-        for node in gone {
+        for node in gone.into_iter().filter(|node| !ended.contains(node)) {
             self.world.unwatch(self.tree.wd(node));
             self.retire(node);
         }
         self.outbox.append(&mut found);
-        match is_more_to_find || self.is_unknown_renamed() {
-            true => (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false),
-            false => self.missed.end(),
+        match moving.is_empty() && !self.is_unknown_renamed() {
+            true => self.missed.end(),
+            false => (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false),
         }
     }
 
-    /// The directories that were not met, and of which queued events say where they go.
-    fn unsettled(&mut self, met: &HashSet<NodeId>) -> Unsettled {
+    /// Of the directories that were not met, those of which queued events say where they go: those that are renamed, with all that is in
+    /// them, and those whose watches have ended. Of what was in the latter, the events may have been dropped.
+    fn unsettled(&mut self, met: &HashSet<NodeId>) -> (HashSet<NodeId>, HashSet<NodeId>) {
         let has_own_events = |node: &NodeId| self.queue.self_events_ahead(self.tree.wd(*node));
         let is_unsettled = |node: &NodeId| !met.contains(node) && has_own_events(node);
-        let found: Vec<NodeId> = self.tree.nodes().filter(is_unsettled).collect();
-        let ended = if found.is_empty() { HashSet::new() } else { self.queue.ended() };
-        let mut unsettled = Unsettled::default();
-        for node in found {
-            self.put_back(node);
-            if !ended.contains(&self.tree.wd(node)) {
-                unsettled.is_more_to_find = true;
-                unsettled.renamed.extend(self.tree.subtree(node));
-                continue;
-            }
-            // If that is dropped by which it left its place, the next comparison says so.
-            let is_told = self.place_of(node).is_some_and(|place| self.queue.first_change(&place).is_some());
-            unsettled.is_more_to_find |= !is_told;
-            unsettled.deleted.push(node);
-        }
-        unsettled
+        let unsettled: Vec<NodeId> = self.tree.nodes().filter(is_unsettled).collect();
+        let watches = if unsettled.is_empty() { HashSet::new() } else { self.queue.ended() };
+        let is_ended = |node: &NodeId| watches.contains(&self.tree.wd(*node));
+        let (ended, renamed): (HashSet<NodeId>, HashSet<NodeId>) =
+            unsettled.iter().partition(|node| is_ended(node));
+        let moving = renamed.into_iter().flat_map(|node| self.tree.subtree(node)).collect();
+        unsettled.into_iter().for_each(|node| self.put_back(node));
+        (moving, ended)
     }
 
     /// A directory is an entry again where it was, unless another one is there.
