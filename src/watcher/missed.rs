@@ -313,7 +313,7 @@ impl<W: World> Watcher<W> {
                 self.pull();
             }
         }
-        // The events of what changed their dates until now.
+        // The events of what changed their dates until now, and of directories that are not listed because they have just left.
         self.world.sync(At::Dir(dir));
         self.pull();
         let wd = self.tree.wd(node);
@@ -409,7 +409,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    fn node_at(&self, place: &Place) -> Option<NodeId> {
+    pub(super) fn node_at(&self, place: &Place) -> Option<NodeId> {
         self.tree.child(self.tree.find(place.wd)?, &place.name)
     }
 

@@ -671,7 +671,7 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             lines.iter().filter(|line| line.path == *path && line.mask == IN_DELETE | IN_ISDIR).count();
         let shown = || format!("{path}: {created} CREATE, {modified} MODIFY, {removed} DELETE,ISDIR");
         let is_there = system.find(path).is_some();
-        // A directory is reported, too, that was there when the watches were established, and that the setup could not read.
+        // A directory is also reported that was there when the watches were established, and that the setup could not read.
         let may_be_before = usize::from(system.before.contains(&(path.clone(), true)));
         if is_there && done(Deed::Made) == 1 && !(1..=1 + may_be_before).contains(&created) {
             return Err(format!("it was made once: {}", shown()));

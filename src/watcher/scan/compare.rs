@@ -92,9 +92,9 @@ impl<W: World> Watcher<W> {
             return;
         }
         let (moving, ended) = self.unsettled(&met);
-        // The event by which its entry disappears is queued, too, or else it was dropped.
+        // The event by which its entry disappears is queued also, or else it was dropped.
         let is_told = |node: &&NodeId| {
-            self.place_of(**node).is_some_and(|place| self.queue.first_change(&place).is_some())
+            self.place_of(**node).is_some_and(|place| self.queue.changes(place.wd, &place.name))
         };
         met.extend(moving.iter().chain(ended.iter().filter(is_told)));
         let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
@@ -147,13 +147,10 @@ impl<W: World> Watcher<W> {
     /// Whether a directory is being renamed that was never watched, and is to be.
     fn is_unknown_renamed(&self) -> bool {
         self.queue.renamed_away().any(|place| {
+            let is_known = self.node_at(place).is_some_and(|node| self.tree.wd(node) != Wd::NONE);
             let above = self.tree.find(place.wd).filter(|above| self.tree.state(*above).recursive);
-            above.is_some_and(|above| {
-                let path = [&self.tree.path(above), &b"/"[..], &place.name].concat();
-                let is_unknown =
-                    |node: Option<NodeId>| node.is_none_or(|node| self.tree.wd(node) == Wd::NONE);
-                is_unknown(self.tree.child(above, &place.name)) && !self.settings.filter.leaves_out(&path)
-            })
+            let path = |above| [&self.tree.path(above), &place.name[..], b"/"].concat();
+            !is_known && above.is_some_and(|above| !self.settings.filter.leaves_out(&path(above)))
         })
     }
 }
