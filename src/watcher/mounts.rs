@@ -56,8 +56,7 @@ impl<W: World> Watcher<W> {
             let path = self.system_path(node);
             let mask = self.kernel_mask() | IN_DONT_FOLLOW;
             match wd {
-                Wd::NONE if self.coverage(node) != Coverage::Watched => return,
-                Wd::NONE => self.tree.remove(node),
+                Wd::NONE => return,
                 wd if self.is_watched_as(At::Path(&path), wd, mask) => return,
                 _ => {
                     self.tree.unplace(node);
