@@ -265,13 +265,8 @@ impl Queue {
     }
 
     /// The first queued event by which a directory appears at a place or leaves it.
-    pub fn first_change(&self, place: &Place) -> Option<Change> {
-        Some(self.changing_at(place.wd, &place.name)?.first)
-    }
-
-    /// The places of which the first queued change is that a directory is renamed away.
-    pub fn renamed_away(&self) -> impl Iterator<Item = &Place> {
-        self.changing.iter().filter(|known| known.first.mask.has(IN_MOVED_FROM)).map(|known| &known.place)
+    pub fn first_change(&self, wd: Wd, name: &[u8]) -> Option<Change> {
+        Some(self.changing_at(wd, name)?.first)
     }
 
     /// Where a rename ends, if its MOVED_TO is queued.

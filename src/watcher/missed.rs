@@ -49,7 +49,7 @@ struct Gap {
     /// None before this moment.
     since: Moment,
     entries: HashMap<Place, Reported>,
-    /// Directories that were not watched before.
+    /// Directories that are watched since the last comparison, and were not announced.
     found: HashSet<NodeId>,
     /// Watched directories that were renamed.
     renamed: HashSet<NodeId>,
@@ -138,7 +138,8 @@ impl Reported {
             return Mask::NONE;
         }
         let is_new = match self.before.any {
-            Some(mask) => mask.has(DEPARTURES),
+            // Or a file where a directory was, by an exchange.
+            Some(mask) => mask.has(DEPARTURES) || mask.has(IN_ISDIR) != (times.kind == Kind::Directory),
             None => times.born.is_since(since),
         };
         // Anybody can give a file another date of modification. A rename changes only the other.
@@ -215,10 +216,10 @@ impl Missed {
         }
     }
 
-    /// An entry is known that was there before.
-    pub(super) fn know(&mut self, place: Place) {
+    /// An entry is known that was there before: as if this were its last event.
+    pub(super) fn know(&mut self, place: Place, event: Mask) {
         if let Some(gap) = &mut self.gap {
-            gap.entries.entry(place).or_default().before.add(IN_CREATE);
+            gap.entries.entry(place).or_default().before.add(event);
         }
     }
 
@@ -229,7 +230,7 @@ impl Missed {
         }
     }
 
-    /// A directory was found that was not watched.
+    /// A directory was found that was not watched, and is not announced.
     pub(super) fn find(&mut self, node: NodeId) {
         if let Some(gap) = &mut self.gap {
             gap.found.insert(node);
@@ -253,7 +254,7 @@ impl Missed {
         }
     }
 
-    /// Whether a directory was not watched before.
+    /// Whether a directory was not watched before, and not announced.
     pub(super) fn is_found(&self, node: NodeId) -> bool {
         self.gap.as_ref().is_some_and(|gap| gap.found.contains(&node))
     }
@@ -270,6 +271,18 @@ impl Missed {
     /// Whether what was dropped is still to be found.
     pub(super) fn has_gap(&self) -> bool {
         self.gap.is_some()
+    }
+
+    /// The tree is to be compared once more. What comes to a place or leaves it tells that the directory without a watch there is gone.
+    pub(super) fn begin_again(&mut self, changes: impl Fn(Wd, &[u8]) -> bool) {
+        let Some(gap) = &mut self.gap else { return };
+        gap.found.clear();
+        for (wd, names) in &mut gap.ended {
+            names.retain(|name| !changes(*wd, name));
+        }
+        for (wd, names) in &mut gap.unwatched {
+            names.retain(|name, _| !changes(*wd, name));
+        }
     }
 
     /// All that was dropped has been found.
@@ -318,11 +331,23 @@ impl<W: World> Watcher<W> {
         self.pull();
         let wd = self.tree.wd(node);
         for ((name, _), times) in entries.iter().zip(found) {
-            // The rename of a directory changes the same date as the change of its attributes.
-            let there = self.tree.child(node, name);
-            if let Some(times) = times.filter(|_| !there.is_some_and(|there| self.missed.is_renamed(there))) {
-                self.report_missing(wd, name, &times);
+            let Some(times) = times else { continue };
+            if let Some(there) = self.tree.child(node, name).filter(|there| self.tree.wd(*there) != Wd::NONE)
+            {
+                // The rename of a directory changes the same date as the change of its attributes.
+                if self.missed.is_renamed(there) {
+                    continue;
+                }
+                // All watched directories are known, whatever their dates. One without a watch may have been another, and what is in a new
+                // one may have come with it.
+                let place = Place { wd, name: name.into() };
+                if !self.missed.is_found(there) {
+                    self.missed.know(place, IN_CREATE | IN_ISDIR);
+                } else if !self.missed.is_found(node) && self.missed.is_unread(&place).is_none() {
+                    self.missed.know(place, IN_DELETE | IN_ISDIR);
+                }
             }
+            self.report_missing(wd, name, &times);
         }
     }
 
@@ -331,7 +356,7 @@ impl<W: World> Watcher<W> {
         let path = self.system_path(node);
         if let Ok(times) = self.world.times(At::Path(&path)) {
             let wd = self.tree.wd(node);
-            self.missed.know(Place { wd, name: Box::default() });
+            self.missed.know(Place { wd, name: Box::default() }, IN_CREATE);
             self.report_missing(wd, b"", &times);
         }
     }
@@ -344,14 +369,10 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Watched directories are gone. What is below one comes before it. What was in those that are being renamed is not known yet.
-    pub(super) fn report_gone(&mut self, gone: &[NodeId], moving: &HashSet<NodeId>) {
+    /// Watched directories are gone. What is below one comes before it.
+    pub(super) fn report_gone(&mut self, gone: &[NodeId]) {
         let Some(gap) = &mut self.missed.gap else { return };
-        let is_known = |wd: &Wd| self.tree.find(*wd).is_none_or(|above| !moving.contains(&above));
-        let (ended, unwatched): (BTreeMap<_, _>, BTreeMap<_, _>);
-        (ended, gap.ended) = std::mem::take(&mut gap.ended).into_iter().partition(|(wd, _)| is_known(wd));
-        (unwatched, gap.unwatched) =
-            std::mem::take(&mut gap.unwatched).into_iter().partition(|(wd, _)| is_known(wd));
+        let (ended, unwatched) = (std::mem::take(&mut gap.ended), std::mem::take(&mut gap.unwatched));
         for place in places(unwatched, BTreeMap::into_keys) {
             if self.node_at(&place).is_none() {
                 self.report_gone_entry(&place);

@@ -391,11 +391,11 @@ impl<W: World> Watcher<W> {
         }
         self.raise_late();
         self.check_arriving();
+        let unread = std::mem::take(&mut self.unread);
+        self.work.extend(unread.into_iter().map(Work::Attach));
         if self.missed.has_gap() && self.queue.overflows() == 0 {
             self.work.push_back(Work::Rescan);
         }
-        let unread = std::mem::take(&mut self.unread);
-        self.work.extend(unread.into_iter().map(Work::Attach));
         let unread = std::mem::take(&mut self.unread_git);
         self.work.extend(unread.into_iter().map(Work::ReadGit));
         true
@@ -431,7 +431,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether the turn is over because the tree is compared next, which may take long: what was reported is printed before.
     fn begins_rescan(&mut self) -> bool {
-        let is_next = !self.scan.is_rescan() && matches!(self.work.front(), Some(Work::Rescan));
+        let is_next = self.scan.is_over() && matches!(self.work.front(), Some(Work::Rescan));
         self.is_rescan_next = is_next && !self.is_rescan_next;
         self.is_rescan_next
     }

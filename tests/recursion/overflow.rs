@@ -289,7 +289,6 @@ fn a_file_that_is_changed_during_an_overflow_is_reported() {
     only_one_file_is_reported(&mut running);
 }
 
-/// Nothing has been read before it: the program waits until somebody takes what `--ready` writes.
 /// The message comes before the comparison begins: some of these are renamed before they are met, some just then, some later.
 #[test]
 fn directories_that_are_renamed_while_the_tree_is_compared_keep_their_watches() {
@@ -325,6 +324,32 @@ fn directories_that_are_renamed_while_the_tree_is_compared_keep_their_watches() 
     running.stop();
 }
 
+/// By the dates of either nobody could tell: some were made just before the start, and one is old and has come since.
+#[test]
+fn after_an_overflow_the_directories_are_reported_that_were_not_known() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("outside/old/below")).unwrap();
+    wait_for_the_next_tick(&dir.path().join("outside/old/below"));
+    fs::create_dir_all(dir.path().join("d/known/below")).unwrap();
+    let mut running = Running::ready(inotifywait(
+        dir.path(),
+        ["-m", "-r", "-e", "create,delete", "--format", "%w%f %e", "d"],
+    ));
+    running.signal(Signal::SIGSTOP);
+    flood(&dir.path().join("d"));
+    fs::rename(dir.path().join("outside/old"), dir.path().join("d/known/old")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_line("d/known/old CREATE,ISDIR");
+    fs::write(dir.path().join("d/known/old/below/file"), "").unwrap();
+    running.expect_line("d/known/old/below/file CREATE");
+    running.wait_asleep();
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| line.starts_with("d/known"));
+    assert_eq!(lines, ["d/known/old CREATE,ISDIR", "d/known/old/below/file CREATE"]);
+    running.stop();
+}
+
+/// Nothing has been read before it: the program waits until somebody takes what `--ready` writes.
 #[test]
 fn an_overflow_before_the_first_read_reports_what_has_changed_since_the_start() {
     let dir = two_files_and_a_directory();

@@ -239,6 +239,33 @@ histories! {
         "limit: 7 mkdir d/b; 13 mkdir d/b/a; 16 rmdir d/a; 24 mkdir d/a; 49 rename d/b/a d/a; 64 rename d/a d/b/a",
     a_directory_is_renamed_before_the_look_at_a_file_from_a_new_one_in_it:
         "later: 9+ mkdir d/a; 9+ mkdir d/b; 11 mkdir d/a/a; 12 create d/a/a/a; 19 rename d/a/a/a d/a/b; 32+ rename d/a d/b/a",
+    a_file_is_made_in_a_directory_that_was_exchanged_after_an_overflow:
+        "flooded: 0 flood; 10 create d/b; 24 exchange d/b d/a; 28 create d/b/c",
+    a_directory_comes_from_one_that_nobody_knew_after_an_overflow:
+        "flooded: 1 moveout d/a/a; 2 create d/a/a; 10 flood; 10 mkdir d/a/c; 26 mkdir d/a/c/b; 36 exchange d/a/a d/a/c/b; 39 create d/a/a/a",
+    a_directory_comes_from_one_that_has_lost_its_watch_after_an_overflow:
+        "dateless: 3 rename d/a/a d/b; 18 mkdir d/b/a; 18 exchange d/a d/b/a; 25 rename d/b d/a/a; 29 flood; 32 rename d/a/a/a d/b; 32 create d/c; 33 create d/b/a; 35 exchange d/c d/b",
+    a_directory_is_exchanged_after_an_overflow_with_one_without_a_watch:
+        "flooded: 3 rename d/a d/b; 9 flood; 16 mkdir d/a; 16 exchange d/a d/b; 24 create d/b/c",
+    a_directory_is_made_where_one_without_a_watch_was_before_the_overflow:
+        "dateless: 12 mkdir d/a/b; 16 flood; 21 moveout d/a/b; 47 rename d/a d/b; 54 mkdir d/b/b; 55 rename d/b/b d/b/a",
+    a_file_is_made_in_a_directory_that_is_renamed_while_the_tree_is_compared:
+        "flooded: 34 flood; 50 rename d/a d/b; 50 create d/b/c",
+    a_file_and_a_directory_are_exchanged_in_an_overflow:
+        "flooded: 1 rmdir d/a/a; 1 rmdir d/a; 16 mkdir d/b; 18 flood; 19 create d/a; 19 exchange d/a d/b",
+    directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
+    a_directory_is_exchanged_with_one_in_it_after_an_overflow:
+        "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
+    a_directory_is_made_in_an_overflow: "dateless: 35 flood; 36 mkdir d/a/a/a",
+    a_directory_is_moved_in_in_an_overflow: "flooded: 35 flood; 36 movein d/a/b",
+    a_directory_is_made_in_one_that_is_renamed_after_an_overflow:
+        "flooded: 26 flood; 38 rename d/a/a d/b; 53 mkdir d/b/a",
+    two_departures_are_merged_after_an_overflow:
+        "flooded: 6 moveout d/a; 7 mkdir d/b; 8 flood; 30 mkdir d/b/b; 30 mkdir d/b/b/a; 30 mkdir d/b/c; 31 exchange d/b/b/a d/b/c; 31 rename d/b/c d/b/a",
+    directories_are_being_watched_when_the_tree_is_to_be_compared_again:
+        "flooded: 4 movein d/a/a/a; 14 flood; 18 mkdir d/b; 21 exchange d/a/a d/b",
+    a_directory_comes_to_the_name_of_another_after_an_overflow:
+        "flooded: 24 rename d/a d/b; 24 flood; 27 rename d/b d/c; 42 mkdir d/c/b; 42 rename d/c/a d/b; 45 moveout d/c; 53 mkdir d/b/a; 63 rename d/b/a d/b/b",
 }
 
 /// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.

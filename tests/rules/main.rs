@@ -1,6 +1,7 @@
 //! The rules of the watcher, tried on a simulated system in every interleaving.
 //!
 //! The suite tries all histories of a few operations. `make check-rules` tries more: `RULES_DEPTH` is the number of operations.
+//! The random histories are those of `RULES_SEED`, `RULES_RANDOM` in each tree, or in that of `RULES_SCENE` only.
 //! `RULES_STORY='SCENE: CALL OPERATION; …'` tells one history, as a failure prints it.
 
 #![allow(clippy::unwrap_used)]
@@ -29,6 +30,7 @@ const EMPTY: Scene = Scene {
     events: CHANGES,
     queue_limit: LONG,
     has_floods: false,
+    has_slow_clock: false,
     lateness: 0,
     exclude: None,
     max_depth: None,
@@ -37,6 +39,9 @@ const EMPTY: Scene = Scene {
     most_watches: usize::MAX,
     forbidden: None,
 };
+
+const FLOODED: Scene =
+    Scene { name: "flooded", before: &["mkdir d/a", "mkdir d/a/a"], has_floods: true, ..EMPTY };
 
 /// What is tried, and how many operations deep in the suite.
 const SCENES: &[(Scene, usize)] = &[
@@ -47,7 +52,8 @@ const SCENES: &[(Scene, usize)] = &[
     (Scene { name: "all", before: &["mkdir d/a"], events: IN_ALL_EVENTS, ..EMPTY }, 2),
     (Scene { name: "created", before: &["mkdir d/a"], events: IN_CREATE, ..EMPTY }, 2),
     (Scene { name: "overflow", before: &["mkdir d/a"], queue_limit: 2, ..EMPTY }, 2),
-    (Scene { name: "flooded", before: &["mkdir d/a", "mkdir d/a/a"], has_floods: true, ..EMPTY }, 2),
+    (FLOODED, 2),
+    (Scene { name: "dateless", has_slow_clock: true, ..FLOODED }, 2),
     (Scene { name: "exclude", before: &["mkdir d/a"], exclude: Some("/b(/|$)"), ..EMPTY }, 2),
     (
         Scene { name: "read", before: &["mkdir d/a"], events: IN_ALL_EVENTS, tells_contents: false, ..EMPTY },
@@ -97,16 +103,19 @@ fn random_histories() {
     let each = std::env::var("RULES_RANDOM").map_or(1000, |each| each.parse().unwrap());
     let begin = Instant::now();
     let first = std::env::var("RULES_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let only = std::env::var("RULES_SCENE").ok();
+    let is_asked = |(scene, _): &&(Scene, usize)| only.as_ref().is_none_or(|only| scene.name == only);
+    let scenes: Vec<_> = SCENES.iter().filter(is_asked).collect();
     // The shortest first.
     for operations in 3..13 {
         for seed in first..first + each / 10 {
-            for (scene, _) in SCENES {
+            for (scene, _) in &scenes {
                 let Some(failure) = scene.try_random(seed, operations) else { continue };
                 fail(scene.name, scene, &scene.shorten(failure));
             }
         }
     }
-    println!("{} random histories in {:.1?}", each as usize * SCENES.len(), begin.elapsed());
+    println!("{} random histories in {:.1?}", each as usize * scenes.len(), begin.elapsed());
 }
 
 #[test]
@@ -147,6 +156,11 @@ fn every_interleaving_if_the_queue_overflows() {
 #[test]
 fn every_interleaving_if_the_queue_is_flooded() {
     try_all("flooded");
+}
+
+#[test]
+fn every_interleaving_if_the_queue_is_flooded_while_the_clock_is_slow() {
+    try_all("dateless");
 }
 
 #[test]

@@ -14,8 +14,9 @@ use inotify_tools::internals::Ere;
 use inotify_tools::internals::Watcher;
 use inotify_tools::internals::inotify::Wd;
 use inotify_tools::internals::mask::{
-    IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF,
-    IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_Q_OVERFLOW, Mask,
+    IN_ACCESS, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE,
+    IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
+    IN_Q_OVERFLOW, Mask,
 };
 use inotify_tools::internals::{ARRIVALS, ENTRY, LSDIR, READING};
 use inotify_tools::internals::{Filter, Ignore, Patterns, Sense};
@@ -106,6 +107,8 @@ pub struct Scene {
     pub queue_limit: usize,
     /// Whether the queue may overflow by what happens elsewhere.
     pub has_floods: bool,
+    /// Whether the dates of files tell less: the clock is slower.
+    pub has_slow_clock: bool,
     /// Whether the status of a directory tells whether something is in it.
     pub tells_contents: bool,
     /// How many calls of the watcher may be between the moment at which something can be seen and that at which its events are queued.
@@ -171,6 +174,7 @@ impl Scene {
     fn system(&self) -> System {
         let mut system = System::new(self.queue_limit);
         system.has_floods = self.has_floods;
+        system.has_slow_clock = self.has_slow_clock;
         system.tells_contents = self.tells_contents;
         system.lateness = self.lateness;
         system.room = self.room;
@@ -348,8 +352,11 @@ impl Scene {
         let asked = self.events & IN_ALL_EVENTS;
         let covered = check_watches(watcher, system, asked)?;
         self.check_coverage(system, &covered)?;
+        if !system.overflowed || system.has_floods && !system.has_dropped_renames() {
+            lines.iter().try_for_each(|line| check_line(system, line))?;
+        }
         match system.overflowed {
-            false => lines.iter().try_for_each(|line| check_line(system, line))?,
+            false => {}
             // What was dropped may have renamed directories before what was not.
             true if self.exclude.is_none() => check_missed(system, lines, &covered)?,
             true => {}
@@ -611,6 +618,7 @@ fn check_closed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
 /// Each event of a watched directory has a line, as long as all directories above it are watched. Once they were not, it may count as
 /// moved out.
 fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), String> {
+    let are_paths_known = system.overflowed && !system.has_dropped_renames();
     let mut untracked = BTreeSet::new();
     // The last rename, and whether it begins where nothing is watched.
     let mut rename = (0, false);
@@ -639,6 +647,7 @@ fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), St
         let is_it = |line: &Line| {
             (line.wd, line.mask, line.cookie) == (event.wd, event.mask, event.cookie)
                 && name_of(&line.path) == event.name
+                && (!are_paths_known || event.name.is_empty() || line.path == event.path)
         };
         if !lines.iter().any(is_it) {
             return Err(format!(
@@ -683,6 +692,14 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             return Err(format!("it was watched, and removed: {}", shown()));
         }
     }
+    let is_made =
+        |path: &String| lines.iter().any(|line| line.path == *path && line.mask == IN_CREATE | IN_ISDIR);
+    let is_same = |path: &&String| is_plain(path) && !system.deeds.iter().any(|(_, at)| at == *path);
+    if let Some(path) = system.watched_before.iter().filter(is_same).find(|path| is_made(path)) {
+        return Err(format!(
+            "{path} was watched when the watches were established, and is reported as created"
+        ));
+    }
     // Where the queue is short, it may overflow within a rename: then two directories may seem to be.
     let is_known = system.has_floods && !system.moved_in;
     let arrived: BTreeSet<String> = lines
@@ -694,6 +711,18 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
         let names = system.names_of(&path).filter(|_| !is_directory && is_known);
         if names.is_some_and(|names| names.is_disjoint(&arrived)) {
             return Err(format!("{path} was made, and is not reported"));
+        }
+    }
+    let has_come = |paths: &BTreeSet<String>| {
+        let is_arrival = |line: &&Line| line.mask.has(IN_ISDIR) && line.mask.has(ARRIVALS);
+        lines
+            .iter()
+            .filter(is_arrival)
+            .any(|line| paths.iter().any(|path| name_of(path) == name_of(&line.path)))
+    };
+    for (path, _) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
+        if system.paths_of_new(&path).is_some_and(|paths| system.has_floods && !has_come(paths)) {
+            return Err(format!("{path} has come, and is not reported"));
         }
     }
     let is_end = |line: &&Line| line.mask == IN_DELETE | IN_ISDIR && is_known;
@@ -763,7 +792,9 @@ fn check_line(system: &System, line: &Line) -> Result<(), String> {
                 && name_of(&event.path) == name_of(&line.path)
         })
     };
-    if !is_plausible || !line.mask.has(MADE_UP) && !is_untracked() {
+    // By the dates of what is met after an overflow.
+    let is_found = system.overflowed && line.mask.has(IN_ATTRIB | IN_MODIFY);
+    if !is_plausible || !line.mask.has(MADE_UP) && !is_found && !is_untracked() {
         return Err(format!("{} never happened under that path", shown()));
     }
     Ok(())

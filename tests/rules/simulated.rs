@@ -122,8 +122,10 @@ pub struct System {
     had: Vec<BTreeSet<String>>,
     /// The watcher has said that the queue has overflowed.
     is_overflow_told: bool,
-    /// Those that had no watch then: nobody knows them again.
+    /// Those that had no watch then, or were renamed in the setup: nobody knows them again.
     unknown: BTreeSet<Ino>,
+    /// Directories that were renamed in the setup, and had no watch when the watches were established.
+    missed: BTreeSet<Ino>,
     /// Every path from which or to which something was moved.
     pub moved: BTreeSet<String>,
     watches: BTreeMap<Wd, (Ino, Mask)>,
@@ -176,6 +178,11 @@ pub struct System {
     replacements: BTreeSet<u32>,
     /// What was in the tree when the watches were established, and the number of the call then.
     pub before: Vec<(String, bool)>,
+    /// All that were in it or were watched, and those that were watched.
+    inside_before: BTreeSet<Ino>,
+    known_before: BTreeSet<Ino>,
+    /// The directories that were watched then.
+    pub watched_before: BTreeSet<String>,
     pub established: usize,
     /// Two renames were merged: the kernel compares names, and not cookies.
     pub merged_renames: bool,
@@ -204,6 +211,8 @@ pub struct System {
     pub began_early: bool,
     /// A directory was moved to where it is watched, from where it was not.
     pub moved_in: bool,
+    /// The ticks of the clock take even longer.
+    pub has_slow_clock: bool,
     /// So far below the operand, directories are not watched.
     pub max_depth: usize,
     /// A story of it all, if one is wanted.
@@ -301,9 +310,9 @@ impl System {
 
     /// The time, by a clock that is slower than what happens: of its ticks two are short, and each third is long.
     fn now(&self) -> Moment {
-        const ALL: usize = 16;
+        let all = if self.has_slow_clock { 40 } else { 16 };
         let happened = self.calls + self.operations;
-        let tick = happened / ALL * 3 + (happened % ALL).min(2);
+        let tick = happened / all * 3 + (happened % all).min(2);
         Moment { seconds: 1_000_000, nanoseconds: 1 + tick as u32 }
     }
 
@@ -412,6 +421,18 @@ impl System {
     /// All names so far of the file at a path, if it was created in the tree since the watches were established.
     pub fn names_of(&self, path: &str) -> Option<&BTreeSet<String>> {
         self.inodes[self.find(path)?].names.as_ref()
+    }
+
+    /// All paths so far of the directory at a path, if it has come since the watches were established; and if one was
+    /// moved in, then to where all was known.
+    pub fn paths_of_new(&self, path: &str) -> Option<&BTreeSet<String>> {
+        let ino =
+            self.find(path).filter(|ino| self.is_directory(*ino) && !self.inside_before.contains(ino))?;
+        let above = self.inodes[ino].parent;
+        let is_plain =
+            self.had.get(above).is_some_and(|had| had.iter().all(|path| !self.moved.contains(path)));
+        let is_known = is_plain && self.known_before.contains(&above) && !self.unknown.contains(&above);
+        self.had.get(ino).filter(|_| is_known || !self.moved_in)
     }
 
     /// Whether a directory is in the watched tree.
@@ -689,11 +710,13 @@ impl System {
             }
             Operation::Create(path) => {
                 let (above, name) = self.free(path)?;
+                // By its dates it is not known to be new if it is older than the overflow.
+                let is_older = self.has_floods && !self.overflowed && self.inodes[above].watch.is_none();
+                let is_new = self.established > 0 && !is_older && !self.is_in_missed(path);
                 let ino = self.make(above, name, false);
                 let is_seen =
                     self.is_inside(above) && self.forbidden_above(path).is_none() && !self.is_left_out(above);
-                let is_new = self.established > 0 && is_seen;
-                self.inodes[ino].names = is_new.then(|| [name.into()].into());
+                self.inodes[ino].names = (is_new && is_seen).then(|| [name.into()].into());
                 self.note(Deed::Made, path);
                 for mask in [IN_CREATE, IN_OPEN, IN_CLOSE_WRITE] {
                     self.report(above, name, mask, 0);
@@ -964,8 +987,28 @@ impl System {
     /// The set-up is over.
     pub fn establish(&mut self) {
         self.before = self.tree();
+        let is_there = |ino: &Ino| self.is_inside(*ino) || self.inodes[*ino].watch.is_some();
+        self.inside_before = (0..self.inodes.len()).filter(is_there).collect();
+        self.known_before = self.watches.values().map(|(ino, _)| *ino).collect();
+        self.watched_before = self.watched().into_values().flatten().collect();
         self.established = self.calls;
-        self.before.hash(&mut self.remembered);
+        (&self.before, &self.inside_before, &self.known_before, &self.watched_before)
+            .hash(&mut self.remembered);
+        let is_renamed = |ino: &Ino| self.had.get(*ino).is_some_and(|had| had.len() > 1);
+        let renamed: Vec<Ino> = (0..self.inodes.len()).filter(is_renamed).collect();
+        self.missed.extend(renamed.iter().filter(|ino| self.inodes[**ino].watch.is_none()));
+        self.unknown.extend(renamed);
+    }
+
+    /// Whether something is in a directory that was renamed in the setup, and had no watch when the watches were established.
+    fn is_in_missed(&self, path: &str) -> bool {
+        path.match_indices('/')
+            .any(|(at, _)| self.find(&path[..at]).is_some_and(|ino| self.missed.contains(&ino)))
+    }
+
+    /// Whether events of renames were dropped.
+    pub fn has_dropped_renames(&self) -> bool {
+        self.history.iter().any(|event| event.is_dropped && event.mask.has(IN_MOVED_FROM | IN_MOVED_TO))
     }
 
     /// Whether a rename replaced what was there.
@@ -986,7 +1029,8 @@ impl System {
         if self.overflows() {
             self.inodes.hash(&mut hasher);
             self.dates.hash(&mut hasher);
-            (self.operations, &self.deeds, &self.moved, &self.had, &self.unknown).hash(&mut hasher);
+            (self.operations, &self.deeds, &self.moved, &self.had, &self.unknown, &self.missed)
+                .hash(&mut hasher);
         }
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);

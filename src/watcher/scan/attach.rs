@@ -254,10 +254,10 @@ impl<W: World> Watcher<W> {
                 self.try_refused();
                 if self.scan.is_rescan() {
                     self.scan.met.insert(node);
-                    self.missed.find(node);
                 }
-                if task.announces() {
-                    self.renames.announce_origin_end = self.queue.events().queued();
+                match task.announces() {
+                    true => self.renames.announce_origin_end = self.queue.events().queued(),
+                    false => self.missed.find(node),
                 }
                 Some(node)
             }
@@ -279,8 +279,10 @@ impl<W: World> Watcher<W> {
         let (parent, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
         let wd = self.tree.wd(known);
         let is_above = self.tree.is_within(parent, known);
+        let moves_on = self.queue.self_events_ahead(wd);
         if self.scan.is_rescan()
             && !is_above
+            && !moves_on
             && self.tree.parent(known).is_some()
             && self.scan.met.insert(known)
         {
@@ -296,7 +298,7 @@ impl<W: World> Watcher<W> {
             // An operand that was given before the one that it is in: it is renamed with the rest.
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
-        } else if self.queue.self_events_ahead(wd) && (is_listed || !is_moved_out) {
+        } else if moves_on && (is_listed || !is_moved_out) {
             self.cover(node, Coverage::Arriving { announce: task.announces() });
             self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
         } else if is_moved_out && (is_above || task.announces())

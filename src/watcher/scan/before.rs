@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Task;
 use crate::event::{DEPARTURES, ENTRY};
-use crate::queue::{Change, Place, is_exchange};
+use crate::queue::{Change, is_exchange};
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{IN_CLOSE_WRITE, IN_CREATE, IN_ISDIR, IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO, Mask};
@@ -84,7 +84,7 @@ impl<W: World> Watcher<W> {
             // Directories only: the queue has an index of their events.
             let mut stood = Listing::default();
             for (name, kind) in listing.iter() {
-                let first = self.queue.first_change(&Place { wd, name: name.into() });
+                let first = self.queue.first_change(wd, name);
                 if first.is_none_or(|first| !first.is_arrival()) {
                     stood.push(name, kind);
                 }

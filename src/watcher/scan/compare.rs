@@ -6,9 +6,10 @@ use std::io;
 
 use super::before::Listing;
 use super::{Above, Frame, Task};
-use crate::sys::inotify::Wd;
-use crate::sys::mask::IN_MOVE;
-use crate::tree::NodeId;
+use crate::queue::{Change, Place};
+use crate::sys::inotify::{RawEvent, Wd};
+use crate::sys::mask::{IN_ISDIR, IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO};
+use crate::tree::{NodeId, Tree};
 use crate::watcher::{Coverage, Outgoing, State, Watcher, Work};
 use crate::world::World;
 
@@ -31,13 +32,11 @@ impl<W: World> Watcher<W> {
             self.scan.met.insert(node);
             self.look_at_git(node);
             for below in self.tree.subtree(node) {
-                if self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below) {
+                let is_unwatched = self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below);
+                if is_unwatched {
                     let is_known = self.is_known_unwatched(below);
                     if let Some(place) = self.place_of(below).filter(|_| is_known) {
-                        let is_unread = matches!(
-                            self.coverage(below),
-                            Coverage::Unread { announce: true } | Coverage::Arriving { announce: true }
-                        );
+                        let is_unread = self.coverage(below) == Coverage::Unread { announce: true };
                         self.missed.know_unwatched(place, is_unread);
                     }
                     self.tree.remove(below);
@@ -79,57 +78,63 @@ impl<W: World> Watcher<W> {
         self.queue.self_events_ahead(self.tree.wd(node))
     }
 
-    /// What was not met is not in the tree any more. If events of its own are queued, these say first where it goes, and all is compared
-    /// again at the end of the turn; likewise if a directory is renamed that nobody knows.
+    /// What was not met is not in the tree any more. But if it is being renamed, or if a directory is that nobody knows, queued events say
+    /// first where that goes: then nothing is known to be gone yet, and all is compared again at the end of the turn.
     ///
     /// `create a/x; rename a b` → [CREATE x is dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b, MOVE_SELF of it; then b/x is found.
     /// `mkdir a; rename a b; create b/x` → [CREATE a is dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b; then b/x is found.
+    /// `mkdir a; rename w a/w; rename a b` → [CREATE a, MOVED_FROM w are dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b; then w is met.
     pub(super) fn finish_rescan(&mut self) {
-        let mut met = std::mem::take(&mut self.scan.met);
+        let met = std::mem::take(&mut self.scan.met);
         self.renames.end_dropped(&self.queue);
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
             return;
         }
-        let (moving, ended) = self.unsettled(&met);
-        // The event by which its entry disappears is queued also, or else it was dropped.
-        let is_told = |node: &&NodeId| {
-            self.place_of(**node).is_some_and(|place| self.queue.changes(place.wd, &place.name))
+        let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
+        // These are gone once the events say so.
+        let ended = self.queue.ended();
+        let is_renamed = |node: &NodeId| {
+            let wd = self.tree.wd(*node);
+            self.queue.self_events_ahead(wd) && !ended.contains(&wd)
         };
-        met.extend(moving.iter().chain(ended.iter().filter(is_told)));
-        let mut gone: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
-        gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
+        let is_settled = !unmet.iter().any(is_renamed) && !self.is_unknown_renamed();
         // Renames come first, so that what is gone is not what has come to its name; then what was found in the place of either.
         let is_rename =
             |out: &Outgoing| matches!(out, Outgoing::Event { report, .. } if report.mask.has(IN_MOVE));
         let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
         self.outbox = renamed;
-        self.report_gone(&gone, &moving);
-        for node in gone.into_iter().filter(|node| !ended.contains(node)) {
-            self.world.unwatch(self.tree.wd(node));
-            self.retire(node);
+        match is_settled {
+            true => self.end_comparison(unmet, &ended),
+            false => {
+                unmet.into_iter().for_each(|node| self.put_back(node));
+                self.missed.begin_again(|wd, name| self.queue.changes(wd, name));
+                (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
+            }
         }
         self.outbox.append(&mut found);
-        match moving.is_empty() && !self.is_unknown_renamed() {
-            true => self.missed.end(),
-            false => (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false),
-        }
     }
 
-    /// Of the directories that were not met, those of which queued events say where they go: those that are renamed, with all that is in
-    /// them, and those whose watches have ended. Of what was in the latter, the events may have been dropped.
-    fn unsettled(&mut self, met: &HashSet<NodeId>) -> (HashSet<NodeId>, HashSet<NodeId>) {
-        let has_own_events = |node: &NodeId| self.queue.self_events_ahead(self.tree.wd(*node));
-        let is_unsettled = |node: &NodeId| !met.contains(node) && has_own_events(node);
-        let unsettled: Vec<NodeId> = self.tree.nodes().filter(is_unsettled).collect();
-        let watches = if unsettled.is_empty() { HashSet::new() } else { self.queue.ended() };
-        let is_ended = |node: &NodeId| watches.contains(&self.tree.wd(*node));
-        let (ended, renamed): (HashSet<NodeId>, HashSet<NodeId>) =
-            unsettled.iter().partition(|node| is_ended(node));
-        let moving = renamed.into_iter().flat_map(|node| self.tree.subtree(node)).collect();
-        unsettled.into_iter().for_each(|node| self.put_back(node));
-        (moving, ended)
+    /// Reports the directories that were not met, and forgets them; those whose watches have `ended` when the events say so.
+    fn end_comparison(&mut self, unmet: Vec<NodeId>, ended: &HashSet<Wd>) {
+        let has_ended = |tree: &Tree<State>, node| ended.contains(&tree.wd(node));
+        // The event by which its entry disappears is queued also, or else it was dropped.
+        let is_told = |node| {
+            let place = self.place_of(node).filter(|_| has_ended(&self.tree, node));
+            let first = place.and_then(|place| self.queue.first_change(place.wd, &place.name));
+            first.is_some_and(|first| !first.is_arrival())
+        };
+        let mut gone: Vec<NodeId> = unmet.into_iter().filter(|node| !is_told(*node)).collect();
+        gone.sort_by_cached_key(|node| Reverse(self.tree.way_up(*node).count()));
+        self.report_gone(&gone);
+        for node in gone {
+            if !has_ended(&self.tree, node) {
+                self.world.unwatch(self.tree.wd(node));
+                self.retire(node);
+            }
+        }
+        self.missed.end();
     }
 
     /// A directory is an entry again where it was, unless another one is there.
@@ -144,13 +149,23 @@ impl<W: World> Watcher<W> {
         self.tree.relink(node, parent, &name);
     }
 
-    /// Whether a directory is being renamed that was never watched, and is to be.
+    /// Whether a directory is being renamed that nobody knows: it leaves or comes, or another is renamed over it.
     fn is_unknown_renamed(&self) -> bool {
-        self.queue.renamed_away().any(|place| {
-            let is_known = self.node_at(place).is_some_and(|node| self.tree.wd(node) != Wd::NONE);
-            let above = self.tree.find(place.wd).filter(|above| self.tree.state(*above).recursive);
-            let path = |above| [&self.tree.path(above), &place.name[..], b"/"].concat();
-            !is_known && above.is_some_and(|above| !self.settings.filter.leaves_out(&path(above)))
+        let renames = || {
+            let renames = self.queue.events_from(self.queue.start());
+            renames.filter(|event| event.mask.has(IN_MOVE) && event.mask.has(IN_ISDIR))
+        };
+        let is_source =
+            |event: &RawEvent| event.mask.has(IN_MOVED_FROM) && self.tree.find(event.wd).is_some();
+        let sources: HashSet<u32> = renames().filter(is_source).map(|event| event.cookie).collect();
+        let is_followed = |wd| self.tree.find(wd).is_some_and(|above| self.tree.state(above).recursive);
+        renames().filter(|event| is_followed(event.wd)).any(|RawEvent { wd, mask, cookie, name }| {
+            let place = Place { wd, name: name.into() };
+            let is_first = self.queue.first_change(wd, name) == Some(Change { mask, cookie });
+            match mask.has(IN_MOVED_TO) {
+                true => !sources.contains(&cookie) || is_first && self.missed.is_unread(&place).is_some(),
+                false => is_first && self.node_at(&place).is_none_or(|node| self.tree.wd(node) == Wd::NONE),
+            }
         })
     }
 }
