@@ -257,6 +257,8 @@ histories! {
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
     a_directory_is_made_in_an_overflow: "dateless: 35 flood; 36 mkdir d/a/a/a",
+    a_directory_is_made_in_an_overflow_and_another_in_the_next:
+        "overflow: 3 rmdir d/a; 13 mkdir d/a; 13 rmdir d/a; 14 mkdir d/b; 20 mkdir d/a; 33 rename d/a d/b/a; 36 mkdir d/c",
     a_directory_is_moved_in_in_an_overflow: "flooded: 35 flood; 36 movein d/a/b",
     a_directory_is_made_in_one_that_is_renamed_after_an_overflow:
         "flooded: 26 flood; 38 rename d/a/a d/b; 53 mkdir d/b/a",

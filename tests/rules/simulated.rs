@@ -429,8 +429,9 @@ impl System {
         let ino =
             self.find(path).filter(|ino| self.is_directory(*ino) && !self.inside_before.contains(ino))?;
         let above = self.inodes[ino].parent;
-        let is_plain =
-            self.had.get(above).is_some_and(|had| had.iter().all(|path| !self.moved.contains(path)));
+        let is_plain = self.had.get(above).is_some_and(|had| {
+            had.iter().flat_map(|path| way_to(path)).all(|path| !self.moved.contains(path))
+        });
         let is_known = is_plain && self.known_before.contains(&above) && !self.unknown.contains(&above);
         self.had.get(ino).filter(|_| is_known || !self.moved_in)
     }

@@ -89,7 +89,7 @@ impl<W: World> Watcher<W> {
         self.renames.end_dropped(&self.queue);
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
-            return;
+            return self.missed.begin_again(|_, _| false);
         }
         let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         // These are gone once the events say so.
