@@ -352,14 +352,12 @@ impl Scene {
         let asked = self.events & IN_ALL_EVENTS;
         let covered = check_watches(watcher, system, asked)?;
         self.check_coverage(system, &covered)?;
+        // What was dropped may have renamed directories before what was not.
         if !system.overflowed || system.has_floods && !system.has_dropped_renames() {
             lines.iter().try_for_each(|line| check_line(system, line))?;
         }
-        match system.overflowed {
-            false => {}
-            // What was dropped may have renamed directories before what was not.
-            true if self.exclude.is_none() => check_missed(system, lines, &covered)?,
-            true => {}
+        if system.overflowed && self.exclude.is_none() {
+            check_missed(system, lines, &covered)?;
         }
         if is_strict && self.exclude.is_none() {
             replay(system, lines, &covered)?;

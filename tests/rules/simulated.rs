@@ -178,12 +178,12 @@ pub struct System {
     replacements: BTreeSet<u32>,
     /// What was in the tree when the watches were established, and the number of the call then.
     pub before: Vec<(String, bool)>,
+    pub established: usize,
     /// All that were in it or were watched, and those that were watched.
     inside_before: BTreeSet<Ino>,
     known_before: BTreeSet<Ino>,
     /// The directories that were watched then.
     pub watched_before: BTreeSet<String>,
-    pub established: usize,
     /// Two renames were merged: the kernel compares names, and not cookies.
     pub merged_renames: bool,
     /// Some event was dropped.

@@ -32,11 +32,13 @@ impl<W: World> Watcher<W> {
             self.scan.met.insert(node);
             self.look_at_git(node);
             for below in self.tree.subtree(node) {
-                let is_unwatched = self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below);
-                if is_unwatched {
+                if self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below) {
                     let is_known = self.is_known_unwatched(below);
                     if let Some(place) = self.place_of(below).filter(|_| is_known) {
-                        let is_unread = self.coverage(below) == Coverage::Unread { announce: true };
+                        let is_unread = matches!(
+                            self.coverage(below),
+                            Coverage::Unread { announce: true } | Coverage::Arriving { announce: true }
+                        );
                         self.missed.know_unwatched(place, is_unread);
                     }
                     self.tree.remove(below);
