@@ -16,47 +16,55 @@ use crate::sys::mask::{
 use crate::tree::NodeId;
 use crate::world::{At, World};
 
-/// How many renames that have left their old place are remembered. Both events of a rename are queued within microseconds, with
+/// How many renames are remembered that may have other events to come. Both events of a rename are queued within microseconds, with
 /// those of other processes between them at most.
-const DEPARTURES: usize = 1024;
+const REMEMBERED: usize = 1024;
 
 /// How many watches are removed before the queue is read again: each leaves an event in it.
 const REMOVALS: usize = 512;
 
-/// Renames that are reported to have left a watched directory, and not yet to have arrived.
+/// Renames of which more events may come.
 #[derive(Debug, Default)]
 pub(super) struct Renames {
-    /// Oldest first.
+    /// Oldest first, as are the replacements.
     departures: VecDeque<Departure>,
+    replacements: VecDeque<Replacement>,
     /// Up to here ([`Events::queued`](crate::queue::Events::queued)) a MOVED_TO without a MOVED_FROM may have come from a new
     /// directory that was not watched then.
     pub(super) announce_origin_end: u64,
 }
 
+/// A rename that is reported to have left a watched directory, and not yet to have arrived.
 #[derive(Debug)]
 struct Departure {
     /// The number of the rename.
     cookie: u32,
-    /// The place that it leaves, if that is watched.
-    from: Option<Place>,
-    /// It is the rename of another, which has replaced this directory: its MOVED_FROM comes next, if the two were exchanged.
-    is_displaced: bool,
+    /// The place that it leaves.
+    from: Place,
     /// The directory that left, if it was one that is known.
     node: Option<NodeId>,
     /// Its watches are removed at the end of the turn, since no MOVED_TO came with its MOVE_SELF.
     was_moved_out: bool,
 }
 
-impl Departure {
-    /// Whether its MOVED_TO is queued.
-    fn goes_on(&self, queue: &Queue) -> bool {
-        !self.is_displaced && queue.target(self.cookie).is_some()
-    }
+/// A rename that has come to a place, at which a directory was: that is deleted, or its MOVED_FROM comes next, if the two were exchanged.
+#[derive(Debug)]
+struct Replacement {
+    /// The number of the rename.
+    cookie: u32,
+    /// The place that it left, if that is watched.
+    from: Option<Place>,
+    /// The place to which it came.
+    parent: NodeId,
+    name: Box<[u8]>,
+    /// The directory that was there, which still has that place as its last. None if none was known: only of the last rename, since the
+    /// numbers of those of an exchange follow each other.
+    replaced: Option<NodeId>,
 }
 
 impl Renames {
     fn find(&self, cookie: u32) -> Option<usize> {
-        self.departures.iter().rposition(|known| known.cookie == cookie && !known.is_displaced)
+        self.departures.iter().rposition(|known| known.cookie == cookie)
     }
 
     /// Whether a rename has left a watched directory.
@@ -68,14 +76,31 @@ impl Renames {
         self.departures.remove(self.find(cookie)?)
     }
 
-    fn is_leaving(&self, node: NodeId) -> Option<usize> {
-        self.departures.iter().position(|known| known.node == Some(node))
+    /// Whether a directory has left its place, or another has replaced it there.
+    fn is_leaving(&self, node: NodeId) -> bool {
+        self.departures.iter().any(|known| known.node == Some(node))
+            || self.replacements.iter().any(|known| known.replaced == Some(node))
+    }
+
+    /// It is known where a directory has gone that was leaving; returns the number of the rename, 0 if only that is known by which another
+    /// has replaced it.
+    fn arrive(&mut self, node: NodeId) -> u32 {
+        self.replacements.retain(|known| known.replaced != Some(node));
+        let at = self.departures.iter().position(|known| known.node == Some(node));
+        at.and_then(|at| self.departures.remove(at)).map_or(0, |known| known.cookie)
+    }
+
+    /// A directory that was leaving has gone to where nothing is watched.
+    fn move_out(&mut self, node: NodeId) {
+        self.replacements.retain(|known| known.replaced != Some(node));
+        for known in self.departures.iter_mut().filter(|known| known.node == Some(node)) {
+            (known.node, known.was_moved_out) = (None, true);
+        }
     }
 
     /// The number of the rename that left a place last, which is known to have ended.
     pub(super) fn end(&mut self, from: &Place) -> Option<u32> {
-        let is_it = |known: &Departure| known.from.as_ref() == Some(from) && !known.is_displaced;
-        let at = self.departures.iter().rposition(is_it)?;
+        let at = self.departures.iter().rposition(|known| known.from == *from)?;
         self.departures.remove(at).map(|known| known.cookie)
     }
 
@@ -83,12 +108,31 @@ impl Renames {
     ///
     /// MOVED_FROM a (1), Q_OVERFLOW, MOVED_TO b (1)
     pub(super) fn end_dropped(&mut self, queue: &Queue) {
-        self.departures.retain(|known| known.goes_on(queue));
+        self.replacements.clear();
+        self.departures.retain(|known| queue.target(known.cookie).is_some());
     }
 
     /// The directories whose renames go on.
     pub(super) fn leaving(&self, queue: &Queue) -> Vec<NodeId> {
-        self.departures.iter().filter(|known| known.goes_on(queue)).filter_map(|known| known.node).collect()
+        let going_on = self.departures.iter().filter(|known| queue.target(known.cookie).is_some());
+        going_on.filter_map(|known| known.node).collect()
+    }
+
+    /// Remembers a rename; returns the directory of one that is forgotten for it.
+    fn depart(&mut self, departure: Departure) -> Option<NodeId> {
+        self.departures.push_back(departure);
+        let is_full = self.departures.len() > REMEMBERED;
+        is_full.then(|| self.departures.pop_front())??.node
+    }
+
+    /// The same of one that has come to a place.
+    fn replace(&mut self, replacement: Replacement) -> Option<NodeId> {
+        if self.replacements.back().is_some_and(|last| last.replaced.is_none()) {
+            self.replacements.pop_back();
+        }
+        self.replacements.push_back(replacement);
+        let is_full = self.replacements.len() > REMEMBERED;
+        is_full.then(|| self.replacements.pop_front())??.replaced
     }
 }
 
@@ -232,8 +276,16 @@ impl<W: World> Watcher<W> {
                 self.expect_hidden(parent, name);
             }
         }
-        let from = Some(Place { wd: self.tree.wd(parent), name: name.into() });
-        self.depart(Departure { cookie, from, is_displaced: false, node, was_moved_out: false });
+        let from = Place { wd: self.tree.wd(parent), name: name.into() };
+        let forgotten = self.renames.depart(Departure { cookie, from, node, was_moved_out: false });
+        self.forget_unwatched(forgotten);
+    }
+
+    /// A rename is not remembered any more: a directory without a watch would stay for ever.
+    fn forget_unwatched(&mut self, node: Option<NodeId>) {
+        if let Some(node) = node.filter(|node| self.tree.wd(*node) == Wd::NONE) {
+            self.tree.remove(node);
+        }
     }
 
     /// The directory that leaves a place. If another has arrived there, the two may have been exchanged: then the one that was
@@ -246,23 +298,22 @@ impl<W: World> Watcher<W> {
         if there.is_some_and(|there| self.leaves(there, parent, name)) {
             return there;
         }
-        let is_displaced = |departure: &Departure| {
-            let is_at_place = |node| self.tree.parent(node) == Some(parent) && self.tree.name(node) == name;
-            departure.is_displaced && departure.node.is_some_and(is_at_place)
-        };
         let there = there.filter(|there| self.tree.wd(*there) == Wd::NONE);
-        let Some(at) = self.renames.departures.iter().rposition(is_displaced) else { return there };
-        let displaced = self.renames.departures[at].node.filter(|node| !self.tree.is_removed(*node));
-        let leaves = match displaced {
+        let is_at_place = |known: &Replacement| known.parent == parent && *known.name == *name;
+        let Some(at) = self.renames.replacements.iter().rposition(is_at_place) else { return there };
+        let replaced = self.renames.replacements[at].replaced;
+        let leaves = match replaced {
+            Some(node) if self.tree.is_removed(node) => false,
             Some(node) if self.tree.wd(node) != Wd::NONE => self.leaves(node, parent, name),
-            Some(_) => there.is_none() || self.is_exchange(at, parent, cookie),
-            None => false,
+            Some(_) if there.is_none() => true,
+            Some(_) => self.is_exchange(at, parent, cookie),
+            None => self.is_exchange(at, parent, cookie) && self.is_still_taken(parent, name),
         };
         if !leaves {
             return there;
         }
-        self.renames.departures.remove(at);
-        displaced
+        self.renames.replacements.remove(at);
+        replaced
     }
 
     /// Whether a rename is the second of an exchange, of which the first has replaced a directory.
@@ -271,11 +322,23 @@ impl<W: World> Watcher<W> {
     /// MOVED_TO c (3): what leaves `b` is the directory that was made.
     fn is_exchange(&mut self, at: usize, parent: NodeId, cookie: u32) -> bool {
         self.read_changes_of(parent);
-        let (first, to) = (&self.renames.departures[at], self.queue.target(cookie));
+        let (first, to) = (&self.renames.replacements[at], self.queue.target(cookie));
         // `exchange a/a b`, and the watch of `a` was removed again → MOVED_TO b (2), MOVED_FROM b (3); the other halves are of no
         // directory that is known.
         let to = to.filter(|to| self.tree.find(to.wd).is_some());
         is_exchange((first.cookie, first.from.as_ref()), (cookie, to.as_ref()))
+    }
+
+    /// Whether there is a directory at a place that one has just left, as far as the events go that were handled.
+    ///
+    /// `exchange b c/a`, and nobody knows of `c/a` → MOVED_FROM b (1), MOVED_TO c/a (1), MOVED_FROM c/a (2), MOVED_TO b (2)
+    /// `rename b c/a; rename c/a b` → the same, but nothing is at `c/a` afterwards.
+    fn is_still_taken(&mut self, parent: NodeId, name: &[u8]) -> bool {
+        let Some(dir) = self.enter(parent) else { return false };
+        let is_taken = self.world.kind(At::Entry(&dir, name)) == Kind::Directory;
+        self.pull();
+        let next = self.queue.first_change(self.tree.wd(parent), name);
+        next.map_or(is_taken, |next| !next.is_arrival())
     }
 
     /// Reads the events of what is just being changed in a directory.
@@ -311,32 +374,15 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    fn depart(&mut self, departure: Departure) {
-        self.renames.departures.push_back(departure);
-        if self.renames.departures.len() > DEPARTURES {
-            let oldest = self.renames.departures.pop_front();
-            if let Some(node) = oldest.and_then(|oldest| oldest.node) {
-                if self.tree.wd(node) == Wd::NONE {
-                    self.tree.remove(node);
-                }
-            }
-        }
-    }
-
     /// MOVED_TO: an entry has come to a watched directory.
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
-        match self.tree.child(parent, name) {
-            // Nobody knows of a directory there: its node only waits for a look.
-            Some(there) if self.coverage(there) == Coverage::Hidden => self.tree.remove(there),
-            // It is deleted, or leaves by the MOVED_FROM that is next.
-            Some(there) => {
-                self.tree.unplace(there);
-                let from = departure.as_ref().and_then(|departure| departure.from.clone());
-                let node = Some(there);
-                self.depart(Departure { cookie, from, is_displaced: true, node, was_moved_out: false });
-            }
-            None => {}
+        let from = departure.as_ref().map(|departure| departure.from.clone());
+        let replaced = self.leave_place(parent, name);
+        if replaced.is_some() || is_directory && from.is_some() {
+            let forgotten =
+                self.renames.replace(Replacement { cookie, from, parent, name: name.into(), replaced });
+            self.forget_unwatched(forgotten);
         }
         let is_from_new = departure.is_none() && self.may_be_from_new();
         if !is_directory {
@@ -359,6 +405,18 @@ impl<W: World> Watcher<W> {
                 self.on_dir_appeared(parent, name, is_from_new || was_moved_out);
             }
         }
+    }
+
+    /// A rename has come to a place: the directory that was there is deleted, or leaves by the MOVED_FROM that is next.
+    fn leave_place(&mut self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        let there = self.tree.child(parent, name)?;
+        // Nobody knows of a directory there: its node only waits for a look.
+        if self.coverage(there) == Coverage::Hidden {
+            self.tree.remove(there);
+            return None;
+        }
+        self.tree.unplace(there);
+        Some(there)
     }
 
     /// A directory has arrived in one that was below it, and that was moved out before: they change places.
@@ -432,8 +490,8 @@ impl<W: World> Watcher<W> {
         if self.tree.parent(node).is_none() {
             return;
         }
-        let at = self.renames.is_leaving(node);
-        if at.is_none() && self.coverage(node) != Coverage::MovedOut {
+        let is_leaving = self.renames.is_leaving(node);
+        if !is_leaving && self.coverage(node) != Coverage::MovedOut {
             return;
         }
         let wd = self.tree.wd(node);
@@ -442,29 +500,26 @@ impl<W: World> Watcher<W> {
         let is_last = |(_, until): &&(NodeId, u64)| !self.queue.events_before(*until).any(is_again);
         if let Some((there, _)) = self.scan.arriving.get(&wd).filter(is_last).copied() {
             self.scan.arriving.remove(&wd);
-            if self.finish_arrival(at, node, there) {
+            if self.finish_arrival(node, there) {
                 return;
             }
             self.report_arriving(there);
             self.work.push_back(Work::Attach(there));
         }
-        if let Some(departure) = at.and_then(|at| self.renames.departures.get_mut(at)) {
-            (departure.node, departure.was_moved_out) = (None, true);
+        if is_leaving {
+            self.renames.move_out(node);
             self.move_out(node);
         }
     }
 
     /// A directory arrived in one that was not watched yet, and was listed there.
-    fn finish_arrival(&mut self, at: Option<usize>, node: NodeId, there: NodeId) -> bool {
+    fn finish_arrival(&mut self, node: NodeId, there: NodeId) -> bool {
         let Coverage::Arriving { .. } = self.coverage(there) else { return false };
         let Some(parent) = self.tree.parent(there).filter(|parent| !self.tree.is_within(*parent, node))
         else {
             return false;
         };
-        let cookie = at
-            .and_then(|at| self.renames.departures.remove(at))
-            .filter(|known| !known.is_displaced)
-            .map_or(0, |known| known.cookie);
+        let cookie = self.renames.arrive(node);
         let name = self.tree.name(there).to_vec();
         self.tree.remove(there);
         self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);

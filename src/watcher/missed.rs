@@ -274,9 +274,11 @@ impl Missed {
     }
 
     /// The tree is to be compared once more. What comes to a place or leaves it tells that the directory without a watch there is gone.
-    pub(super) fn begin_again(&mut self, changes: impl Fn(Wd, &[u8]) -> bool) {
+    ///
+    /// `rename outside/c c; mkdir c/a; rename c b` → `c/a` is found, `c` is not met: `c/a` is reported when `b` is.
+    pub(super) fn begin_again(&mut self, met: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
         let Some(gap) = &mut self.gap else { return };
-        gap.found.clear();
+        gap.found.retain(|node| !met.contains(node));
         for (wd, names) in &mut gap.ended {
             names.retain(|name| !changes(*wd, name));
         }

@@ -268,6 +268,12 @@ histories! {
         "flooded: 4 movein d/a/a/a; 14 flood; 18 mkdir d/b; 21 exchange d/a/a d/b",
     a_directory_comes_to_the_name_of_another_after_an_overflow:
         "flooded: 24 rename d/a d/b; 24 flood; 27 rename d/b d/c; 42 mkdir d/c/b; 42 rename d/c/a d/b; 45 moveout d/c; 53 mkdir d/b/a; 63 rename d/b/a d/b/b",
+    a_directory_is_renamed_again_before_what_was_found_in_it_is_compared:
+        "flooded: 2 moveout d/a/a; 8 mkdir d/b; 9 flood; 14 rename d/b d/a/b; 16 create d/b; 18 rename d/a/b d/a/c; 34 mkdir d/a/c/a; 34 rename d/a/c d/c; 62 exchange d/b d/c",
+    a_new_directory_is_exchanged_with_one_that_is_not_known:
+        "flooded: 6 rename d/a d/c; 6 flood; 14 mkdir d/a; 19 create d/a/a; 30 exchange d/a d/c/a",
+    a_directory_is_renamed_twice_before_it_can_be_known_where_it_is:
+        "flooded: 21 moveout d/a/a; 25 flood; 25 mkdir d/b; 38 rename d/a d/b/a; 39 mkdir d/b/a/a; 41 rename d/b/a d/b/b",
 }
 
 /// A new directory is taken for empty while what was in it is just leaving, and the event of that is queued much later.

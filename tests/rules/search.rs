@@ -613,14 +613,12 @@ fn check_closed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
     Ok(())
 }
 
-/// Each event of a watched directory has a line, as long as all directories above it are watched. Once they were not, it may count as
-/// moved out.
-fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), String> {
-    let are_paths_known = system.overflowed && !system.has_dropped_renames();
+/// Each event, and whether all directories above its own are watched and always were. Once they were not, it may count as moved out.
+fn with_tracked(system: &System) -> impl Iterator<Item = (&Queued, bool)> {
     let mut untracked = BTreeSet::new();
     // The last rename, and whether it begins where nothing is watched.
     let mut rename = (0, false);
-    for event in &system.history {
+    system.history.iter().map(move |event| {
         let directory = event.path.rsplit_once('/').map_or("", |(above, _)| above);
         let is_in_tree = way_to(directory).next() == Some(OPERAND);
         let is_above = event.tracked_by.as_ref().is_some_and(|watches| untracked.is_disjoint(watches));
@@ -633,10 +631,17 @@ fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), St
         if !is_in_tree || !is_tracked || is_too_deep(directory, system.max_depth) {
             untracked.insert(event.wd);
         }
+        (event, !untracked.contains(&event.wd) && !system.given_up.contains(&event.wd))
+    })
+}
+
+/// Each event of a watched directory has a line, as long as all directories above it are watched.
+fn check_reported(system: &System, lines: &[Line], asked: Mask) -> Result<(), String> {
+    let are_paths_known = system.overflowed && !system.has_dropped_renames();
+    for (event, is_tracked) in with_tracked(system) {
         let is_reading = event.mask.has(IN_ISDIR) && event.mask.has(READING);
-        let is_given_up = untracked.contains(&event.wd) || system.given_up.contains(&event.wd);
         if event.is_dropped
-            || is_given_up
+            || !is_tracked
             || is_reading
             || !(event.mask & asked & IN_ALL_EVENTS).has(IN_ALL_EVENTS)
         {
@@ -700,10 +705,17 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
     }
     // Where the queue is short, it may overflow within a rename: then two directories may seem to be.
     let is_known = system.has_floods && !system.moved_in;
+    // Those of which the event was not dropped, but nobody could know where its directory was.
+    let untold: Vec<&Queued> = with_tracked(system)
+        .filter(|(event, is_tracked)| !is_tracked && !event.is_dropped && event.mask.has(ARRIVALS))
+        .map(|(event, _)| event)
+        .collect();
+    let untold_names = untold.iter().map(|event| event.name.clone());
     let arrived: BTreeSet<String> = lines
         .iter()
         .filter(|line| line.mask.has(ARRIVALS) && !line.mask.has(IN_ISDIR))
         .map(|line| name_of(&line.path).to_string())
+        .chain(untold_names)
         .collect();
     for (path, is_directory) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
         let names = system.names_of(&path).filter(|_| !is_directory && is_known);
@@ -717,6 +729,7 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             .iter()
             .filter(is_arrival)
             .any(|line| paths.iter().any(|path| name_of(path) == name_of(&line.path)))
+            || untold.iter().any(|event| paths.contains(&event.path))
     };
     for (path, _) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
         if system.paths_of_new(&path).is_some_and(|paths| system.has_floods && !has_come(paths)) {

@@ -91,7 +91,7 @@ impl<W: World> Watcher<W> {
         self.renames.end_dropped(&self.queue);
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
-            return self.missed.begin_again(|_, _| false);
+            return self.missed.begin_again(&met, |_, _| false);
         }
         let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         // These are gone once the events say so.
@@ -111,7 +111,7 @@ impl<W: World> Watcher<W> {
             true => self.end_comparison(unmet, &ended),
             false => {
                 unmet.into_iter().for_each(|node| self.put_back(node));
-                self.missed.begin_again(|wd, name| self.queue.changes(wd, name));
+                self.missed.begin_again(&met, |wd, name| self.queue.changes(wd, name));
                 (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
             }
         }
