@@ -271,9 +271,28 @@ impl Queue {
 
     /// Where a rename ends, if its MOVED_TO is queued.
     pub fn target(&self, cookie: u32) -> Option<Place> {
-        let is_it = |event: &RawEvent| event.mask.has(IN_MOVED_TO) && event.cookie == cookie;
+        self.end_of(cookie, IN_MOVED_TO)
+    }
+
+    fn end_of(&self, cookie: u32, half: Mask) -> Option<Place> {
+        let is_it = |event: &RawEvent| event.mask.has(half) && event.cookie == cookie;
         let RawEvent { wd, name, .. } = self.events_from(self.start()).find(is_it)?;
         Some(Place { wd, name: name.into() })
+    }
+
+    /// Whether the directory that is at a place now leaves it by this rename: no queued change of the place comes before it, or only the first
+    /// half of an exchange.
+    ///
+    /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): what is at `y` now leaves by the second.
+    pub fn is_first_to_leave(&self, wd: Wd, name: &[u8], cookie: u32) -> bool {
+        let Some(Changing { first, more, .. }) = self.changing_at(wd, name) else { return false };
+        if !first.is_arrival() {
+            return first.cookie == cookie;
+        }
+        let is_next = more.front().is_some_and(|next| next.cookie == cookie);
+        let is_from = |from| is_exchange((first.cookie, Some(from)), (cookie, self.target(cookie)));
+        // That half has been taken already.
+        is_next && self.end_of(first.cookie, IN_MOVED_FROM).is_none_or(is_from)
     }
 
     /// Where a watched directory is, that was `here`, by the events from a mark on; `None` if that is a place that is not watched, or it has

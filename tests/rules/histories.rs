@@ -272,6 +272,8 @@ histories! {
         "flooded: 2 moveout d/a/a; 8 mkdir d/b; 9 flood; 14 rename d/b d/a/b; 16 create d/b; 18 rename d/a/b d/a/c; 34 mkdir d/a/c/a; 34 rename d/a/c d/c; 62 exchange d/b d/c",
     a_new_directory_is_exchanged_with_one_that_is_not_known:
         "flooded: 6 rename d/a d/c; 6 flood; 14 mkdir d/a; 19 create d/a/a; 30 exchange d/a d/c/a",
+    two_directories_are_exchanged_and_neither_is_known:
+        "flooded: 6 flood; 27 mkdir d/c; 31 rename d/a/a d/a/b; 35 create d/a/b/a; 37 rename d/c d/a/a; 47 exchange d/a/a d/a/b",
     a_directory_is_renamed_twice_before_it_can_be_known_where_it_is:
         "flooded: 21 moveout d/a/a; 25 flood; 25 mkdir d/b; 38 rename d/a d/b/a; 39 mkdir d/b/a/a; 41 rename d/b/a d/b/b",
 }

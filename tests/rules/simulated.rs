@@ -704,7 +704,11 @@ impl System {
         match operation {
             Operation::Mkdir(path) => {
                 let (above, name) = self.free(path)?;
-                self.make(above, name, true);
+                let ino = self.make(above, name, true);
+                if self.is_in_missed(path) {
+                    // As if it had been there.
+                    self.inside_before.insert(ino);
+                }
                 self.note(Deed::Made, path);
                 self.report(above, name, IN_CREATE | IN_ISDIR, 0);
                 self.locked = vec![above];
@@ -993,8 +997,7 @@ impl System {
         self.known_before = self.watches.values().map(|(ino, _)| *ino).collect();
         self.watched_before = self.watched().into_values().flatten().collect();
         self.established = self.calls;
-        (&self.before, &self.inside_before, &self.known_before, &self.watched_before)
-            .hash(&mut self.remembered);
+        (&self.before, &self.known_before, &self.watched_before).hash(&mut self.remembered);
         let is_renamed = |ino: &Ino| self.had.get(*ino).is_some_and(|had| had.len() > 1);
         let renamed: Vec<Ino> = (0..self.inodes.len()).filter(is_renamed).collect();
         self.missed.extend(renamed.iter().filter(|ino| self.inodes[**ino].watch.is_none()));
@@ -1032,6 +1035,7 @@ impl System {
             self.dates.hash(&mut hasher);
             (self.operations, &self.deeds, &self.moved, &self.had, &self.unknown, &self.missed)
                 .hash(&mut hasher);
+            self.inside_before.hash(&mut hasher);
         }
         self.queue.hash(&mut hasher);
         self.unqueued.hash(&mut hasher);

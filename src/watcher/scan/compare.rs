@@ -163,10 +163,11 @@ impl<W: World> Watcher<W> {
         let is_followed = |wd| self.tree.find(wd).is_some_and(|above| self.tree.state(above).recursive);
         renames().filter(|event| is_followed(event.wd)).any(|RawEvent { wd, mask, cookie, name }| {
             let place = Place { wd, name: name.into() };
-            let is_first = self.queue.first_change(wd, name) == Some(Change { mask, cookie });
+            let is_first = || self.queue.first_change(wd, name) == Some(Change { mask, cookie });
+            let is_unknown = || self.node_at(&place).is_none_or(|node| self.tree.wd(node) == Wd::NONE);
             match mask.has(IN_MOVED_TO) {
-                true => !sources.contains(&cookie) || is_first && self.missed.is_unread(&place).is_some(),
-                false => is_first && self.node_at(&place).is_none_or(|node| self.tree.wd(node) == Wd::NONE),
+                true => !sources.contains(&cookie) || is_first() && self.missed.is_unread(&place).is_some(),
+                false => self.queue.is_first_to_leave(wd, name, cookie) && is_unknown(),
             }
         })
     }
