@@ -5,6 +5,10 @@ use std::ops::Range;
 /// So much that was taken is kept, in bytes, and as much room.
 const KEEP: usize = 256 * 1024;
 
+/// A position in all the bytes that were ever added: how many came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position(u64);
+
 /// Records in a row, of which those in front have been taken.
 #[derive(Debug, Default)]
 pub struct Backlog {
@@ -16,8 +20,8 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// All the bytes, those of the record taken last among them; to be added to, or to be changed from a
-    /// [`mark`](Self::mark) on.
+    /// All the bytes, those of the record taken last among them; to be added to, or to be changed from the [`index`](Self::index) of a
+    /// position on.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -32,10 +36,19 @@ impl Backlog {
         &self.bytes[self.head..]
     }
 
-    /// What is left to take of the first `end` bytes ever added.
-    pub fn until(&self, end: u64) -> &[u8] {
-        let end = end.saturating_sub(self.forgotten).min(self.bytes.len() as u64) as usize;
-        self.bytes.get(self.head..end).unwrap_or_default()
+    /// What is left to take before a position.
+    pub fn until(&self, end: Position) -> &[u8] {
+        self.bytes.get(self.head..self.index(end)).unwrap_or_default()
+    }
+
+    /// What was added from a position on, if it has not been forgotten.
+    pub fn since(&self, position: Position) -> &[u8] {
+        &self.bytes[self.index(position)..]
+    }
+
+    /// Where a position is in [`bytes`](Self::bytes).
+    pub fn index(&self, position: Position) -> usize {
+        position.0.saturating_sub(self.forgotten).min(self.bytes.len() as u64) as usize
     }
 
     /// Takes `size` bytes; they stay at the place that is returned until [`give_back`](Self::give_back).
@@ -50,24 +63,14 @@ impl Backlog {
         self.head == self.bytes.len()
     }
 
-    /// How many bytes were added, ever, before those that are left to take.
-    pub fn taken(&self) -> u64 {
-        self.forgotten + self.head as u64
+    /// Where what is left to take begins.
+    pub fn start(&self) -> Position {
+        Position(self.forgotten + self.head as u64)
     }
 
-    /// How many bytes were added, ever.
-    pub fn queued(&self) -> u64 {
-        self.forgotten + self.bytes.len() as u64
-    }
-
-    /// Where what is left to take begins, a mark like [`mark`](Self::mark).
-    pub fn start(&self) -> usize {
-        self.head
-    }
-
-    /// The end, as an index of [`bytes`](Self::bytes); holds until something is given back.
-    pub fn mark(&self) -> usize {
-        self.bytes.len()
+    /// Where what is added next will be.
+    pub fn end(&self) -> Position {
+        Position(self.forgotten + self.bytes.len() as u64)
     }
 
     /// Forgets what was taken, so that what is filled while it is emptied stays small, and a burst's memory is

@@ -7,7 +7,7 @@ use std::ops::Range;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Position};
 use crate::event::{ARRIVALS, ENTRY};
 use crate::hash::PlaceHasher;
 use crate::sys::inotify::{HEADER, RawEvent, Wd};
@@ -118,16 +118,6 @@ impl Events {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// How many bytes of events were queued, ever, before those that are left to take.
-    pub fn taken(&self) -> u64 {
-        self.0.taken()
-    }
-
-    /// How many bytes of events were queued, ever.
-    pub fn queued(&self) -> u64 {
-        self.0.queued()
-    }
 }
 
 /// A queued event by which a directory appears at a place or leaves it.
@@ -183,9 +173,9 @@ pub struct Queue {
 impl Queue {
     /// Appends what `read` appends: all that the kernel has queued by now. Returns the number of bytes.
     pub fn fill(&mut self, read: impl FnOnce(&mut Vec<u8>) -> io::Result<usize>) -> io::Result<usize> {
-        let mark = self.mark();
+        let end = self.end();
         let length = read(self.events.0.bytes_mut())?;
-        let mut rest = &self.events.0.bytes()[mark..];
+        let mut rest = self.events.0.since(end);
         // A pause: what came before it tells less of what comes next.
         if length == 0 {
             self.steady /= 2;
@@ -233,7 +223,7 @@ impl Queue {
         Some(taken)
     }
 
-    /// Forgets the events that were taken, and with them any [`mark`](Self::mark): what is read next need not go behind them.
+    /// Forgets the events that were taken: what is read next need not go behind them.
     pub fn give_back(&mut self) {
         self.events.0.give_back();
     }
@@ -276,7 +266,7 @@ impl Queue {
 
     fn end_of(&self, cookie: u32, half: Mask) -> Option<Place> {
         let is_it = |event: &RawEvent| event.mask.has(half) && event.cookie == cookie;
-        let RawEvent { wd, name, .. } = self.events_from(self.start()).find(is_it)?;
+        let RawEvent { wd, name, .. } = self.ahead().find(is_it)?;
         Some(Place { wd, name: name.into() })
     }
 
@@ -295,15 +285,15 @@ impl Queue {
         is_next && self.end_of(first.cookie, IN_MOVED_FROM).is_none_or(is_from)
     }
 
-    /// Where a watched directory is, that was `here`, by the events from a mark on; `None` if that is a place that is not watched, or it has
+    /// Where a watched directory is, that was `here`, by the events from a position on; `None` if that is a place that is not watched, or it has
     /// been deleted. Its MOVE_SELF completes each rename; the events before that may have been taken already.
-    pub fn place_now(&self, wd: Wd, here: Place, since: usize) -> Option<Place> {
+    pub fn place_now(&self, wd: Wd, here: Place, since: Position) -> Option<Place> {
         let mut place = Some(here);
         if !self.self_events_ahead(wd) {
             return place;
         }
         let (mut rename, mut arrival) = (None, None);
-        for RawEvent { wd: of, mask, cookie, name } in self.events_from(since) {
+        for RawEvent { wd: of, mask, cookie, name } in self.events_since(since) {
             if of == wd && mask.has(IN_DELETE_SELF) {
                 return None;
             } else if of == wd && mask.has(IN_MOVE_SELF) {
@@ -321,13 +311,13 @@ impl Queue {
         place
     }
 
-    /// Whether a directory was watched at its place after a mark, and the first of the queued changes there removes it: its MOVE_SELF
+    /// Whether a directory was watched at its place after a position, and the first of the queued changes there removes it: its MOVE_SELF
     /// follows the change, or its DELETE_SELF precedes it.
     ///
     /// `mkdir a`, it is watched; `rename a b` → MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of it
     /// `mkdir a; rename a b; mkdir a`, it is watched; `rename a c` → MOVED_FROM a (1), MOVED_TO b (1), CREATE a, MOVED_FROM a (2), …
     /// `mkdir a`, it is watched; `rmdir a` → DELETE_SELF of it, DELETE a
-    pub fn goes_next(&self, wd: Wd, place: &Place, since: usize) -> bool {
+    pub fn goes_next(&self, wd: Wd, place: &Place, since: Position) -> bool {
         if self.overflows > 0 || !self.self_events_ahead(wd) {
             return false;
         }
@@ -345,19 +335,19 @@ impl Queue {
         }
     }
 
-    /// The events from a mark on by which a watched directory itself is renamed or deleted, and by which directories appear at a place or
+    /// The events from a position on by which a watched directory itself is renamed or deleted, and by which directories appear at a place or
     /// leave it; or which end the watch of the directory that the place is in, after which no event reports it.
     pub fn concerning<'a>(
         &'a self,
         wd: Wd,
         (above, name): (Wd, &'a [u8]),
-        mark: usize,
+        since: Position,
     ) -> impl Iterator<Item = RawEvent<'a>> + Clone {
         let is_own = move |event: &RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF | IN_DELETE_SELF);
         let is_there = move |event: &RawEvent| {
             event.wd == above && (event.name == name && is_change(event.mask) || event.mask.has(IN_IGNORED))
         };
-        self.events_from(mark).filter(move |event| is_own(event) || is_there(event))
+        self.events_since(since).filter(move |event| is_own(event) || is_there(event))
     }
 
     fn changing_at(&self, wd: Wd, name: &[u8]) -> Option<&Changing> {
@@ -372,18 +362,17 @@ impl Queue {
     /// The watches of which a queued event says that they have ended.
     pub fn ended(&self) -> HashSet<Wd> {
         let is_end = |event: &RawEvent| event.mask.has(IN_DELETE_SELF | IN_IGNORED);
-        self.events_from(self.start()).filter(is_end).map(|event| event.wd).collect()
+        self.ahead().filter(is_end).map(|event| event.wd).collect()
     }
 
-    /// The beginning of what is left to take, a mark like [`mark`](Self::mark).
-    pub fn start(&self) -> usize {
+    /// Where what is left to take begins.
+    pub fn start(&self) -> Position {
         self.events.0.start()
     }
 
-    /// The end of the queue, for [`events_from`](Self::events_from) and [`drop_since`](Self::drop_since); holds until
-    /// the next event is taken.
-    pub fn mark(&self) -> usize {
-        self.events.0.mark()
+    /// Where what is read next will be.
+    pub fn end(&self) -> Position {
+        self.events.0.end()
     }
 
     /// How many overflows are queued.
@@ -391,27 +380,38 @@ impl Queue {
         self.overflows
     }
 
-    /// The events from a mark on, in the kernel's form.
-    pub fn bytes_since(&self, mark: usize) -> &[u8] {
-        &self.events.0.bytes()[mark..]
+    /// The events left to take before a position, in the kernel's form.
+    pub fn bytes_before(&self, end: Position) -> &[u8] {
+        self.events.0.until(end)
     }
 
-    /// The events from a mark on.
-    pub fn events_from(&self, mark: usize) -> impl Iterator<Item = RawEvent<'_>> + Clone {
-        decoded(&self.events.0.bytes()[mark..])
+    /// The events from a position on, in the kernel's form.
+    pub fn bytes_since(&self, since: Position) -> &[u8] {
+        self.events.0.since(since)
     }
 
-    /// The events left to take of those that were the first `end` bytes queued ([`Events::queued`]).
-    pub fn events_before(&self, end: u64) -> impl Iterator<Item = RawEvent<'_>> {
-        decoded(self.events.0.until(end))
+    /// The events left to take.
+    pub fn ahead(&self) -> impl Iterator<Item = RawEvent<'_>> + Clone {
+        decoded(self.events.0.rest())
     }
 
-    /// Drops those events from a mark on for which `unwanted` says so.
+    /// The events from a position on.
+    pub fn events_since(&self, since: Position) -> impl Iterator<Item = RawEvent<'_>> + Clone {
+        decoded(self.bytes_since(since))
+    }
+
+    /// The events left to take before a position.
+    pub fn events_before(&self, end: Position) -> impl Iterator<Item = RawEvent<'_>> {
+        decoded(self.bytes_before(end))
+    }
+
+    /// Drops those events from a position on for which `unwanted` says so.
     ///
     /// For kinds of events that [`changes`](Self::changes) and [`self_events_ahead`](Self::self_events_ahead) do not tell about.
-    pub fn drop_since(&mut self, mark: usize, mut unwanted: impl FnMut(&RawEvent) -> bool) {
+    pub fn drop_since(&mut self, since: Position, mut unwanted: impl FnMut(&RawEvent) -> bool) {
+        let begin = self.events.0.index(since);
         let bytes = self.events.0.bytes_mut();
-        let (mut from, mut to) = (mark, mark);
+        let (mut from, mut to) = (begin, begin);
         while let Some((event, size)) = RawEvent::decode(&bytes[from..]) {
             if !unwanted(&event) {
                 bytes.copy_within(from..from + size, to);

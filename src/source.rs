@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use crate::backlog::Position;
 use crate::filter::Filter;
 use crate::ignore::BadLine;
 use crate::sys::inotify::Wd;
@@ -209,8 +210,8 @@ pub trait Source: AsFd {
     }
 
     /// Begins something whose own events are not to be reported; to be handed to [`drop_own`](Self::drop_own).
-    fn begin_own(&mut self) -> usize;
+    fn begin_own(&mut self) -> Position;
 
     /// Ends it: `is_own` tells which of the events that came meanwhile are its own, by mask and path.
-    fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool);
+    fn drop_own(&mut self, begun: Position, is_own: &dyn Fn(Mask, &[u8]) -> bool);
 }

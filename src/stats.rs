@@ -345,6 +345,7 @@ mod tests {
     use std::os::fd::{AsFd, BorrowedFd};
 
     use super::*;
+    use crate::backlog::Position;
     use crate::source::{Item, Problem};
     use crate::sys::mask::{IN_IGNORED, IN_ISDIR};
 
@@ -390,10 +391,10 @@ mod tests {
         fn next(&mut self) -> Option<Item<'_>> {
             None
         }
-        fn begin_own(&mut self) -> usize {
-            0
+        fn begin_own(&mut self) -> Position {
+            Position::default()
         }
-        fn drop_own(&mut self, _: usize, _: &dyn Fn(Mask, &[u8]) -> bool) {}
+        fn drop_own(&mut self, _: Position, _: &dyn Fn(Mask, &[u8]) -> bool) {}
     }
 
     const THREE: Known = Known(&[(Wd(7), "a/"), (Wd(3), "b/"), (Wd(5), "c/")]);

@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use self::files::{Files, Kind};
 use self::way::{End, ITSELF, Object, Step, Walk, Way};
+use crate::backlog::Position;
 use crate::event::{ARRIVALS, DEPARTURES, ENTRY, READING, is_asked};
 use crate::ignore::git;
 use crate::queue::{Queue, Taken};
@@ -75,7 +76,7 @@ struct Tree {
     /// Differs for all trees there ever were.
     number: i32,
     /// Where the events begin that were queued during the setup.
-    begun: usize,
+    begun: Position,
     is_set_up: bool,
 }
 
@@ -110,7 +111,7 @@ pub struct Names<F: Files> {
     trees: i32,
     is_set_up: bool,
     /// Up to here the events that were queued belong to this turn.
-    turn_end: u64,
+    turn_end: Position,
     is_turn_over: bool,
     /// The path of the event returned last.
     path: Vec<u8>,
@@ -129,7 +130,7 @@ impl<F: Files> Names<F> {
             reported: HashSet::new(),
             trees: 0,
             is_set_up: false,
-            turn_end: 0,
+            turn_end: Position::default(),
             is_turn_over: true,
             path: Vec::new(),
         }
@@ -255,7 +256,7 @@ impl<F: Files> Names<F> {
     /// each other.
     fn is_exchange(&self, at: usize, step: usize, taken: &Taken, way: &Way) -> bool {
         let Step { dir: Some(dir), name, .. } = &self.names[at].steps[step] else { return false };
-        let ahead = self.queue.events_from(self.queue.start()).filter(|event| event.mask.has(ENTRY));
+        let ahead = self.queue.ahead().filter(|event| event.mask.has(ENTRY));
         let is_here = |wd: Wd, found: &[u8]| wd == *dir && found == &name[..];
         let Some(next) = ahead.clone().find(|event| is_here(event.wd, event.name)) else { return false };
         if !next.mask.has(IN_MOVED_TO) {
@@ -280,7 +281,7 @@ impl<F: Files> Names<F> {
     ///
     /// `symlink g f; rename g f` → MOVED_FROM g, MOVED_TO f: `f` has led to the same inode all the time.
     fn is_inner_rename(&mut self, at: usize, taken: &Taken) -> bool {
-        let mut ahead = self.queue.events_from(self.queue.start());
+        let mut ahead = self.queue.ahead();
         let Some(to) = ahead.find(|event| event.mask.has(IN_MOVED_TO) && event.cookie == taken.cookie) else {
             return false;
         };
@@ -319,7 +320,7 @@ impl<F: Files> Names<F> {
     /// event is about the other one.
     fn is_swapped_in(&self, at: usize, step: usize, way: &Way) -> bool {
         let Step { dir, name, .. } = &self.names[at].steps[step];
-        let ahead = self.queue.events_from(self.queue.start());
+        let ahead = self.queue.ahead();
         let mut ahead =
             ahead.filter(|event| Some(event.wd) == *dir && event.name == &name[..] && event.mask.has(ENTRY));
         let is_leaving = ahead.next().is_some_and(|event| event.mask.has(IN_MOVED_FROM));
@@ -518,7 +519,7 @@ impl<F: Files> Names<F> {
 
     /// The next event of this turn.
     fn take(&mut self) -> Option<Taken> {
-        if self.queue.events().taken() >= self.turn_end { None } else { self.queue.take() }
+        if self.queue.start() >= self.turn_end { None } else { self.queue.take() }
     }
 }
 
@@ -594,7 +595,7 @@ impl<F: Files + AsFd> Source for Names<F> {
 
     fn read(&mut self) -> io::Result<usize> {
         let mut length = self.queue.fill(|buffer| self.files.read(buffer))?;
-        (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
+        (self.turn_end, self.is_turn_over) = (self.queue.end(), false);
         // Later than the ways: the events of a tree are reported before those that end it.
         for tree in self.sources() {
             length += tree.source.read()?;
@@ -635,13 +636,13 @@ impl<F: Files + AsFd> Source for Names<F> {
         }
     }
 
-    fn begin_own(&mut self) -> usize {
+    fn begin_own(&mut self) -> Position {
         // An error shows again, and is handled, at the next ordinary read.
         let _ = self.queue.fill(|buffer| self.files.read(buffer));
-        self.queue.mark()
+        self.queue.end()
     }
 
-    fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
+    fn drop_own(&mut self, begun: Position, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
         let _ = self.queue.fill(|buffer| self.files.read(buffer));
         let (names, users) = (&self.names, &self.users);
         self.queue.drop_since(begun, |event| {

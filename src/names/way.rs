@@ -113,9 +113,7 @@ pub(super) fn has_own_source(settings: &Settings) -> bool {
 
 /// Whether a queued event says that an entry of a watched directory appears or leaves.
 fn is_changing(queue: &Queue, dir: Wd, name: &[u8]) -> bool {
-    queue
-        .events_from(queue.start())
-        .any(|event| event.wd == dir && event.mask.has(ENTRY) && event.name == name)
+    queue.ahead().any(|event| event.wd == dir && event.mask.has(ENTRY) && event.name == name)
 }
 
 /// The components that a path has, the next one last. A slash at the end is followed by nothing, which is the directory itself.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::scan::before::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
+use crate::backlog::Position;
 use crate::event::ENTRY;
 use crate::queue::{Place, Queue, Subject, Taken, is_exchange};
 use crate::source::Problem;
@@ -29,9 +30,9 @@ pub(super) struct Renames {
     /// Oldest first, as are the replacements.
     departures: VecDeque<Departure>,
     replacements: VecDeque<Replacement>,
-    /// Up to here ([`Events::queued`](crate::queue::Events::queued)) a MOVED_TO without a MOVED_FROM may have come from a new
+    /// Up to here of the queue a MOVED_TO without a MOVED_FROM may have come from a new
     /// directory that was not watched then.
-    pub(super) announce_origin_end: u64,
+    pub(super) announce_origin_end: Position,
 }
 
 /// A rename that is reported to have left a watched directory, and not yet to have arrived.
@@ -439,7 +440,7 @@ impl<W: World> Watcher<W> {
     /// Whether an entry without a MOVED_FROM may come from a new directory of the tree that was not watched when it left.
     fn may_be_from_new(&self) -> bool {
         let is_new = |node: &NodeId| self.coverage(*node) == (Coverage::Unread { announce: true });
-        self.queue.events().taken() <= self.renames.announce_origin_end
+        self.queue.start() <= self.renames.announce_origin_end
             || self.unread.iter().any(is_new)
             || !self.refused.is_empty()
     }
@@ -497,7 +498,7 @@ impl<W: World> Watcher<W> {
         let wd = self.tree.wd(node);
         // Only the last of several renames ends where it was listed; where it was between them nobody knows.
         let is_again = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
-        let is_last = |(_, until): &&(NodeId, u64)| !self.queue.events_before(*until).any(is_again);
+        let is_last = |(_, until): &&(NodeId, Position)| !self.queue.events_before(*until).any(is_again);
         if let Some((there, _)) = self.scan.arriving.get(&wd).filter(is_last).copied() {
             self.scan.arriving.remove(&wd);
             if self.finish_arrival(node, there) {

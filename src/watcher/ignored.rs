@@ -1,6 +1,7 @@
 //! What is ignored: directories whose watches end or begin because of where they are, or because the patterns of git change.
 
 use super::{Coverage, Outgoing, Watcher, Work};
+use crate::backlog::Position;
 use crate::fanotify::absolute_path;
 use crate::ignore::git;
 use crate::queue::Taken;
@@ -65,7 +66,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         let Ok(real) = absolute_path(&self.settings.base, &self.tree.path(node), true) else { return };
-        let begin = self.queue.mark();
+        let begin = self.queue.end();
         let tree = &self.tree;
         let bad = self.settings.filter.ignore().map(|ignore| ignore.learn_operand(tree, node, &real));
         self.outbox.extend(bad.into_iter().flatten().map(Problem::Pattern).map(Outgoing::Problem));
@@ -90,7 +91,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Drops the events of our own reading of git's files.
-    pub(super) fn discard_git_reading(&mut self, begin: usize) {
+    pub(super) fn discard_git_reading(&mut self, begin: Position) {
         if W::OWN_READING == Mask::NONE || !self.settings.filter.reads_git() {
             return;
         }
@@ -127,7 +128,7 @@ impl<W: World> Watcher<W> {
         if self.tree.wd(node) == Wd::NONE || !self.settings.filter.reads_git() {
             return false;
         }
-        let begin = self.queue.mark();
+        let begin = self.queue.end();
         let files = match self.tree.parent(node) {
             None => {
                 let path = self.real(&self.tree.path(node)).into_owned();

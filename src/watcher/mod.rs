@@ -28,6 +28,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use crate::backlog::Position;
 use crate::event::{self, ENTRY, FINAL, is_asked};
 use crate::filter::bare;
 use crate::ignore::git;
@@ -174,7 +175,7 @@ pub struct Watcher<W: World> {
     have_mounts_changed: bool,
     is_set_up: bool,
     /// Up to here the events that were queued belong to this turn.
-    turn_end: u64,
+    turn_end: Position,
     /// What waits for the end of the turn has been tried.
     is_turn_over: bool,
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
@@ -204,7 +205,7 @@ impl<W: World> Watcher<W> {
             mounts: Vec::new(),
             have_mounts_changed: false,
             is_set_up: false,
-            turn_end: 0,
+            turn_end: Position::default(),
             is_turn_over: true,
             path: Vec::new(),
             path_of: None,
@@ -348,11 +349,10 @@ impl<W: World> Watcher<W> {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
-        let (began, mark, overflows) = (self.world.now(), self.queue.mark(), self.queue.overflows());
+        let (began, end, overflows) = (self.world.now(), self.queue.end(), self.queue.overflows());
         let length = self.queue.fill(|buffer| self.world.read(buffer))?;
         let ended = self.world.now();
-        let start = self.queue.start();
-        let events = self.queue.bytes_since(start).split_at(mark - start);
+        let events = (self.queue.bytes_before(end), self.queue.bytes_since(end));
         self.missed.read(began, ended, events, self.queue.overflows() > overflows);
         Ok(length)
     }
@@ -442,7 +442,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether all events of this turn were taken.
     fn is_taken(&self) -> bool {
-        self.queue.events().taken() >= self.turn_end
+        self.queue.start() >= self.turn_end
     }
 
     /// Whether nothing is left to do but to watch directories that have just appeared, and another appears by the next event: they are
@@ -534,7 +534,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
         // The same memory again and again is in the processor's cache.
         self.queue.give_back();
         let length = self.fill()?;
-        (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
+        (self.turn_end, self.is_turn_over) = (self.queue.end(), false);
         Ok(length)
     }
 
@@ -576,12 +576,12 @@ impl<W: World + AsFd> Source for Watcher<W> {
         self.world.lose()
     }
 
-    fn begin_own(&mut self) -> usize {
+    fn begin_own(&mut self) -> Position {
         self.pull();
-        self.queue.mark()
+        self.queue.end()
     }
 
-    fn drop_own(&mut self, begun: usize, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
+    fn drop_own(&mut self, begun: Position, is_own: &dyn Fn(Mask, &[u8]) -> bool) {
         if W::OWN_READING == Mask::NONE {
             return;
         }
@@ -617,7 +617,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
             let Some(taken) = &taken else {
                 if self.find_out() {
                     self.pull();
-                    self.turn_end = self.queue.events().queued();
+                    self.turn_end = self.queue.end();
                 } else if !self.end_turn() {
                     self.scan.rest();
                     self.world.rest();

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use self::before::{Found, Listing};
 use super::{Coverage, Outgoing, State, Watcher};
+use crate::backlog::Position;
 use crate::queue::Place;
 use crate::source::Problem;
 use crate::sys::directory::{Contents, Kind};
@@ -47,7 +48,7 @@ pub(super) struct Scan<D> {
     /// The directory that was entered last, by its watch.
     entered: Option<(Wd, Rc<D>)>,
     /// Watched directories that were listed where their last MOVE_SELF before that point of the queue takes them.
-    pub(super) arriving: HashMap<Wd, (NodeId, u64)>,
+    pub(super) arriving: HashMap<Wd, (NodeId, Position)>,
     /// Directories that were met since the overflow.
     met: HashSet<NodeId>,
     /// Watches of the setup that still lack the events that reading a directory causes.
@@ -99,10 +100,10 @@ impl<D> Scan<D> {
 #[derive(Debug)]
 enum Frame<D> {
     /// List a watched directory, and watch the directories in it.
-    Visit { node: NodeId, above: Option<Above<D>>, since: usize, task: Task },
+    Visit { node: NodeId, above: Option<Above<D>>, since: Position, task: Task },
     /// A watched directory was empty, or has no directories and its files are not reported: report what was in it before, if there may
     /// have been something.
-    FindEmpty { node: NodeId, since: Option<usize>, task: Task },
+    FindEmpty { node: NodeId, since: Option<Position>, task: Task },
     /// Everything below a directory has been visited.
     Leave { dir: Above<D>, task: Task },
     /// Everything has been visited after an overflow.
@@ -220,9 +221,9 @@ impl<W: World> Watcher<W> {
     }
 
     /// Nothing was in a directory after its watch was added: only what has left it since is to be announced.
-    fn find_empty(&mut self, node: NodeId, since: Option<usize>, task: Task) -> io::Result<()> {
+    fn find_empty(&mut self, node: NodeId, since: Option<Position>, task: Task) -> io::Result<()> {
         if task == Task::Rescan {
-            return self.compare(node, Listing::default(), None, self.queue.mark());
+            return self.compare(node, Listing::default(), None, self.queue.end());
         }
         self.report_reading(node, task);
         match since {
@@ -257,7 +258,7 @@ impl<W: World> Watcher<W> {
         &mut self,
         node: NodeId,
         above: Option<Above<W::Dir>>,
-        since: usize,
+        since: Position,
         task: Task,
     ) -> io::Result<()> {
         let (found, dir) = match self.read_where_it_is(node, above.as_ref(), since, task) {
@@ -306,18 +307,18 @@ impl<W: World> Watcher<W> {
         &mut self,
         node: NodeId,
         above: Option<&Above<W::Dir>>,
-        since: usize,
+        since: Position,
         task: Task,
     ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
         let mut place = None;
         let mut tries = 0;
         loop {
-            let mark = self.queue.mark();
+            let before = self.queue.end();
             let read = self.read_dir(node, place.as_ref(), above, since, task);
             if self.is_reading_reported(task) {
                 self.pull();
             }
-            self.discard_own_reading(node, place.clone(), mark);
+            self.discard_own_reading(node, place.clone(), before);
             tries += 1;
             let parent = self.tree.parent(node).filter(|_| task.is_arrival());
             let (Err(_), Some(parent), true) = (&read, parent, tries < TRIES) else { return read };
@@ -330,16 +331,16 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Where a directory is that has been watched since a mark, by the queued events and by what was listed; `None` for an operand, and for
+    /// Where a directory is that has been watched since a position, by the queued events and by what was listed; `None` for an operand, and for
     /// what has been deleted or is where nothing is watched.
-    fn place_now(&self, node: NodeId, since: usize) -> Option<Place> {
+    fn place_now(&self, node: NodeId, since: Position) -> Option<Place> {
         let wd = self.tree.wd(node);
         let listed = || self.place_of(self.scan.arriving.get(&wd)?.0);
         self.queue.place_now(wd, self.place_of(node)?, since).or_else(listed)
     }
 
-    /// Whether a directory has been deleted that has been watched since a mark, or is where nothing is watched.
-    fn has_left(&self, node: NodeId, since: usize) -> bool {
+    /// Whether a directory has been deleted that has been watched since a position, or is where nothing is watched.
+    fn has_left(&self, node: NodeId, since: Position) -> bool {
         self.tree.parent(node).is_some() && self.place_now(node, since).is_none()
     }
 
@@ -350,7 +351,7 @@ impl<W: World> Watcher<W> {
         node: NodeId,
         place: Option<&Place>,
         above: Option<&Above<W::Dir>>,
-        since: usize,
+        since: Position,
         task: Task,
     ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
         let mask = self.scan_mask(task);

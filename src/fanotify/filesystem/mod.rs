@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use libc::{FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME};
 use nix::fcntl::OFlag;
 
+use crate::backlog::Position;
 use crate::event::{is_asked, kernel_bits, without_unasked};
 use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
@@ -508,11 +509,11 @@ impl Source for Filesystems {
         self.limit.is_none()
     }
 
-    fn begin_own(&mut self) -> usize {
-        0
+    fn begin_own(&mut self) -> Position {
+        Position::default()
     }
 
-    fn drop_own(&mut self, _begun: usize, _is_own: &dyn Fn(Mask, &[u8]) -> bool) {}
+    fn drop_own(&mut self, _begun: Position, _is_own: &dyn Fn(Mask, &[u8]) -> bool) {}
 }
 
 impl AsFd for Filesystems {

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::{AT_ONCE, Above, Entered, Frame, Task, is_gone};
+use crate::backlog::Position;
 use crate::ignore::git;
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::Wd;
@@ -74,7 +75,7 @@ impl<W: World> Watcher<W> {
         nodes: &[NodeId],
         task: Task,
     ) -> io::Result<()> {
-        let since = self.queue.mark();
+        let since = self.queue.end();
         let watched = self.watch_all(dir, nodes, task)?;
         self.world.sync(At::Dir(dir));
         self.pull();
@@ -137,11 +138,11 @@ impl<W: World> Watcher<W> {
         Ok(watched)
     }
 
-    /// The watches of directories in another which have had events since a mark, if what is reported of those that are empty depends on it.
-    fn changed_below(&self, wd: Wd, since: usize, task: Task) -> HashSet<Wd> {
+    /// The watches of directories in another which have had events since a position, if what is reported of those that are empty depends on it.
+    fn changed_below(&self, wd: Wd, since: Position, task: Task) -> HashSet<Wd> {
         match task == Task::Rescan || task.announces() {
             true => {
-                self.queue.events_from(since).map(|event| event.wd).filter(|found| *found != wd).collect()
+                self.queue.events_since(since).map(|event| event.wd).filter(|found| *found != wd).collect()
             }
             false => HashSet::new(),
         }
@@ -230,7 +231,7 @@ impl<W: World> Watcher<W> {
         node: NodeId,
         wd: Wd,
         is_doubtful: bool,
-        since: usize,
+        since: Position,
         task: Task,
     ) -> Option<NodeId> {
         match self.tree.find(wd) {
@@ -256,7 +257,7 @@ impl<W: World> Watcher<W> {
                     self.scan.met.insert(node);
                 }
                 match task.announces() {
-                    true => self.renames.announce_origin_end = self.queue.events().queued(),
+                    true => self.renames.announce_origin_end = self.queue.end(),
                     false => self.missed.find(node),
                 }
                 Some(node)
@@ -265,7 +266,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// Whether a new watch is of the directory that was at its place, although the next of the queued events of the name takes it away.
-    fn is_certain(&self, node: NodeId, wd: Wd, since: usize, task: Task) -> bool {
+    fn is_certain(&self, node: NodeId, wd: Wd, since: Position, task: Task) -> bool {
         task != Task::Setup
             && self.place_of(node).is_some_and(|place| self.queue.goes_next(wd, &place, since))
     }
@@ -300,7 +301,7 @@ impl<W: World> Watcher<W> {
             self.tree.relink(known, parent, &name);
         } else if moves_on && (is_listed || !is_moved_out) {
             self.cover(node, Coverage::Arriving { announce: task.announces() });
-            self.scan.arriving.insert(wd, (node, self.queue.events().queued()));
+            self.scan.arriving.insert(wd, (node, self.queue.end()));
         } else if is_moved_out && (is_above || task.announces())
             || self.tree.way_up(known).any(|above| self.has_left(above, self.queue.start()))
         {

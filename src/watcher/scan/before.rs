@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::Task;
+use crate::backlog::Position;
 use crate::event::{DEPARTURES, ENTRY};
 use crate::queue::{Change, is_exchange};
 use crate::sys::directory::Kind;
@@ -53,9 +54,9 @@ pub(super) struct Found {
 impl<W: World> Watcher<W> {
     /// Leaves out of a listing what was renamed into the directory before it was listed, and back to its old place afterwards; or from
     /// where nothing is watched, and back. The events and the listing are those of an exchange; only nothing is there any more.
-    pub(super) fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: Wd, since: usize) {
+    pub(super) fn look_again(&mut self, listing: &mut Listing, dir: &W::Dir, wd: Wd, since: Position) {
         let leaves = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVED_FROM);
-        if !self.queue.events_from(since).any(leaves) {
+        if !self.queue.events_since(since).any(leaves) {
             return;
         }
         let (_, exchanged) = self.first_events(wd, since);
@@ -75,7 +76,7 @@ impl<W: World> Watcher<W> {
     /// what has left. The first event of an entry decides: if that reports its arrival, it was not there before.
     ///
     /// `create x; watch; create y; unlink x; list` → x is gone, y is listed; CREATE y and DELETE x are queued: x was there.
-    pub(super) fn before_watch(&self, node: NodeId, listing: Listing, since: usize, task: Task) -> Found {
+    pub(super) fn before_watch(&self, node: NodeId, listing: Listing, since: Position, task: Task) -> Found {
         let wd = self.tree.wd(node);
         if !task.announces() && !self.queue.any_changes() {
             return Found { stood: listing, gone: Listing::default() };
@@ -119,13 +120,13 @@ impl<W: World> Watcher<W> {
     /// `watch n; rename x n/y; rename n/y x` → as by the exchange, but no `y` is there afterwards: it was not there before either. If one
     /// of a file and a directory comes and the other leaves, this is an exchange, wherever it came from: that needs no look, which is not
     /// possible in a directory that has gone.
-    fn first_events(&self, wd: Wd, since: usize) -> (Firsts<'_>, Firsts<'_>) {
+    fn first_events(&self, wd: Wd, since: Position) -> (Firsts<'_>, Firsts<'_>) {
         let (mut first, mut leaving) = (Firsts::new(), Firsts::new());
         // Both places of each rename, made only if one is asked for.
         let ends = OnceCell::new();
         let end = |cookie: u32, half: Mask| {
             let ends: &HashMap<_, _> = ends.get_or_init(|| {
-                let renames = self.queue.events_from(since).filter(|event| event.mask.has(IN_MOVE));
+                let renames = self.queue.events_since(since).filter(|event| event.mask.has(IN_MOVE));
                 renames.map(|event| ((event.cookie, event.mask & IN_MOVE), (event.wd, event.name))).collect()
             });
             ends.get(&(cookie, half)).copied()
@@ -133,7 +134,7 @@ impl<W: World> Watcher<W> {
         let is_entry = |event: &RawEvent| event.wd == wd && !event.name.is_empty();
         // By a rename, and nothing has come or left there since; with the event by which the entry left that was exchanged before.
         let mut arrived: HashMap<&[u8], (Change, Option<Change>)> = HashMap::new();
-        for event in self.queue.events_from(since).filter(is_entry) {
+        for event in self.queue.events_since(since).filter(is_entry) {
             let change = Change { mask: event.mask, cookie: event.cookie };
             let left = leaving.remove(event.name);
             if let Some(left) = left.filter(|_| !change.is_arrival()) {

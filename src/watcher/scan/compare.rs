@@ -6,6 +6,7 @@ use std::io;
 
 use super::before::Listing;
 use super::{Above, Frame, Task};
+use crate::backlog::Position;
 use crate::queue::{Change, Place};
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{IN_ISDIR, IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO};
@@ -59,7 +60,7 @@ impl<W: World> Watcher<W> {
         node: NodeId,
         listing: Listing,
         entered: Option<Above<W::Dir>>,
-        since: usize,
+        since: Position,
     ) -> io::Result<()> {
         let dir = entered.as_ref().and_then(|entered| entered.dir());
         self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
@@ -112,7 +113,7 @@ impl<W: World> Watcher<W> {
             false => {
                 unmet.into_iter().for_each(|node| self.put_back(node));
                 self.missed.begin_again(&met, |wd, name| self.queue.changes(wd, name));
-                (self.turn_end, self.is_turn_over) = (self.queue.events().queued(), false);
+                (self.turn_end, self.is_turn_over) = (self.queue.end(), false);
             }
         }
         self.outbox.append(&mut found);
@@ -154,7 +155,7 @@ impl<W: World> Watcher<W> {
     /// Whether a directory is being renamed that nobody knows: it leaves or comes, or another is renamed over it.
     fn is_unknown_renamed(&self) -> bool {
         let renames = || {
-            let renames = self.queue.events_from(self.queue.start());
+            let renames = self.queue.ahead();
             renames.filter(|event| event.mask.has(IN_MOVE) && event.mask.has(IN_ISDIR))
         };
         let is_source =

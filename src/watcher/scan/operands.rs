@@ -52,7 +52,7 @@ impl<W: World> Watcher<W> {
                 self.read_git_of_operand(node);
             }
             if recursive {
-                let since = self.queue.mark();
+                let since = self.queue.end();
                 self.scan.stack.push(Frame::Visit { node, above: None, since, task });
             }
         }

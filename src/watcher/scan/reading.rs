@@ -2,6 +2,7 @@
 //! it is reported once, as by the reference.
 
 use super::Task;
+use crate::backlog::Position;
 use crate::queue::Place;
 use crate::sys::inotify::Wd;
 use crate::sys::mask::{
@@ -72,7 +73,7 @@ impl<W: World> Watcher<W> {
     /// Drops the events of our own reading: at the place where the directory was opened, and wherever that may have been renamed to.
     ///
     /// open `a`; `rename a b`; close it → OPEN a, MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of a, CLOSE_NOWRITE b
-    pub(super) fn discard_own_reading(&mut self, node: NodeId, place: Option<Place>, mark: usize) {
+    pub(super) fn discard_own_reading(&mut self, node: NodeId, place: Option<Place>, since: Position) {
         // Also in the setup: it was opened before it was known to be the directory whose watch is to ask for less.
         if !self.kernel_mask().has(W::OWN_READING) {
             return;
@@ -84,7 +85,7 @@ impl<W: World> Watcher<W> {
         let place = place.or_else(|| self.place_of(node));
         let mut places: Vec<Place> = place.into_iter().chain(other).collect();
         let (mut renames, mut arrival) = (Vec::new(), None);
-        self.queue.drop_since(mark, |event| {
+        self.queue.drop_since(since, |event| {
             let is_there = places.iter().any(|place| place.is(event.wd, event.name));
             if event.mask.has(IN_MOVED_FROM) && is_there {
                 renames.push(event.cookie);
