@@ -27,24 +27,10 @@ pub trait State: Copy + Default {
     fn is_directory(&self) -> bool;
 }
 
-/// The state of a node of a tree that fanotify reports on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags {
-    /// A directory: its path ends in `/`.
-    pub directory: bool,
-    /// Part of a recursive watch: what appears below is watched, too.
-    pub recursive: bool,
-    /// Watched from the start, not found later.
-    pub initial: bool,
-    /// Its entries are yet to be read.
-    pub unscanned: bool,
-    /// What was in it before its watch is news, to be announced.
-    pub news: bool,
-}
-
-impl State for Flags {
+/// Of directories only, of which nothing else is kept.
+impl State for () {
     fn is_directory(&self) -> bool {
-        self.directory
+        true
     }
 }
 
@@ -67,7 +53,7 @@ struct Node<S> {
 
 /// All nodes and their places.
 #[derive(Debug)]
-pub struct Tree<S = Flags> {
+pub struct Tree<S> {
     nodes: Vec<Node<S>>,
     free: Vec<u32>,
     /// How many were free when their memory was last looked at.
@@ -456,38 +442,21 @@ impl<S: State> Tree<S> {
     }
 }
 
-impl Tree<Flags> {
-    /// The state of a node.
-    pub fn flags(&self, id: NodeId) -> Flags {
-        self.state(id)
-    }
-
-    /// Changes the state of a node.
-    pub fn change_flags(&mut self, id: NodeId, change: impl FnOnce(&mut Flags)) {
-        let mut flags = self.state(id);
-        change(&mut flags);
-        self.set_state(id, flags);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DIRECTORY: Flags =
-        Flags { directory: true, recursive: true, initial: true, unscanned: false, news: false };
-
-    fn path(tree: &Tree, wd: Wd) -> String {
+    fn path(tree: &Tree<()>, wd: Wd) -> String {
         String::from_utf8(tree.path(tree.find(wd).unwrap())).unwrap()
     }
 
     #[test]
     fn a_relinked_node_keeps_its_subtree() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b".", Wd(1), DIRECTORY);
-        let a = tree.insert(Some(root), b"a", Wd(2), DIRECTORY);
-        let b = tree.insert(Some(root), b"b", Wd(3), DIRECTORY);
-        tree.insert(Some(a), b"c", Wd(4), DIRECTORY);
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b".", Wd(1), ());
+        let a = tree.insert(Some(root), b"a", Wd(2), ());
+        let b = tree.insert(Some(root), b"b", Wd(3), ());
+        tree.insert(Some(a), b"c", Wd(4), ());
         assert_eq!(path(&tree, Wd(4)), "./a/c/");
         tree.relink(a, b, b"moved");
         assert_eq!(path(&tree, Wd(4)), "./b/moved/c/");
@@ -496,10 +465,10 @@ mod tests {
 
     #[test]
     fn a_removed_directory_keeps_its_name_for_those_below() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"/", Wd(1), DIRECTORY);
-        let a = tree.insert(Some(root), b"a", Wd(2), DIRECTORY);
-        let b = tree.insert(Some(a), b"b", Wd(3), DIRECTORY);
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"/", Wd(1), ());
+        let a = tree.insert(Some(root), b"a", Wd(2), ());
+        let b = tree.insert(Some(a), b"b", Wd(3), ());
         tree.remove(a);
         assert_eq!(path(&tree, Wd(3)), "/a/b/");
         assert!(tree.find(Wd(2)).is_none());
@@ -509,9 +478,9 @@ mod tests {
 
     #[test]
     fn renames_leave_nothing_behind() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
-        let id = tree.insert(Some(root), b"first", Wd(1), DIRECTORY);
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", Wd(0), ());
+        let id = tree.insert(Some(root), b"first", Wd(1), ());
         for round in 0..100_000 {
             tree.relink(id, root, format!("name-{round}").as_bytes());
         }
@@ -521,22 +490,22 @@ mod tests {
 
     #[test]
     fn removing_twice_is_removing_once() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
-        let id = tree.insert(Some(root), b"a", Wd(1), DIRECTORY);
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", Wd(0), ());
+        let id = tree.insert(Some(root), b"a", Wd(1), ());
         tree.remove(id);
         tree.remove(id);
-        tree.insert(Some(root), b"b", Wd(2), DIRECTORY);
-        tree.insert(Some(root), b"c", Wd(3), DIRECTORY);
+        tree.insert(Some(root), b"b", Wd(2), ());
+        tree.insert(Some(root), b"c", Wd(3), ());
         assert_eq!((path(&tree, Wd(2)), path(&tree, Wd(3))), ("r/b/".into(), "r/c/".into()));
     }
 
     #[test]
     fn churn_leaves_nothing_behind() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", Wd(0), ());
         for round in 0..100_000 {
-            let id = tree.insert(Some(root), b"some-directory", Wd(round + 1), DIRECTORY);
+            let id = tree.insert(Some(root), b"some-directory", Wd(round + 1), ());
             if round % 3 == 0 {
                 tree.relink(id, root, b"some-other-name");
             }
@@ -548,15 +517,14 @@ mod tests {
 
     #[test]
     fn an_id_does_not_outlive_its_node() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
-        let ids: Vec<NodeId> = (1..5000)
-            .map(|wd| tree.insert(Some(root), wd.to_string().as_bytes(), Wd(wd), DIRECTORY))
-            .collect();
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", Wd(0), ());
+        let ids: Vec<NodeId> =
+            (1..5000).map(|wd| tree.insert(Some(root), wd.to_string().as_bytes(), Wd(wd), ())).collect();
         ids.iter().rev().for_each(|id| tree.remove(*id));
         assert!(tree.nodes.len() < 2500, "{}", tree.nodes.len());
         (1..5000).for_each(|wd| {
-            tree.insert(Some(root), wd.to_string().as_bytes(), Wd(5000 + wd), DIRECTORY);
+            tree.insert(Some(root), wd.to_string().as_bytes(), Wd(5000 + wd), ());
         });
         for id in ids {
             tree.remove(id);
@@ -571,12 +539,12 @@ mod tests {
 
     #[test]
     fn an_entry_is_found_by_its_place_alone() {
-        let mut tree: Tree = Tree::default();
-        let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
-        let a = tree.insert(Some(root), b"a", Wd(1), DIRECTORY);
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"r", Wd(0), ());
+        let a = tree.insert(Some(root), b"a", Wd(1), ());
         assert_eq!(tree.child(root, b"a"), Some(a));
         tree.unplace(a);
-        let other = tree.insert(Some(root), b"a", Wd(2), DIRECTORY);
+        let other = tree.insert(Some(root), b"a", Wd(2), ());
         assert_eq!((tree.child(root, b"a"), path(&tree, Wd(1))), (Some(other), "r/a/".into()));
         tree.relink(a, other, b"b");
         assert_eq!((tree.child(other, b"b"), path(&tree, Wd(1))), (Some(a), "r/a/b/".into()));
@@ -588,15 +556,15 @@ mod tests {
         /// Whatever is inserted, moved and removed, paths are those of a plain model.
         #[test]
         fn behaves_like_a_table_of_paths(steps in proptest::collection::vec((0u8..3, 0usize..40, 0usize..40), 1..200)) {
-            let mut tree: Tree = Tree::default();
-            let root = tree.insert(None, b"r", Wd(0), DIRECTORY);
+            let mut tree = Tree::default();
+            let root = tree.insert(None, b"r", Wd(0), ());
             let mut model: Vec<(i32, String)> = vec![(0, "r/".into())];
             for (wd, (what, which, other)) in (1..).zip(steps) {
                 let (at, above) = model[which % model.len()].clone();
                 let node = tree.find(Wd(at)).unwrap();
                 match what {
                     0 => {
-                        tree.insert(Some(node), wd.to_string().as_bytes(), Wd(wd), DIRECTORY);
+                        tree.insert(Some(node), wd.to_string().as_bytes(), Wd(wd), ());
                         model.push((wd, format!("{above}{wd}/")));
                     }
                     1 if node != root => {

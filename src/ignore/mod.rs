@@ -14,7 +14,7 @@ use std::rc::Rc;
 use crate::filter::bare;
 use crate::sys::file;
 use crate::sys::inotify::Wd;
-use crate::tree::{Flags, NodeId, State, Tree};
+use crate::tree::{NodeId, State, Tree};
 
 pub use self::operands::Operands;
 use self::pattern::Patterns;
@@ -126,12 +126,11 @@ impl Ignore {
         let Some(way) = directory.strip_prefix(bare(operand)) else { return false };
         let mut ignore = self.clone();
         ignore.forget_all();
-        let state = Flags { directory: true, ..Flags::default() };
         let mut tree = Tree::default();
-        let mut node = tree.insert(None, operand, Wd::NONE, state);
+        let mut node = tree.insert(None, operand, Wd::NONE, ());
         ignore.learn_operand(&tree, node, bare(operand));
         way.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).any(|name| {
-            node = tree.insert(Some(node), name, Wd::NONE, state);
+            node = tree.insert(Some(node), name, Wd::NONE, ());
             let is_left_out = ignore.leaves_out(&tree, node);
             if ignore.reads_git() {
                 ignore.learn(&tree, node, git::Files::at(&tree.path(node)));

@@ -621,7 +621,11 @@ fn with_tracked(system: &System) -> impl Iterator<Item = (&Queued, bool)> {
     system.history.iter().map(move |event| {
         let directory = event.path.rsplit_once('/').map_or("", |(above, _)| above);
         let is_in_tree = way_to(directory).next() == Some(OPERAND);
-        let is_above = event.tracked_by.as_ref().is_some_and(|watches| untracked.is_disjoint(watches));
+        // A watch that was removed again counts as none.
+        let is_above = event
+            .tracked_by
+            .as_ref()
+            .is_some_and(|watches| untracked.is_disjoint(watches) && system.given_up.is_disjoint(watches));
         if event.mask.has(IN_MOVED_FROM) {
             rename = (event.cookie, !is_above);
         } else if event.mask.has(IN_MOVED_TO) && event.cookie != rename.0 {
@@ -631,7 +635,7 @@ fn with_tracked(system: &System) -> impl Iterator<Item = (&Queued, bool)> {
         if !is_in_tree || !is_tracked || is_too_deep(directory, system.max_depth) {
             untracked.insert(event.wd);
         }
-        (event, !untracked.contains(&event.wd) && !system.given_up.contains(&event.wd))
+        (event, !untracked.contains(&event.wd))
     })
 }
 
