@@ -268,7 +268,8 @@ impl<S: State> Tree<S> {
 
     /// Appends the path.
     pub fn push_path(&self, id: NodeId, path: &mut Vec<u8>) {
-        let parts = || self.way_up(id).map(|id| (self.name(id), self.state(id).is_directory()));
+        let is_directory = |id| self.get(id).is_some_and(|node| node.state.is_directory());
+        let parts = || self.way_up(id).map(|id| (self.name(id), is_directory(id)));
         let slash = |name: &[u8], is_directory| usize::from(is_directory && name.last() != Some(&b'/'));
         let length: usize = parts().map(|(name, is_directory)| name.len() + slash(name, is_directory)).sum();
         // The way leads up, so the last part is written first; the slashes are there already.
