@@ -169,6 +169,7 @@ fn every_file_that_is_made_during_an_overflow_is_reported_once() {
         for name in ["appended", "attributes", "untouched", "old/sub/appended"] {
             fs::write(at(name), "text").unwrap();
         }
+        wait_for_the_next_tick(&at("old/sub/appended"));
         let events = "create,modify,attrib,close_write,delete,move";
         let arguments = ["-m", "-e", events, "--format", "%w%f %e", "d", if recursive { "-r" } else { "-q" }];
         let mut running = Running::start(inotifywait(dir.path(), arguments));
