@@ -270,19 +270,20 @@ impl Queue {
         Some(Place { wd, name: name.into() })
     }
 
-    /// Whether the directory that is at a place now leaves it by this rename: no queued change of the place comes before it, or only the first
-    /// half of an exchange.
+    /// The event by which the directory leaves that is at a place now: the first of the place, or the second half of an exchange that
+    /// begins with that.
     ///
     /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVED_FROM y (2), MOVED_TO x (2): what is at `y` now leaves by the second.
-    pub fn is_first_to_leave(&self, wd: Wd, name: &[u8], cookie: u32) -> bool {
-        let Some(Changing { first, more, .. }) = self.changing_at(wd, name) else { return false };
+    pub fn first_to_leave(&self, wd: Wd, name: &[u8]) -> Option<Change> {
+        let Changing { first, more, .. } = self.changing_at(wd, name)?;
         if !first.is_arrival() {
-            return first.cookie == cookie;
+            return Some(*first);
         }
-        let is_next = more.front().is_some_and(|next| next.cookie == cookie);
-        let is_from = |from| is_exchange((first.cookie, Some(from)), (cookie, self.target(cookie)));
-        // That half has been taken already.
-        is_next && self.end_of(first.cookie, IN_MOVED_FROM).is_none_or(is_from)
+        let next = more.front().filter(|next| first.mask.has(IN_MOVED_TO) && next.mask.has(IN_MOVED_FROM))?;
+        let to = self.target(next.cookie);
+        // Its event may have been taken already.
+        let from = self.end_of(first.cookie, IN_MOVED_FROM).or_else(|| to.clone());
+        is_exchange((first.cookie, from), (next.cookie, to)).then_some(*next)
     }
 
     /// Where a watched directory is, that was `here`, by the events from a position on; `None` if that is a place that is not watched, or it has

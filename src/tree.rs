@@ -179,15 +179,16 @@ impl<S: State> Tree<S> {
         }
     }
 
-    /// Moves a node, with all below it, to another place; an operand to another path.
+    /// Moves a node, with all below it, to another place; an operand to another path. What was only kept above it for it goes.
     pub fn relink(&mut self, id: NodeId, parent: impl Into<Option<NodeId>>, name: &[u8]) {
-        let Some(length) = self.get(id).map(|node| node.name_length) else { return };
+        let Some(&Node { parent: left, name_length: length, .. }) = self.get(id) else { return };
         self.unlink(id.index);
         self.unused_names += length as usize;
         let (name_at, name_length) = self.store(name);
         let node = self.at_mut(id.index);
         (node.name_at, node.name_length) = (name_at, name_length);
         self.link(id.index, parent.into().filter(|parent| self.get(*parent).is_some()));
+        self.give_up(left);
         self.tidy();
     }
 
@@ -208,7 +209,12 @@ impl<S: State> Tree<S> {
         self.forget_place(id.index);
         self.unwatched -= usize::from(!self.at(id.index).is_removed);
         self.at_mut(id.index).is_removed = true;
-        let mut at = id.index;
+        self.give_up(id.index);
+        self.tidy();
+    }
+
+    /// Frees a removed node with nothing below it, and those above that were only kept for it.
+    fn give_up(&mut self, mut at: u32) {
         while at != NONE && self.at(at).is_removed && self.at(at).first_child == NONE {
             let Node { parent, name_length, .. } = *self.at(at);
             self.unlink(at);
@@ -218,7 +224,6 @@ impl<S: State> Tree<S> {
             self.free.push(at);
             at = parent;
         }
-        self.tidy();
     }
 
     /// The watch descriptor, or [`Wd::NONE`].
@@ -475,6 +480,21 @@ mod tests {
         assert!(tree.find(Wd(2)).is_none());
         tree.remove(b);
         assert_eq!(tree.subtree(root), [root]);
+    }
+
+    #[test]
+    fn a_removed_directory_goes_with_the_last_that_leaves_it() {
+        let mut tree = Tree::default();
+        let root = tree.insert(None, b"/", Wd(1), ());
+        for wd in (2..10_000).step_by(2) {
+            let a = tree.insert(Some(root), b"a", Wd(wd), ());
+            let b = tree.insert(Some(a), b"b", Wd(wd + 1), ());
+            tree.remove(a);
+            tree.relink(b, root, b"c");
+            assert_eq!((tree.subtree(root).len(), path(&tree, Wd(wd + 1))), (2, "/c/".to_owned()));
+            tree.remove(b);
+        }
+        assert!(tree.nodes.len() < 10, "{}", tree.nodes.len());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From an event to the nodes: what appears, what is renamed, what is gone.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::scan::before::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
@@ -14,7 +14,7 @@ use crate::sys::mask::{
     IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
     IN_MOVED_TO, IN_Q_OVERFLOW,
 };
-use crate::tree::NodeId;
+use crate::tree::{NodeId, Tree};
 use crate::world::{At, World};
 
 /// How many renames are remembered that may have other events to come. Both events of a rename are queued within microseconds, with
@@ -79,8 +79,7 @@ impl Renames {
 
     /// Whether a directory has left its place, or another has replaced it there.
     fn is_leaving(&self, node: NodeId) -> bool {
-        self.departures.iter().any(|known| known.node == Some(node))
-            || self.replacements.iter().any(|known| known.replaced == Some(node))
+        self.leaving().any(|known| known == node)
     }
 
     /// It is known where a directory has gone that was leaving; returns the number of the rename, 0 if only that is known by which another
@@ -114,9 +113,33 @@ impl Renames {
     }
 
     /// The directories whose renames go on.
-    pub(super) fn leaving(&self, queue: &Queue) -> Vec<NodeId> {
+    pub(super) fn going_on(&self, queue: &Queue) -> Vec<NodeId> {
         let going_on = self.departures.iter().filter(|known| queue.target(known.cookie).is_some());
         going_on.filter_map(|known| known.node).collect()
+    }
+
+    /// The directories that have left their places, or were replaced there.
+    fn leaving(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let departed = self.departures.iter().filter_map(|known| known.node);
+        departed.chain(self.replacements.iter().filter_map(|known| known.replaced))
+    }
+
+    /// Those without a watch of which no queued event says where they go.
+    fn take_ended(&mut self, queue: &Queue, tree: &Tree<State>) -> Vec<NodeId> {
+        let is_unwatched = |node: &NodeId| tree.wd(*node) == Wd::NONE;
+        let mut ended = Vec::new();
+        self.departures.retain(|known| {
+            let goes_on = known.node.filter(is_unwatched).is_none() || queue.target(known.cookie).is_some();
+            ended.extend(known.node.filter(|_| !goes_on));
+            goes_on
+        });
+        self.replacements.retain(|known| {
+            let is_changing = || queue.changes(tree.wd(known.parent), &known.name);
+            let goes_on = known.replaced.filter(is_unwatched).is_none() || is_changing();
+            ended.extend(known.replaced.filter(|_| !goes_on));
+            goes_on
+        });
+        ended
     }
 
     /// Remembers a rename; returns the directory of one that is forgotten for it.
@@ -282,6 +305,21 @@ impl<W: World> Watcher<W> {
         self.forget_unwatched(forgotten);
     }
 
+    /// Forgets the directories without a watch that have left their places for good: no event will tell of them. That is certain once all
+    /// events of their renames are queued.
+    ///
+    /// `mkdir a; rename a outside/a` → CREATE a, MOVED_FROM a
+    /// `mkdir a; mkdir b; rename a b` → CREATE a, CREATE b, MOVED_FROM a (1), MOVED_TO b (1): there is no other event of the old `b`.
+    pub(super) fn forget_departed(&mut self) {
+        let is_unwatched = |node: &NodeId| self.tree.wd(*node) == Wd::NONE;
+        let left = self.renames.leaving().filter(is_unwatched);
+        let above: HashSet<NodeId> = left.filter_map(|node| self.tree.parent(node)).collect();
+        above.iter().for_each(|above| self.read_changes_of(*above));
+        for node in self.renames.take_ended(&self.queue, &self.tree) {
+            self.tree.remove(node);
+        }
+    }
+
     /// A rename is not remembered any more: a directory without a watch would stay for ever.
     fn forget_unwatched(&mut self, node: Option<NodeId>) {
         if let Some(node) = node.filter(|node| self.tree.wd(*node) == Wd::NONE) {
@@ -293,7 +331,7 @@ impl<W: World> Watcher<W> {
     /// there leaves only now.
     ///
     /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVE_SELF of x; MOVED_FROM y (2), MOVED_TO x (2), MOVE_SELF of y.
-    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x. If neither is watched, both count as an exchange.
+    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x. If neither is watched, what is at `y` afterwards decides.
     fn find_leaving(&mut self, parent: NodeId, name: &[u8], cookie: u32) -> Option<NodeId> {
         let there = self.tree.child(parent, name);
         if there.is_some_and(|there| self.leaves(there, parent, name)) {
@@ -307,8 +345,11 @@ impl<W: World> Watcher<W> {
             Some(node) if self.tree.is_removed(node) => false,
             Some(node) if self.tree.wd(node) != Wd::NONE => self.leaves(node, parent, name),
             Some(_) if there.is_none() => true,
-            Some(_) => self.is_exchange(at, parent, cookie),
-            None => self.is_exchange(at, parent, cookie) && self.is_still_taken(parent, name),
+            // Where nobody can look, it counts as an exchange if a directory was known there.
+            _ => {
+                self.is_exchange(at, parent, cookie)
+                    && self.is_still_taken(parent, name).unwrap_or(replaced.is_some())
+            }
         };
         if !leaves {
             return there;
@@ -330,16 +371,20 @@ impl<W: World> Watcher<W> {
         is_exchange((first.cookie, first.from.as_ref()), (cookie, to.as_ref()))
     }
 
-    /// Whether there is a directory at a place that one has just left, as far as the events go that were handled.
+    /// Whether there is a directory at a place that one has just left, as far as the events go that were handled; `None` where nobody can look.
     ///
     /// `exchange b c/a`, and nobody knows of `c/a` → MOVED_FROM b (1), MOVED_TO c/a (1), MOVED_FROM c/a (2), MOVED_TO b (2)
     /// `rename b c/a; rename c/a b` → the same, but nothing is at `c/a` afterwards.
-    fn is_still_taken(&mut self, parent: NodeId, name: &[u8]) -> bool {
-        let Some(dir) = self.enter(parent) else { return false };
-        let is_taken = self.world.kind(At::Entry(&dir, name)) == Kind::Directory;
+    fn is_still_taken(&mut self, parent: NodeId, name: &[u8]) -> Option<bool> {
+        let dir = self.enter(parent);
+        let is_taken = dir.map(|dir| self.world.kind(At::Entry(&dir, name)) == Kind::Directory);
         self.pull();
-        let next = self.queue.first_change(self.tree.wd(parent), name);
-        next.map_or(is_taken, |next| !next.is_arrival())
+        let wd = self.tree.wd(parent);
+        match self.queue.first_to_leave(wd, name) {
+            Some(_) => Some(true),
+            None if self.queue.changes(wd, name) => Some(false),
+            None => is_taken,
+        }
     }
 
     /// Reads the events of what is just being changed in a directory.

@@ -212,6 +212,14 @@ impl<W: World> Watcher<W> {
         }
     }
 
+    /// The paths of the directories of which something is kept although they have no watch.
+    pub fn unwatched(&self) -> Vec<Vec<u8>> {
+        let operands = self.tree.nodes().filter(|node| self.tree.parent(*node).is_none());
+        let nodes = operands.flat_map(|operand| self.tree.subtree(operand));
+        let is_unwatched = |node: &NodeId| self.tree.wd(*node) == Wd::NONE;
+        nodes.filter(is_unwatched).map(|node| self.tree.path(node)).collect()
+    }
+
     /// An event as it is reported, if it is. Its path is in `self.path`.
     fn report(&mut self, wd: Wd, mask: Mask, cookie: u32, name: Name) -> Option<Report> {
         let is_requested = is_asked(self.settings.events, mask);
@@ -383,6 +391,7 @@ impl<W: World> Watcher<W> {
             return false;
         }
         self.remove_moved_out();
+        self.forget_departed();
         if std::mem::take(&mut self.have_mounts_changed) {
             self.check_mounts();
         }

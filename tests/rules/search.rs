@@ -352,6 +352,7 @@ impl Scene {
         let asked = self.events & IN_ALL_EVENTS;
         let covered = check_watches(watcher, system, asked)?;
         self.check_coverage(system, &covered)?;
+        self.check_unwatched(watcher, system)?;
         // What was dropped may have renamed directories before what was not.
         if !system.overflowed || system.has_floods && !system.has_dropped_renames() {
             lines.iter().try_for_each(|line| check_line(system, line))?;
@@ -391,6 +392,16 @@ impl Scene {
             return Err(format!("{needless} is excluded, and watched"));
         }
         Ok(())
+    }
+
+    /// Nothing is kept of a directory that has gone. One that is to have no watch may be hidden by another, as the kernel merges their events.
+    fn check_unwatched(&self, watcher: &Watcher<Simulated>, system: &System) -> Result<(), String> {
+        let is_there = |path: &str| system.find(path).is_some_and(|ino| system.is_directory(ino));
+        let kept = watcher.unwatched().into_iter().map(|path| String::from_utf8(path).unwrap());
+        match { kept }.find(|path| !is_there(path) && !self.leaves_out(path.trim_end_matches('/'))) {
+            Some(path) => Err(format!("{path} has gone, and something is kept of it")),
+            None => Ok(()),
+        }
     }
 
     /// Whether a directory is to have no watch, for where it is.

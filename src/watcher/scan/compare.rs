@@ -24,7 +24,7 @@ impl<W: World> Watcher<W> {
         self.work.retain(|work| !matches!(work, Work::Attach(_)));
         self.scan.stack.push(Frame::FinishRescan);
         let since = self.queue.start();
-        for node in self.renames.leaving(&self.queue) {
+        for node in self.renames.going_on(&self.queue) {
             self.scan.met.extend(self.tree.subtree(node));
         }
         let operands: Vec<NodeId> =
@@ -168,7 +168,7 @@ impl<W: World> Watcher<W> {
             let is_unknown = || self.node_at(&place).is_none_or(|node| self.tree.wd(node) == Wd::NONE);
             match mask.has(IN_MOVED_TO) {
                 true => !sources.contains(&cookie) || is_first() && self.missed.is_unread(&place).is_some(),
-                false => self.queue.is_first_to_leave(wd, name, cookie) && is_unknown(),
+                false => self.queue.first_to_leave(wd, name) == Some(Change { mask, cookie }) && is_unknown(),
             }
         })
     }
