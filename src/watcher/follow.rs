@@ -82,12 +82,11 @@ impl Renames {
         self.leaving().any(|known| known == node)
     }
 
-    /// It is known where a directory has gone that was leaving; returns the number of the rename, 0 if only that is known by which another
-    /// has replaced it.
-    fn arrive(&mut self, node: NodeId) -> u32 {
+    /// It is known where a directory has gone that was leaving. Returns the number of its rename, if the event by which it left was read.
+    pub(super) fn arrive(&mut self, node: NodeId) -> Option<u32> {
         self.replacements.retain(|known| known.replaced != Some(node));
-        let at = self.departures.iter().position(|known| known.node == Some(node));
-        at.and_then(|at| self.departures.remove(at)).map_or(0, |known| known.cookie)
+        let at = self.departures.iter().position(|known| known.node == Some(node))?;
+        self.departures.remove(at).map(|known| known.cookie)
     }
 
     /// A directory that was leaving has gone to where nothing is watched.
@@ -96,12 +95,6 @@ impl Renames {
         for known in self.departures.iter_mut().filter(|known| known.node == Some(node)) {
             (known.node, known.was_moved_out) = (None, true);
         }
-    }
-
-    /// The number of the rename that left a place last, which is known to have ended.
-    pub(super) fn end(&mut self, from: &Place) -> Option<u32> {
-        let at = self.departures.iter().rposition(|known| known.from == *from)?;
-        self.departures.remove(at).map(|known| known.cookie)
     }
 
     /// Events were dropped: only the renames go on whose MOVED_TO was not.
@@ -565,7 +558,7 @@ impl<W: World> Watcher<W> {
         else {
             return false;
         };
-        let cookie = self.renames.arrive(node);
+        let cookie = self.renames.arrive(node).unwrap_or(0);
         let name = self.tree.name(there).to_vec();
         self.tree.remove(there);
         self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);

@@ -285,8 +285,7 @@ impl<W: World> Watcher<W> {
                 self.report_problem(node, error, task);
                 // It is watched nevertheless.
                 self.raise(node, None, task);
-                // What is below it may be there.
-                self.scan.met.extend(self.tree.subtree(node));
+                self.meet_all(node, task);
                 return Ok(());
             }
         };
@@ -406,10 +405,17 @@ impl<W: World> Watcher<W> {
         Ok((found, dir.map(Rc::new)))
     }
 
-    /// A directory is not where it was watched: it is to be watched again where the next events take it.
+    /// Nobody can look into a directory after an overflow: what is below it may be there.
+    fn meet_all(&mut self, node: NodeId, task: Task) {
+        if task == Task::Rescan {
+            self.scan.met.extend(self.tree.subtree(node));
+        }
+    }
+
+    /// A directory is not where it was watched: it is to be watched again where the next events take it. No event says so of an operand.
     fn detach(&mut self, node: NodeId, task: Task) {
         if self.tree.parent(node).is_none() {
-            return;
+            return self.meet_all(node, task);
         }
         self.world.unwatch(self.tree.wd(node));
         self.tree.set_wd(node, Wd::NONE);

@@ -30,6 +30,11 @@ impl<W: World> Watcher<W> {
         let operands: Vec<NodeId> =
             self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
         for node in operands {
+            if self.tree.state(node).directory && self.enter(node).is_none() {
+                // It is not at its path any more, but it is watched.
+                self.scan.met.extend(self.tree.subtree(node));
+                continue;
+            }
             self.scan.met.insert(node);
             self.look_at_git(node);
             for below in self.tree.subtree(node) {
@@ -45,11 +50,9 @@ impl<W: World> Watcher<W> {
                     self.tree.remove(below);
                 }
             }
-            let path = self.real(&self.tree.path(node)).into_owned();
-            if !self.world.is_directory(&path, self.settings.follow).unwrap_or(false) {
-                self.report_missed_operand(node);
-            } else {
-                self.scan.stack.push(Frame::Visit { node, above: None, since, task: Task::Rescan });
+            match self.tree.state(node).directory {
+                true => self.scan.stack.push(Frame::Visit { node, above: None, since, task: Task::Rescan }),
+                false => self.report_missed_operand(node),
             }
         }
     }
@@ -90,11 +93,12 @@ impl<W: World> Watcher<W> {
     pub(super) fn finish_rescan(&mut self) {
         let met = std::mem::take(&mut self.scan.met);
         self.renames.end_dropped(&self.queue);
+        let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
+            unmet.into_iter().for_each(|node| self.put_back(node));
             return self.missed.begin_again(&met, |_, _| false);
         }
-        let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         // These are gone once the events say so.
         let ended = self.queue.ended();
         let is_renamed = |node: &NodeId| {
