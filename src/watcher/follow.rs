@@ -83,7 +83,7 @@ impl Renames {
     }
 
     /// It is known where a directory has gone that was leaving. Returns the number of its rename, if the event by which it left was read.
-    pub(super) fn arrive(&mut self, node: NodeId) -> Option<u32> {
+    fn arrive(&mut self, node: NodeId) -> Option<u32> {
         self.replacements.retain(|known| known.replaced != Some(node));
         let at = self.departures.iter().position(|known| known.node == Some(node))?;
         self.departures.remove(at).map(|known| known.cookie)
@@ -95,6 +95,13 @@ impl Renames {
         for known in self.departures.iter_mut().filter(|known| known.node == Some(node)) {
             (known.node, known.was_moved_out) = (None, true);
         }
+    }
+
+    /// The number of the rename that left a place last, of which the other events were dropped.
+    pub(super) fn end(&mut self, from: &Place) -> Option<u32> {
+        let is_it = |known: &Departure| known.from == *from && !known.was_moved_out;
+        let at = self.departures.iter().rposition(is_it)?;
+        self.departures.remove(at).map(|known| known.cookie)
     }
 
     /// Events were dropped: only the renames go on whose MOVED_TO was not.
@@ -253,7 +260,7 @@ impl<W: World> Watcher<W> {
         }
         let mut path = self.tree.path(node);
         let announce = match self.coverage(node) {
-            Coverage::Unread { announce } | Coverage::Arriving { announce } => announce,
+            Coverage::Unread { announce } | Coverage::Arriving { announce, .. } => announce,
             _ => false,
         };
         if self.settings.filter.leaves_out(&path) {
@@ -324,7 +331,7 @@ impl<W: World> Watcher<W> {
     /// there leaves only now.
     ///
     /// `exchange x y` → MOVED_FROM x (1), MOVED_TO y (1), MOVE_SELF of x; MOVED_FROM y (2), MOVED_TO x (2), MOVE_SELF of y.
-    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x. If neither is watched, what is at `y` afterwards decides.
+    /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x. If neither is watched, both count as an exchange.
     fn find_leaving(&mut self, parent: NodeId, name: &[u8], cookie: u32) -> Option<NodeId> {
         let there = self.tree.child(parent, name);
         if there.is_some_and(|there| self.leaves(there, parent, name)) {
@@ -338,11 +345,8 @@ impl<W: World> Watcher<W> {
             Some(node) if self.tree.is_removed(node) => false,
             Some(node) if self.tree.wd(node) != Wd::NONE => self.leaves(node, parent, name),
             Some(_) if there.is_none() => true,
-            // Where nobody can look, it counts as an exchange if a directory was known there.
-            _ => {
-                self.is_exchange(at, parent, cookie)
-                    && self.is_still_taken(parent, name).unwrap_or(replaced.is_some())
-            }
+            Some(_) => self.is_exchange(at, parent, cookie),
+            None => self.is_exchange(at, parent, cookie) && self.is_still_taken(parent, name),
         };
         if !leaves {
             return there;
@@ -364,20 +368,16 @@ impl<W: World> Watcher<W> {
         is_exchange((first.cookie, first.from.as_ref()), (cookie, to.as_ref()))
     }
 
-    /// Whether there is a directory at a place that one has just left, as far as the events go that were handled; `None` where nobody can look.
+    /// Whether there is a directory at a place that one has just left, as far as the events go that were handled.
     ///
     /// `exchange b c/a`, and nobody knows of `c/a` → MOVED_FROM b (1), MOVED_TO c/a (1), MOVED_FROM c/a (2), MOVED_TO b (2)
     /// `rename b c/a; rename c/a b` → the same, but nothing is at `c/a` afterwards.
-    fn is_still_taken(&mut self, parent: NodeId, name: &[u8]) -> Option<bool> {
-        let dir = self.enter(parent);
-        let is_taken = dir.map(|dir| self.world.kind(At::Entry(&dir, name)) == Kind::Directory);
+    fn is_still_taken(&mut self, parent: NodeId, name: &[u8]) -> bool {
+        let Some(dir) = self.enter(parent) else { return false };
+        let is_taken = self.world.kind(At::Entry(&dir, name)) == Kind::Directory;
         self.pull();
-        let wd = self.tree.wd(parent);
-        match self.queue.first_to_leave(wd, name) {
-            Some(_) => Some(true),
-            None if self.queue.changes(wd, name) => Some(false),
-            None => is_taken,
-        }
+        let next = self.queue.first_change(self.tree.wd(parent), name);
+        next.map_or(is_taken, |next| !next.is_arrival())
     }
 
     /// Reads the events of what is just being changed in a directory.
@@ -530,9 +530,6 @@ impl<W: World> Watcher<W> {
             return;
         }
         let is_leaving = self.renames.is_leaving(node);
-        if !is_leaving && self.coverage(node) != Coverage::MovedOut {
-            return;
-        }
         let wd = self.tree.wd(node);
         // Only the last of several renames ends where it was listed; where it was between them nobody knows.
         let is_again = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
@@ -551,9 +548,9 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A directory arrived in one that was not watched yet, and was listed there.
+    /// A directory has arrived where it was found before.
     fn finish_arrival(&mut self, node: NodeId, there: NodeId) -> bool {
-        let Coverage::Arriving { .. } = self.coverage(there) else { return false };
+        let Coverage::Arriving { has_event, .. } = self.coverage(there) else { return false };
         let Some(parent) = self.tree.parent(there).filter(|parent| !self.tree.is_within(*parent, node))
         else {
             return false;
@@ -561,16 +558,18 @@ impl<W: World> Watcher<W> {
         let cookie = self.renames.arrive(node).unwrap_or(0);
         let name = self.tree.name(there).to_vec();
         self.tree.remove(there);
-        self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);
+        if !has_event {
+            self.make_up(self.tree.wd(parent), IN_MOVED_TO | IN_ISDIR, cookie, &name);
+        }
         self.bring_back(node, parent, &name);
         true
     }
 
     /// The rename by which a directory was to arrive here is not told: it is reported as created.
     pub(super) fn report_arriving(&mut self, node: NodeId) {
-        let Coverage::Arriving { announce } = self.coverage(node) else { return };
+        let Coverage::Arriving { announce, has_event } = self.coverage(node) else { return };
         let Some(parent) = self.tree.parent(node) else { return };
-        if announce {
+        if announce && !has_event {
             let name = self.tree.name(node).to_vec();
             self.make_up(self.tree.wd(parent), IN_CREATE | IN_ISDIR, 0, &name);
         }

@@ -62,11 +62,13 @@ enum Coverage {
     /// `mkdir a; rename a b` → CREATE a, MOVED_FROM a, MOVED_TO b: at the CREATE, `a` names nothing any more. The node stays unread,
     /// MOVED_TO takes it to `b`, and there it can be watched.
     Unread { announce: bool },
-    /// A watched directory was listed here whose MOVE_SELF is still queued: that rename ends here. With `announce` the directory is
-    /// reported as created if it does not.
+    /// A watched directory was found here whose MOVE_SELF is still queued: that rename ends here. Its arrival has no event if it was listed;
+    /// then the directory is reported as created if it does not arrive, with `announce`. It `has_event` after an overflow, if only that by
+    /// which it left was dropped.
     ///
     /// `mkdir new; rename old new/old` → CREATE new, MOVED_FROM old, MOVE_SELF of old: `new` is watched too late for the MOVED_TO.
-    Arriving { announce: bool },
+    /// `rename a k; rename k l` → [MOVED_FROM a, MOVED_TO k are dropped], Q_OVERFLOW, MOVED_FROM k, MOVED_TO l, MOVE_SELF of it
+    Arriving { announce: bool, has_event: bool },
     /// Perhaps there is a directory whose arrival the kernel has merged with that of another, which has left: that one had no watch.
     ///
     /// `rename outside/1 a; exchange outside/2 a` → MOVED_TO a (1), MOVED_TO a (2), MOVED_FROM a (3): the two MOVED_TO are one. So the other

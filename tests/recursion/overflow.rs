@@ -325,6 +325,26 @@ fn directories_that_are_renamed_while_the_tree_is_compared_keep_their_watches() 
     running.stop();
 }
 
+/// It is watched where it is now, and reported by the path that was given. Nobody can look there.
+#[test]
+fn an_operand_that_was_renamed_keeps_what_is_below_it_in_an_overflow() {
+    let dir = fast_tempdir();
+    fs::create_dir_all(dir.path().join("d/sub/below")).unwrap();
+    let arguments = ["-m", "-r", "-e", "create,delete", "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(dir.path(), arguments));
+    running.signal(Signal::SIGSTOP);
+    fs::rename(dir.path().join("d"), dir.path().join("e")).unwrap();
+    flood(&dir.path().join("e/sub"));
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Deleted files");
+    running.wait_asleep();
+    fs::write(dir.path().join("e/sub/below/file"), "").unwrap();
+    running.expect_line("d/sub/below/file CREATE");
+    let lines = running.stdout.lines();
+    assert!(!lines.iter().any(|line| line.ends_with("ISDIR")), "{lines:#?}");
+    running.stop();
+}
+
 /// By the dates of either nobody could tell: some were made just before the start, and one is old and has come since.
 #[test]
 fn after_an_overflow_the_directories_are_reported_that_were_not_known() {

@@ -274,6 +274,8 @@ histories! {
         "flooded: 6 rename d/a d/c; 6 flood; 14 mkdir d/a; 19 create d/a/a; 30 exchange d/a d/c/a",
     two_directories_are_exchanged_and_neither_is_known:
         "flooded: 6 flood; 27 mkdir d/c; 31 rename d/a/a d/a/b; 35 create d/a/b/a; 37 rename d/c d/a/a; 47 exchange d/a/a d/a/b",
+    two_new_directories_are_exchanged_twice_and_one_replaces_the_other:
+        "flooded: 11 moveout d/a; 12 flood; 20 mkdir d/b; 21 mkdir d/a; 25 exchange d/a d/b; 34 exchange d/a d/b; 34 create d/a/b; 40 rename d/a d/b",
     a_directory_is_renamed_twice_before_it_can_be_known_where_it_is:
         "flooded: 21 moveout d/a/a; 25 flood; 25 mkdir d/b; 38 rename d/a d/b/a; 39 mkdir d/b/a/a; 41 rename d/b/a d/b/b",
 }
@@ -299,5 +301,18 @@ fn what_leaves_a_new_directory_while_that_is_looked_at_was_created_before() {
             }
         }
         assert!(found > 0, "{leaves}: no line says so");
+    }
+}
+
+/// By the events alone, without a look at the tree, it is clear where a directory goes whose last rename was dropped.
+#[test]
+fn a_directory_is_renamed_again_before_the_comparison_has_met_it() {
+    for call in 28..36 {
+        let steps = ["25 flood", "25 rename d/a d/c", &format!("{call} rename d/c d/b"), "40 create d/b/x"];
+        let mut plan: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
+        plan[3].call = call + 1;
+        let (story, failure) = scene("flooded").0.tell(&plan);
+        assert_eq!(failure, None, "{story}");
+        assert!(story.contains("prints d/b/x CREATE") && !story.contains("prints d/a/x"), "{story}");
     }
 }

@@ -300,7 +300,8 @@ impl<W: World> Watcher<W> {
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
         } else if moves_on && (is_listed || !is_moved_out) {
-            self.cover(node, Coverage::Arriving { announce: task.announces() });
+            let has_event = task.is_arrival() && !is_listed;
+            self.cover(node, Coverage::Arriving { announce: task.announces(), has_event });
             self.scan.arriving.insert(wd, (node, self.queue.end()));
         } else if is_moved_out && (is_above || task.announces())
             || self.tree.way_up(known).any(|above| self.has_left(above, self.queue.start()))

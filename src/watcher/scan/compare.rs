@@ -43,7 +43,7 @@ impl<W: World> Watcher<W> {
                     if let Some(place) = self.place_of(below).filter(|_| is_known) {
                         let is_unread = matches!(
                             self.coverage(below),
-                            Coverage::Unread { announce: true } | Coverage::Arriving { announce: true }
+                            Coverage::Unread { announce: true } | Coverage::Arriving { announce: true, .. }
                         );
                         self.missed.know_unwatched(place, is_unread);
                     }
