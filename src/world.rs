@@ -110,7 +110,8 @@ pub trait World {
     /// The scan pauses: nothing of the process's is changed any more for its sake.
     fn rest(&mut self) {}
 
-    /// Whether the directory there is the one that is watched as `wd`. `mask` is what that watch asks for.
+    /// Whether the directory there is the one that is watched as `wd`. `mask` is what that watch asks for from now on: the kernel answers
+    /// the question only to one who adds a watch there. If another directory is there, and was not watched, that watch is removed again.
     fn is_watched_as(
         &mut self,
         at: At<Self::Dir>,

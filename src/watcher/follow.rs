@@ -30,8 +30,7 @@ pub(super) struct Renames {
     /// Oldest first, as are the replacements.
     departures: VecDeque<Departure>,
     replacements: VecDeque<Replacement>,
-    /// Up to here of the queue a MOVED_TO without a MOVED_FROM may have come from a new
-    /// directory that was not watched then.
+    /// Before this position of the queue, a MOVED_TO without a MOVED_FROM may be of what has left a new directory before that was watched.
     pub(super) announce_origin_end: Position,
 }
 
@@ -58,8 +57,8 @@ struct Replacement {
     /// The place to which it came.
     parent: NodeId,
     name: Box<[u8]>,
-    /// The directory that was there, which still has that place as its last. None if none was known: only of the last rename, since the
-    /// numbers of those of an exchange follow each other.
+    /// The directory that was there; its node keeps this place until it is known where it goes. None if none was known: then only the last
+    /// rename is remembered, for the second half of an exchange has the next number.
     replaced: Option<NodeId>,
 }
 
@@ -402,7 +401,8 @@ impl<W: World> Watcher<W> {
         first.is_some_and(|event| event.mask.has(IN_MOVE_SELF))
     }
 
-    /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`].
+    /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`]. One that needs no watch is
+    /// forgotten, but not in a directory that was moved out: where that returns, its path may be none that is excluded.
     fn expect_hidden(&mut self, parent: NodeId, name: &[u8]) {
         let node = self.add_unread(parent, name, false);
         if self.coverage(node) == (Coverage::Unread { announce: false }) {

@@ -66,7 +66,9 @@ pub(super) struct Reported {
     before: Changes,
     /// The first after it by which the entry appeared or disappeared.
     after: Option<Mask>,
+    /// The last changes that are known, of all events.
     last: Changes,
+    /// All events that are reported of it.
     mask: Mask,
 }
 
@@ -340,8 +342,8 @@ impl<W: World> Watcher<W> {
                 if self.missed.is_renamed(there) {
                     continue;
                 }
-                // All watched directories are known, whatever their dates. One without a watch may have been another, and what is in a new
-                // one may have come with it.
+                // All watched directories were there before, whatever their dates: as if their creation were told. One that was not watched
+                // before is new, as if it had been deleted in between. But what is in a new one may have come with it: then its dates decide.
                 let place = Place { wd, name: name.into() };
                 if !self.missed.is_found(there) {
                     self.missed.know(place, IN_CREATE | IN_ISDIR);

@@ -13,7 +13,10 @@
 //! * **First watch, then list.** Entries that are listed and were there before the watch are announced as the kernel would
 //!   have reported them; later ones the kernel reports (`scan`).
 //! * **MOVE_SELF ends each rename.** It follows MOVED_FROM and MOVED_TO. If a watched directory has a MOVE_SELF and no MOVED_TO
-//!   came, no watched directory has it any more.
+//!   came, it is where nothing was watched at that time: outside, or in a new directory ([`Coverage::Arriving`]).
+//!
+//! A **turn** is what one call of [`Source::read`] has brought, until all that follows from it is done. At its end is tried again what could
+//! not be done before (`end_turn`): no event of the turn can change it any more.
 
 mod follow;
 mod ignored;
@@ -49,12 +52,12 @@ use self::missed::Missed;
 use self::refused::Refused;
 use self::scan::Scan;
 
-/// How completely a directory is watched. Nodes have a watch that are [`Coverage::Watched`], and so has a directory that was moved out, until
-/// the end of the turn; the others have none.
+/// How completely a directory is watched. It has a watch if it is [`Coverage::Watched`], and until the end of the turn if it was moved out;
+/// else it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coverage {
-    /// It has a watch, and everything that was in it before the watch has its node or its line. Or it has gone before that could be found
-    /// out: then its watch has been removed, and what is queued of it is reported.
+    /// It has a watch, and everything that was in it before the watch has its node or its line, or will have once the scan that goes on has
+    /// visited it. Or it has gone before that could be found out: then its watch has been removed, and what is queued of it is reported.
     #[default]
     Watched,
     /// It is to be watched. With `announce` nobody knows yet what is in it: that is to be reported.
@@ -367,7 +370,7 @@ impl<W: World> Watcher<W> {
         Ok(length)
     }
 
-    /// Does one piece of what is left to do between two events; `false` if nothing is.
+    /// Does one piece of what is left to do between two events; `false` if nothing is. Errors of a scan end the setup only.
     // Out of line: `next` is faster without what is seldom done.
     #[inline(never)]
     fn step(&mut self) -> bool {
@@ -460,7 +463,7 @@ impl<W: World> Watcher<W> {
     /// watched together.
     fn gathers(&self) -> bool {
         let is_attach = |work: &Work| matches!(work, Work::Attach(_));
-        let waits = (1..scan::AT_ONCE).contains(&self.work.len()) && self.work.back().is_some_and(is_attach);
+        let waits = (1..scan::AT_ONCE).contains(&self.work.len());
         if !waits || !self.scan.is_over() || self.is_taken() || self.is_oneshot() {
             return false;
         }

@@ -469,9 +469,7 @@ impl<W: World> Watcher<W> {
             }
         }
         for (name, kind) in gone.iter() {
-            if announce {
-                self.announce(wd, name, kind);
-            }
+            self.announce(wd, name, kind);
             if kind == Kind::Directory {
                 let below = self.add_unread(node, name, announce);
                 self.unread.push(below);

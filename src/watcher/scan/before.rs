@@ -44,7 +44,7 @@ impl Listing {
     }
 }
 
-/// What was in a directory before its watch: what is still there, and what has left.
+/// What was in a directory before its watch: what is still there, and what has left, if that is news.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) stood: Listing,

@@ -84,8 +84,8 @@ impl<W: World> Watcher<W> {
         self.queue.self_events_ahead(self.tree.wd(node))
     }
 
-    /// What was not met is not in the tree any more. But if it is being renamed, or if a directory is that nobody knows, queued events say
-    /// first where that goes: then nothing is known to be gone yet, and all is compared again at the end of the turn.
+    /// What was not met is not in the tree any more. But if queued events rename it, or a directory that nobody knows, these say first where
+    /// that goes: then nothing is known to be gone yet, and all is compared again at the end of the turn.
     ///
     /// `create a/x; rename a b` → [CREATE x is dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b, MOVE_SELF of it; then b/x is found.
     /// `mkdir a; rename a b; create b/x` → [CREATE a is dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b; then b/x is found.
@@ -171,6 +171,7 @@ impl<W: World> Watcher<W> {
             let is_first = || self.queue.first_change(wd, name) == Some(Change { mask, cookie });
             let is_unknown = || self.node_at(&place).is_none_or(|node| self.tree.wd(node) == Wd::NONE);
             match mask.has(IN_MOVED_TO) {
+                // From where it is not known; or to where a directory without a watch is, which is gone then.
                 true => !sources.contains(&cookie) || is_first() && self.missed.is_unread(&place).is_some(),
                 false => self.queue.first_to_leave(wd, name) == Some(Change { mask, cookie }) && is_unknown(),
             }
