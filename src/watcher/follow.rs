@@ -97,7 +97,7 @@ impl Renames {
     }
 
     /// The number of the rename that left a place last, of which the other events were dropped.
-    pub(super) fn end(&mut self, from: &Place) -> Option<u32> {
+    pub(super) fn take_dropped(&mut self, from: &Place) -> Option<u32> {
         let is_it = |known: &Departure| known.from == *from && !known.was_moved_out;
         let at = self.departures.iter().rposition(is_it)?;
         self.departures.remove(at).map(|known| known.cookie)

@@ -425,7 +425,7 @@ impl<W: World> Watcher<W> {
         }
         gap.renamed.insert(node);
         // The kernel counts from 1.
-        let cookie = self.renames.end(&from).unwrap_or(u32::MAX - gap.renamed.len() as u32);
+        let cookie = self.renames.take_dropped(&from).unwrap_or(u32::MAX - gap.renamed.len() as u32);
         if !self.missed.reported(&from).is_gone() {
             self.make_up(from.wd, IN_MOVED_FROM | IN_ISDIR, cookie, &from.name);
         }

@@ -223,7 +223,7 @@ impl<W: World> Watcher<W> {
     /// Nothing was in a directory after its watch was added: only what has left it since is to be announced.
     fn find_empty(&mut self, node: NodeId, since: Option<Position>, task: Task) -> io::Result<()> {
         if task == Task::Rescan {
-            return self.compare(node, Listing::default(), None, self.queue.end());
+            return self.compare(node, Listing::default(), None);
         }
         self.report_reading(node, task);
         match since {
@@ -294,7 +294,7 @@ impl<W: World> Watcher<W> {
             self.scan.stack.push(Frame::Leave { dir: Rc::clone(dir), task });
         }
         if task == Task::Rescan {
-            return self.compare(node, found.stood, entered, since);
+            return self.compare(node, found.stood, entered);
         }
         self.add_entries(node, found, entered, task)
     }

@@ -78,19 +78,8 @@ impl<W: World> Watcher<W> {
     /// `create x; watch; create y; unlink x; list` → x is gone, y is listed; CREATE y and DELETE x are queued: x was there.
     pub(super) fn before_watch(&self, node: NodeId, listing: Listing, since: Position, task: Task) -> Found {
         let wd = self.tree.wd(node);
-        if !task.announces() && !self.queue.any_changes() {
-            return Found { stood: listing, gone: Listing::default() };
-        }
         if !task.announces() {
-            // Directories only: the queue has an index of their events.
-            let mut stood = Listing::default();
-            for (name, kind) in listing.iter() {
-                let first = self.queue.first_change(wd, name);
-                if first.is_none_or(|first| !first.is_arrival()) {
-                    stood.push(name, kind);
-                }
-            }
-            return Found { stood, gone: Listing::default() };
+            return Found { stood: self.stood(wd, listing), gone: Listing::default() };
         }
         let (mut first, mut exchanged) = self.first_events(wd, since);
         if !exchanged.is_empty() {
@@ -110,6 +99,21 @@ impl<W: World> Watcher<W> {
             gone.push(name, kind_of(first.mask));
         }
         Found { stood, gone }
+    }
+
+    /// Those directories of a listing that were there before the queued events.
+    pub(super) fn stood(&self, wd: Wd, listing: Listing) -> Listing {
+        if !self.queue.any_changes() {
+            return listing;
+        }
+        let mut stood = Listing::default();
+        for (name, kind) in listing.iter() {
+            let first = self.queue.first_change(wd, name);
+            if first.is_none_or(|first| !first.is_arrival()) {
+                stood.push(name, kind);
+            }
+        }
+        stood
     }
 
     /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves. And the events by which

@@ -4,9 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 
-use super::before::Listing;
+use super::before::{Found, Listing};
 use super::{Above, Frame, Task};
-use crate::backlog::Position;
 use crate::queue::{Change, Place};
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{IN_ISDIR, IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO};
@@ -63,13 +62,12 @@ impl<W: World> Watcher<W> {
         node: NodeId,
         listing: Listing,
         entered: Option<Above<W::Dir>>,
-        since: Position,
     ) -> io::Result<()> {
         let dir = entered.as_ref().and_then(|entered| entered.dir());
         self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
         if self.tree.state(node).recursive {
-            let found = self.before_watch(node, listing.clone(), since, Task::Rescan);
-            self.add_entries(node, found, entered, Task::Rescan)?;
+            let stood = self.stood(self.tree.wd(node), listing.clone());
+            self.add_entries(node, Found { stood, gone: Listing::default() }, entered, Task::Rescan)?;
         }
         if let Some(dir) = dir {
             self.report_missed(node, &listing, &dir);
