@@ -345,6 +345,34 @@ fn an_operand_that_was_renamed_keeps_what_is_below_it_in_an_overflow() {
     running.stop();
 }
 
+/// The first of two renames is dropped, and the second comes while the tree is compared.
+#[test]
+fn a_directory_that_is_renamed_again_after_an_overflow_has_its_new_path() {
+    let dir = fast_tempdir();
+    let at = |path: &str| dir.path().join("d").join(path);
+    for number in 0..3000 {
+        fs::create_dir_all(at(&format!("other/{number}"))).unwrap();
+    }
+    fs::create_dir_all(at("old/below")).unwrap();
+    let arguments = ["-m", "-r", "-e", "create,delete,move", "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(dir.path(), arguments));
+    running.signal(Signal::SIGSTOP);
+    flood(&at(""));
+    fs::rename(at("old"), at("unheard")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Deleted files");
+    fs::rename(at("unheard"), at("new")).unwrap();
+    for path in ["new/file", "new/below/file"] {
+        fs::write(at(path), "").unwrap();
+    }
+    running.expect_line("d/new/below/file CREATE");
+    running.wait_asleep();
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| line.contains("file CREATE"));
+    assert_eq!(lines, ["d/new/file CREATE", "d/new/below/file CREATE"]);
+    running.stop();
+}
+
 /// By the dates of either nobody could tell: some were made just before the start, and one is old and has come since.
 #[test]
 fn after_an_overflow_the_directories_are_reported_that_were_not_known() {
