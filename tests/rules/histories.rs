@@ -316,3 +316,17 @@ fn a_directory_is_renamed_again_before_the_comparison_has_met_it() {
         assert!(story.contains("prints d/b/x CREATE") && !story.contains("prints d/a/x"), "{story}");
     }
 }
+
+/// The replay is not checked where a directory has come from elsewhere. That one is listed too late to show what was in it.
+#[test]
+fn a_new_directory_is_exchanged_with_one_in_a_directory_from_elsewhere() {
+    for call in 13..19 {
+        let steps =
+            ["9 movein d/a", "10 mkdir d/b", "11 create d/b/c", &format!("{call} exchange d/b d/a/sub")];
+        let plan: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
+        let (story, failure) = scene("empty").0.tell(&plan);
+        assert_eq!(failure, None, "{story}");
+        assert!(story.contains("prints d/a/sub/c CREATE"), "{story}");
+        assert_eq!(story.matches("prints d/a/sub MOVED_TO").count(), 1, "{story}");
+    }
+}
