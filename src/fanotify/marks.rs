@@ -328,10 +328,14 @@ impl Marks {
         };
         let pause = state.look_again.filter(|pause| *pause <= LAST_LOOK);
         state.look_again = pause.filter(|_| state.devices.iter().any(leaves));
-        if let Some(pause) = state.look_again {
-            if self.timer.set(pause).is_ok() {
-                state.look_again = Some(2 * pause);
+        match state.look_again {
+            Some(pause) => {
+                if self.timer.set(pause).is_ok() {
+                    state.look_again = Some(2 * pause);
+                }
             }
+            // Set before, it would wake the program, and nobody would ask it any more.
+            None => drop(self.timer.stop()),
         }
         lost.into_keys().collect()
     }

@@ -24,6 +24,11 @@ impl Timer {
         Ok(self.0.set(expiration, TimerSetTimeFlags::empty())?)
     }
 
+    /// Lets it expire no more; that it has expired is forgotten.
+    pub fn stop(&self) -> io::Result<()> {
+        Ok(self.0.unset()?)
+    }
+
     /// Whether it has expired since this was asked.
     pub fn has_expired(&self) -> bool {
         self.0.wait().is_ok()
