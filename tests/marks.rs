@@ -15,6 +15,7 @@ use common::{
     with_small_cookies, wrapped,
 };
 use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
 
 /// A line that shows all.
@@ -393,6 +394,49 @@ fn missed_events_are_reported_first() {
         "/d/two/below/|h|CREATE|0",
     ];
     assert_eq!(with_small_cookies(lines(dir.path(), &run), '|'), wanted);
+}
+
+/// An ordinary user cannot ask where another directory is: the file keeps the last path that is known.
+#[test]
+fn a_file_that_leaves_its_directory_keeps_its_path() {
+    let dir = fast_tempdir();
+    shell(dir.path(), "mkdir d other; echo > d/f; chmod -R 777 .");
+    let mut running = Running::ready(started(dir.path(), false, &["-m", "-e", "modify", "d/f"]));
+    for (change, path) in [
+        ("echo > d/f", "d/|f"),
+        ("mv d/f d/g; echo > d/g", "d/|g"),
+        ("mv d/g other/h; echo > other/h", "d/|g"),
+    ] {
+        step(&mut running, || shell(dir.path(), change));
+        let last = lines(dir.path(), &running).pop().unwrap();
+        assert!(last.starts_with(&format!("/{path}|")), "{change}: {last}");
+    }
+    running.stop();
+}
+
+/// The marks on one that is still in use stay for a while, and are looked for again. Another is unmounted before that is due.
+#[test]
+fn two_unmounts_in_a_row_leave_nothing_to_do() {
+    let Some(own) = common::Own::new() else { return };
+    for name in ["a", "b", "c"] {
+        fs::create_dir(own.path().join(name)).unwrap();
+    }
+    for _ in 0..20 {
+        let (a, b) = (own.path().join("a"), own.path().join("b"));
+        common::mount_tmpfs(&a).unwrap();
+        common::mount_tmpfs(&b).unwrap();
+        let mut running = Running::ready(started(own.path(), true, &["-m", "-e", "unmount", "a", "b", "c"]));
+        running.wait_asleep();
+        let in_use = fs::File::create(a.join("file")).unwrap();
+        umount2(&a, MntFlags::MNT_DETACH).unwrap();
+        // The mounts have been looked at.
+        running.wait_asleep();
+        drop(in_use);
+        umount2(&b, MntFlags::empty()).unwrap();
+        running.expect("both ends", |lines| lines.len() == 2);
+        running.wait_asleep();
+        running.stop();
+    }
 }
 
 #[test]

@@ -43,13 +43,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// The path of an object that was at `known` when it was looked at last; `None` where it still is, or where its new path
 /// cannot be found out: for that the process has to be allowed to open handles (CAP_DAC_READ_SEARCH).
 fn path_now(object: &Handle, known: &[u8]) -> Option<Vec<u8>> {
-    let opened = |path: &[u8]| {
-        let found = open_path(path, OFlag::O_NOFOLLOW).ok()?;
-        let handle = handle_of(&found).ok()?;
-        Some((found, handle))
-    };
-    let is_at = |path: &[u8]| opened(path).is_some_and(|(_, handle)| *handle == *object);
-    if is_at(known) {
+    if is_at(object, known) {
         return None;
     }
     let mut above =
@@ -58,7 +52,19 @@ fn path_now(object: &Handle, known: &[u8]) -> Option<Vec<u8>> {
     let (within, _) =
         above.find_map(|path| opened(path).filter(|(_, handle)| handle.get(..8) == object.get(..8)))?;
     let found = open_handle(&within, object).ok().filter(|found| !is_deleted(found))?;
-    path_of(&found).ok().filter(|path| is_at(path))
+    path_of(&found).ok().filter(|path| is_at(object, path))
+}
+
+/// Whether an object is at a path.
+fn is_at(object: &Handle, path: &[u8]) -> bool {
+    opened(path).is_some_and(|(_, handle)| *handle == *object)
+}
+
+/// What is at a path, without following a link.
+fn opened(path: &[u8]) -> Option<(OwnedFd, Box<Handle>)> {
+    let found = open_path(path, OFlag::O_NOFOLLOW).ok()?;
+    let handle = handle_of(&found).ok()?;
+    Some((found, handle))
 }
 
 /// Whether something that is open has been deleted: a directory, or the last name of anything else.

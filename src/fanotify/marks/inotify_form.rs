@@ -7,7 +7,7 @@ use libc::FAN_Q_OVERFLOW;
 use nix::fcntl::OFlag;
 
 use crate::fanotify::normalise::{Rename, Step};
-use crate::fanotify::{joined, path_now, split};
+use crate::fanotify::{is_at, joined, path_now, split};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, Kind, Reader};
 use crate::sys::fanotify::{self, Entry, Handle, decoded, handle_of};
@@ -227,7 +227,8 @@ impl State {
             found = path_now(directory, above);
             operand.seen = (self.reads, directory.into());
         }
-        if found.is_some() || known != name {
+        // Without a privilege nobody can say where another directory is: then it keeps its path.
+        if found.is_some() || known != name && is_at(directory, above) {
             let path = joined(found.as_deref().unwrap_or(above), name);
             operand.found_at(path, out, wd);
         }
