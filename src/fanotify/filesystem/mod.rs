@@ -37,7 +37,7 @@ use crate::sys::mask::{
     IN_ACCESS, IN_ALL_EVENTS, IN_CLOSE, IN_DELETE_SELF, IN_ISDIR, IN_MODIFY, IN_MOVE, IN_MOVE_SELF, IN_OPEN,
     IN_UNMOUNT, Mask,
 };
-use crate::sys::mounts::{self, Lookout};
+use crate::sys::mounts::{self, Lookout, Mount};
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 
@@ -108,8 +108,8 @@ pub struct Filesystems<K: Kernel = Marked> {
     nodes: HashMap<Box<Handle>, NodeId>,
     handles: HashMap<NodeId, Box<Handle>>,
     roots: Vec<NodeId>,
-    /// Mount points that cannot be watched, which was reported.
-    refused: HashSet<Vec<u8>>,
+    /// Mounts that cannot be watched, which was reported.
+    refused: Vec<Mount>,
     last_watch: i32,
     /// Directories known to be elsewhere.
     outside: HashSet<Box<Handle>>,
@@ -223,6 +223,8 @@ impl Filesystems {
                 self.forget(node);
             }
         }
+        // What is mounted in the place of one that has gone is another.
+        self.refused.retain(|refused| mounts.contains(refused));
         let operands = self.roots.iter().filter(|root| self.tree.state(**root).initial);
         let operands: Vec<Vec<u8>> = operands.map(|root| self.tree.name(*root).to_vec()).collect();
         for mount in mounts {
@@ -230,7 +232,7 @@ impl Filesystems {
                 && operands.iter().any(|path| mount.point != *path && mounts::is_below(&mount.point, path));
             let filter = &self.settings.filter;
             let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
-            if !within || mount.kind == b"autofs" || is_ignored() || self.refused.contains(&mount.point) {
+            if !within || mount.kind == b"autofs" || is_ignored() || self.refused.contains(&mount) {
                 continue;
             }
             let object = open_path(&mount.point, OFlag::O_DIRECTORY);
@@ -240,8 +242,8 @@ impl Filesystems {
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
                 Err(error) => {
-                    self.refused.insert(mount.point.clone());
-                    let path = mount.point;
+                    let path = mount.point.clone();
+                    self.refused.push(mount);
                     self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
                 }
             }
@@ -261,7 +263,7 @@ impl<K: Kernel> Filesystems<K> {
             nodes: HashMap::new(),
             handles: HashMap::new(),
             roots: Vec::new(),
-            refused: HashSet::new(),
+            refused: Vec::new(),
             last_watch: 0,
             outside: HashSet::new(),
             queue: Queue::new(process::id()),
