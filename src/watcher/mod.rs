@@ -183,6 +183,8 @@ pub struct Watcher<W: World> {
     turn_end: Position,
     /// What waits for the end of the turn has been tried.
     is_turn_over: bool,
+    /// How often it was found out in this turn where renamed objects are.
+    looks: usize,
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
     path: Vec<u8>,
     path_of: Option<(NodeId, usize)>,
@@ -212,6 +214,7 @@ impl<W: World> Watcher<W> {
             is_set_up: false,
             turn_end: Position::default(),
             is_turn_over: true,
+            looks: 0,
             path: Vec::new(),
             path_of: None,
         }
@@ -548,7 +551,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
         // The same memory again and again is in the processor's cache.
         self.queue.give_back();
         let length = self.fill()?;
-        (self.turn_end, self.is_turn_over) = (self.queue.end(), false);
+        (self.turn_end, self.is_turn_over, self.looks) = (self.queue.end(), false, 0);
         Ok(length)
     }
 
@@ -631,7 +634,10 @@ impl<W: World + AsFd> Source for Watcher<W> {
             let Some(taken) = &taken else {
                 if self.find_out() {
                     self.pull();
-                    self.turn_end = self.queue.end();
+                    self.looks += 1;
+                    if self.looks < LOOKS {
+                        self.turn_end = self.queue.end();
+                    }
                 } else if !self.end_turn() {
                     self.scan.rest();
                     self.world.rest();
@@ -709,6 +715,9 @@ impl<W: World + AsFd> AsFd for Watcher<W> {
         self.world.as_fd()
     }
 }
+
+/// So often it is found out in one turn where renamed objects are: what a busy writer does meanwhile is left to the next turn.
+const LOOKS: usize = 16;
 
 /// The events that a recursive watch needs to follow its tree, whatever `-e` says.
 const TRACKING_EVENTS: Mask = ENTRY.or(IN_DELETE_SELF).or(IN_MOVE_SELF);
