@@ -311,7 +311,10 @@ impl<W: World> Watcher<W> {
     /// `mkdir a; mkdir b; rename a b` → CREATE a, CREATE b, MOVED_FROM a (1), MOVED_TO b (1): there is no other event of the old `b`.
     pub(super) fn forget_departed(&mut self) {
         let is_unwatched = |node: &NodeId| self.tree.wd(*node) == Wd::NONE;
-        let left = self.renames.leaving().filter(is_unwatched);
+        let mut left = self.renames.leaving().filter(is_unwatched).peekable();
+        if left.peek().is_none() {
+            return;
+        }
         let above: HashSet<NodeId> = left.filter_map(|node| self.tree.parent(node)).collect();
         above.iter().for_each(|above| self.read_changes_of(*above));
         for node in self.renames.take_ended(&self.queue, &self.tree) {
@@ -319,7 +322,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A rename is not remembered any more: a directory without a watch would stay for ever.
+    /// A rename is not remembered any more: a directory without a watch would stay forever.
     fn forget_unwatched(&mut self, node: Option<NodeId>) {
         if let Some(node) = node.filter(|node| self.tree.wd(*node) == Wd::NONE) {
             self.tree.remove(node);

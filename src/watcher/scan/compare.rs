@@ -94,8 +94,7 @@ impl<W: World> Watcher<W> {
         let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
-            unmet.into_iter().for_each(|node| self.put_back(node));
-            return self.missed.begin_again(&met, |_, _| false);
+            return self.compare_again(unmet, &met);
         }
         // These are gone once the events say so.
         let ended = self.queue.ended();
@@ -113,8 +112,7 @@ impl<W: World> Watcher<W> {
         match is_settled {
             true => self.end_comparison(unmet, &ended),
             false => {
-                unmet.into_iter().for_each(|node| self.put_back(node));
-                self.missed.begin_again(&met, |wd, name| self.queue.changes(wd, name));
+                self.compare_again(unmet, &met);
                 (self.turn_end, self.is_turn_over) = (self.queue.end(), false);
             }
         }
@@ -140,6 +138,14 @@ impl<W: World> Watcher<W> {
             }
         }
         self.missed.end();
+    }
+
+    /// Nothing is known to be gone: the gap stays open, and what was not met is where it was. The queued events say what is not, but for
+    /// those around another overflow.
+    fn compare_again(&mut self, unmet: Vec<NodeId>, met: &HashSet<NodeId>) {
+        unmet.into_iter().for_each(|node| self.put_back(node));
+        let is_trusted = self.queue.overflows() == 0;
+        self.missed.begin_again(met, |wd, name| is_trusted && self.queue.changes(wd, name));
     }
 
     /// A directory is an entry again where it was, unless another one is there.
