@@ -377,7 +377,7 @@ fn it_ends_by_timeout_and_by_write_error() {
     let terminal = fs::read_link(format!("/proc/self/fd/{}", slave.as_raw_fd())).unwrap();
     place.daemon(&["-d", "-o", terminal.to_str().unwrap(), "d"]);
     drop(master);
-    // A command that another test starts just now has the other end, too, until its execve(2): the
+    // A command that another test starts just now also has the other end, until its execve(2): the
     // first lines may still be taken.
     let mut files = 0..;
     let ended = || {

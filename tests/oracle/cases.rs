@@ -1909,7 +1909,7 @@ fn tables() -> Vec<Case> {
             Op::Signal(SIGUSR1),
             Op::Quiet,
         ]),
-        // The reference says that it collects statistics before the signal prints them.
+        // The reference says that it collects statistics before it handles the signal.
         count("table-usr1-none", "d").does([Op::Quiet, Op::Signal(SIGUSR1), Op::Quiet, touch("d/n")]),
         count_once("table-timeout", "-t 1 d").does(some()),
         count_once("table-timeout-verbose", "-v -t 1 d").does(some()),

@@ -33,6 +33,14 @@ fn change_unheard(dir: &Path, round: usize) {
     }
 }
 
+/// Lets the queue overflow by what happens in a directory, and something else happen of which the events are dropped.
+fn unheard(running: &Running, busy: &Path, happen: impl FnOnce()) {
+    running.signal(Signal::SIGSTOP);
+    flood(busy);
+    happen();
+    running.signal(Signal::SIGCONT);
+}
+
 fn make_tree(dir: &Path) {
     for name in ["stays-0/below", "goes/below", "deleted/below/it", "x/in-x", "y/in-y/below"] {
         fs::create_dir_all(dir.join("d").join(name)).unwrap();
@@ -283,10 +291,7 @@ fn a_file_that_is_changed_during_an_overflow_is_reported() {
     let dir = two_files_and_a_directory();
     let arguments = ["-m", "-e", "create,delete,modify", "--format", "%w%f %e", "untouched", "f", "d"];
     let mut running = Running::ready(inotifywait(dir.path(), arguments));
-    running.signal(Signal::SIGSTOP);
-    flood(&dir.path().join("d"));
-    fs::write(dir.path().join("f"), "text").unwrap();
-    running.signal(Signal::SIGCONT);
+    unheard(&running, &dir.path().join("d"), || fs::write(dir.path().join("f"), "text").unwrap());
     only_one_file_is_reported(&mut running);
 }
 
@@ -305,9 +310,7 @@ fn directories_that_are_renamed_while_the_tree_is_compared_keep_their_watches() 
     let arguments = ["-m", "-r", "-e", "create,delete,move", "--format", "%w%f %e", "d"];
     let mut running = Running::start(inotifywait(dir.path(), arguments));
     running.expect_message("Watches established.");
-    running.signal(Signal::SIGSTOP);
-    flood(&dir.path().join("d"));
-    running.signal(Signal::SIGCONT);
+    unheard(&running, &dir.path().join("d"), || {});
     running.expect_message("Deleted files");
     for number in numbers.clone() {
         fs::rename(at(format!("old-{number}")), at(format!("new-{number}"))).unwrap();
@@ -356,10 +359,7 @@ fn a_directory_that_is_renamed_again_after_an_overflow_has_its_new_path() {
     fs::create_dir_all(at("old/below")).unwrap();
     let arguments = ["-m", "-r", "-e", "create,delete,move", "--format", "%w%f %e", "d"];
     let mut running = Running::ready(inotifywait(dir.path(), arguments));
-    running.signal(Signal::SIGSTOP);
-    flood(&at(""));
-    fs::rename(at("old"), at("unheard")).unwrap();
-    running.signal(Signal::SIGCONT);
+    unheard(&running, &at(""), || fs::rename(at("old"), at("unheard")).unwrap());
     running.expect_message("Deleted files");
     fs::rename(at("unheard"), at("new")).unwrap();
     for path in ["new/file", "new/below/file"] {
@@ -384,10 +384,9 @@ fn after_an_overflow_the_directories_are_reported_that_were_not_known() {
         dir.path(),
         ["-m", "-r", "-e", "create,delete", "--format", "%w%f %e", "d"],
     ));
-    running.signal(Signal::SIGSTOP);
-    flood(&dir.path().join("d"));
-    fs::rename(dir.path().join("outside/old"), dir.path().join("d/known/old")).unwrap();
-    running.signal(Signal::SIGCONT);
+    unheard(&running, &dir.path().join("d"), || {
+        fs::rename(dir.path().join("outside/old"), dir.path().join("d/known/old")).unwrap();
+    });
     running.expect_line("d/known/old CREATE,ISDIR");
     fs::write(dir.path().join("d/known/old/below/file"), "").unwrap();
     running.expect_line("d/known/old/below/file CREATE");

@@ -1,13 +1,19 @@
 //! The shortest histories that were found for the rules of the watcher: without the rule, the history breaks what must hold.
 
-use crate::search::{Failure, Step};
-use crate::{fail, scene};
+use crate::search::Failure;
+use crate::{fail, parsed};
+
+/// The story of a history that breaks no rule.
+fn told(text: &str) -> String {
+    let (_, scene, plan) = parsed(text);
+    let (story, failure) = scene.tell(&plan);
+    assert_eq!(failure, None, "{story}");
+    story
+}
 
 /// Told as found, and with the operations one call earlier or later: the calls of the watcher are numbered, and may change.
 fn holds(text: &str) {
-    let (name, plan) = text.split_once(": ").unwrap();
-    let (scene, _) = scene(name);
-    let plan: Vec<Step> = plan.split("; ").map(|step| step.parse().unwrap()).collect();
+    let (name, scene, plan) = parsed(text);
     for moved in 0..3_usize.pow(plan.len().min(6) as u32) {
         let mut plan = plan.clone();
         let mut digits = moved;
@@ -291,10 +297,7 @@ fn what_leaves_a_new_directory_while_that_is_looked_at_was_created_before() {
     ] {
         let mut found = 0;
         for call in 9..16 {
-            let steps = ["7 mkdir d/a".to_owned(), format!("9 {made}"), format!("{call}+ {leaves}")];
-            let plan: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
-            let (story, failure) = scene("later").0.tell(&plan);
-            assert_eq!(failure, None, "{story}");
+            let story = told(&format!("later: 7 mkdir d/a; 9 {made}; {call}+ {leaves}"));
             if let Some((before, _)) = story.split_once(&format!("prints {line}")) {
                 assert!(before.contains("prints d/a/c CREATE"), "{story}");
                 found += 1;
@@ -308,11 +311,10 @@ fn what_leaves_a_new_directory_while_that_is_looked_at_was_created_before() {
 #[test]
 fn a_directory_is_renamed_again_before_the_comparison_has_met_it() {
     for call in 28..36 {
-        let steps = ["25 flood", "25 rename d/a d/c", &format!("{call} rename d/c d/b"), "40 create d/b/x"];
-        let mut plan: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
-        plan[3].call = call + 1;
-        let (story, failure) = scene("flooded").0.tell(&plan);
-        assert_eq!(failure, None, "{story}");
+        let after = call + 1;
+        let story = told(&format!(
+            "flooded: 25 flood; 25 rename d/a d/c; {call} rename d/c d/b; {after} create d/b/x"
+        ));
         assert!(story.contains("prints d/b/x CREATE") && !story.contains("prints d/a/x"), "{story}");
     }
 }
@@ -321,11 +323,8 @@ fn a_directory_is_renamed_again_before_the_comparison_has_met_it() {
 #[test]
 fn a_new_directory_is_exchanged_with_one_in_a_directory_from_elsewhere() {
     for call in 13..19 {
-        let steps =
-            ["9 movein d/a", "10 mkdir d/b", "11 create d/b/c", &format!("{call} exchange d/b d/a/sub")];
-        let plan: Vec<Step> = steps.iter().map(|step| step.parse().unwrap()).collect();
-        let (story, failure) = scene("empty").0.tell(&plan);
-        assert_eq!(failure, None, "{story}");
+        let story =
+            told(&format!("empty: 9 movein d/a; 10 mkdir d/b; 11 create d/b/c; {call} exchange d/b d/a/sub"));
         assert!(story.contains("prints d/a/sub/c CREATE"), "{story}");
         assert_eq!(story.matches("prints d/a/sub MOVED_TO").count(), 1, "{story}");
     }

@@ -193,13 +193,18 @@ fn every_interleaving_if_only_two_levels_are_watched() {
     try_all("shallow");
 }
 
+/// The name of a tree, the tree, and the plan, of a history as it is printed if it fails.
+fn parsed(text: &str) -> (&str, &'static Scene, Vec<Step>) {
+    let (name, plan) = text.split_once(':').unwrap();
+    let steps = plan.split(';').filter(|step| !step.trim().is_empty());
+    (name.trim(), &scene(name.trim()).0, steps.map(|step| step.parse().unwrap()).collect())
+}
+
 /// Tells one history, for those who want to see it.
 #[test]
 fn a_story_is_told() {
     let Ok(text) = std::env::var("RULES_STORY") else { return };
-    let (name, plan) = text.split_once(':').unwrap();
-    let steps = plan.split(';').filter(|step| !step.trim().is_empty());
-    let plan: Vec<Step> = steps.map(|step| step.parse().unwrap()).collect();
-    let (story, failure) = scene(name.trim()).0.tell(&plan);
+    let (_, scene, plan) = parsed(&text);
+    let (story, failure) = scene.tell(&plan);
     println!("{story}\n{}", failure.unwrap_or_else(|| "no rule is broken".into()));
 }

@@ -735,12 +735,6 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
         .map(|line| name_of(&line.path).to_string())
         .chain(untold_names)
         .collect();
-    for (path, is_directory) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
-        let names = system.names_of(&path).filter(|_| !is_directory && is_known);
-        if names.is_some_and(|names| names.is_disjoint(&arrived)) {
-            return Err(format!("{path} was made, and is not reported"));
-        }
-    }
     let has_come = |paths: &BTreeSet<String>| {
         let is_arrival = |line: &&Line| line.mask.has(IN_ISDIR) && line.mask.has(ARRIVALS);
         lines
@@ -749,7 +743,11 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             .any(|line| paths.iter().any(|path| name_of(path) == name_of(&line.path)))
             || untold.iter().any(|event| paths.contains(&event.path))
     };
-    for (path, _) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
+    for (path, is_directory) in system.tree().into_iter().filter(|(path, _)| is_in(watched, path)) {
+        let names = system.names_of(&path).filter(|_| !is_directory && is_known);
+        if names.is_some_and(|names| names.is_disjoint(&arrived)) {
+            return Err(format!("{path} was made, and is not reported"));
+        }
         if system.paths_of_new(&path).is_some_and(|paths| system.has_floods && !has_come(paths)) {
             return Err(format!("{path} has come, and is not reported"));
         }
