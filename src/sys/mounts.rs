@@ -83,6 +83,13 @@ pub struct Mount {
     pub kind: Vec<u8>,
 }
 
+impl Mount {
+    /// Whether both are one mount, wherever it is mounted by now. The number of one that is gone may be given again.
+    pub fn is(&self, other: &Mount) -> bool {
+        self.id == other.id && self.device == other.device
+    }
+}
+
 /// All mounts that this process can see, in the order in which they were mounted.
 pub fn all() -> io::Result<Vec<Mount>> {
     all_in(&open()?)

@@ -128,3 +128,119 @@ fn a_lazy_unmount_is_one() {
     let stays: &mut Running = &mut running;
     stays.wait_asleep();
 }
+
+/// Its source is elsewhere, and stays so when the mount is gone.
+#[test]
+fn a_bind_mount_is_gone() {
+    let setup = "mkdir -p d/bound d/other out/sub; mount --bind out d/bound; mount --bind out d/other";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "d"]);
+    space.does(&running, "touch out/1 out/sub/2; umount d/bound");
+    running.wait_asleep();
+    space.does(&running, "touch out/3 d/bound/4; umount d/other");
+    running.wait_asleep();
+    space.does(&running, "touch out/5 out/sub/6 d/other/7");
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/bound/ CREATE 1 0",
+            "d/bound/sub/ CREATE 2 0",
+            "d/bound/ UNMOUNT,ISDIR  0",
+            "d/other/ CREATE 3 0",
+            "d/bound/ CREATE 4 0",
+            "d/other/ UNMOUNT,ISDIR  0",
+            "d/other/ CREATE 7 0",
+        ],
+    );
+}
+
+/// What is mounted below a directory is renamed with it, and no event says so.
+#[test]
+fn a_directory_with_a_mount_in_it_is_renamed() {
+    let Some(space) = Space::new("mkdir -p d/a/m out; mount -t tmpfs none d/a/m; mkdir d/a/m/sub") else {
+        return;
+    };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "d"]);
+    space.does(&running, "touch d/a/m/1 d/a/m/sub/2");
+    space.does_unread(&mut running, "mv d/a d/b; touch d/b/m/3; mv d d2; touch d2/b/m/sub/4; mv d2 d");
+    space.does(&running, "touch d/b/m/5; mv d/b out; touch out/b/m/unheard");
+    running.wait_asleep();
+    space.does(&running, "mv out/b d/c");
+    running.wait_asleep();
+    space.does(&running, "touch d/c/m/sub/6; umount d/c/m");
+    running.wait_asleep();
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/a/m/ CREATE 1 0",
+            "d/a/m/sub/ CREATE 2 0",
+            "d/b/m/ CREATE 3 0",
+            "d2/b/m/sub/ CREATE 4 0",
+            "d/b/m/ CREATE 5 0",
+            "d/c/m/sub/ CREATE 6 0",
+            "d/c/m/ UNMOUNT,ISDIR  0",
+        ],
+    );
+}
+
+/// A bind mount stays where it is, whatever is renamed elsewhere, be it its source; as an operand also.
+#[test]
+fn directories_of_the_name_of_a_bind_mount_are_renamed() {
+    let setup =
+        "mkdir -p d/m e/m out other/m; mount --bind out d/m; mkdir -p in/out; mount --bind in/out e/m";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-r", "-e", "create", "d", "e/m"]);
+    space.does(
+        &running,
+        "mv other/m other/n; touch d/m/1 e/m/2; mv in in2; mv in2/out in2/m; touch e/m/3; mv e e2",
+    );
+    space.does(&running, "touch in2/m/4; mv out d/out; touch d/out/5; mv d/out .; touch out/6");
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/m/ CREATE 1 0",
+            "e/m/ CREATE 2 0",
+            "e/m/ CREATE 3 0",
+            "e2/m/ CREATE 4 0",
+            "d/m/ CREATE 5 0",
+            "d/m/ CREATE 6 0",
+        ],
+    );
+}
+
+#[test]
+fn a_mount_is_moved_covered_and_mounted_again() {
+    let setup =
+        "mkdir d out; mount -t tmpfs none d; mount --make-private d; mkdir d/m d/n; mount -t tmpfs none d/m";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "d"]);
+    for step in [
+        "touch d/m/1; mount --move d/m d/n",
+        "touch d/n/2 d/m/3; mount -t tmpfs none d/n",
+        "touch d/n/4; umount d/n",
+        "touch d/n/5; umount d/n; mount -t tmpfs none d/n",
+        "touch d/n/6; mount --move d/n out",
+        "touch out/unheard d/n/7",
+    ] {
+        space.does(&running, step);
+        running.wait_asleep();
+    }
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/m/ CREATE 1 0",
+            "d/n/ CREATE 2 0",
+            "d/m/ CREATE 3 0",
+            "d/n/ CREATE 4 0",
+            "d/n/ UNMOUNT,ISDIR  0",
+            "d/n/ CREATE 5 0",
+            "d/n/ UNMOUNT,ISDIR  0",
+            "d/n/ CREATE 6 0",
+            "d/n/ CREATE 7 0",
+        ],
+    );
+}

@@ -67,3 +67,16 @@ fn every_specified_file_system_is_watched() {
     space.does(&running, "touch m/1 n/2 n/b/3");
     space.printed(&mut running, "n", &["m/ CREATE 1 0", "n/ CREATE 2 0", "n/b/ CREATE 3 0"]);
 }
+
+/// In a container, a file of the host is often all that is mounted of its file system.
+#[test]
+fn a_file_that_is_mounted_is_watched() {
+    let setup = "mkdir m; mount -t tmpfs none m; echo 1 >m/f; echo 1 >g; mount --bind m/f g; exec 9<>m/f; umount -l m";
+    for scope in ["-S", "-M"] {
+        let Some(space) = Space::new(setup) else { return };
+        let mut running = space.monitor(&[scope, "-e", "modify", "g"]);
+        space.does(&running, "echo 2 >>g");
+        let line = format!("{}/ MODIFY g 0", space.path().display());
+        running.expect_line(&line);
+    }
+}

@@ -118,7 +118,7 @@ impl<K: Kernel> Filesystems<K> {
             None => {
                 self.insert(Some(parent), name, object, DIRECTORY);
             }
-            Some(node) if self.tree.parent(node).is_some() && !self.tree.is_within(parent, node) => {
+            Some(node) if !self.is_fixed(node) && !self.tree.is_within(parent, node) => {
                 self.tree.relink(node, parent, name);
                 self.trust(node);
             }
@@ -142,33 +142,38 @@ impl<K: Kernel> Filesystems<K> {
         }
         let object = rename.object.as_deref();
         let known = object.and_then(|object| self.known(object));
-        let is_root = known.is_some_and(|node| self.tree.parent(node).is_none());
-        if let Some((parent, name)) = new.filter(|_| rename.is_directory && !is_root) {
+        let is_fixed = known.is_some_and(|node| self.is_fixed(node));
+        if let Some((parent, name)) = new.filter(|_| rename.is_directory && !is_fixed) {
             if known.is_none() {
-                // So was what is below it.
+                // So was what is below it. Something may be mounted there.
                 self.outside.clear();
+                self.mounts_changed.get_or_insert(self.queue.taken());
             }
             self.appeared(parent, name, object);
         }
-        self.renamed_roots(rename, old.is_none());
+        self.renamed_roots(rename);
         if let Some(node) = object.and_then(|object| self.known(object)) {
             self.report_itself(node, IN_MOVE_SELF);
-            if new.is_none() && !is_root {
+            if new.is_none() && !is_fixed {
                 self.forget(node);
             }
         }
     }
 
+    /// Whether a node stays where it is when its directory is renamed: a root has its own path.
+    fn is_fixed(&self, node: NodeId) -> bool {
+        self.tree.parent(node).is_none() || self.tree.state(node).mounted
+    }
+
     /// A root, or what is above one, has another path now.
-    fn renamed_roots(&mut self, rename: &Rename, from_elsewhere: bool) {
+    fn renamed_roots(&mut self, rename: &Rename) {
         let known = rename.object.as_ref().and_then(|object| self.known(object));
         let root = known.filter(|node| self.tree.parent(*node).is_none());
         if let Some((node, (directory, name))) = root.zip(rename.new.as_ref()) {
-            if let Some(path) = self.path_then(directory) {
-                self.tree.relink(node, None, &joined(&path, name));
-                self.path_of = None;
+            if let Some(path) = self.path_then(node, directory) {
+                self.move_root(node, &joined(&path, name));
             }
-        } else if from_elsewhere && rename.is_directory {
+        } else if rename.is_directory {
             self.look_after_roots(rename.old.as_ref().map_or(&b""[..], |(_, name)| name));
         }
     }

@@ -1,15 +1,18 @@
 //! Where directories are: which path a handle meant when an event happened.
 
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 use nix::fcntl::OFlag;
 
-use crate::fanotify::joined;
 use crate::fanotify::normalise::OwnedEntry;
+use crate::fanotify::{joined, path_of, split};
 use crate::sys::directory::open_path;
-use crate::sys::fanotify::{Entry, Handle, decoded};
+use crate::sys::fanotify::{Entry, Handle, decoded, is_mount_root, open_handle};
 use crate::sys::inotify::Wd;
+use crate::sys::mask::IN_UNMOUNT;
+use crate::sys::mounts::{self, Mount};
 use crate::tree::NodeId;
 
 use super::kernel::{Kernel, handle_of};
@@ -59,17 +62,17 @@ pub(super) fn is_elsewhere(
 }
 
 impl<K: Kernel> Filesystems<K> {
-    /// Adds a root; where its directory is within another one already, that is enough.
-    pub(super) fn add_root(&mut self, handle: &Handle, path: &[u8], state: State) {
-        let known = if state.directory { self.locate(handle) } else { self.known(handle) };
+    /// Adds an operand; where its directory is within another one already, that is enough.
+    pub(super) fn add_root(&mut self, handle: &Handle, path: &[u8], directory: bool, mount: Option<Mount>) {
+        let known = if directory { self.locate(handle) } else { self.known(handle) };
         if let Some(node) = known {
-            let known = self.tree.state(node);
-            return self.tree.set_state(node, State { initial: known.initial | state.initial, ..known });
+            return self.tree.set_state(node, State { initial: true, ..self.tree.state(node) });
         }
         // What was elsewhere may be below it.
         self.outside.clear();
-        let root = self.insert(None, path, handle, state);
+        let root = self.insert(None, path, handle, State { directory, initial: true, ..DIRECTORY });
         self.roots.push(root);
+        self.mounts.extend(mount.map(|mount| (root, mount)));
     }
 
     pub(super) fn insert(
@@ -96,16 +99,26 @@ impl<K: Kernel> Filesystems<K> {
         if is_at(self.tree.name(node)) {
             return true;
         }
-        let path = match self.kernel.path(&handle) {
+        // By its own mount, or else by any.
+        let own = self.mount_of(node).and_then(opened);
+        let own = own.and_then(|(_, point)| path_of(&open_handle(&point, &handle).ok()?).ok());
+        let path = match own.filter(|path| is_at(path)).map_or_else(|| self.kernel.path(&handle), Ok) {
             Err(error) => return error.raw_os_error() == Some(libc::ESTALE),
             Ok(path) => path,
         };
         if !is_at(&path) {
             return false;
         }
-        self.tree.relink(node, None, &path);
-        self.path_of = None;
+        self.move_root(node, &path);
         true
+    }
+
+    /// A root has another path now.
+    pub(super) fn move_root(&mut self, node: NodeId, path: &[u8]) {
+        if self.tree.name(node) != path {
+            self.tree.relink(node, None, path);
+            self.path_of = None;
+        }
     }
 
     pub(super) fn known(&self, handle: &Handle) -> Option<NodeId> {
@@ -175,8 +188,11 @@ impl<K: Kernel> Filesystems<K> {
     }
 
     /// The directory that a directory was in when the event at hand happened, and its name there. `None` for the
-    /// root of a file system or mount, and for what is gone without a trace.
+    /// root of a file system, or of a mount that is not known, and for what is gone without a trace.
     fn place_of(&mut self, handle: &Handle) -> Option<OwnedEntry> {
+        if let Some(mount) = self.known(handle).filter(|node| self.tree.state(*node).mounted) {
+            return place_of_mount(self.mount_of(mount)?);
+        }
         let now = self.kernel.place(handle);
         self.pull();
         let mut then = self.queue.place_of(handle);
@@ -200,29 +216,110 @@ impl<K: Kernel> Filesystems<K> {
                 continue;
             }
             let handle = self.handles.get(&node).cloned();
-            match handle.and_then(|handle| self.path_then(&handle)) {
-                Some(path) if path != self.tree.name(node) => {
-                    self.tree.relink(node, None, &path);
-                    self.path_of = None;
-                }
-                Some(_) => {}
+            match handle.and_then(|handle| self.path_then(node, &handle)) {
+                Some(path) => self.move_root(node, &path),
                 None => drop(self.is_in_place(node)),
             }
         }
     }
 
-    /// The path that a directory had when the event at hand happened, wherever that is.
-    pub(super) fn path_then(&mut self, handle: &Handle) -> Option<Vec<u8>> {
+    /// The path that a directory had in the mount of a root when the event at hand happened.
+    pub(super) fn path_then(&mut self, root: NodeId, directory: &Handle) -> Option<Vec<u8>> {
+        let top = match self.mount_of(root) {
+            Some(mount) => {
+                let (mount, point) = opened(mount)?;
+                Some((handle_of(&point).ok()?, mount.point))
+            }
+            None => None,
+        };
         let mut names = Vec::new();
-        let mut at: Box<Handle> = handle.into();
-        while let Some((parent, name)) = self.place_of(&at).filter(|_| names.len() < DEEPEST) {
-            names.push(name);
-            at = parent;
-        }
-        let mut path = self.kernel.path(&at).ok()?;
+        let mut at: Box<Handle> = directory.into();
+        let mut path = loop {
+            if let Some((_, point)) = top.as_ref().filter(|(top, _)| *top == at) {
+                break point.clone();
+            }
+            match self.place_of(&at).filter(|_| names.len() < DEEPEST) {
+                Some((parent, name)) => {
+                    names.push(name);
+                    at = parent;
+                }
+                None if top.is_some() => return None,
+                None => break self.kernel.path(&at).ok()?,
+            }
+        };
         for name in names.into_iter().rev() {
             path = joined(&path, &name);
         }
         Some(path)
     }
+
+    /// The mount that a root is in, or whose root a node is.
+    fn mount_of(&self, node: NodeId) -> Option<&Mount> {
+        self.mounts.iter().find(|(known, _)| *known == node).map(|(_, mount)| mount)
+    }
+
+    /// Adds what is mounted on an entry of a known directory, if it is not within what was asked for already.
+    pub(super) fn add_mount(&mut self, handle: &Handle, mount: Mount) {
+        if self.locate(handle).is_some() {
+            return;
+        }
+        let place =
+            place_of_mount(&mount).and_then(|(directory, name)| Some((self.locate(&directory)?, name)));
+        let Some((parent, name)) = place else { return };
+        // What was elsewhere may be below it.
+        self.outside.clear();
+        let node = self.insert(Some(parent), &name, handle, State { mounted: true, ..DIRECTORY });
+        self.mounts.push((node, mount));
+    }
+
+    /// What is mounted has changed: lets those mounts go that are not there any more, and finds those that were moved.
+    pub(super) fn look_after_mounts(&mut self, now: &[Mount]) {
+        // Those in others first.
+        for (node, known) in self.mounts.clone().into_iter().rev() {
+            let Some(handle) = self.handles.get(&node).cloned().filter(|_| self.tree.state(node).mounted)
+            else {
+                continue;
+            };
+            match now.iter().find(|mount| mount.is(&known)).filter(|mount| !is_another(mount, &handle, now)) {
+                None => self.unmounted(node),
+                Some(mount) if mount.point != known.point => {
+                    self.mounts
+                        .iter_mut()
+                        .filter(|(at, _)| *at == node)
+                        .for_each(|(_, at)| *at = mount.clone());
+                    self.tree.set_state(node, State { unsure: true, ..self.tree.state(node) });
+                    self.locate(&handle);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// What was mounted is not there any more.
+    pub(super) fn unmounted(&mut self, node: NodeId) {
+        self.report_itself(node, IN_UNMOUNT);
+        self.forget(node);
+    }
+}
+
+/// A mount as it is in the table now, and what is at its place, opened.
+fn opened(mount: &Mount) -> Option<(Mount, OwnedFd)> {
+    let mount = mounts::all().ok()?.into_iter().find(|now| now.is(mount))?;
+    let object = open_path(&mount.point, OFlag::empty()).ok()?;
+    Some((mount, object))
+}
+
+/// The directory in which a mount is mounted now, and the name there.
+fn place_of_mount(mount: &Mount) -> Option<OwnedEntry> {
+    let mount = mounts::all().ok()?.into_iter().find(|now| now.is(mount))?;
+    let (above, name) = split(&mount.point);
+    let directory = open_path(above, OFlag::O_DIRECTORY).ok()?;
+    Some((handle_of(&directory).ok()?, name.into()))
+}
+
+/// Whether a mount has the number of one before, but is another: what is at its place, and is no mount that hides it, is not `root`.
+fn is_another(mount: &Mount, root: &Handle, now: &[Mount]) -> bool {
+    let is_seen = now.iter().rfind(|other| other.point == mount.point).is_some_and(|last| last.is(mount));
+    let there = open_path(&mount.point, OFlag::empty()).ok().filter(|there| is_seen && is_mount_root(there));
+    there.and_then(|there| handle_of(&there).ok()).is_some_and(|there| *there != *root)
 }

@@ -60,6 +60,8 @@ struct State {
     directory: bool,
     /// An operand.
     initial: bool,
+    /// The root of a mount: it stays where that is mounted, whatever becomes of the directory elsewhere.
+    mounted: bool,
     /// Events were lost: it has to be looked up again before its place is trusted.
     unsure: bool,
 }
@@ -70,7 +72,7 @@ impl tree::State for State {
     }
 }
 
-const DIRECTORY: State = State { directory: true, initial: false, unsure: false };
+const DIRECTORY: State = State { directory: true, initial: false, mounted: false, unsure: false };
 
 /// Something to return from [`Source::next`], in the order in which it happened; with the place of its path in
 /// [`Filesystems::paths`].
@@ -102,12 +104,14 @@ pub struct Filesystems<K: Kernel = Marked> {
     scope: Scope,
     /// The process that caused the change that is being handled, else 0.
     cause: i32,
-    /// The directories known to be within what was asked for. Its roots are operands, and mounts below them; a root's
-    /// name is its absolute path.
+    /// The directories known to be within what was asked for. Its roots are operands, whose name is their absolute path. The
+    /// root of a mount is an entry of the directory that its mount point is in, so it is renamed with that.
     tree: Tree<State>,
     nodes: HashMap<Box<Handle>, NodeId>,
     handles: HashMap<NodeId, Box<Handle>>,
     roots: Vec<NodeId>,
+    /// Of each root the mount that it is in, if that is known; and of the root of a mount that mount.
+    mounts: Vec<(NodeId, Mount)>,
     /// Mounts that cannot be watched, which was reported.
     refused: Vec<Mount>,
     last_watch: i32,
@@ -211,33 +215,33 @@ impl Filesystems {
         Ok(handle)
     }
 
-    /// Looks at what is mounted: roots that cannot be reached any more are let go, and mounts within what was asked for
-    /// become roots.
+    /// Looks at what is mounted: what cannot be reached any more is let go, and mounts within what was asked for are added.
     fn survey(&mut self) {
         let Ok(mounts) = mounts::all() else { return };
         for node in self.roots.clone() {
             let path = self.tree.name(node);
             // Another mount may hide it.
             if !mounts.iter().any(|mount| mount.point == path) && !self.is_in_place(node) {
-                self.report_itself(node, IN_UNMOUNT);
-                self.forget(node);
+                self.unmounted(node);
             }
         }
+        self.look_after_mounts(&mounts);
         // What is mounted in the place of one that has gone is another.
         self.refused.retain(|refused| mounts.contains(refused));
-        let operands = self.roots.iter().filter(|root| self.tree.state(**root).initial);
-        let operands: Vec<Vec<u8>> = operands.map(|root| self.tree.name(*root).to_vec()).collect();
+        let operands: Vec<Vec<u8>> = self.roots.iter().map(|root| self.tree.name(*root).to_vec()).collect();
         for mount in mounts {
             let within = self.scope == Scope::Paths
                 && operands.iter().any(|path| mount.point != *path && mounts::is_below(&mount.point, path));
             let filter = &self.settings.filter;
             let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
-            if !within || mount.kind == b"autofs" || is_ignored() || self.refused.contains(&mount) {
+            let is_known =
+                self.mounts.iter().any(|(_, known)| known.is(&mount)) || self.refused.contains(&mount);
+            if !within || mount.kind == b"autofs" || is_known || is_ignored() {
                 continue;
             }
             let object = open_path(&mount.point, OFlag::O_DIRECTORY);
             match object.and_then(|object| self.mark(&object, &mount.point)) {
-                Ok(handle) => self.add_root(&handle, &mount.point, DIRECTORY),
+                Ok(handle) => self.add_mount(&handle, mount),
                 // A file can be a mount point, and another user's may be closed to us.
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
@@ -263,6 +267,7 @@ impl<K: Kernel> Filesystems<K> {
             nodes: HashMap::new(),
             handles: HashMap::new(),
             roots: Vec::new(),
+            mounts: Vec::new(),
             refused: Vec::new(),
             last_watch: 0,
             outside: HashSet::new(),
@@ -350,6 +355,7 @@ impl<K: Kernel> Filesystems<K> {
 
     /// Lets a node go whose object is gone or elsewhere.
     fn retire(&mut self, node: NodeId) {
+        let state = self.tree.state(node);
         let path = keep(&mut self.paths, &self.tree.path(node));
         self.outbox.push_back(Outgoing::Retired { watch: self.tree.wd(node), path });
         self.tree.remove(node);
@@ -357,7 +363,10 @@ impl<K: Kernel> Filesystems<K> {
         if let Some(ignore) = self.settings.filter.ignore() {
             ignore.forget(node);
         }
-        self.roots.retain(|root| *root != node);
+        if state.initial || state.mounted {
+            self.roots.retain(|root| *root != node);
+            self.mounts.retain(|(known, _)| *known != node);
+        }
         if let Some(handle) = self.handles.remove(&node) {
             self.nodes.remove(&handle);
         }
@@ -426,21 +435,25 @@ impl Source for Filesystems {
         let (object, path) = self.open_operand(operand)?;
         let directory = is_directory(&object).unwrap_or(false);
         let handle = self.mark(&object, &path)?;
+        let mount = mounts::of(&path);
         if self.scope != Scope::Paths {
-            let mount = mounts::of(&path).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-            let mut points = vec![mount.point];
+            let mount = mount.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+            let device = mount.device.clone();
+            let mut shown = vec![mount];
             if self.scope == Scope::Filesystem {
                 // By which mount a directory is reached does not matter, but by some one it must be.
-                let others = mounts::all()?.into_iter().filter(|other| other.device == mount.device);
-                points.extend(others.map(|other| other.point));
+                shown.extend(mounts::all()?.into_iter().filter(|other| other.device == device));
             }
-            for point in points {
-                let Ok(object) = open_path(&point, OFlag::O_DIRECTORY) else { continue };
-                self.add_root(&handle_of(&object)?, &point, State { initial: true, ..DIRECTORY });
+            for mount in shown {
+                // Another may hide it; and a file can be a mount point.
+                let Ok(object) = open_path(&mount.point, OFlag::empty()) else { continue };
+                let directory = is_directory(&object)?;
+                let point = mount.point.clone();
+                self.add_root(&handle_of(&object)?, &point, directory, Some(mount));
             }
             return Ok(());
         }
-        self.add_root(&handle, &path, State { directory, initial: true, ..DIRECTORY });
+        self.add_root(&handle, &path, directory, mount);
         Ok(())
     }
 
