@@ -46,6 +46,7 @@ pub fn source(mut settings: Settings, operands: &[Vec<u8>]) -> Result<Box<dyn So
         Interface::Fanotify(_) => {
             settings.filter.resolve_paths(|path, follow| absolute_in_part(&base, path, follow));
             let world = MarksWorld::new(!settings.recursive).map_err(no_queue)?;
+            let world = if settings.recursive { world.with_mounts() } else { world };
             Box::new(Watcher::new(world, settings))
         }
     })

@@ -178,8 +178,6 @@ pub trait World {
 #[derive(Debug)]
 pub struct InotifyWorld {
     inotify: Inotify,
-    /// The table of mounts.
-    mounts: Option<File>,
     files: Files,
     place: WorkingDirectory,
 }
@@ -198,7 +196,6 @@ impl InotifyWorld {
     pub fn new() -> io::Result<InotifyWorld> {
         Ok(InotifyWorld {
             inotify: Inotify::new()?,
-            mounts: None,
             files: Files::default(),
             place: WorkingDirectory::default(),
         })
@@ -206,12 +203,9 @@ impl InotifyWorld {
 }
 
 impl InotifyWorld {
-    /// The same that looks out for mounts, if the system tells of them, and the limit on open files leaves enough for the directories.
+    /// The same that looks out for mounts, if it can.
     pub fn with_mounts(self) -> InotifyWorld {
-        // A new directory is opened twice, after the one that it is in and the working directory.
-        const DIRECTORIES: usize = 4;
-        let mounts = mounts::open().ok().filter(|_| descriptors::room(DIRECTORIES) == DIRECTORIES);
-        InotifyWorld { mounts, ..self }
+        InotifyWorld { files: self.files.with_mounts(), ..self }
     }
 }
 
@@ -219,6 +213,11 @@ impl MarksWorld {
     /// Opens a fanotify group; see [`Marks::new`].
     pub fn new(operands: bool) -> io::Result<MarksWorld> {
         Ok(MarksWorld { marks: Box::new(Marks::new(operands)?), files: Files::default(), above: None })
+    }
+
+    /// The same that looks out for mounts, if it can.
+    pub fn with_mounts(self) -> MarksWorld {
+        MarksWorld { files: self.files.with_mounts(), ..self }
     }
 
     fn mark_entry(&mut self, dir: &OpenDir, name: &CStr, mask: Mask) -> Option<Wd> {
@@ -249,9 +248,19 @@ struct Files {
     opened: u64,
     reader: directory::Reader,
     systems: directory::FileSystems,
+    /// The table of mounts, if that is looked at.
+    mounts: Option<File>,
 }
 
 impl Files {
+    /// The same with the table of mounts, if the system tells of them, and the limit on open files leaves enough for the directories.
+    fn with_mounts(self) -> Files {
+        // A new directory is opened twice, after the one that it is in and the working directory.
+        const DIRECTORIES: usize = 4;
+        let mounts = mounts::open().ok().filter(|_| descriptors::room(DIRECTORIES) == DIRECTORIES);
+        Files { mounts, ..self }
+    }
+
     fn opened(&mut self, fd: io::Result<OwnedFd>, is_listed: bool) -> io::Result<OpenDir> {
         self.opened += 1;
         Ok(OpenDir { fd: fd?, number: self.opened, is_listed })
@@ -395,6 +404,14 @@ macro_rules! files {
             Moment::now()
         }
 
+        fn mounts(&mut self) -> Vec<Mount> {
+            self.files.mounts.as_ref().and_then(|table| mounts::all_in(table).ok()).unwrap_or_default()
+        }
+
+        fn lookout(&self) -> Option<BorrowedFd<'_>> {
+            self.files.mounts.as_ref().map(File::as_fd)
+        }
+
         fn sync(&mut self, at: At<OpenDir>) {
             match at {
                 At::Dir(dir) if dir.is_listed => self.files.reader.wait_for_change(&dir.fd),
@@ -434,14 +451,6 @@ impl World for InotifyWorld {
 
     fn rest(&mut self) {
         self.place.leave();
-    }
-
-    fn mounts(&mut self) -> Vec<Mount> {
-        self.mounts.as_ref().and_then(|table| mounts::all_in(table).ok()).unwrap_or_default()
-    }
-
-    fn lookout(&self) -> Option<BorrowedFd<'_>> {
-        self.mounts.as_ref().map(File::as_fd)
     }
 
     fn unwatch(&mut self, wd: Wd) {

@@ -15,7 +15,7 @@ use common::{
     with_small_cookies, wrapped,
 };
 use nix::fcntl::OFlag;
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
 /// A line that shows all.
@@ -481,6 +481,44 @@ fn an_unmount_is_reported() {
     umount();
     step(&mut other, || shell(dir.path(), "echo > f"));
     assert_eq!(other.stdout.lines().len(), 1);
+}
+
+/// Mounted and uncovered directories are watched, those of a directory that is mounted twice also when the first mount is gone.
+#[test]
+fn mounts_below_the_operand_are_followed() {
+    let Some(own) = common::Own::new() else { return };
+    let dir = own.path();
+    shell(dir, "mkdir -p d/a d/b d/m out; chmod -R 777 .");
+    let bind = |to: &str| {
+        let (from, to) = (dir.join("out"), dir.join(to));
+        mount(Some(&from), &to, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    };
+    bind("d/a");
+    bind("d/b");
+    let mut run = Running::ready(started(dir, false, &["-m", "-r", "-e", "create,unmount", "d"]));
+    step(&mut run, || fs::write(dir.join("out/1"), "").unwrap());
+    // Which comes first depends on the order of the directory.
+    let [first, second] = if lines(dir, &run) == ["/d/a/|1|CREATE|0"] { ["a", "b"] } else { ["b", "a"] };
+    step(&mut run, || umount2(&dir.join("d").join(first), MntFlags::empty()).unwrap());
+    step(&mut run, || shell(dir, &format!("echo >out/2; echo >d/{first}/3")));
+    step(&mut run, || common::mount_tmpfs(&dir.join("d/m")).unwrap());
+    step(&mut run, || shell(dir, "mkdir -m 777 d/m/sub; echo >d/m/sub/4"));
+    step(&mut run, || umount2(&dir.join("d/m"), MntFlags::empty()).unwrap());
+    step(&mut run, || shell(dir, "echo >d/m/5"));
+    let found = lines(dir, &run);
+    let wanted = [
+        &format!("/d/{first}/|1|CREATE|0"),
+        &format!("/d/{second}/|2|CREATE|0"),
+        &format!("/d/{first}/|3|CREATE|0"),
+        "/d/m/|sub|CREATE,ISDIR|0",
+        "/d/m/sub/|4|CREATE|0",
+        "/d/m/||UNMOUNT,ISDIR|0",
+        "/d/m/sub/||UNMOUNT,ISDIR|0",
+        "/d/m/|5|CREATE|0",
+    ];
+    if found != wanted {
+        run.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), found.join("\n")));
+    }
 }
 
 fn queue_limit() -> usize {

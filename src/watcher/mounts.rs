@@ -27,6 +27,10 @@ impl<W: World> Watcher<W> {
         let mut places: Vec<(&Mount, bool)> =
             gone.map(|mount| (mount, lives(mount))).chain(come.map(|mount| (mount, true))).collect();
         places.sort_by_key(|(mount, _)| mount.point.len());
+        // What is mounted twice is one directory, with one watch: if that went, the other place has none.
+        let is_left =
+            |mount: &&Mount| before.iter().any(|gone| gone.device == mount.device && !now.contains(gone));
+        places.extend(now.iter().filter(is_left).map(|mount| (mount, false)));
         for (mount, removes) in places {
             for (parent, name) in self.entries_at(&mount.point) {
                 self.look_at_mount(parent, &name, removes);

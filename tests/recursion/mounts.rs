@@ -106,3 +106,30 @@ fn a_mount_that_is_no_news_changes_nothing() {
         rows == [["2", "2", "d/a/"], ["1", "1", "d/a/sub/"], ["1", "1", "d/bound/"]],
     );
 }
+
+/// It has one watch, under its first path.
+#[test]
+fn a_directory_that_is_mounted_twice_is_watched_while_one_mount_is_there() {
+    let Some(own) = Own::new() else { return };
+    let at = |path: &str| own.path().join(path);
+    for path in ["d/a", "d/b", "outside/sub"] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    for path in ["d/a", "d/b"] {
+        mount(Some(&at("outside")), &at(path), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    }
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    made(&mut running, &own, &["outside/sub/1"]);
+    running.expect("the file", |lines| lines.len() == 1);
+    // Which comes first depends on the order of the directory.
+    let [first, second] =
+        if running.stdout.lines() == ["d/a/sub/1 CREATE"] { ["d/a", "d/b"] } else { ["d/b", "d/a"] };
+    umount(&at(first)).unwrap();
+    made(&mut running, &own, &["outside/sub/2"]);
+    running.expect_line(&format!("{second}/sub/2 CREATE"));
+    umount(&at(second)).unwrap();
+    made(&mut running, &own, &["outside/sub/silent"]);
+    running.wait_asleep();
+    assert_eq!((running.watches(), running.stdout.lines().len()), (3, 2));
+}
