@@ -429,3 +429,35 @@ proptest! {
         prop_assert_eq!(lines, trees.expected);
     }
 }
+
+/// Directories in which nothing has happened before: what happens to them is reported all the same.
+#[test]
+fn unknown_directories_leave_and_are_replaced() {
+    let Some(space) = Space::new("mkdir -p d/a d/b d/c/sub d/e d/f out") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,move,move_self,delete_self", "d"]);
+    space.does(&running, "mv d/a d/a2; mv d/c out");
+    // The kernel reports that a directory is gone by another event than that it was replaced.
+    space.does_unread(&mut running, "mv -T d/e d/f; mv -T d/b out/b");
+    space.does(&running, "touch out/c/sub/unheard; mv out/c d/g; mv out/b/ d/h");
+    space.printed(
+        &mut running,
+        "d",
+        &[
+            "d/ MOVED_FROM,ISDIR a 1",
+            "d/ MOVED_TO,ISDIR a2 1",
+            "d/a2/ MOVE_SELF,ISDIR  0",
+            "d/ MOVED_FROM,ISDIR c 2",
+            "d/c/ MOVE_SELF,ISDIR  0",
+            "d/ MOVED_FROM,ISDIR e 3",
+            "d/ MOVED_TO,ISDIR f 3",
+            "d/f/ MOVE_SELF,ISDIR  0",
+            "d/f/ DELETE_SELF,ISDIR  0",
+            "d/ MOVED_FROM,ISDIR b 4",
+            "d/b/ MOVE_SELF,ISDIR  0",
+            "d/ MOVED_TO,ISDIR g 5",
+            "d/g/ MOVE_SELF,ISDIR  0",
+            "d/ MOVED_TO,ISDIR h 6",
+            "d/h/ MOVE_SELF,ISDIR  0",
+        ],
+    );
+}

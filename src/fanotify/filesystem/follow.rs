@@ -134,13 +134,17 @@ impl<K: Kernel> Filesystems<K> {
             let (at, name) = place.as_ref()?;
             Some((self.locate(at)?, &**name))
         });
+        let object = rename.object.as_deref();
+        if rename.is_directory {
+            self.meet(old, object);
+            self.meet(new, rename.replaced.as_deref());
+        }
         for (place, bit) in [(old, IN_MOVED_FROM), (new, IN_MOVED_TO)] {
             // The look for one end may have shown that the other is elsewhere.
             if let Some((node, name)) = place.filter(|(node, _)| !self.tree.is_removed(*node)) {
                 self.report(node, bit | directory, rename.cookie, name);
             }
         }
-        let object = rename.object.as_deref();
         let known = object.and_then(|object| self.known(object));
         let is_fixed = known.is_some_and(|node| self.is_fixed(node));
         if let Some((parent, name)) = new.filter(|_| rename.is_directory && !is_fixed) {
@@ -157,6 +161,14 @@ impl<K: Kernel> Filesystems<K> {
             if new.is_none() && !is_fixed {
                 self.forget(node);
             }
+        }
+    }
+
+    /// A directory is at an entry and will not stay there: events of it follow that do not say where it was.
+    fn meet(&mut self, entry: Option<(NodeId, &[u8])>, directory: Option<&Handle>) {
+        let Some(((parent, name), directory)) = entry.zip(directory) else { return };
+        if self.known(directory).is_none() && !self.tree.is_removed(parent) {
+            self.insert(Some(parent), name, directory, DIRECTORY);
         }
     }
 
