@@ -246,3 +246,27 @@ fn events_are_counted_by_directory() {
         end.check("the table", rows.len() == wanted.len() && wanted.iter().all(|row| rows.contains(row)));
     }
 }
+
+/// While no file can be opened, nobody can look where a directory is that is not known. That says nothing of it.
+#[test]
+fn without_a_descriptor_a_directory_is_not_elsewhere_for_good() {
+    if !need("prlimit") {
+        return;
+    }
+    let Some(space) = Space::new("mkdir -p d/a/b") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create", "d"]);
+    running.wait_asleep();
+    let pid = running.pid();
+    let limit =
+        |running: &Running, most: &str| space.does(running, &format!("prlimit -p {pid} --nofile={most}:"));
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open: HashSet<u32> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let free = (0..).find(|number| !open.contains(number)).unwrap();
+    limit(&running, &free.to_string());
+    space.does(&running, "touch d/a/b/unseen");
+    running.wait_asleep();
+    limit(&running, "1000");
+    space.does(&running, "touch d/a/b/2");
+    space.printed(&mut running, "d", &["d/a/b/ CREATE 2 0"]);
+}

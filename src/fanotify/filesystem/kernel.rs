@@ -72,33 +72,32 @@ impl Marked {
         }
     }
 
-    /// A directory of a file system that is marked, opened; `None` where it is not mounted any more.
-    fn base(&mut self, id: &[u8]) -> Option<OwnedFd> {
-        let at = self.bases.iter().position(|base| base.id == id)?;
-        let opened = |path: &[u8]| {
-            let object = open_path(path, OFlag::O_DIRECTORY).ok()?;
-            handle_of(&object).is_ok_and(|handle| file_system(&handle) == id).then_some(object)
+    /// A directory of a file system that is marked, opened; ENODEV where it is not mounted any more.
+    fn base(&mut self, id: &[u8]) -> io::Result<OwnedFd> {
+        let is_not_mounted = || io::Error::from_raw_os_error(libc::ENODEV);
+        let at = self.bases.iter().position(|base| base.id == id).ok_or_else(is_not_mounted)?;
+        let opened = |path: &[u8]| match open_path(path, OFlag::O_DIRECTORY) {
+            Ok(object) if handle_of(&object).is_ok_and(|handle| file_system(&handle) == id) => {
+                Ok(Some(object))
+            }
+            Err(error) if is_shortage(&error) => Err(error),
+            _ => Ok(None),
         };
-        if let Some(object) = opened(&self.bases[at].path) {
-            return Some(object);
+        if let Some(object) = opened(&self.bases[at].path)? {
+            return Ok(object);
         }
-        let found = mounts::all().ok().and_then(|mounts| {
-            mounts.into_iter().find_map(|mount| opened(&mount.point).map(|object| (object, mount.point)))
-        });
-        match found {
-            Some((object, path)) => {
-                self.bases[at].path = path;
-                Some(object)
-            }
-            None => {
-                self.bases.swap_remove(at);
-                None
+        for mount in mounts::all()? {
+            if let Some(object) = opened(&mount.point)? {
+                self.bases[at].path = mount.point;
+                return Ok(object);
             }
         }
+        self.bases.swap_remove(at);
+        Err(is_not_mounted())
     }
 
     fn open(&mut self, object: &Handle) -> io::Result<OwnedFd> {
-        let base = self.base(file_system(object)).ok_or(io::Error::from_raw_os_error(libc::ENODEV))?;
+        let base = self.base(file_system(object))?;
         open_handle(&base, object)
     }
 
@@ -169,6 +168,11 @@ fn check_is_there(object: &OwnedFd) -> io::Result<()> {
         true => Err(io::Error::from_raw_os_error(libc::ESTALE)),
         false => Ok(()),
     }
+}
+
+/// Whether an error is of the moment, and says nothing of what was looked for.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
 }
 
 /// The handle of what is open, as the events of a whole file system carry it. Each subvolume of btrfs has an id of its own,

@@ -1,6 +1,7 @@
 //! Where directories are: which path a handle meant when an event happened.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::os::fd::OwnedFd;
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
@@ -15,7 +16,7 @@ use crate::sys::mask::IN_UNMOUNT;
 use crate::sys::mounts::{self, Mount};
 use crate::tree::NodeId;
 
-use super::kernel::{Kernel, handle_of};
+use super::kernel::{Kernel, handle_of, is_shortage};
 use super::{DIRECTORY, Filesystems, State};
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
@@ -152,12 +153,16 @@ impl<K: Kernel> Filesystems<K> {
             if let Some(remembered) = self.remembered(&at) {
                 break remembered;
             }
-            match self.place_of(&at).filter(|_| way.len() < DEEPEST) {
-                Some((parent, name)) => way.push((std::mem::replace(&mut at, parent), name)),
-                None => {
+            match self.place_of(&at) {
+                Ok(Some((parent, name))) if way.len() < DEEPEST => {
+                    way.push((std::mem::replace(&mut at, parent), name));
+                }
+                Ok(_) => {
                     way.push((at, Box::default()));
                     break None;
                 }
+                // It may be within all the same: the next event leads to another look.
+                Err(_) => return None,
             }
         };
         if found.is_none() && self.outside.len() + way.len() > REMEMBERED {
@@ -188,10 +193,11 @@ impl<K: Kernel> Filesystems<K> {
     }
 
     /// The directory that a directory was in when the event at hand happened, and its name there. `None` for the
-    /// root of a file system, or of a mount that is not known, and for what is gone without a trace.
-    fn place_of(&mut self, handle: &Handle) -> Option<OwnedEntry> {
-        if let Some(mount) = self.known(handle).filter(|node| self.tree.state(*node).mounted) {
-            return place_of_mount(self.mount_of(mount)?);
+    /// root of a file system, or of a mount that is not known, and for what is gone without a trace. An error says that
+    /// nobody could look.
+    fn place_of(&mut self, handle: &Handle) -> io::Result<Option<OwnedEntry>> {
+        if let Some(node) = self.known(handle).filter(|node| self.tree.state(*node).mounted) {
+            return self.mount_of(node).map_or(Ok(None), place_of_mount);
         }
         let now = self.kernel.place(handle);
         self.pull();
@@ -206,7 +212,11 @@ impl<K: Kernel> Filesystems<K> {
             self.pull();
             then = self.queue.place_of(handle);
         }
-        then.or(now.ok().flatten())
+        match (then, now) {
+            (Some(then), _) => Ok(Some(then)),
+            (None, Err(error)) if is_shortage(&error) => Err(error),
+            (None, now) => Ok(now.ok().flatten()),
+        }
     }
 
     /// Finds those roots again in whose path a directory of this name was renamed.
@@ -238,13 +248,13 @@ impl<K: Kernel> Filesystems<K> {
             if let Some((_, point)) = top.as_ref().filter(|(top, _)| *top == at) {
                 break point.clone();
             }
-            match self.place_of(&at).filter(|_| names.len() < DEEPEST) {
-                Some((parent, name)) => {
+            match self.place_of(&at).ok()? {
+                Some((parent, name)) if names.len() < DEEPEST => {
                     names.push(name);
                     at = parent;
                 }
-                None if top.is_some() => return None,
-                None => break self.kernel.path(&at).ok()?,
+                _ if top.is_some() => return None,
+                _ => break self.kernel.path(&at).ok()?,
             }
         };
         for name in names.into_iter().rev() {
@@ -263,9 +273,8 @@ impl<K: Kernel> Filesystems<K> {
         if self.locate(handle).is_some() {
             return;
         }
-        let place =
-            place_of_mount(&mount).and_then(|(directory, name)| Some((self.locate(&directory)?, name)));
-        let Some((parent, name)) = place else { return };
+        let Ok(Some((directory, name))) = place_of_mount(&mount) else { return };
+        let Some(parent) = self.locate(&directory) else { return };
         // What was elsewhere may be below it.
         self.outside.clear();
         let node = self.insert(Some(parent), &name, handle, State { mounted: true, ..DIRECTORY });
@@ -309,12 +318,12 @@ fn opened(mount: &Mount) -> Option<(Mount, OwnedFd)> {
     Some((mount, object))
 }
 
-/// The directory in which a mount is mounted now, and the name there.
-fn place_of_mount(mount: &Mount) -> Option<OwnedEntry> {
-    let mount = mounts::all().ok()?.into_iter().find(|now| now.is(mount))?;
+/// The directory in which a mount is mounted now, and the name there; `None` if it is not.
+fn place_of_mount(mount: &Mount) -> io::Result<Option<OwnedEntry>> {
+    let Some(mount) = mounts::all()?.into_iter().find(|now| now.is(mount)) else { return Ok(None) };
     let (above, name) = split(&mount.point);
-    let directory = open_path(above, OFlag::O_DIRECTORY).ok()?;
-    Some((handle_of(&directory).ok()?, name.into()))
+    let directory = handle_of(&open_path(above, OFlag::O_DIRECTORY)?)?;
+    Ok(Some((directory, name.into())))
 }
 
 /// Whether a mount has the number of one before, but is another: what is at its place, and is no mount that hides it, is not `root`.
