@@ -140,7 +140,16 @@ impl Batch {
         // With it goes the other half of each path's ownership, so that a record's memory is free once it is handed out.
         self.by_path = HashMap::new();
         for Record { watch, path, watched, mask, cookie, moment, pid, comm } in self.records.drain(..) {
-            let event = Event { watch, path: &path, watched, mask, cookie, pid, ends_wait: false };
+            let event = Event {
+                watch,
+                path: &path,
+                watched,
+                mask,
+                cookie,
+                pid,
+                ends_wait: false,
+                ends_operand: false,
+            };
             each(&event, comm.as_deref(), moment);
         }
         *self = Batch::new(self.settle);
@@ -154,7 +163,16 @@ mod tests {
 
     fn add(batch: &mut Batch, path: &str, now: Instant) {
         let (path, mask) = (path.as_bytes(), IN_MODIFY);
-        let event = Event { watch: Wd(1), path, watched: 1, mask, cookie: 0, pid: None, ends_wait: false };
+        let event = Event {
+            watch: Wd(1),
+            path,
+            watched: 1,
+            mask,
+            cookie: 0,
+            pid: None,
+            ends_wait: false,
+            ends_operand: false,
+        };
         batch.add(&event, None, SystemTime::UNIX_EPOCH, now);
     }
 

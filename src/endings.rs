@@ -8,14 +8,17 @@ use crate::filter::bare;
 use crate::messages::Message;
 use crate::source::{Event, Interface, Scope, Settings, Source};
 use crate::sys::file;
+use crate::sys::inotify::Wd;
 use crate::sys::mask::{IN_DELETE_SELF, IN_IGNORED, IN_ONESHOT, IN_UNMOUNT};
 use crate::sys::process::absolute;
 
-/// The operands that are still watched.
+/// The operands, and which of them are still watched.
 #[derive(Debug)]
 pub struct Endings {
-    /// As events name them, without a slash at the end.
+    /// As events name them at first, without a slash at the end.
     operands: HashSet<Vec<u8>>,
+    /// The watches of those that have ended.
+    over: HashSet<Wd>,
     /// Whole file systems are watched, which do not end with an operand.
     is_whole: bool,
     /// A watch ends after its first event.
@@ -40,6 +43,7 @@ impl Endings {
         let is_whole = matches!(settings.interface, Interface::Fanotify(Scope::Filesystem | Scope::Mount));
         Endings {
             operands,
+            over: HashSet::new(),
             is_whole,
             oneshot: events.has(IN_ONESHOT),
             follow,
@@ -55,7 +59,8 @@ impl Endings {
         }
         self.ended = true;
         let path = bare(event.path);
-        let is_operand = self.operands.remove(path);
+        let is_operand = !self.is_whole && (event.ends_operand || self.operands.contains(path));
+        let is_operand = is_operand && self.over.insert(event.watch);
         if self.oneshot || !is_operand && goes_on {
             return None;
         }
@@ -79,7 +84,9 @@ impl Endings {
     /// What to say if watches have ended and none is left.
     pub fn nothing_left(&mut self, source: &dyn Source) -> Option<&'static str> {
         let ended = std::mem::take(&mut self.ended);
-        let is_over = || source.watches() == 0 || self.operands.is_empty() && !self.is_whole && !self.oneshot;
+        let is_over = || {
+            source.watches() == 0 || self.over.len() >= self.operands.len() && !self.is_whole && !self.oneshot
+        };
         (ended && is_over()).then_some("No watch is left: no more events will be reported.")
     }
 }

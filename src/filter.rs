@@ -261,8 +261,16 @@ mod tests {
             ("", IN_Q_OVERFLOW, true, true),
         ] {
             let path = path.as_bytes();
-            let event =
-                Event { watch: Wd(1), path, watched: 0, mask, cookie: 0, pid: None, ends_wait: false };
+            let event = Event {
+                watch: Wd(1),
+                path,
+                watched: 0,
+                mask,
+                cookie: 0,
+                pid: None,
+                ends_wait: false,
+                ends_operand: false,
+            };
             assert_eq!(FileType::File.reports(&event), of_file, "{event:?}");
             assert_eq!(FileType::Directory.reports(&event), of_directory, "{event:?}");
         }

@@ -115,6 +115,7 @@ mod tests {
                 mask,
                 cookie: 0,
                 ends_wait: false,
+                ends_operand: false,
                 pid: None,
             });
         };

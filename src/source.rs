@@ -87,6 +87,8 @@ pub struct Event<'a> {
     pub pid: Option<i32>,
     /// Not asked for, but the watch ended: a one-shot wait is over with status 1.
     pub ends_wait: bool,
+    /// It ends the watch of an operand, whatever name that has by now.
+    pub ends_operand: bool,
 }
 
 /// What went wrong, in most cases without ending the work.

@@ -618,8 +618,17 @@ impl<F: Files + AsFd> Source for Names<F> {
                 Some(Outgoing::Problem(problem)) => return Some(Item::Problem(problem)),
                 Some(Outgoing::Event { watch, path, watched, mask, cookie }) => {
                     self.path = path;
-                    let (path, pid, ends_wait) = (&self.path[..], None, false);
-                    return Some(Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }));
+                    let (path, pid) = (&self.path[..], None);
+                    return Some(Item::Event(Event {
+                        watch,
+                        path,
+                        watched,
+                        mask,
+                        cookie,
+                        pid,
+                        ends_wait: false,
+                        ends_operand: false,
+                    }));
                 }
                 None => {}
             }

@@ -130,6 +130,7 @@ struct Report {
     cookie: u32,
     pid: Option<i32>,
     ends_wait: bool,
+    ends_operand: bool,
 }
 
 /// The name of an entry that an event is reported of.
@@ -247,7 +248,9 @@ impl<W: World> Watcher<W> {
             Name::Of(taken) => taken.cause,
             Name::Is(_) => 0,
         });
-        Some(Report { watch: wd, watched, mask, cookie, pid, ends_wait: !is_requested })
+        let node = self.tree.find(wd).filter(|_| mask.has(FINAL));
+        let ends_operand = node.is_some_and(|node| self.tree.parent(node).is_none());
+        Some(Report { watch: wd, watched, mask, cookie, pid, ends_wait: !is_requested, ends_operand })
     }
 
     /// Makes `self.path` the path of an event, if it is to be reported; returns the length of `%w` in it.
@@ -677,8 +680,8 @@ impl<W: World + AsFd> Watcher<W> {
 impl From<Item<'_>> for Outgoing {
     fn from(item: Item) -> Outgoing {
         match item {
-            Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait }) => {
-                let report = Report { watch, watched, mask, cookie, pid, ends_wait };
+            Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait, ends_operand }) => {
+                let report = Report { watch, watched, mask, cookie, pid, ends_wait, ends_operand };
                 Outgoing::Event { report, path: path.into() }
             }
             Item::Problem(problem) => Outgoing::Problem(problem),
@@ -705,8 +708,8 @@ impl<W: World> Watcher<W> {
 
     /// An event with the path that was made for it.
     fn event(&self, report: Report) -> Item<'_> {
-        let Report { watch, watched, mask, cookie, pid, ends_wait } = report;
-        Item::Event(Event { watch, path: &self.path, watched, mask, cookie, pid, ends_wait })
+        let Report { watch, watched, mask, cookie, pid, ends_wait, ends_operand } = report;
+        Item::Event(Event { watch, path: &self.path, watched, mask, cookie, pid, ends_wait, ends_operand })
     }
 }
 

@@ -461,3 +461,19 @@ fn unknown_directories_leave_and_are_replaced() {
         ],
     );
 }
+
+/// The message names it as its events do.
+#[test]
+fn the_end_of_a_renamed_operand_is_explained() {
+    let Some(space) = Space::new("mkdir d e; ln -s nowhere l") else { return };
+    let mut running = space.monitor(&["-r", "-P", "-e", "create", "d", "l", "e"]);
+    space.does(&running, "mv d d2; rmdir d2");
+    let path = space.path().display();
+    let end = "is no longer watched: it was deleted. To see it come back, watch its directory";
+    running.expect_message(&format!("'{path}/d2' {end}, '{path}'."));
+    // A link to something else than a directory is not followed.
+    space.does(&running, "rm l");
+    running.expect_message(&format!("'{path}/l' {end}, '{path}'."));
+    space.does(&running, "rmdir e");
+    running.expect_message("No watch is left: no more events will be reported.");
+}

@@ -85,6 +85,7 @@ enum Outgoing {
         cookie: u32,
         cause: i32,
         ends_wait: bool,
+        ends_operand: bool,
         path: Range<usize>,
     },
     Retired {
@@ -171,11 +172,12 @@ impl Filesystems {
         Ok(Ok(source))
     }
 
-    /// Opens an operand; returns its absolute path also. `-r` follows a link, as does a slash after it.
+    /// Opens an operand; returns its absolute path also. `-r` follows a link to a directory, as does a slash after it.
     fn open_operand(&self, operand: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
-        let follow = self.settings.follow || self.settings.recursive;
-        let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        let object = open_path(&process::absolute(&self.settings.base, operand), links)?;
+        let path = process::absolute(&self.settings.base, operand);
+        let links = if self.settings.follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+        let directory = open_path(&path, OFlag::O_DIRECTORY).ok().filter(|_| self.settings.recursive);
+        let object = directory.map_or_else(|| open_path(&path, links), Ok)?;
         let path = path_of(&object)?;
         Ok((object, path))
     }
@@ -350,7 +352,18 @@ impl<K: Kernel> Filesystems<K> {
     fn push_event(&mut self, watch: Wd, watched: usize, mask: Mask, cookie: u32, ends_wait: bool) {
         let path = keep(&mut self.paths, &self.path);
         let cause = self.cause;
-        self.outbox.push_back(Outgoing::Event { watch, watched, mask, cookie, cause, ends_wait, path });
+        let ended = self.tree.find(watch).filter(|_| mask.has(IN_UNMOUNT | IN_DELETE_SELF));
+        let ends_operand = ended.is_some_and(|node| self.tree.state(node).initial);
+        self.outbox.push_back(Outgoing::Event {
+            watch,
+            watched,
+            mask,
+            cookie,
+            cause,
+            ends_wait,
+            ends_operand,
+            path,
+        });
     }
 
     /// Lets a node go whose object is gone or elsewhere.
@@ -392,9 +405,9 @@ impl<K: Kernel> Filesystems<K> {
         Some(match self.outbox.pop_front()? {
             Outgoing::Problem(problem) => Item::Problem(problem),
             Outgoing::Retired { watch, path } => Item::Retired { watch, path: &self.paths[path] },
-            Outgoing::Event { watch, watched, mask, cookie, cause, ends_wait, path } => {
+            Outgoing::Event { watch, watched, mask, cookie, cause, ends_wait, ends_operand, path } => {
                 let (pid, path) = (self.limit.is_none().then_some(cause), &self.paths[path]);
-                Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait })
+                Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait, ends_operand })
             }
         })
     }
