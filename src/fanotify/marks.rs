@@ -23,7 +23,7 @@ use libc::{FAN_EVENT_ON_CHILD, FAN_ONDIR, FAN_RENAME};
 use nix::fcntl::OFlag;
 
 use crate::event::ENTRY;
-use crate::fanotify::normalise::{Found, Normaliser};
+use crate::fanotify::normalise::{Looked, Normaliser};
 use crate::fanotify::{is_directory, path_of, refusal};
 use crate::queue::{self, Subject};
 use crate::sys::directory::{self, open_path};
@@ -343,7 +343,7 @@ impl Marks {
 
 impl State {
     pub(super) fn new(operands: bool) -> State {
-        State { operands, normaliser: Normaliser::new(process::id()), ..State::default() }
+        State { operands, normaliser: Normaliser::of_marks(process::id()), ..State::default() }
     }
 
     /// Remembers a watch, or changes what is asked for of one, if `mark` succeeds; returns its number.
@@ -405,7 +405,7 @@ impl State {
     }
 
     /// Where the objects are that may be elsewhere than reported; see [`Normaliser::look`].
-    pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> Option<bool>) -> Vec<Found> {
+    pub(super) fn look(&self, is_at: impl Fn(&Handle, &WatchedEntry) -> Option<bool>) -> Looked {
         self.normaliser.look(|object, (directory, name)| {
             let wd = self.by_handle.get(&**directory)?;
             is_at(object, &(*wd, name.clone()))
@@ -413,9 +413,11 @@ impl State {
     }
 
     /// Handles what was queued by the time of the look, or else what it has shown; whether there is something to read.
-    pub(super) fn resolve(&mut self, looked: Vec<Found>, bytes: &[u8]) -> bool {
+    pub(super) fn resolve(&mut self, looked: Looked, bytes: &[u8]) -> bool {
         let mut found = std::mem::take(&mut self.found);
-        self.translate(bytes, &mut found);
+        if !bytes.is_empty() {
+            self.translate(bytes, &mut found);
+        }
         // The look was by path: a directory on the way may have been renamed.
         if found.is_empty() {
             let mut steps = Vec::new();

@@ -14,6 +14,7 @@
 //! earlier ones of the batch. Whether the last rename of a batch was repeated shows later: by the next event of the
 //! object, by another object at its entry, or by a look at where it is.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MOVE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
@@ -47,6 +48,8 @@ pub enum Step {
     },
     /// A rename.
     Rename(Box<Rename>),
+    /// A file has a name again, by a link whose creation was merged with an earlier one of that name.
+    Linked(Box<Linked>),
 }
 
 impl Step {
@@ -61,6 +64,7 @@ impl Step {
     fn object<'a>(&'a self, batch: &'a [u8]) -> Option<&'a Handle> {
         match self {
             Step::Rename(rename) => rename.object.as_deref(),
+            Step::Linked(linked) => Some(&linked.file),
             Step::Event { .. } => self.event(batch)?.object,
         }
     }
@@ -69,6 +73,7 @@ impl Step {
     fn is_at(&self, place: &Place, batch: &[u8]) -> bool {
         match self {
             Step::Rename(rename) => rename.old == *place || rename.new == *place,
+            Step::Linked(linked) => place.as_ref() == Some(&linked.entry),
             Step::Event { .. } => self.event(batch).is_some_and(|event| owned(event.place) == *place),
         }
     }
@@ -93,6 +98,26 @@ pub struct Rename {
     pub replaced: Option<Box<Handle>>,
 }
 
+/// A file at an entry.
+#[derive(Debug, Clone)]
+pub struct Linked {
+    /// The file.
+    pub file: Box<Handle>,
+    /// One of its names.
+    pub entry: OwnedEntry,
+    /// The process that made the link.
+    pub process: i32,
+}
+
+/// What looks have shown.
+#[derive(Debug)]
+pub struct Looked {
+    /// Where the objects are that may be elsewhere than reported.
+    pub renamed: Vec<Found>,
+    /// The files that are at an entry although they are reported to be deleted there.
+    pub linked: Vec<Linked>,
+}
+
 /// So many are looked through at each time.
 const FEW: usize = 64;
 
@@ -101,6 +126,8 @@ const FEW: usize = 64;
 pub struct Normaliser {
     /// Of events that this process caused only the ends of objects count.
     own: i32,
+    /// The end of a file is reported, wherever its directory is. Else it may be over when its last known name is.
+    hears_ends: bool,
     /// The objects that may be elsewhere than reported.
     trails: BTreeMap<Box<Handle>, Trail>,
     /// Those of which that may have become certain.
@@ -111,7 +138,8 @@ pub struct Normaliser {
     visitors: HashMap<OwnedEntry, Vec<Box<Handle>>>,
     /// More entries than this are looked through for what is over.
     enough: usize,
-    deleted: Vec<(usize, Box<Handle>, Place)>,
+    /// The files whose creation and deletion at an entry were merged, and that are not gone: a link may have brought them back.
+    deleted: Vec<Linked>,
     /// The last rename that was read, to know the second half of an exchange.
     last: Option<Rename>,
     cookie: u32,
@@ -129,21 +157,32 @@ struct Batch<'a> {
     renames: HashMap<&'a Handle, Vec<usize>>,
     /// The first renames of exchanges, with the object of the second.
     exchanges: HashMap<usize, &'a Handle>,
+    /// The objects of which several entries are named, once that was asked.
+    with_names: OnceCell<HashSet<&'a Handle>>,
     out: &'a mut Vec<Step>,
 }
 
 impl Normaliser {
-    /// Of process `own` only ends of objects count.
-    pub fn new(own: i32) -> Normaliser {
+    /// For events of entries of marked directories. Of process `own` only ends of objects count.
+    pub fn of_marks(own: i32) -> Normaliser {
         Normaliser { own, ..Normaliser::default() }
+    }
+
+    /// For those of a whole file system.
+    pub fn of_filesystem(own: i32) -> Normaliser {
+        Normaliser { hears_ends: true, ..Normaliser::of_marks(own) }
     }
 
     /// The changes of a batch.
     pub fn normalise(&mut self, bytes: &[u8]) -> Vec<Step> {
         let mut steps = Vec::new();
         self.batches += 1;
-        self.deleted.clear();
         let mut batch = Batch::new(bytes, self.own, &mut steps);
+        if !self.deleted.is_empty() {
+            // Their own events say more.
+            let mentioned: HashSet<&Handle> = batch.events.iter().filter_map(RawEvent::itself).collect();
+            self.deleted.retain(|deleted| !mentioned.contains(&*deleted.file));
+        }
         self.settle(&mut batch);
         for number in 0..batch.events.len() {
             let event = batch.events[number];
@@ -204,13 +243,14 @@ impl Normaliser {
         self.touched.clear();
         self.arrived.clear();
         self.visitors.clear();
+        self.deleted.clear();
         self.last = None;
     }
 
     /// Where the objects are that may be elsewhere than reported, which is looked at first. `is_at` gives `None` where nobody can look,
     /// because the directory is where nothing is watched: an object that is reported to be there counts as found.
-    pub fn look(&self, mut is_at: impl FnMut(&Handle, &OwnedEntry) -> Option<bool>) -> Vec<Found> {
-        let looked = self.trails.iter().map(|(object, trail)| {
+    pub fn look(&self, mut is_at: impl FnMut(&Handle, &OwnedEntry) -> Option<bool>) -> Looked {
+        let renamed = self.trails.iter().map(|(object, trail)| {
             let mut unseen = None;
             let mut is_there = |entry: &&OwnedEntry| {
                 let is_there = is_at(object, entry);
@@ -222,7 +262,11 @@ impl Normaliser {
             let found = trail.places().flatten().find(&mut is_there).cloned();
             (object.clone(), found.or(unseen))
         });
-        looked.collect()
+        let renamed = renamed.collect();
+        let deleted = self.deleted.iter();
+        let linked =
+            deleted.filter(|deleted| is_at(&deleted.file, &deleted.entry) == Some(true)).cloned().collect();
+        Looked { renamed, linked }
     }
 
     /// Whether such an object may be at an entry.
@@ -241,7 +285,8 @@ impl Normaliser {
     /// Looks have shown where such objects are; `None`: at none of their places. No event that was queued by then may name one
     /// of them. What was repeated is put into the changes of the last batch, `bytes`, after the last rename of the object there,
     /// and after what happened to others where it is.
-    pub fn resolve(&mut self, found: Vec<Found>, bytes: &[u8], out: &mut Vec<Step>) {
+    pub fn resolve(&mut self, looked: Looked, bytes: &[u8], out: &mut Vec<Step>) {
+        let Looked { renamed: found, linked } = looked;
         let position = |trails: &BTreeMap<Box<Handle>, Trail>, (object, place): &Found| {
             let trail = trails.get(object).filter(|trail| trail.batch == self.batches);
             let reported = trail.map_or(out.len(), |trail| trail.reported.min(out.len()));
@@ -269,17 +314,13 @@ impl Normaliser {
             out.append(&mut rest);
             self.trails.remove(&object);
         }
-    }
-
-    /// The files of the last batch whose creation and deletion were merged, and that are not gone: a link may have brought
-    /// them back. With the start of the event in the batch.
-    pub fn deleted(&self) -> &[(usize, Box<Handle>, Place)] {
-        &self.deleted
+        self.deleted.clear();
+        out.extend(linked.into_iter().map(|linked| Step::Linked(Box::new(linked))));
     }
 
     /// Whether the place of every object is certain.
     pub fn is_certain(&self) -> bool {
-        self.trails.is_empty()
+        self.trails.is_empty() && self.deleted.is_empty()
     }
 
     /// The cookie of the next rename. Of the second of an exchange it follows the first's; others leave one out.
@@ -321,7 +362,7 @@ impl Normaliser {
         batch.out.push(Step::Rename(Box::new(rename.clone())));
         let Some(object) = event.object else { return };
         let Rename { old, new, .. } = &rename;
-        self.deleted.retain(|(_, deleted, place)| **deleted != *object || place != new);
+        self.deleted.retain(|deleted| *deleted.file != *object || Some(&deleted.entry) != new.as_ref());
         self.go(object, old, new, batch.out.len());
         if let Some(other) = displaced {
             self.take_place(&other, [new, old], batch.out);
@@ -517,8 +558,9 @@ impl Normaliser {
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, number, batch);
-            self.deleted.retain(|(_, deleted, place)| {
-                Some(&**deleted) != event.object || *place != owned(event.place)
+            let entry = owned(event.place);
+            self.deleted.retain(|deleted| {
+                Some(&*deleted.file) != event.object || Some(&deleted.entry) != entry.as_ref()
             });
             match event.object.map(|object| (object, self.trails.get_mut(object))) {
                 Some((object, Some(trail))) => {
@@ -639,9 +681,17 @@ impl Normaliser {
         batch.emit(number, FAN_DELETE);
         let event = batch.events[number];
         if event.mask & (FAN_CREATE | FAN_ONDIR) == FAN_CREATE {
-            let object = event.object.filter(|object| !batch.ends.gone_files.contains_key(*object));
-            self.deleted
-                .extend(object.map(|object| (batch.starts[number], object.into(), owned(event.place))));
+            // A file without another name that is known is over: most files that come and go are.
+            let may_be_there = |object: &&Handle| match self.hears_ends {
+                true => !batch.ends.gone_files.contains_key(*object),
+                false => batch.has_names(object),
+            };
+            let linked = event.object.filter(may_be_there).zip(owned(event.place));
+            self.deleted.extend(linked.map(|(file, entry)| Linked {
+                file: file.into(),
+                entry,
+                process: event.pid,
+            }));
         }
     }
 
@@ -688,7 +738,7 @@ impl<'a> Batch<'a> {
             last = Some((number, *event));
         }
         let ends = Ends::of(&events, &renames, &halves);
-        Batch { events, starts, ends, renames, exchanges, out }
+        Batch { events, starts, ends, renames, exchanges, with_names: OnceCell::new(), out }
     }
 
     /// Appends bits of an event, if there are any.
@@ -697,6 +747,17 @@ impl<'a> Batch<'a> {
         if bits & !FAN_ONDIR != 0 {
             self.out.push(Step::Event { at: self.starts[number], mask: bits | directory });
         }
+    }
+
+    /// Whether several entries of an object are named.
+    fn has_names(&self, object: &Handle) -> bool {
+        let find = || {
+            let mut first: HashMap<&Handle, Entry> = HashMap::new();
+            let named = self.events.iter().filter_map(|event| event.object.zip(event.place));
+            let others = named.filter(|(object, entry)| first.entry(object).or_insert(*entry) != entry);
+            others.map(|(object, _)| object).collect()
+        };
+        self.with_names.get_or_init(find).contains(object)
     }
 
     /// Where an object was by the last event before this one.

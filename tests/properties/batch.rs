@@ -51,7 +51,16 @@ pub fn holds(quiet: u8, most: u8, events: &[[u8; 4]]) {
 fn add(batch: &mut Batch, begin: Instant, event: &Happened) {
     let Happened { at, path, watched, mask, cookie } = *event;
     let pid = i32::try_from(at.as_millis()).ok();
-    let event = Event { watch: Wd(1), path: path.as_bytes(), watched, mask, cookie, pid, ends_wait: false };
+    let event = Event {
+        watch: Wd(1),
+        path: path.as_bytes(),
+        watched,
+        mask,
+        cookie,
+        pid,
+        ends_wait: false,
+        ends_operand: false,
+    };
     let comm = format!("{at:?}");
     batch.add(&event, Some(comm.as_bytes()), SystemTime::UNIX_EPOCH + at, begin + at);
 }

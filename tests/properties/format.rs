@@ -32,8 +32,16 @@ pub fn holds(format: &[u8], watched: &[u8], file: &[u8], earlier: u32, mask: u32
     let (earlier, mask) = (Mask::of(earlier), Mask::of(mask));
     let path = [watched, file].concat();
     let pid = Some((cookie >> 8) as i32).filter(|pid| pid % 2 == 0);
-    let event =
-        Event { watch: Wd(1), path: &path, watched: watched.len(), mask, cookie, pid, ends_wait: false };
+    let event = Event {
+        watch: Wd(1),
+        path: &path,
+        watched: watched.len(),
+        mask,
+        cookie,
+        pid,
+        ends_wait: false,
+        ends_operand: false,
+    };
     // As hard to print as any name.
     let comm = pid.filter(|pid| *pid != 0).map(|_| file);
     let record = |mut formatter: Formatter| {

@@ -2,7 +2,7 @@
 
 use crate::event::is_asked;
 use crate::fanotify::joined;
-use crate::fanotify::normalise::Rename;
+use crate::fanotify::normalise::{Linked, Rename};
 use crate::source::Problem;
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
 use crate::sys::inotify::Wd;
@@ -123,6 +123,15 @@ impl<K: Kernel> Filesystems<K> {
                 self.trust(node);
             }
             Some(_) => {}
+        }
+    }
+
+    /// A file has a name again.
+    pub(super) fn linked(&mut self, linked: &Linked) {
+        self.was_there = true;
+        let (directory, name) = &linked.entry;
+        if let Some(node) = self.locate(directory) {
+            self.report(node, IN_CREATE, 0, name);
         }
     }
 

@@ -293,12 +293,21 @@ impl<K: Kernel> Filesystems<K> {
             return false;
         }
         let Some(change) = self.queue.take() else { return false };
-        if let Step::Rename(rename) = &change.step {
-            self.cause = rename.process;
-            self.renamed(rename);
-        } else if let Some(event) = change.event() {
-            self.cause = event.pid;
-            self.follow(&event);
+        match &change.step {
+            Step::Rename(rename) => {
+                self.cause = rename.process;
+                self.renamed(rename);
+            }
+            Step::Linked(linked) => {
+                self.cause = linked.process;
+                self.linked(linked);
+            }
+            Step::Event { .. } => {
+                if let Some(event) = change.event() {
+                    self.cause = event.pid;
+                    self.follow(&event);
+                }
+            }
         }
         self.cause = 0;
         true

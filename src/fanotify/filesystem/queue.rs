@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-use libc::{FAN_CREATE, FAN_DELETE, FAN_ONDIR, FAN_Q_OVERFLOW};
+use libc::{FAN_DELETE, FAN_ONDIR, FAN_Q_OVERFLOW};
 
 use crate::fanotify::normalise::{Normaliser, OwnedEntry, Place, Step, mentioned, origins};
 use crate::sys::fanotify::{Handle, RawEvent, decoded, overflow};
@@ -48,7 +48,7 @@ impl Taken {
             Step::Event { mask, .. } if mask & FAN_DELETE != 0 && mask & FAN_ONDIR != 0 => {
                 [self.event().and_then(|event| event.object), None]
             }
-            Step::Event { .. } => [None; 2],
+            Step::Event { .. } | Step::Linked(_) => [None; 2],
         }
     }
 }
@@ -56,7 +56,7 @@ impl Taken {
 impl Queue {
     /// Events of process `own` are passed over.
     pub fn new(own: i32) -> Queue {
-        Queue { normaliser: Normaliser::new(own), ..Queue::default() }
+        Queue { normaliser: Normaliser::of_filesystem(own), ..Queue::default() }
     }
 
     /// Appends all that the kernel has queued by now; returns the number of bytes. Where the events leave open where an
@@ -73,30 +73,25 @@ impl Queue {
         }
         let mut steps = self.normaliser.normalise(&bytes);
         for _ in 0..LOOKS {
-            if self.normaliser.is_certain() && self.normaliser.deleted().is_empty() {
+            if self.normaliser.is_certain() {
                 break;
             }
-            let mut renamed = self.normaliser.look(|object, (at, name)| Some(kernel.is_at(object, at, name)));
-            let mut linked = self.normaliser.deleted().to_vec();
-            linked.retain(|(_, object, place)| {
-                place.as_ref().is_some_and(|(at, name)| kernel.is_at(object, at, name))
-            });
+            let mut looked = self.normaliser.look(|object, (at, name)| Some(kernel.is_at(object, at, name)));
             let mut next = Vec::new();
             // An error shows again.
             length += kernel.read(&mut next).unwrap_or(0);
             // Events that were queued by then say more of the objects that they name.
             let mentioned = mentioned(&next);
             let origins: HashMap<&Handle, Place> = origins(decoded(&next)).into_iter().collect();
-            renamed.retain_mut(|(object, place)| match origins.get(&**object) {
+            looked.renamed.retain_mut(|(object, place)| match origins.get(&**object) {
                 Some(origin) => {
                     place.clone_from(origin);
                     true
                 }
                 None => !mentioned.contains(&**object),
             });
-            self.normaliser.resolve(renamed, &bytes, &mut steps);
-            linked.retain(|(_, object, _)| !mentioned.contains(&**object));
-            steps.extend(linked.into_iter().map(|(at, ..)| Step::Event { at, mask: FAN_CREATE }));
+            looked.linked.retain(|linked| !mentioned.contains(&*linked.file));
+            self.normaliser.resolve(looked, &bytes, &mut steps);
             self.push(steps, std::mem::replace(&mut bytes, next));
             steps = self.normaliser.normalise(&bytes);
         }
@@ -143,7 +138,7 @@ impl Queue {
         match &change.step {
             Step::Rename(rename) if rename.object.as_deref() == Some(directory) => rename.old.clone(),
             Step::Rename(rename) => rename.new.clone(),
-            Step::Event { .. } => {
+            Step::Event { .. } | Step::Linked(_) => {
                 let entry = change.event()?.place?;
                 Some((entry.directory.into(), entry.name.into()))
             }

@@ -166,7 +166,7 @@ impl Watcher for Marks {
                 (above == wd.0 as Inode).then(|| world.entry(above, &name) == Some(inode(object)))
             })
         });
-        if !looked.is_empty() {
+        if self.state.is_busy() {
             self.simulation.borrow_mut().read(&mut bytes);
             self.watch();
             self.state.resolve(looked, &bytes);

@@ -175,6 +175,9 @@ impl crate::world::World for Simulated {
     }
 
     fn find_out(&mut self, path_of: impl Fn(Wd) -> Option<Vec<u8>>) -> bool {
+        if !self.state.is_busy() {
+            return false;
+        }
         let looked = self.state.look(|object, (wd, name)| {
             let path = path_of(*wd)?;
             self.simulation.borrow_mut().ask("is_at", |world| {
@@ -184,9 +187,6 @@ impl crate::world::World for Simulated {
                 is_it.then(|| world.entry(above, &name) == Some(inode(object)))
             })
         });
-        if looked.is_empty() {
-            return false;
-        }
         let mut bytes = Vec::new();
         self.simulation.borrow_mut().read(&mut bytes);
         self.state.resolve(looked, &bytes)

@@ -50,6 +50,13 @@ impl State {
                     self.cause = rename.process;
                     self.report_rename(rename, out);
                 }
+                Step::Linked(linked) => {
+                    self.cause = linked.process;
+                    let (directory, name) = &linked.entry;
+                    if let Some(wd) = self.by_handle.get(&**directory).copied() {
+                        self.report(RawEvent { wd, mask: IN_CREATE, cookie: 0, name }, out);
+                    }
+                }
                 Step::Event { .. } => {
                     if let Some(event) = step.event(bytes) {
                         self.cause = event.pid;
