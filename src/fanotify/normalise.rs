@@ -139,7 +139,8 @@ pub struct Normaliser {
     /// More entries than this are looked through for what is over.
     enough: usize,
     /// The files whose creation and deletion at an entry were merged, and that are not gone: a link may have brought them back.
-    deleted: Vec<Linked>,
+    /// With the process that did it.
+    deleted: BTreeMap<(OwnedEntry, Box<Handle>), i32>,
     /// The last rename that was read, to know the second half of an exchange.
     last: Option<Rename>,
     cookie: u32,
@@ -181,7 +182,7 @@ impl Normaliser {
         if !self.deleted.is_empty() {
             // Their own events say more.
             let mentioned: HashSet<&Handle> = batch.events.iter().filter_map(RawEvent::itself).collect();
-            self.deleted.retain(|deleted| !mentioned.contains(&*deleted.file));
+            self.deleted.retain(|(_, file), _| !mentioned.contains(&**file));
         }
         self.settle(&mut batch);
         for number in 0..batch.events.len() {
@@ -263,9 +264,13 @@ impl Normaliser {
             (object.clone(), found.or(unseen))
         });
         let renamed = renamed.collect();
-        let deleted = self.deleted.iter();
-        let linked =
-            deleted.filter(|deleted| is_at(&deleted.file, &deleted.entry) == Some(true)).cloned().collect();
+        let linked = self.deleted.iter().filter(|((entry, file), _)| is_at(file, entry) == Some(true));
+        let linked = linked.map(|((entry, file), process)| Linked {
+            file: file.clone(),
+            entry: entry.clone(),
+            process: *process,
+        });
+        let linked = linked.collect();
         Looked { renamed, linked }
     }
 
@@ -362,7 +367,7 @@ impl Normaliser {
         batch.out.push(Step::Rename(Box::new(rename.clone())));
         let Some(object) = event.object else { return };
         let Rename { old, new, .. } = &rename;
-        self.deleted.retain(|deleted| *deleted.file != *object || Some(&deleted.entry) != new.as_ref());
+        self.comes_back(object, new);
         self.go(object, old, new, batch.out.len());
         if let Some(other) = displaced {
             self.take_place(&other, [new, old], batch.out);
@@ -558,10 +563,7 @@ impl Normaliser {
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, number, batch);
-            let entry = owned(event.place);
-            self.deleted.retain(|deleted| {
-                Some(&*deleted.file) != event.object || Some(&deleted.entry) != entry.as_ref()
-            });
+            event.object.into_iter().for_each(|object| self.comes_back(object, &owned(event.place)));
             match event.object.map(|object| (object, self.trails.get_mut(object))) {
                 Some((object, Some(trail))) => {
                     trail.has_links = true;
@@ -687,11 +689,14 @@ impl Normaliser {
                 false => batch.has_names(object),
             };
             let linked = event.object.filter(may_be_there).zip(owned(event.place));
-            self.deleted.extend(linked.map(|(file, entry)| Linked {
-                file: file.into(),
-                entry,
-                process: event.pid,
-            }));
+            self.deleted.extend(linked.map(|(file, entry)| ((entry, file.into()), event.pid)));
+        }
+    }
+
+    /// An event reports that an object is at an entry, where it may have been deleted before.
+    fn comes_back(&mut self, object: &Handle, place: &Place) {
+        if let Some(entry) = place.as_ref().filter(|_| !self.deleted.is_empty()) {
+            self.deleted.remove(&(entry.clone(), object.into()));
         }
     }
 

@@ -36,8 +36,8 @@ struct End<'a> {
 #[derive(Debug, Default)]
 pub struct Ends<'a> {
     directories: HashMap<&'a Handle, End<'a>>,
-    /// The ends that were put off because they were merged with a creation, by the entry, with the object.
-    merged: HashMap<Entry<'a>, Vec<(Due<'a>, &'a Handle)>>,
+    /// The ends that are put off because they were merged with a creation, by the entry and the number of the event, with the object.
+    merged: HashMap<Entry<'a>, BTreeMap<usize, (Due<'a>, &'a Handle)>>,
     /// The files that are gone, and the events that say so.
     pub gone_files: HashMap<&'a Handle, usize>,
     /// Those of the deletions that were put off which follow another arrival of the file at the entry, after something has replaced it.
@@ -95,7 +95,10 @@ impl<'a> Ends<'a> {
                     end.entry = Some(entry);
                     end.is_merged = event.mask & FAN_CREATE != 0;
                     if end.is_merged {
-                        self.merged.entry(entry).or_default().push((Due::Directory(object), object));
+                        self.merged
+                            .entry(entry)
+                            .or_default()
+                            .insert(number, (Due::Directory(object), object));
                     }
                 }
                 _ => {}
@@ -172,7 +175,7 @@ impl<'a> Ends<'a> {
             // It was in its directory while that was there.
             let due = due.map(|due| self.end_of(entry.directory, events).map_or(due, |end| due.min(end - 1)));
             if let Some(due) = due.filter(|due| *due > number) {
-                self.merged.entry(entry).or_default().push((Due::File(number), object));
+                self.merged.entry(entry).or_default().insert(number, (Due::File(number), object));
                 self.after.entry(due).or_default().push(Due::File(number));
             }
         }
@@ -246,37 +249,31 @@ impl<'a> Ends<'a> {
     /// Whether a deletion is reported by [`take`](Self::take) or [`take_file`](Self::take_file).
     pub fn puts_off_deletion(&self, number: usize, event: &RawEvent) -> bool {
         let Some((entry, object)) = event.place.zip(event.object) else { return false };
-        let is_file = |due: &(Due, &Handle)| due.0 == Due::File(number);
         self.directories.get(object).is_some_and(|end| end.deleted == Some(number))
-            || self.merged.get(&entry).is_some_and(|merged| merged.iter().any(is_file))
+            || self.merged.get(&entry).is_some_and(|merged| merged.contains_key(&number))
     }
 
     /// An end that was put off at an entry where another object comes now, by this event.
     pub fn at(&self, number: usize, entry: Entry, by: Option<&Handle>) -> Option<Due<'a>> {
-        let mut merged = self.merged.get(&entry)?.iter().filter(|(_, object)| Some(*object) != by);
-        let due = merged.find(|(due, _)| match due {
-            Due::Directory(directory) => {
-                let end = &self.directories[directory];
-                !end.done && end.deleted.is_some_and(|created| created < number)
-            }
-            Due::File(created) => *created < number && !self.returning.contains(created),
-        });
-        due.map(|(due, _)| *due)
+        let before = self.merged.get(&entry)?.range(..number);
+        let mut others =
+            before.filter(|(created, (_, object))| Some(*object) != by && !self.returning.contains(created));
+        others.next().map(|(_, (due, _))| *due)
     }
 
     /// The events of a directory's end, once: that it is gone, if that is not after this event, and its deletion.
     pub fn take(&mut self, directory: &Handle, number: usize) -> Option<(Option<usize>, Option<usize>)> {
         let end = self.directories.get_mut(directory).filter(|end| !end.done)?;
         end.done = true;
+        if let Some((entry, deleted)) = end.entry.zip(end.deleted) {
+            self.merged.get_mut(&entry).and_then(|merged| merged.remove(&deleted));
+        }
         Some((end.gone.filter(|gone| *gone <= number), end.deleted))
     }
 
     /// Whether the deletion of a file that was put off was still to be reported.
     pub fn take_file(&mut self, number: usize, entry: Entry<'a>) -> bool {
-        let Some(merged) = self.merged.get_mut(&entry) else { return false };
-        let before = merged.len();
-        merged.retain(|(due, _)| *due != Due::File(number));
-        merged.len() < before
+        self.merged.get_mut(&entry).and_then(|merged| merged.remove(&number)).is_some()
     }
 }
 
