@@ -10,6 +10,7 @@ use crate::sys::mask::{
     IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
     IN_Q_OVERFLOW, Mask,
 };
+use crate::sys::mounts::{self, Mount};
 use crate::tree::NodeId;
 
 use super::kernel::Kernel;
@@ -119,8 +120,7 @@ impl<K: Kernel> Filesystems<K> {
                 self.insert(Some(parent), name, object, DIRECTORY);
             }
             Some(node) if !self.is_fixed(node) && !self.tree.is_within(parent, node) => {
-                self.tree.relink(node, parent, name);
-                self.trust(node);
+                self.relink(node, parent, name);
             }
             Some(_) => {}
         }
@@ -199,20 +199,36 @@ impl<K: Kernel> Filesystems<K> {
         }
     }
 
+    /// Forgets all but the operands and the mounts. A directory is looked up again when something happens in it.
+    fn begin_anew(&mut self) {
+        let handles = self.handles.iter().map(|(node, handle)| (self.tree.state(*node), handle.clone()));
+        let operands: Vec<Box<Handle>> =
+            handles.filter(|(state, _)| state.initial).map(|(_, handle)| handle).collect();
+        let table = mounts::all().unwrap_or_default();
+        let mounts = self.mounts.iter().filter(|(node, _)| self.tree.state(*node).mounted);
+        let mounts = mounts.filter_map(|(node, known)| {
+            Some((self.handles.get(node)?.clone(), table.iter().find(|mount| mount.is(known))?.clone()))
+        });
+        let mounts: Vec<(Box<Handle>, Mount)> = mounts.collect();
+        for root in self.roots.clone() {
+            self.tree.children(root).into_iter().for_each(|below| self.forget(below));
+            self.is_in_place(root);
+        }
+        mounts.into_iter().for_each(|(handle, mount)| self.add_mount(&handle, mount));
+        for operand in operands {
+            if let Some(node) = self.locate(&operand) {
+                self.tree.set_state(node, State { initial: true, ..self.tree.state(node) });
+            }
+        }
+    }
+
     /// Renames and deletions may be among what was lost.
     fn overflown(&mut self) {
         let problem = Problem::Overflow { limit: self.limit, rescan: false };
         self.outbox.push_back(Outgoing::Problem(problem));
         self.outside.clear();
+        self.begin_anew();
         self.read_git_anew();
-        let nodes: Vec<NodeId> = self.tree.nodes().collect();
-        for node in nodes {
-            if self.tree.parent(node).is_some() {
-                self.tree.set_state(node, State { unsure: true, ..self.tree.state(node) });
-            } else {
-                self.is_in_place(node);
-            }
-        }
         (self.path, self.path_of) = (Vec::new(), None);
         self.push_event(Wd::NONE, 0, IN_Q_OVERFLOW, 0, !is_asked(self.settings.events, IN_Q_OVERFLOW));
     }

@@ -126,9 +126,9 @@ impl<K: Kernel> Filesystems<K> {
         self.nodes.get(handle).copied()
     }
 
-    /// A node is where the tree says.
-    pub(super) fn trust(&mut self, node: NodeId) {
-        self.tree.set_state(node, State { unsure: false, ..self.tree.state(node) });
+    /// What is not a root is at another place now.
+    pub(super) fn relink(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
+        self.tree.relink(node, parent, name);
         self.path_of = None;
     }
 
@@ -140,8 +140,8 @@ impl<K: Kernel> Filesystems<K> {
     /// The same as far as it is known without a look.
     fn remembered(&self, handle: &Handle) -> Option<Option<NodeId>> {
         match self.known(handle) {
-            Some(node) => Some(Some(node)).filter(|_| !self.tree.state(node).unsure),
             None => self.outside.contains(handle).then_some(None),
+            known => Some(known),
         }
     }
 
@@ -170,20 +170,11 @@ impl<K: Kernel> Filesystems<K> {
         }
         let mut above = found;
         for (handle, name) in way.into_iter().rev() {
-            let known = self.known(&handle);
-            above = match (above, known) {
-                (Some(parent), Some(node)) => {
-                    if !self.tree.is_within(parent, node) {
-                        self.tree.relink(node, parent, &name);
-                    }
-                    self.trust(node);
-                    known
-                }
+            above = match (above, self.known(&handle)) {
+                // It was met twice, for it was renamed meanwhile.
+                (_, Some(known)) => Some(known),
                 (Some(parent), None) => Some(self.insert(Some(parent), &name, &handle, DIRECTORY)),
-                (None, known) => {
-                    if let Some(node) = known {
-                        self.forget(node);
-                    }
+                (None, None) => {
                     self.outside.insert(handle);
                     None
                 }
@@ -196,9 +187,6 @@ impl<K: Kernel> Filesystems<K> {
     /// root of a file system, or of a mount that is not known, and for what is gone without a trace. An error says that
     /// nobody could look.
     fn place_of(&mut self, handle: &Handle) -> io::Result<Option<OwnedEntry>> {
-        if let Some(node) = self.known(handle).filter(|node| self.tree.state(*node).mounted) {
-            return self.mount_of(node).map_or(Ok(None), place_of_mount);
-        }
         let now = self.kernel.place(handle);
         self.pull();
         let mut then = self.queue.place_of(handle);
@@ -273,12 +261,18 @@ impl<K: Kernel> Filesystems<K> {
         if self.locate(handle).is_some() {
             return;
         }
-        let Ok(Some((directory, name))) = place_of_mount(&mount) else { return };
-        let Some(parent) = self.locate(&directory) else { return };
+        let Some((parent, name)) = self.locate_mount(&mount) else { return };
         // What was elsewhere may be below it.
         self.outside.clear();
         let node = self.insert(Some(parent), &name, handle, State { mounted: true, ..DIRECTORY });
         self.mounts.push((node, mount));
+    }
+
+    /// The directory in which something is mounted, if it is within what was asked for, and the name there.
+    fn locate_mount(&mut self, mount: &Mount) -> Option<(NodeId, Box<[u8]>)> {
+        let (above, name) = split(&mount.point);
+        let directory = open_path(above, OFlag::O_DIRECTORY).ok()?;
+        Some((self.locate(&*handle_of(&directory).ok()?)?, name.into()))
     }
 
     /// What is mounted has changed: lets those mounts go that are not there any more, and finds those that were moved.
@@ -292,12 +286,14 @@ impl<K: Kernel> Filesystems<K> {
             match now.iter().find(|mount| mount.is(&known)).filter(|mount| !is_another(mount, &handle, now)) {
                 None => self.unmounted(node),
                 Some(mount) if mount.point != known.point => {
-                    self.mounts
-                        .iter_mut()
-                        .filter(|(at, _)| *at == node)
-                        .for_each(|(_, at)| *at = mount.clone());
-                    self.tree.set_state(node, State { unsure: true, ..self.tree.state(node) });
-                    self.locate(&handle);
+                    self.mounts.retain(|(at, _)| *at != node);
+                    match self.locate_mount(mount) {
+                        Some((parent, name)) => {
+                            self.relink(node, parent, &name);
+                            self.mounts.push((node, mount.clone()));
+                        }
+                        None => self.forget(node),
+                    }
                 }
                 Some(_) => {}
             }
@@ -316,14 +312,6 @@ fn opened(mount: &Mount) -> Option<(Mount, OwnedFd)> {
     let mount = mounts::all().ok()?.into_iter().find(|now| now.is(mount))?;
     let object = open_path(&mount.point, OFlag::empty()).ok()?;
     Some((mount, object))
-}
-
-/// The directory in which a mount is mounted now, and the name there; `None` if it is not.
-fn place_of_mount(mount: &Mount) -> io::Result<Option<OwnedEntry>> {
-    let Some(mount) = mounts::all()?.into_iter().find(|now| now.is(mount)) else { return Ok(None) };
-    let (above, name) = split(&mount.point);
-    let directory = handle_of(&open_path(above, OFlag::O_DIRECTORY)?)?;
-    Ok(Some((directory, name.into())))
 }
 
 /// Whether a mount has the number of one before, but is another: what is at its place, and is no mount that hides it, is not `root`.

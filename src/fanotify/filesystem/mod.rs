@@ -62,8 +62,6 @@ struct State {
     initial: bool,
     /// The root of a mount: it stays where that is mounted, whatever becomes of the directory elsewhere.
     mounted: bool,
-    /// Events were lost: it has to be looked up again before its place is trusted.
-    unsure: bool,
 }
 
 impl tree::State for State {
@@ -72,7 +70,7 @@ impl tree::State for State {
     }
 }
 
-const DIRECTORY: State = State { directory: true, initial: false, mounted: false, unsure: false };
+const DIRECTORY: State = State { directory: true, initial: false, mounted: false };
 
 /// Something to return from [`Source::next`], in the order in which it happened; with the place of its path in
 /// [`Filesystems::paths`].
