@@ -272,7 +272,7 @@ impl<K: Kernel> Filesystems<K> {
     fn locate_mount(&mut self, mount: &Mount) -> Option<(NodeId, Box<[u8]>)> {
         let (above, name) = split(&mount.point);
         let directory = open_path(above, OFlag::O_DIRECTORY).ok()?;
-        Some((self.locate(&*handle_of(&directory).ok()?)?, name.into()))
+        Some((self.locate(&handle_of(&directory).ok()?)?, name.into()))
     }
 
     /// What is mounted has changed: lets those mounts go that are not there any more, and finds those that were moved.
