@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use crate::fanotify::absolute_path;
 use crate::filter::bare;
 use crate::messages::Message;
 use crate::source::{Event, Interface, Scope, Settings, Source};
@@ -12,12 +11,10 @@ use crate::sys::inotify::Wd;
 use crate::sys::mask::{IN_DELETE_SELF, IN_IGNORED, IN_ONESHOT, IN_UNMOUNT};
 use crate::sys::process::absolute;
 
-/// The operands, and which of them are still watched.
+/// Which operands are not watched any more.
 #[derive(Debug)]
 pub struct Endings {
-    /// As events name them at first, without a slash at the end.
-    operands: HashSet<Vec<u8>>,
-    /// The watches of those that have ended.
+    /// The watches of operands that have ended.
     over: HashSet<Wd>,
     /// Whole file systems are watched, which do not end with an operand.
     is_whole: bool,
@@ -31,20 +28,12 @@ pub struct Endings {
 }
 
 impl Endings {
-    /// Of these operands, which are there.
-    pub fn new(settings: &Settings, operands: &[Vec<u8>]) -> Endings {
-        let Settings { events, follow, ref base, .. } = *settings;
-        let named = |operand: &Vec<u8>| match settings.interface {
-            Interface::Inotify => Some(operand.clone()),
-            Interface::Fanotify(Scope::Paths) => absolute_path(base, operand, follow).ok(),
-            Interface::Fanotify(_) => None,
-        };
-        let operands = operands.iter().filter_map(named).map(|path| bare(&path).to_vec()).collect();
-        let is_whole = matches!(settings.interface, Interface::Fanotify(Scope::Filesystem | Scope::Mount));
+    /// Of what is watched by these settings.
+    pub fn new(settings: &Settings) -> Endings {
+        let Settings { events, follow, ref base, interface, .. } = *settings;
         Endings {
-            operands,
             over: HashSet::new(),
-            is_whole,
+            is_whole: matches!(interface, Interface::Fanotify(Scope::Filesystem | Scope::Mount)),
             oneshot: events.has(IN_ONESHOT),
             follow,
             base: base.clone(),
@@ -59,8 +48,7 @@ impl Endings {
         }
         self.ended = true;
         let path = bare(event.path);
-        let is_operand = !self.is_whole && (event.ends_operand || self.operands.contains(path));
-        let is_operand = is_operand && self.over.insert(event.watch);
+        let is_operand = !self.is_whole && event.ends_operand && self.over.insert(event.watch);
         if self.oneshot || !is_operand && goes_on {
             return None;
         }
@@ -84,10 +72,7 @@ impl Endings {
     /// What to say if watches have ended and none is left.
     pub fn nothing_left(&mut self, source: &dyn Source) -> Option<&'static str> {
         let ended = std::mem::take(&mut self.ended);
-        let is_over = || {
-            source.watches() == 0 || self.over.len() >= self.operands.len() && !self.is_whole && !self.oneshot
-        };
-        (ended && is_over()).then_some("No watch is left: no more events will be reported.")
+        (ended && source.watches() == 0).then_some("No watch is left: no more events will be reported.")
     }
 }
 

@@ -70,7 +70,7 @@ fn run(options: WaitOptions, messages: &mut Messages) -> Result<ExitStatus, Erro
     }
     let quiet = options.quiet > 0;
     let settings = Settings { base: base.clone(), ..options.settings.clone() };
-    let endings = (!quiet && !settings.by_name).then(|| Endings::new(&settings, &options.paths));
+    let endings = (!quiet && !settings.by_name).then(|| Endings::new(&settings));
     let source = set_up(settings, &options, messages)?;
     let signals = signals(options.daemon, options.settle.is_some())?;
     if let Some(background) = background {

@@ -55,7 +55,7 @@ fn run(options: WatchOptions, messages: &Messages) -> Result<(), Error> {
     let verbose = options.verbose > 0;
     let Settings { interface, events, .. } = options.settings;
     let WatchOptions { zero, sort, top, json, file_type, .. } = options;
-    let endings = Endings::new(&options.settings, &options.paths);
+    let endings = Endings::new(&options.settings);
     let mut source = setup::source(options.settings.clone(), &options.paths)?;
     let table = Table {
         events,

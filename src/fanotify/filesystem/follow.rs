@@ -107,8 +107,10 @@ impl<K: Kernel> Filesystems<K> {
         if mask.has(IN_DELETE_SELF) {
             self.outside.remove(entry.directory);
             self.remember_end(entry.directory.into(), false);
-        } else if mask.has(IN_CREATE) && mask.has(IN_ISDIR) && self.outside.len() < REMEMBERED {
-            self.outside.extend(object.map(Box::from));
+        } else if mask.has(IN_CREATE) && mask.has(IN_ISDIR) {
+            // Nobody may have been able to look.
+            let is_elsewhere = self.outside.contains(entry.directory) && self.outside.len() < REMEMBERED;
+            self.outside.extend(object.filter(|_| is_elsewhere).map(Box::from));
         }
     }
 
@@ -160,7 +162,7 @@ impl<K: Kernel> Filesystems<K> {
             if known.is_none() {
                 // So was what is below it. Something may be mounted there.
                 self.outside.clear();
-                self.mounts_changed.get_or_insert(self.queue.taken());
+                self.may_have_mounts = true;
             }
             self.appeared(parent, name, object);
         }
@@ -169,6 +171,8 @@ impl<K: Kernel> Filesystems<K> {
             self.report_itself(node, IN_MOVE_SELF);
             if new.is_none() && !is_fixed {
                 self.forget(node);
+                // What was mounted in it may be mounted elsewhere, too.
+                self.may_have_mounts |= self.mounts.len() > self.roots.len();
             }
         }
     }
@@ -194,7 +198,8 @@ impl<K: Kernel> Filesystems<K> {
             if let Some(path) = self.path_then(node, directory) {
                 self.move_root(node, &joined(&path, name));
             }
-        } else if rename.is_directory {
+        }
+        if rename.is_directory {
             self.look_after_roots(rename.old.as_ref().map_or(&b""[..], |(_, name)| name));
         }
     }
@@ -214,7 +219,7 @@ impl<K: Kernel> Filesystems<K> {
             self.tree.children(root).into_iter().for_each(|below| self.forget(below));
             self.is_in_place(root);
         }
-        mounts.into_iter().for_each(|(handle, mount)| self.add_mount(&handle, mount));
+        mounts.into_iter().for_each(|(handle, mount)| self.add_mount(&handle, &mount));
         for operand in operands {
             if let Some(node) = self.locate(&operand) {
                 self.tree.set_state(node, State { initial: true, ..self.tree.state(node) });

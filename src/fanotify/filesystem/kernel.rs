@@ -10,7 +10,7 @@ use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::{is_deleted, path_of, split};
 use crate::sys::directory::{self, open_path};
 use crate::sys::fanotify::{self, BTRFS, Group, Handle, is_mount_root, open_handle, subvolume};
-use crate::sys::mounts::{self, Lookout};
+use crate::sys::mounts::{self, Lookout, Mount};
 
 /// The number of the subvolume that all others are in.
 const BTRFS_TOP: u64 = 5;
@@ -27,18 +27,20 @@ pub trait Kernel: Debug {
     /// it is deleted. The events of changes that this has seen are queued when it returns.
     fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>>;
 
-    /// Whether an entry is this object. The events of changes that this has seen are queued when it returns.
-    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool;
+    /// Whether an entry is this object; `None` if nobody can look. The events of changes that this has seen are queued when it returns.
+    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> Option<bool>;
 
     /// The absolute path of an object; an error if it has none or is deleted (ESTALE).
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>>;
 }
 
-/// A file system that has a mark.
+/// A mount of a file system that has a mark.
 #[derive(Debug)]
 struct Base {
-    /// Its id, with which its handles begin.
+    /// The file system's id, with which its handles begin.
     id: Vec<u8>,
+    /// The mount's number, if that is known.
+    mount: Option<Vec<u8>>,
     /// A directory in it.
     path: Vec<u8>,
 }
@@ -62,20 +64,26 @@ impl Marked {
 
     /// The number of file systems.
     pub fn len(&self) -> usize {
-        self.bases.len()
+        let is_first = |at: usize| self.bases[..at].iter().all(|base| base.id != self.bases[at].id);
+        (0..self.bases.len()).filter(|at| is_first(*at)).count()
     }
 
-    /// A file system is marked, and `path` is a directory in it.
-    pub fn add(&mut self, id: &[u8], path: &[u8]) {
-        if !self.bases.iter().any(|base| base.id == id) {
-            self.bases.push(Base { id: id.to_vec(), path: path.to_vec() });
+    /// A file system is marked, and `path` is a directory in it, by this mount. From a bind mount no way leads up to what is above its
+    /// root, so each mount is needed.
+    pub fn add(&mut self, id: &[u8], mount: Option<&Mount>, path: &[u8]) {
+        let mount = mount.map(|mount| mount.id.clone());
+        if !self.bases.iter().any(|base| base.id == id && base.mount == mount) {
+            self.bases.push(Base { id: id.to_vec(), mount, path: path.to_vec() });
         }
     }
 
-    /// A directory of a file system that is marked, opened; ENODEV where it is not mounted any more.
-    fn base(&mut self, id: &[u8]) -> io::Result<OwnedFd> {
-        let is_not_mounted = || io::Error::from_raw_os_error(libc::ENODEV);
-        let at = self.bases.iter().position(|base| base.id == id).ok_or_else(is_not_mounted)?;
+    /// Calls `each` with a directory of a file system that is marked, opened by one of its mounts after the other, until that gives an
+    /// answer; ENODEV where it is not mounted any more.
+    fn by_mounts<T>(
+        &mut self,
+        id: &[u8],
+        mut each: impl FnMut(&mut Self, OwnedFd) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
         let opened = |path: &[u8]| match open_path(path, OFlag::O_DIRECTORY) {
             Ok(object) if handle_of(&object).is_ok_and(|handle| file_system(&handle) == id) => {
                 Ok(Some(object))
@@ -83,22 +91,66 @@ impl Marked {
             Err(error) if is_shortage(&error) => Err(error),
             _ => Ok(None),
         };
-        if let Some(object) = opened(&self.bases[at].path)? {
-            return Ok(object);
+        let mut at = 0;
+        let mut is_mounted = false;
+        while let Some(base) = self.bases.get(at) {
+            if base.id != id {
+                at += 1;
+                continue;
+            }
+            match opened(&base.path)? {
+                Some(object) => {
+                    is_mounted = true;
+                    if let Some(answer) = each(self, object)? {
+                        return Ok(Some(answer));
+                    }
+                    at += 1;
+                }
+                None => drop(self.bases.remove(at)),
+            }
+        }
+        if is_mounted {
+            return Ok(None);
         }
         for mount in mounts::all()? {
             if let Some(object) = opened(&mount.point)? {
-                self.bases[at].path = mount.point;
-                return Ok(object);
+                self.add(id, Some(&mount), &mount.point);
+                return each(self, object);
             }
         }
-        self.bases.swap_remove(at);
-        Err(is_not_mounted())
+        Err(io::Error::from_raw_os_error(libc::ENODEV))
     }
 
     fn open(&mut self, object: &Handle) -> io::Result<OwnedFd> {
-        let base = self.base(file_system(object))?;
-        open_handle(&base, object)
+        let opened = self.by_mounts(file_system(object), |_, base| open_handle(&base, object).map(Some))?;
+        opened.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+    }
+
+    /// The place of an open directory, as seen by one mount; `None` for its root, and for what is not below that.
+    fn place_by(&mut self, object: &OwnedFd, directory: &Handle) -> io::Result<Option<OwnedEntry>> {
+        if is_mount_root(object) {
+            return Ok(None);
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let above = match directory::open_in(object, b"..", flags) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                check_is_there(object)?;
+                return Ok(None);
+            }
+            above => above?,
+        };
+        let parent = handle_of(&above)?;
+        if *parent == *directory {
+            return Ok(None);
+        }
+        let name = match path_of(object) {
+            Ok(path) => Ok(split(&path).1.into()),
+            // Its path does not fit PATH_MAX.
+            Err(_) => self.name_in(&above, directory),
+        };
+        check_is_there(object)?;
+        directory::wait_for_change(&above);
+        Ok(Some((parent, name?)))
     }
 
     /// The name of a directory in the one it is in, by looking at each.
@@ -126,32 +178,22 @@ impl Kernel for Marked {
     }
 
     fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>> {
-        let object = self.open(directory)?;
-        if is_mount_root(&object) {
-            return Ok(None);
-        }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        let above = directory::open_in(&object, b"..", flags)?;
-        let parent = handle_of(&above)?;
-        if *parent == *directory {
-            return Ok(None);
-        }
-        let name = match path_of(&object) {
-            Ok(path) => Ok(split(&path).1.into()),
-            // Its path does not fit PATH_MAX.
-            Err(_) => self.name_in(&above, directory),
-        };
-        check_is_there(&object)?;
-        directory::wait_for_change(&above);
-        Ok(Some((parent, name?)))
+        self.by_mounts(file_system(directory), |kernel, base| {
+            kernel.place_by(&open_handle(&base, directory)?, directory)
+        })
     }
 
-    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {
-        let Ok(above) = self.open(directory) else { return false };
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let found = directory::open_in(&above, name, flags);
+    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> Option<bool> {
+        let above = match self.open(directory) {
+            Err(error) => return Some(false).filter(|_| !is_shortage(&error)),
+            Ok(above) => above,
+        };
+        let found = directory::open_in(&above, name, OFlag::O_PATH | OFlag::O_NOFOLLOW);
         directory::wait_for_change(&above);
-        found.is_ok_and(|found| handle_of(&found).is_ok_and(|found| *found == *object))
+        match found {
+            Err(error) if is_shortage(&error) => None,
+            found => Some(found.is_ok_and(|found| handle_of(&found).is_ok_and(|found| *found == *object))),
+        }
     }
 
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {

@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 
 use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::{joined, path_of, split};
+use crate::source::Scope;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Entry, Handle, decoded, is_mount_root, open_handle};
 use crate::sys::inotify::Wd;
@@ -100,18 +101,27 @@ impl<K: Kernel> Filesystems<K> {
         if is_at(self.tree.name(node)) {
             return true;
         }
-        // By its own mount, or else by any.
-        let own = self.mount_of(node).and_then(opened);
-        let own = own.and_then(|(_, point)| path_of(&open_handle(&point, &handle).ok()?).ok());
-        let path = match own.filter(|path| is_at(path)).map_or_else(|| self.kernel.path(&handle), Ok) {
-            Err(error) => return error.raw_os_error() == Some(libc::ESTALE),
-            Ok(path) => path,
-        };
-        if !is_at(&path) {
-            return false;
+        // By its own mount. Something else may be mounted above it.
+        if let Some(found) =
+            self.mount_of(node).and_then(|mount| open_handle(&opened(mount)?.1, &handle).ok())
+        {
+            if let Some(path) = path_of(&found).ok().filter(|path| is_at(path)) {
+                self.move_root(node, &path);
+            }
+            return true;
         }
-        self.move_root(node, &path);
-        true
+        // Or else by any.
+        match self.kernel.path(&handle) {
+            Err(error) => error.raw_os_error() == Some(libc::ESTALE) || is_shortage(&error),
+            Ok(path) => {
+                let may_be_any = self.scope != Scope::Paths || self.mount_of(node).is_none();
+                let is_there = may_be_any && is_at(&path);
+                if is_there {
+                    self.move_root(node, &path);
+                }
+                is_there
+            }
+        }
     }
 
     /// A root has another path now.
@@ -119,6 +129,7 @@ impl<K: Kernel> Filesystems<K> {
         if self.tree.name(node) != path {
             self.tree.relink(node, None, path);
             self.path_of = None;
+            self.may_have_mounts = true;
         }
     }
 
@@ -257,15 +268,15 @@ impl<K: Kernel> Filesystems<K> {
     }
 
     /// Adds what is mounted on an entry of a known directory, if it is not within what was asked for already.
-    pub(super) fn add_mount(&mut self, handle: &Handle, mount: Mount) {
+    pub(super) fn add_mount(&mut self, handle: &Handle, mount: &Mount) {
         if self.locate(handle).is_some() {
             return;
         }
-        let Some((parent, name)) = self.locate_mount(&mount) else { return };
+        let Some((parent, name)) = self.locate_mount(mount) else { return };
         // What was elsewhere may be below it.
         self.outside.clear();
         let node = self.insert(Some(parent), &name, handle, State { mounted: true, ..DIRECTORY });
-        self.mounts.push((node, mount));
+        self.mounts.push((node, mount.clone()));
     }
 
     /// The directory in which something is mounted, if it is within what was asked for, and the name there.
@@ -273,6 +284,20 @@ impl<K: Kernel> Filesystems<K> {
         let (above, name) = split(&mount.point);
         let directory = open_path(above, OFlag::O_DIRECTORY).ok()?;
         Some((self.locate(&handle_of(&directory).ok()?)?, name.into()))
+    }
+
+    /// What is mounted has changed: lets those operands go that cannot be reached any more.
+    pub(super) fn look_after_operands(&mut self, now: &[Mount]) {
+        for node in self.roots.clone() {
+            let path = self.tree.name(node);
+            let own = self.mount_of(node).filter(|mount| mount.point == path).zip(self.handles.get(&node));
+            let is_replaced = own.is_some_and(|(mount, handle)| is_another(mount, handle, now));
+            // Another mount may hide it.
+            let is_hidden = || now.iter().any(|mount| mount.point == path);
+            if is_replaced || !is_hidden() && !self.is_in_place(node) {
+                self.unmounted(node);
+            }
+        }
     }
 
     /// What is mounted has changed: lets those mounts go that are not there any more, and finds those that were moved.
@@ -302,7 +327,11 @@ impl<K: Kernel> Filesystems<K> {
 
     /// What was mounted is not there any more.
     pub(super) fn unmounted(&mut self, node: NodeId) {
-        self.report_itself(node, IN_UNMOUNT);
+        for below in self.tree.subtree(node).into_iter().rev() {
+            if below == node || self.tree.state(below).initial {
+                self.report_itself(below, IN_UNMOUNT);
+            }
+        }
         self.forget(node);
     }
 }

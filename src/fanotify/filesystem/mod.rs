@@ -41,7 +41,7 @@ use crate::sys::mounts::{self, Lookout, Mount};
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 
-use self::kernel::{Kernel, Marked, file_system, handle_of, top_of_btrfs};
+use self::kernel::{Kernel, Marked, file_system, handle_of, is_shortage, top_of_btrfs};
 use self::locate::is_elsewhere;
 use self::queue::Queue;
 
@@ -131,6 +131,8 @@ pub struct Filesystems<K: Kernel = Marked> {
     lost: bool,
     /// Something was mounted or unmounted; to be looked at when this much of the queue is taken: it happened before.
     mounts_changed: Option<u64>,
+    /// A directory has come in which something may be mounted, or an operand has another path.
+    may_have_mounts: bool,
     path: Vec<u8>,
     /// The path of an event: `%w` of the node named here, and the entry's name after it.
     path_of: Option<(NodeId, usize)>,
@@ -161,7 +163,7 @@ impl Filesystems {
         for operand in operands {
             // A missing operand is reported when its turn comes.
             let Ok((object, path)) = source.open_operand(operand) else { continue };
-            if source.mark(&object, &path).is_err() && !demanded {
+            if source.mark(&object, &path, mounts::of(&path).as_ref()).is_err() && !demanded {
                 return Ok(Err(source.settings));
             }
         }
@@ -181,7 +183,7 @@ impl Filesystems {
     }
 
     /// Marks the file system, or the mount, that an open object is in.
-    fn mark(&mut self, object: &OwnedFd, path: &[u8]) -> io::Result<Box<Handle>> {
+    fn mark(&mut self, object: &OwnedFd, path: &[u8], mount: Option<&Mount>) -> io::Result<Box<Handle>> {
         let refused = |error| explained(error, object);
         let handle = handle_of(object).map_err(refused)?;
         let asked = kernel_bits(self.settings.events) & IN_ALL_EVENTS;
@@ -211,45 +213,58 @@ impl Filesystems {
         let git = if self.settings.filter.reads_git() { FAN_CLOSE_WRITE } else { 0 };
         let mask = u64::from(of_filesystem) | FOLLOW | git;
         self.kernel.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
-        self.kernel.add(file_system(&handle), base);
+        self.kernel.add(file_system(&handle), mount, base);
         Ok(handle)
     }
 
-    /// Looks at what is mounted: what cannot be reached any more is let go, and mounts within what was asked for are added.
-    fn survey(&mut self) {
+    /// Looks at what is mounted: mounts within what was asked for are added; and if the table of mounts has changed, what cannot be reached
+    /// any more is let go.
+    fn survey(&mut self, has_changed: bool) {
         let Ok(mounts) = mounts::all() else { return };
-        for node in self.roots.clone() {
-            let path = self.tree.name(node);
-            // Another mount may hide it.
-            if !mounts.iter().any(|mount| mount.point == path) && !self.is_in_place(node) {
-                self.unmounted(node);
-            }
+        if has_changed {
+            self.look_after_operands(&mounts);
+            self.look_after_mounts(&mounts);
         }
-        self.look_after_mounts(&mounts);
         // What is mounted in the place of one that has gone is another.
         self.refused.retain(|refused| mounts.contains(refused));
         let operands: Vec<Vec<u8>> = self.roots.iter().map(|root| self.tree.name(*root).to_vec()).collect();
-        for mount in mounts {
-            let within = self.scope == Scope::Paths
-                && operands.iter().any(|path| mount.point != *path && mounts::is_below(&mount.point, path));
+        let is_within = |mount: &Mount| {
+            let is_below = |path: &Vec<u8>| mount.point != *path && mounts::is_below(&mount.point, path);
+            mount.kind != b"autofs" && operands.iter().any(is_below)
+        };
+        // Of those at one point the last hides the others.
+        let mut points = HashSet::new();
+        let seen = mounts.iter().rev().filter(|mount| is_within(mount) && points.insert(&mount.point));
+        let seen: Vec<&Mount> = seen.filter(|_| self.scope == Scope::Paths).collect();
+        for mount in seen.into_iter().rev() {
             let filter = &self.settings.filter;
             let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
-            let is_known =
-                self.mounts.iter().any(|(_, known)| known.is(&mount)) || self.refused.contains(&mount);
-            if !within || mount.kind == b"autofs" || is_known || is_ignored() {
-                continue;
+            if !self.is_known(mount) && !self.refused.contains(mount) && !is_ignored() {
+                self.watch_mount(mount);
             }
-            let object = open_path(&mount.point, OFlag::O_DIRECTORY);
-            match object.and_then(|object| self.mark(&object, &mount.point)) {
-                Ok(handle) => self.add_mount(&handle, mount),
-                // A file can be a mount point, and another user's may be closed to us.
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
-                Err(error) => {
-                    let path = mount.point.clone();
-                    self.refused.push(mount);
-                    self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
+        }
+    }
+
+    /// Whether the root of a mount is a node of the tree by that mount.
+    fn is_known(&self, mount: &Mount) -> bool {
+        let is_root =
+            |node: NodeId| self.tree.state(node).mounted || self.tree.name(node) == &mount.point[..];
+        self.mounts.iter().any(|(node, known)| known.is(mount) && is_root(*node))
+    }
+
+    fn watch_mount(&mut self, mount: &Mount) {
+        let object = open_path(&mount.point, OFlag::O_DIRECTORY);
+        match object.and_then(|object| self.mark(&object, &mount.point, Some(mount))) {
+            Ok(handle) => self.add_mount(&handle, mount),
+            // A file can be a mount point, and another user's may be closed to us.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
+            Err(error) => {
+                if !is_shortage(&error) {
+                    self.refused.push(mount.clone());
                 }
+                let path = mount.point.clone();
+                self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
             }
         }
     }
@@ -280,6 +295,7 @@ impl<K: Kernel> Filesystems<K> {
             ended: VecDeque::new(),
             lost: false,
             mounts_changed: None,
+            may_have_mounts: false,
             path: Vec::new(),
             path_of: None,
         }
@@ -454,8 +470,8 @@ impl Source for Filesystems {
     fn watch(&mut self, operand: &[u8]) -> io::Result<()> {
         let (object, path) = self.open_operand(operand)?;
         let directory = is_directory(&object).unwrap_or(false);
-        let handle = self.mark(&object, &path)?;
         let mount = mounts::of(&path);
+        let handle = self.mark(&object, &path, mount.as_ref())?;
         if self.scope != Scope::Paths {
             let mount = mount.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
             let device = mount.device.clone();
@@ -478,7 +494,7 @@ impl Source for Filesystems {
     }
 
     fn walk(&mut self) -> io::Result<bool> {
-        self.survey();
+        self.survey(false);
         Ok(false)
     }
 
@@ -489,7 +505,7 @@ impl Source for Filesystems {
     }
 
     fn watches(&self) -> usize {
-        self.kernel.len()
+        if self.roots.is_empty() { 0 } else { self.kernel.len() }
     }
 
     fn in_order(&self) -> Vec<Wd> {
@@ -516,15 +532,21 @@ impl Source for Filesystems {
         if has_changed && self.mounts_changed.is_none() {
             self.mounts_changed = Some(self.queue.queued());
         }
-        if self.mounts_changed.is_some_and(|until| self.queue.taken() >= until) {
+        let has_changed = self.mounts_changed.is_some_and(|until| self.queue.taken() >= until);
+        if has_changed {
             self.mounts_changed = None;
-            self.survey();
+        }
+        if std::mem::take(&mut self.may_have_mounts) || has_changed {
+            self.survey(has_changed);
         }
         Ok(length)
     }
 
     fn has_more(&self) -> bool {
-        !self.outbox.is_empty() || !self.queue.is_empty() || self.mounts_changed.is_some()
+        !self.outbox.is_empty()
+            || !self.queue.is_empty()
+            || self.mounts_changed.is_some()
+            || self.may_have_mounts
     }
 
     fn next(&mut self) -> Option<Item<'_>> {

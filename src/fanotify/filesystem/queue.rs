@@ -76,7 +76,7 @@ impl Queue {
             if self.normaliser.is_certain() {
                 break;
             }
-            let mut looked = self.normaliser.look(|object, (at, name)| Some(kernel.is_at(object, at, name)));
+            let mut looked = self.normaliser.look(|object, (at, name)| kernel.is_at(object, at, name));
             let mut next = Vec::new();
             // An error shows again.
             length += kernel.read(&mut next).unwrap_or(0);

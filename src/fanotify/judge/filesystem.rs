@@ -37,10 +37,10 @@ impl Kernel for Simulated {
         Ok(place.map(|(above, name)| (handle(above), name.into_bytes().into())))
     }
 
-    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> bool {
+    fn is_at(&mut self, object: &Handle, directory: &Handle, name: &[u8]) -> Option<bool> {
         let name = std::str::from_utf8(name).unwrap();
         let is_at = |world: &World| world.entry(inode(directory), name) == Some(inode(object));
-        self.0.borrow_mut().ask("is_at", is_at)
+        Some(self.0.borrow_mut().ask("is_at", is_at))
     }
 
     fn path(&mut self, object: &Handle) -> io::Result<Vec<u8>> {
