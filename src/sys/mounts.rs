@@ -71,12 +71,14 @@ pub fn open() -> io::Result<File> {
 }
 
 /// A mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// Its number.
     pub id: Vec<u8>,
     /// The device of its file system, `major:minor`.
     pub device: Vec<u8>,
+    /// The directory of its file system that it shows, by its path there.
+    pub root: Vec<u8>,
     /// Where it is mounted.
     pub point: Vec<u8>,
     /// The file system's type.
@@ -87,6 +89,18 @@ impl Mount {
     /// Whether both are one mount, wherever it is mounted by now. The number of one that is gone may be given again.
     pub fn is(&self, other: &Mount) -> bool {
         self.id == other.id && self.device == other.device
+    }
+
+    /// Where this mount shows the directory that is the root of another one, if it does.
+    pub fn shows(&self, other: &Mount) -> Option<Vec<u8>> {
+        if self.device != other.device || !is_below(&other.root, &self.root) {
+            return None;
+        }
+        let top = self.root.strip_suffix(b"/").unwrap_or(&self.root);
+        let point = self.point.strip_suffix(b"/").unwrap_or(&self.point);
+        let below = other.root.get(top.len()..)?;
+        let path = [point, below.strip_suffix(b"/").unwrap_or(below)].concat();
+        Some(if path.is_empty() { b"/".to_vec() } else { path })
     }
 }
 
@@ -126,9 +140,10 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|byte| *byte == b' ');
     let id = words.next()?.to_vec();
     let device = words.nth(1)?.to_vec();
-    let point = unescape(words.nth(1)?);
+    let root = unescape(words.next()?);
+    let point = unescape(words.next()?);
     let kind = unescape(words.skip_while(|word| *word != b"-").nth(1)?);
-    Some(Mount { id, device, point, kind })
+    Some(Mount { id, device, root, point, kind })
 }
 
 /// Undoes the kernel's `\ooo` for spaces, tabs, newlines and backslashes.
@@ -165,6 +180,7 @@ mod tests {
         let mount = Mount {
             id: b"36".to_vec(),
             device: b"98:0".to_vec(),
+            root: b"/a b".to_vec(),
             point: b"/mnt\\ \nc".to_vec(),
             kind: b"ext3".to_vec(),
         };
@@ -173,6 +189,22 @@ mod tests {
         for end in 0..line.len() {
             let _ = parse(&line[..end]);
         }
+    }
+
+    #[test]
+    fn a_mount_shows_what_is_below_its_root() {
+        let mount = |root: &str, point: &str| {
+            parse(format!("1 2 3:4 {root} {point} rw - xfs x rw").as_bytes()).unwrap()
+        };
+        let shows = |shown: &Mount, root| shown.shows(&mount(root, "/elsewhere"));
+        let whole = mount("/", "/");
+        assert_eq!(shows(&whole, "/a/b"), Some(b"/a/b".to_vec()));
+        assert_eq!(shows(&mount("/", "/mnt"), "/a"), Some(b"/mnt/a".to_vec()));
+        assert_eq!(shows(&mount("/", "/mnt"), "/"), Some(b"/mnt".to_vec()));
+        assert_eq!(shows(&mount("/a", "/mnt"), "/a"), Some(b"/mnt".to_vec()));
+        assert_eq!(shows(&mount("/a", "/mnt"), "/a/b/c"), Some(b"/mnt/b/c".to_vec()));
+        assert_eq!(shows(&mount("/a", "/mnt"), "/ab"), None);
+        assert_eq!(shows(&mount("/a/b", "/mnt"), "/a"), None);
     }
 
     #[test]

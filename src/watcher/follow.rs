@@ -246,7 +246,7 @@ impl<W: World> Watcher<W> {
     pub(super) fn add_unread(&mut self, parent: NodeId, name: &[u8], announce: bool) -> NodeId {
         let coverage = Coverage::Unread { announce };
         let initial = !self.is_set_up;
-        let state = State { directory: true, recursive: true, initial, emptying: false, coverage };
+        let state = State { directory: true, recursive: true, initial, coverage, ..State::default() };
         let node = self.tree.insert(Some(parent), name, Wd::NONE, state);
         self.exclude(node);
         node

@@ -100,6 +100,8 @@ struct State {
     recursive: bool,
     /// Watched since the setup.
     initial: bool,
+    /// An operand, also one that is within another.
+    operand: bool,
     /// It was new, and had no entry and no event when it was looked at. If its first event is that an entry leaves it, that was in it.
     ///
     /// `mkdir d; create d/f; unlink d/f; watch d` → the length of `d` tells that it is empty before DELETE f is queued.
@@ -248,8 +250,8 @@ impl<W: World> Watcher<W> {
             Name::Of(taken) => taken.cause,
             Name::Is(_) => 0,
         });
-        let node = self.tree.find(wd).filter(|_| mask.has(FINAL));
-        let ends_operand = node.is_some_and(|node| self.tree.parent(node).is_none());
+        let node = self.tree.find(wd).filter(|_| mask.has(FINAL | IN_DELETE_SELF));
+        let ends_operand = node.is_some_and(|node| self.tree.state(node).operand);
         Some(Report { watch: wd, watched, mask, cookie, pid, ends_wait: !is_requested, ends_operand })
     }
 

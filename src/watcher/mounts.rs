@@ -7,6 +7,8 @@
 //!
 //! The watches of a bind mount stay in effect, and no event says that it is gone. So the table of mounts is read whenever it has changed.
 
+use std::collections::HashSet;
+
 use super::{Coverage, Watcher, Work};
 use crate::fanotify::absolute_path;
 use crate::sys::inotify::Wd;
@@ -20,37 +22,46 @@ impl<W: World> Watcher<W> {
     pub(super) fn check_mounts(&mut self) {
         let now = self.world.mounts();
         let before = std::mem::replace(&mut self.mounts, now.clone());
-        let gone = before.iter().filter(|mount| !now.contains(mount));
-        let come = now.iter().filter(|mount| !before.contains(mount));
+        let [known, present] = [&before, &now].map(|mounts| mounts.iter().collect::<HashSet<&Mount>>());
+        let gone: Vec<&Mount> = before.iter().filter(|mount| !present.contains(mount)).collect();
+        let come = now.iter().filter(|mount| !known.contains(mount));
         // The watches on a file system that is gone end with events of their own.
         let lives = |mount: &Mount| now.iter().any(|other| other.device == mount.device);
-        let mut places: Vec<(&Mount, bool)> =
-            gone.map(|mount| (mount, lives(mount))).chain(come.map(|mount| (mount, true))).collect();
-        places.sort_by_key(|(mount, _)| mount.point.len());
-        // What is mounted twice is one directory, with one watch: if that went, the other place has none.
-        let is_left =
-            |mount: &&Mount| before.iter().any(|gone| gone.device == mount.device && !now.contains(gone));
-        places.extend(now.iter().filter(is_left).map(|mount| (mount, false)));
-        for (mount, removes) in places {
-            for (parent, name) in self.entries_at(&mount.point) {
+        let gone_points = gone.iter().map(|mount| (mount.point.clone(), lives(mount)));
+        let mut places: Vec<(Vec<u8>, bool)> =
+            gone_points.chain(come.map(|mount| (mount.point.clone(), true))).collect();
+        places.sort_by_key(|(point, _)| point.len());
+        // What a mount showed is one directory with that elsewhere, with one watch: if that went, the other place has none.
+        for mount in gone {
+            places.extend(now.iter().filter_map(|other| Some((other.shows(mount)?, false))));
+        }
+        let operands = self.recursive_operands();
+        for (point, removes) in places {
+            for (parent, name) in operands
+                .iter()
+                .filter_map(|(operand, real)| self.entry_at(*operand, real, &point))
+                .collect::<Vec<_>>()
+            {
                 self.look_at_mount(parent, &name, removes);
             }
         }
     }
 
-    /// The entries of the tree that an absolute path leads to.
-    fn entries_at(&self, path: &[u8]) -> Vec<(NodeId, Vec<u8>)> {
+    /// The operands that are watched with all below them, and their absolute paths.
+    fn recursive_operands(&self) -> Vec<(NodeId, Vec<u8>)> {
         let operands = self.tree.nodes().filter(|node| self.tree.parent(*node).is_none());
-        let entry = |operand: NodeId| {
-            let real = absolute_path(&self.settings.base, &self.tree.path(operand), true).ok()?;
-            let way = path.strip_prefix(&real[..])?;
-            let mut names: Vec<&[u8]> =
-                way.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
-            let last = names.pop().filter(|_| real == b"/" || way.first() == Some(&b'/'))?;
-            let parent = names.into_iter().try_fold(operand, |node, name| self.tree.child(node, name))?;
-            Some((parent, last.to_vec()))
-        };
-        operands.filter(|node| self.tree.state(*node).recursive).filter_map(entry).collect()
+        let operands = operands.filter(|node| self.tree.state(*node).recursive);
+        let real = |operand| absolute_path(&self.settings.base, &self.tree.path(operand), true).ok();
+        operands.filter_map(|operand| Some((operand, real(operand)?))).collect()
+    }
+
+    /// The entry below an operand that an absolute path leads to.
+    fn entry_at(&self, operand: NodeId, real: &[u8], path: &[u8]) -> Option<(NodeId, Vec<u8>)> {
+        let way = path.strip_prefix(real)?;
+        let mut names: Vec<&[u8]> = way.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+        let last = names.pop().filter(|_| real == b"/" || way.first() == Some(&b'/'))?;
+        let parent = names.into_iter().try_fold(operand, |node, name| self.tree.child(node, name))?;
+        Some((parent, last.to_vec()))
     }
 
     /// If another directory is at a place than the one that is watched, that is watched instead.

@@ -244,3 +244,86 @@ fn a_mount_is_moved_covered_and_mounted_again() {
         ],
     );
 }
+
+/// As in a container: each shows another directory of one file system, and no way leads up from one to the other.
+#[test]
+fn two_bind_mounts_of_one_file_system_are_watched() {
+    let setup = "mkdir -p v1/k/j v2/k/j v3/k/j data1 data2; \
+                 mount --bind v1 data1; mount --bind v2 data2; mkdir data1/x; mount --bind v3 data1/x";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-r", "-e", "create", "data1", "data2"]);
+    space.does(&running, "touch data2/k/j/1 data1/k/j/2 data1/x/k/j/3 v2/k/4");
+    space.printed(
+        &mut running,
+        "data1",
+        &["data2/k/j/ CREATE 1 0", "data1/k/j/ CREATE 2 0", "data1/x/k/j/ CREATE 3 0", "data2/k/ CREATE 4 0"],
+    );
+}
+
+/// The operand below is in the same mount as what is to be watched for the sake of the one above.
+#[test]
+fn an_operand_in_a_mount_below_another_operand() {
+    let setup = "mkdir -p d/m; mount -t tmpfs none d/m; mkdir d/m/sub d/m/other";
+    for operands in [["d/m/sub", "d"], ["d", "d/m/sub"], ["d/m", "d"]] {
+        let Some(space) = Space::new(setup) else { return };
+        let mut running = space.monitor(&["-r", "-e", "create,unmount", operands[0], operands[1]]);
+        space.does(&running, "touch d/m/1 d/m/other/2 d/m/sub/3; mv d d2; touch d2/m/sub/4 d2/m/5");
+        running.wait_asleep();
+        space.does(&running, "umount d2/m");
+        running.wait_asleep();
+        let mut lines = space.lines(&mut running, "d2");
+        lines.retain(|line| !line.contains("sub/ UNMOUNT"));
+        let wanted = [
+            "d/m/ CREATE 1 0",
+            "d/m/other/ CREATE 2 0",
+            "d/m/sub/ CREATE 3 0",
+            "d2/m/sub/ CREATE 4 0",
+            "d2/m/ CREATE 5 0",
+            "d2/m/ UNMOUNT,ISDIR  0",
+        ];
+        if lines != wanted {
+            running.fail(&format!(
+                "{operands:?}, wanted:\n{}\ngot:\n{}",
+                wanted.join("\n"),
+                lines.join("\n")
+            ));
+        }
+    }
+}
+
+/// A directory goes with one of the mounts of another, and comes with a mount in it.
+#[test]
+fn a_mount_is_found_before_the_next_event() {
+    let setup = "mkdir -p d/a/m d/n src out/b/m other/sub; mount --bind src d/a/m; mount --bind src d/n; \
+                 mount --bind other out/b/m";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-r", "-e", "create", "d"]);
+    space.does(&running, "touch src/1");
+    space.does_unread(&mut running, "mv d/a out; touch d/n/2; mv out/b d; touch d/b/m/sub/3 d/b/4");
+    space.printed(
+        &mut running,
+        "d",
+        &["d/a/m/ CREATE 1 0", "d/n/ CREATE 2 0", "d/b/m/sub/ CREATE 3 0", "d/b/ CREATE 4 0"],
+    );
+}
+
+/// Something else may be mounted above an operand for a while, or at its place for good.
+#[test]
+fn an_operand_is_hidden_or_replaced_by_a_mount() {
+    let Some(space) = Space::new("mkdir -p a/d/k; mkdir e; mount -t tmpfs none e; mkdir f; mount --bind a f")
+    else {
+        return;
+    };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "a/d", "e", "f"]);
+    for step in ["mount -t tmpfs none a", "umount a", "touch a/d/k/1", "umount f", "touch a/2"] {
+        space.does(&running, step);
+        running.wait_asleep();
+    }
+    space.does_unread(&mut running, "umount e; mount -t tmpfs none e");
+    running.expect_message("e' is no longer watched: its file system was unmounted.");
+    let lines = space.lines(&mut running, "a/d");
+    let wanted = ["a/d/k/ CREATE 1 0", "f/ UNMOUNT,ISDIR  0", "e/ UNMOUNT,ISDIR  0"];
+    if lines != wanted {
+        running.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), lines.join("\n")));
+    }
+}

@@ -133,3 +133,21 @@ fn a_directory_that_is_mounted_twice_is_watched_while_one_mount_is_there() {
     running.wait_asleep();
     assert_eq!((running.watches(), running.stdout.lines().len()), (3, 2));
 }
+
+/// It may be watched under the path of the mount.
+#[test]
+fn a_directory_that_was_mounted_in_its_own_tree_is_watched_when_the_mount_is_gone() {
+    let Some(own) = Own::new() else { return };
+    let at = |path: &str| own.path().join(path);
+    for path in ["d/s/k", "d/m"] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    mount(Some(&at("d/s")), &at("d/m"), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    running.wait_asleep();
+    umount(&at("d/m")).unwrap();
+    made(&mut running, &own, &["d/s/k/1", "d/s/2", "d/m/3"]);
+    running.expect_line("d/m/3 CREATE");
+    assert_eq!(running.stdout.lines(), ["d/s/k/1 CREATE", "d/s/2 CREATE", "d/m/3 CREATE"]);
+}

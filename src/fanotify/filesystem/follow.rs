@@ -170,9 +170,9 @@ impl<K: Kernel> Filesystems<K> {
         if let Some(node) = object.and_then(|object| self.known(object)) {
             self.report_itself(node, IN_MOVE_SELF);
             if new.is_none() && !is_fixed {
-                self.forget(node);
-                // What was mounted in it may be mounted elsewhere, too.
+                // What is mounted in it may be mounted elsewhere, too.
                 self.may_have_mounts |= self.mounts.len() > self.roots.len();
+                self.forget(node);
             }
         }
     }

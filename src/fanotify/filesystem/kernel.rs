@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::{is_deleted, path_of, split};
 use crate::sys::directory::{self, open_path};
-use crate::sys::fanotify::{self, BTRFS, Group, Handle, is_mount_root, open_handle, subvolume};
+use crate::sys::fanotify::{self, BTRFS, Group, Handle, Target, is_mount_root, open_handle, subvolume};
 use crate::sys::mounts::{self, Lookout, Mount};
 
 /// The number of the subvolume that all others are in.
@@ -22,6 +22,12 @@ pub trait Kernel: Debug {
 
     /// Waits a millisecond for events.
     fn wait(&mut self);
+
+    /// Marks the file system, or the mount, that something open is in: [`Group::mark`].
+    fn mark(&mut self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()>;
+
+    /// A file system is marked, and `path` is a directory in it, by this mount.
+    fn add(&mut self, id: &[u8], mount: Option<&Mount>, path: &[u8]);
 
     /// The directory that a directory is in, and its name there; `None` for the root of a file system or a mount, ESTALE if
     /// it is deleted. The events of changes that this has seen are queued when it returns.
@@ -66,15 +72,6 @@ impl Marked {
     pub fn len(&self) -> usize {
         let is_first = |at: usize| self.bases[..at].iter().all(|base| base.id != self.bases[at].id);
         (0..self.bases.len()).filter(|at| is_first(*at)).count()
-    }
-
-    /// A file system is marked, and `path` is a directory in it, by this mount. From a bind mount no way leads up to what is above its
-    /// root, so each mount is needed.
-    pub fn add(&mut self, id: &[u8], mount: Option<&Mount>, path: &[u8]) {
-        let mount = mount.map(|mount| mount.id.clone());
-        if !self.bases.iter().any(|base| base.id == id && base.mount == mount) {
-            self.bases.push(Base { id: id.to_vec(), mount, path: path.to_vec() });
-        }
     }
 
     /// Calls `each` with a directory of a file system that is marked, opened by one of its mounts after the other, until that gives an
@@ -175,6 +172,18 @@ impl Kernel for Marked {
 
     fn wait(&mut self) {
         self.group.wait(1);
+    }
+
+    fn mark(&mut self, object: &OwnedFd, target: Target, mask: u64) -> io::Result<()> {
+        self.group.mark(object, target, mask)
+    }
+
+    /// From a bind mount no way leads up to what is above its root, so each mount is needed.
+    fn add(&mut self, id: &[u8], mount: Option<&Mount>, path: &[u8]) {
+        let mount = mount.map(|mount| mount.id.clone());
+        if !self.bases.iter().any(|base| base.id == id && base.mount == mount) {
+            self.bases.push(Base { id: id.to_vec(), mount, path: path.to_vec() });
+        }
     }
 
     fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>> {

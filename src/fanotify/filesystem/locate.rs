@@ -169,13 +169,18 @@ impl<K: Kernel> Filesystems<K> {
                     way.push((std::mem::replace(&mut at, parent), name));
                 }
                 Ok(_) => {
-                    way.push((at, Box::default()));
+                    way.push((at.clone(), Box::default()));
                     break None;
                 }
                 // It may be within all the same: the next event leads to another look.
                 Err(_) => return None,
             }
         };
+        if found.is_none() && std::mem::take(&mut self.may_have_mounts) && !self.mounts.is_empty() {
+            // The way down may be by a mount that nobody has looked at.
+            self.survey(false);
+            return self.locate(&way.into_iter().next().map_or(at, |(first, _)| first));
+        }
         if found.is_none() && self.outside.len() + way.len() > REMEMBERED {
             self.outside.clear();
         }
@@ -291,10 +296,13 @@ impl<K: Kernel> Filesystems<K> {
         for node in self.roots.clone() {
             let path = self.tree.name(node);
             let own = self.mount_of(node).filter(|mount| mount.point == path).zip(self.handles.get(&node));
-            let is_replaced = own.is_some_and(|(mount, handle)| is_another(mount, handle, now));
+            let is_gone = self.scope == Scope::Paths
+                && own.is_some_and(|(mount, handle)| {
+                    !now.iter().any(|other| other.is(mount)) || is_another(mount, handle, now)
+                });
             // Another mount may hide it.
             let is_hidden = || now.iter().any(|mount| mount.point == path);
-            if is_replaced || !is_hidden() && !self.is_in_place(node) {
+            if is_gone || !is_hidden() && !self.is_in_place(node) {
                 self.unmounted(node);
             }
         }

@@ -181,6 +181,38 @@ impl Filesystems {
         let path = path_of(&object)?;
         Ok((object, path))
     }
+}
+
+impl<K: Kernel> Filesystems<K> {
+    fn with(kernel: K, scope: Scope, settings: Settings) -> Filesystems<K> {
+        Filesystems {
+            kernel,
+            limit: None,
+            settings,
+            scope,
+            cause: 0,
+            tree: Tree::default(),
+            nodes: HashMap::new(),
+            handles: HashMap::new(),
+            roots: Vec::new(),
+            mounts: Vec::new(),
+            refused: Vec::new(),
+            last_watch: 0,
+            outside: HashSet::new(),
+            queue: Queue::new(process::id()),
+            was_there: false,
+            turn_until: 0,
+            outbox: VecDeque::new(),
+            paths: Vec::new(),
+            git_read: HashSet::new(),
+            ended: VecDeque::new(),
+            lost: false,
+            mounts_changed: None,
+            may_have_mounts: false,
+            path: Vec::new(),
+            path_of: None,
+        }
+    }
 
     /// Marks the file system, or the mount, that an open object is in.
     fn mark(&mut self, object: &OwnedFd, path: &[u8], mount: Option<&Mount>) -> io::Result<Box<Handle>> {
@@ -202,17 +234,14 @@ impl Filesystems {
         if self.scope == Scope::Mount {
             of_mount = asked & OF_MOUNT;
             if of_mount != Mask::NONE {
-                self.kernel
-                    .group
-                    .mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR)
-                    .map_err(refused)?;
+                self.kernel.mark(object, Target::Mount, u64::from(of_mount) | FAN_ONDIR).map_err(refused)?;
             }
         }
         // FAN_RENAME reports both ends of a rename, and with them that the object itself was renamed.
         let of_filesystem = asked & !(of_mount | IN_MOVE | IN_MOVE_SELF);
         let git = if self.settings.filter.reads_git() { FAN_CLOSE_WRITE } else { 0 };
         let mask = u64::from(of_filesystem) | FOLLOW | git;
-        self.kernel.group.mark(object, Target::Filesystem, mask).map_err(refused)?;
+        self.kernel.mark(object, Target::Filesystem, mask).map_err(refused)?;
         self.kernel.add(file_system(&handle), mount, base);
         Ok(handle)
     }
@@ -266,38 +295,6 @@ impl Filesystems {
                 let path = mount.point.clone();
                 self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
             }
-        }
-    }
-}
-
-impl<K: Kernel> Filesystems<K> {
-    fn with(kernel: K, scope: Scope, settings: Settings) -> Filesystems<K> {
-        Filesystems {
-            kernel,
-            limit: None,
-            settings,
-            scope,
-            cause: 0,
-            tree: Tree::default(),
-            nodes: HashMap::new(),
-            handles: HashMap::new(),
-            roots: Vec::new(),
-            mounts: Vec::new(),
-            refused: Vec::new(),
-            last_watch: 0,
-            outside: HashSet::new(),
-            queue: Queue::new(process::id()),
-            was_there: false,
-            turn_until: 0,
-            outbox: VecDeque::new(),
-            paths: Vec::new(),
-            git_read: HashSet::new(),
-            ended: VecDeque::new(),
-            lost: false,
-            mounts_changed: None,
-            may_have_mounts: false,
-            path: Vec::new(),
-            path_of: None,
         }
     }
 

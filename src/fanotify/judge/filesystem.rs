@@ -1,6 +1,7 @@
 //! The judge of whole file systems.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_MODIFY, FAN_ONDIR, FAN_OPEN, FAN_RENAME};
 
@@ -10,8 +11,9 @@ use crate::fanotify::filesystem::kernel::Kernel;
 use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::simulated::{handle, inode};
 use crate::source::Item;
-use crate::sys::fanotify::Handle;
+use crate::sys::fanotify::{Handle, Target};
 use crate::sys::mask::{IN_CREATE, IN_DELETE, IN_MOVE};
+use crate::sys::mounts::Mount;
 
 const MASK: u64 = FAN_CREATE | FAN_DELETE | FAN_DELETE_SELF | FAN_RENAME | FAN_ONDIR | FAN_MODIFY | FAN_OPEN;
 
@@ -28,6 +30,12 @@ impl Kernel for Simulated {
     }
 
     fn wait(&mut self) {}
+
+    fn mark(&mut self, _: &OwnedFd, _: Target, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn add(&mut self, _: &[u8], _: Option<&Mount>, _: &[u8]) {}
 
     fn place(&mut self, directory: &Handle) -> io::Result<Option<OwnedEntry>> {
         let directory = inode(directory);

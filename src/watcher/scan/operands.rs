@@ -44,9 +44,11 @@ impl<W: World> Watcher<W> {
         }
         let wd = self.world.watch(At::Path(&path), mask)?;
         // The same inode twice is one watch, under its first name.
-        if self.tree.find(wd).is_none() {
+        if let Some(node) = self.tree.find(wd) {
+            self.tree.set_state(node, State { operand: true, ..self.tree.state(node) });
+        } else {
             let recursive = directory && recursive;
-            let state = State { directory, recursive, initial: true, ..State::default() };
+            let state = State { directory, recursive, initial: true, operand: true, ..State::default() };
             let node = self.tree.insert(None, &place, wd, state);
             if directory {
                 self.read_git_of_operand(node);
