@@ -244,8 +244,8 @@ impl Missed {
         self.gap.as_ref()?.unwatched.get(&place.wd)?.get(&place.name).copied()
     }
 
-    /// The watch of a directory has ended: the deletion of its entry is the next event, and may be dropped if it was there before the
-    /// overflow.
+    /// The watch of a directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped if it was
+    /// there before the overflow.
     pub(super) fn end_watch(&mut self, is_overflow_ahead: bool, place: impl FnOnce() -> Option<Place>) {
         let Some(gap) = &mut self.gap else { return };
         let Some(place) = place() else { return };

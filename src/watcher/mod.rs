@@ -429,13 +429,13 @@ impl<W: World> Watcher<W> {
         if watch == Wd::NONE {
             return;
         }
-        let tree = &self.tree;
-        let is_overflow_ahead = self.queue.overflows() > 0;
-        self.missed.end_watch(is_overflow_ahead, || {
+        let (tree, queue) = (&self.tree, &self.queue);
+        self.missed.end_watch(queue.overflows() > 0, || {
             // A comparison that another overflow has ended leaves no entry.
             let (parent, name) = (tree.parent(node)?, tree.name(node));
             let is_last = tree.child(parent, name).is_none_or(|there| there == node);
-            is_last.then(|| Place { wd: tree.wd(parent), name: name.into() })
+            let is_told = queue.first_change(tree.wd(parent), name).is_some_and(|first| !first.is_arrival());
+            (is_last && !is_told).then(|| Place { wd: tree.wd(parent), name: name.into() })
         });
         self.outbox.push_back(Outgoing::Retired { watch, path: self.tree.path(node) });
         self.try_refused();

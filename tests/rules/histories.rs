@@ -125,6 +125,8 @@ histories! {
         "created: 6 moveout d/a; 7 mkdir d/a; 16 moveout d/a",
     the_queue_overflows_while_directories_are_exchanged:
         "overflow: 3 mkdir d/a/a; 4 rename d/a/a d/b; 10 exchange d/a d/b",
+    a_directory_is_deleted_and_made_again_before_the_queue_overflows:
+        "flooded: 35 rmdir d/a/a; 35 mkdir d/a/a; 35 flood",
     a_directory_is_deleted_while_the_tree_is_compared:
         "flooded: 35 flood; 72 rmdir d/a/a",
     a_directory_is_deleted_while_the_tree_is_compared_and_before_that_one_in_it:

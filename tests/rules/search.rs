@@ -751,6 +751,11 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
         if system.paths_of_new(&path).is_some_and(|paths| system.has_floods && !has_come(paths)) {
             return Err(format!("{path} has come, and is not reported"));
         }
+        let is_change = |line: &&Line| line.path == path && line.mask.has(ENTRY);
+        let last = lines.iter().rfind(is_change).filter(|_| is_directory && is_plain(&path));
+        if last.is_some_and(|line| line.mask.has(IN_DELETE)) {
+            return Err(format!("{path} is reported to be deleted last, and is there"));
+        }
     }
     let is_end = |line: &&Line| line.mask == IN_DELETE | IN_ISDIR && is_known;
     match lines.iter().filter(is_end).find(|line| system.is_nothing_gone(&line.path)) {
