@@ -125,6 +125,8 @@ histories! {
         "created: 6 moveout d/a; 7 mkdir d/a; 16 moveout d/a",
     the_queue_overflows_while_directories_are_exchanged:
         "overflow: 3 mkdir d/a/a; 4 rename d/a/a d/b; 10 exchange d/a d/b",
+    a_directory_is_renamed_into_one_that_is_found_after_an_overflow:
+        "flooded: 35 flood; 35 mkdir d/c; 35 rename d/a d/c/a",
     a_directory_is_deleted_and_made_again_before_the_queue_overflows:
         "flooded: 35 rmdir d/a/a; 35 mkdir d/a/a; 35 flood",
     a_directory_is_deleted_while_the_tree_is_compared:

@@ -751,10 +751,17 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
         if system.paths_of_new(&path).is_some_and(|paths| system.has_floods && !has_come(paths)) {
             return Err(format!("{path} has come, and is not reported"));
         }
-        let is_change = |line: &&Line| line.path == path && line.mask.has(ENTRY);
-        let last = lines.iter().rfind(is_change).filter(|_| is_directory && is_plain(&path));
-        if last.is_some_and(|line| line.mask.has(IN_DELETE)) {
+        let last = |path: &str| lines.iter().rposition(|line| line.path == path && line.mask.has(ENTRY));
+        let Some(at) = last(&path).filter(|_| is_directory && is_plain(&path)) else { continue };
+        if lines[at].mask.has(IN_DELETE) {
             return Err(format!("{path} is reported to be deleted last, and is there"));
+        }
+        let is_before =
+            |below: &String| last(below).is_some_and(|last| last < at && lines[last].mask.has(ARRIVALS));
+        let is_in = |below: &String| below.rsplit_once('/').is_some_and(|(above, _)| above == path);
+        let below = || system.tree().into_iter().map(|(below, _)| below).filter(is_in).find(is_before);
+        if let Some(below) = below().filter(|_| lines[at].mask.has(IN_CREATE)) {
+            return Err(format!("{below} is reported to be there before {path}"));
         }
     }
     let is_end = |line: &&Line| line.mask == IN_DELETE | IN_ISDIR && is_known;

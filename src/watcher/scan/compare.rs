@@ -103,9 +103,18 @@ impl<W: World> Watcher<W> {
             self.queue.self_events_ahead(wd) && !ended.contains(&wd)
         };
         let is_settled = !unmet.iter().any(is_renamed) && !self.is_unknown_renamed();
-        // Renames come first, so that what is gone is not what has come to its name; then what was found in the place of either.
-        let is_rename =
-            |out: &Outgoing| matches!(out, Outgoing::Event { report, .. } if report.mask.has(IN_MOVE));
+        // Renames come first, so that what is gone is not what has come to its name; then what was found in the place of either. But nothing
+        // has come to a directory before that is found.
+        let is_in_found = |wd| {
+            let node = self.tree.find(wd);
+            node.is_some_and(|node| self.tree.way_up(node).any(|above| self.missed.is_found(above)))
+        };
+        let is_rename = |out: &Outgoing| match out {
+            Outgoing::Event { report, .. } => {
+                report.mask.has(IN_MOVED_FROM) || report.mask.has(IN_MOVED_TO) && !is_in_found(report.watch)
+            }
+            _ => false,
+        };
         let (renamed, mut found): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.outbox).into_iter().partition(is_rename);
         self.outbox = renamed;
