@@ -12,7 +12,7 @@ use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
     IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_Q_OVERFLOW,
+    IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use crate::tree::{NodeId, Tree};
 use crate::world::{At, World};
@@ -169,6 +169,11 @@ impl<W: World> Watcher<W> {
         let Some(node) = self.tree.find(wd) else { return };
         if mask.has(IN_DELETE_SELF) {
             self.report_gone_below(node);
+        }
+        if mask.has(IN_UNMOUNT) {
+            // The next mount may have the same number.
+            self.mounts.clear();
+            self.have_mounts_changed = true;
         }
         if mask.has(IN_IGNORED) {
             self.work.push_back(Work::Retire(node));

@@ -3,6 +3,7 @@
 use std::fs;
 
 use nix::mount::{MsFlags, mount, umount};
+use nix::sys::signal::Signal;
 
 use crate::common::{Own, Running, inotifywait, inotifywatch, mount_tmpfs};
 
@@ -97,7 +98,7 @@ fn a_mount_that_is_no_news_changes_nothing() {
     running.wait("the watch of what was covered", |running| running.watches() == 4);
     made(&mut running, &own, &["d/bound/4", "d/a/5"]);
     running.wait_asleep();
-    running.signal(nix::sys::signal::Signal::SIGINT);
+    running.signal(Signal::SIGINT);
     let end = running.finish();
     let rows: Vec<String> = end.lines().split_off(1);
     let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.split_whitespace().collect()).collect();
@@ -150,4 +151,23 @@ fn a_directory_that_was_mounted_in_its_own_tree_is_watched_when_the_mount_is_gon
     made(&mut running, &own, &["d/s/k/1", "d/s/2", "d/m/3"]);
     running.expect_line("d/m/3 CREATE");
     assert_eq!(running.stdout.lines(), ["d/s/k/1 CREATE", "d/s/2 CREATE", "d/m/3 CREATE"]);
+}
+
+/// The kernel may give the next mount the number of the one before.
+#[test]
+fn a_mount_that_follows_another_at_once_is_watched() {
+    let Some(own) = Own::new() else { return };
+    let at = own.path().join("d/m");
+    fs::create_dir_all(&at).unwrap();
+    mount_tmpfs(&at).unwrap();
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    running.wait_asleep();
+    running.signal(Signal::SIGSTOP);
+    umount(&at).unwrap();
+    mount_tmpfs(&at).unwrap();
+    running.signal(Signal::SIGCONT);
+    made(&mut running, &own, &["d/m/1"]);
+    running.expect_line("d/m/1 CREATE");
+    assert_eq!(running.stdout.lines(), ["d/m/ UNMOUNT,ISDIR", "d/m/1 CREATE"]);
 }
