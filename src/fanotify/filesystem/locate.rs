@@ -2,22 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::OwnedFd;
 
 use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 use nix::fcntl::OFlag;
 
 use crate::fanotify::normalise::OwnedEntry;
-use crate::fanotify::{joined, path_of, split};
+use crate::fanotify::{joined, path_of};
 use crate::source::Scope;
 use crate::sys::directory::open_path;
-use crate::sys::fanotify::{Entry, Handle, decoded, is_mount_root, open_handle};
+use crate::sys::fanotify::{Entry, Handle, decoded, open_handle};
 use crate::sys::inotify::Wd;
-use crate::sys::mask::IN_UNMOUNT;
-use crate::sys::mounts::{self, Mount};
+use crate::sys::mounts::Mount;
 use crate::tree::NodeId;
 
 use super::kernel::{Kernel, handle_of, is_shortage};
+use super::mounted::opened;
 use super::{DIRECTORY, Filesystems, State};
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
@@ -266,94 +265,4 @@ impl<K: Kernel> Filesystems<K> {
         }
         Some(path)
     }
-
-    /// The mount that a root is in, or whose root a node is.
-    fn mount_of(&self, node: NodeId) -> Option<&Mount> {
-        self.mounts.iter().find(|(known, _)| *known == node).map(|(_, mount)| mount)
-    }
-
-    /// Adds what is mounted on an entry of a known directory, if it is not within what was asked for already.
-    pub(super) fn add_mount(&mut self, handle: &Handle, mount: &Mount) {
-        if self.locate(handle).is_some() {
-            return;
-        }
-        let Some((parent, name)) = self.locate_mount(mount) else { return };
-        // What was elsewhere may be below it.
-        self.outside.clear();
-        let node = self.insert(Some(parent), &name, handle, State { mounted: true, ..DIRECTORY });
-        self.mounts.push((node, mount.clone()));
-    }
-
-    /// The directory in which something is mounted, if it is within what was asked for, and the name there.
-    fn locate_mount(&mut self, mount: &Mount) -> Option<(NodeId, Box<[u8]>)> {
-        let (above, name) = split(&mount.point);
-        let directory = open_path(above, OFlag::O_DIRECTORY).ok()?;
-        Some((self.locate(&handle_of(&directory).ok()?)?, name.into()))
-    }
-
-    /// What is mounted has changed: lets those operands go that cannot be reached any more.
-    pub(super) fn look_after_operands(&mut self, now: &[Mount]) {
-        for node in self.roots.clone() {
-            let path = self.tree.name(node);
-            let own = self.mount_of(node).filter(|mount| mount.point == path).zip(self.handles.get(&node));
-            let is_gone = self.scope == Scope::Paths
-                && own.is_some_and(|(mount, handle)| {
-                    !now.iter().any(|other| other.is(mount)) || is_another(mount, handle, now)
-                });
-            // Another mount may hide it.
-            let is_hidden = || now.iter().any(|mount| mount.point == path);
-            if is_gone || !is_hidden() && !self.is_in_place(node) {
-                self.unmounted(node);
-            }
-        }
-    }
-
-    /// What is mounted has changed: lets those mounts go that are not there any more, and finds those that were moved.
-    pub(super) fn look_after_mounts(&mut self, now: &[Mount]) {
-        // Those in others first.
-        for (node, known) in self.mounts.clone().into_iter().rev() {
-            let Some(handle) = self.handles.get(&node).cloned().filter(|_| self.tree.state(node).mounted)
-            else {
-                continue;
-            };
-            match now.iter().find(|mount| mount.is(&known)).filter(|mount| !is_another(mount, &handle, now)) {
-                None => self.unmounted(node),
-                Some(mount) if mount.point != known.point => {
-                    self.mounts.retain(|(at, _)| *at != node);
-                    match self.locate_mount(mount) {
-                        Some((parent, name)) => {
-                            self.relink(node, parent, &name);
-                            self.mounts.push((node, mount.clone()));
-                        }
-                        None => self.forget(node),
-                    }
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// What was mounted is not there any more.
-    pub(super) fn unmounted(&mut self, node: NodeId) {
-        for below in self.tree.subtree(node).into_iter().rev() {
-            if below == node || self.tree.state(below).initial {
-                self.report_itself(below, IN_UNMOUNT);
-            }
-        }
-        self.forget(node);
-    }
-}
-
-/// A mount as it is in the table now, and what is at its place, opened.
-fn opened(mount: &Mount) -> Option<(Mount, OwnedFd)> {
-    let mount = mounts::all().ok()?.into_iter().find(|now| now.is(mount))?;
-    let object = open_path(&mount.point, OFlag::empty()).ok()?;
-    Some((mount, object))
-}
-
-/// Whether a mount has the number of one before, but is another: what is at its place, and is no mount that hides it, is not `root`.
-fn is_another(mount: &Mount, root: &Handle, now: &[Mount]) -> bool {
-    let is_seen = now.iter().rfind(|other| other.point == mount.point).is_some_and(|last| last.is(mount));
-    let there = open_path(&mount.point, OFlag::empty()).ok().filter(|there| is_seen && is_mount_root(there));
-    there.and_then(|there| handle_of(&there).ok()).is_some_and(|there| *there != *root)
 }

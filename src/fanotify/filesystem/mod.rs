@@ -13,6 +13,7 @@ mod follow;
 mod ignored;
 pub(super) mod kernel;
 mod locate;
+mod mounted;
 mod queue;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -41,7 +42,7 @@ use crate::sys::mounts::{self, Lookout, Mount};
 use crate::sys::process;
 use crate::tree::{self, NodeId, Tree};
 
-use self::kernel::{Kernel, Marked, file_system, handle_of, is_shortage, top_of_btrfs};
+use self::kernel::{Kernel, Marked, file_system, handle_of, top_of_btrfs};
 use self::locate::is_elsewhere;
 use self::queue::Queue;
 
@@ -244,58 +245,6 @@ impl<K: Kernel> Filesystems<K> {
         self.kernel.mark(object, Target::Filesystem, mask).map_err(refused)?;
         self.kernel.add(file_system(&handle), mount, base);
         Ok(handle)
-    }
-
-    /// Looks at what is mounted: mounts within what was asked for are added; and if the table of mounts has changed, what cannot be reached
-    /// any more is let go.
-    fn survey(&mut self, has_changed: bool) {
-        let Ok(mounts) = mounts::all() else { return };
-        if has_changed {
-            self.look_after_operands(&mounts);
-            self.look_after_mounts(&mounts);
-        }
-        // What is mounted in the place of one that has gone is another.
-        self.refused.retain(|refused| mounts.contains(refused));
-        let operands: Vec<Vec<u8>> = self.roots.iter().map(|root| self.tree.name(*root).to_vec()).collect();
-        let is_within = |mount: &Mount| {
-            let is_below = |path: &Vec<u8>| mount.point != *path && mounts::is_below(&mount.point, path);
-            mount.kind != b"autofs" && operands.iter().any(is_below)
-        };
-        // Of those at one point the last hides the others.
-        let mut points = HashSet::new();
-        let seen = mounts.iter().rev().filter(|mount| is_within(mount) && points.insert(&mount.point));
-        let seen: Vec<&Mount> = seen.filter(|_| self.scope == Scope::Paths).collect();
-        for mount in seen.into_iter().rev() {
-            let filter = &self.settings.filter;
-            let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
-            if !self.is_known(mount) && !self.refused.contains(mount) && !is_ignored() {
-                self.watch_mount(mount);
-            }
-        }
-    }
-
-    /// Whether the root of a mount is a node of the tree by that mount.
-    fn is_known(&self, mount: &Mount) -> bool {
-        let is_root =
-            |node: NodeId| self.tree.state(node).mounted || self.tree.name(node) == &mount.point[..];
-        self.mounts.iter().any(|(node, known)| known.is(mount) && is_root(*node))
-    }
-
-    fn watch_mount(&mut self, mount: &Mount) {
-        let object = open_path(&mount.point, OFlag::O_DIRECTORY);
-        match object.and_then(|object| self.mark(&object, &mount.point, Some(mount))) {
-            Ok(handle) => self.add_mount(&handle, mount),
-            // A file can be a mount point, and another user's may be closed to us.
-            Err(error)
-                if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
-            Err(error) => {
-                if !is_shortage(&error) {
-                    self.refused.push(mount.clone());
-                }
-                let path = mount.point.clone();
-                self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
-            }
-        }
     }
 
     /// Takes the oldest change of the queue, and reports it; `false` if the turn is over.
