@@ -345,7 +345,7 @@ for name, job in yaml.safe_load(open(sys.argv[1]))['jobs'].items():
 #[test]
 fn make_test_installs_the_needed_packages() {
     // Part of every system, or of what is installed with another command.
-    const THERE: [&str; 11] = [
+    const THERE: [&str; 12] = [
         "bash",
         "python3",
         "tar",
@@ -354,6 +354,7 @@ fn make_test_installs_the_needed_packages() {
         "umount",
         "nsenter",
         "setpriv",
+        "prlimit",
         "ssh-keygen",
         "flock",
         "systemd-notify",

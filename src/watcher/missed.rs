@@ -281,6 +281,7 @@ impl Missed {
     pub(super) fn begin_again(&mut self, met: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
         let Some(gap) = &mut self.gap else { return };
         gap.found.retain(|node| !met.contains(node));
+        gap.forget_ended_where_others_are();
         for (wd, names) in &mut gap.ended {
             names.retain(|name| !changes(*wd, name));
         }
@@ -300,10 +301,28 @@ impl Gap {
         self.entries.entry(Place { wd: event.wd, name: event.name.into() }).or_default()
     }
 
+    /// Another overflow.
+    fn interrupt(&mut self) {
+        self.forget_ended_where_others_are();
+        self.entries.values_mut().for_each(Reported::interrupt);
+    }
+
+    /// Where a directory was reported to come since, the end of the one before is not made up after that.
+    ///
+    /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a, [something is dropped]
+    fn forget_ended_where_others_are(&mut self) {
+        for (wd, names) in &mut self.ended {
+            names.retain(|name| {
+                let known = self.entries.get(&Place { wd: *wd, name: name.clone() });
+                !known.and_then(|known| known.last.of_directory).is_some_and(|last| last.has(ARRIVALS))
+            });
+        }
+    }
+
     fn add(&mut self, mut bytes: &[u8]) {
         while let Some((event, size)) = RawEvent::decode(bytes) {
             match event.mask.has(IN_Q_OVERFLOW) {
-                true => self.entries.values_mut().for_each(Reported::interrupt),
+                true => self.interrupt(),
                 false => self.entry(&event).add(event.mask),
             }
             bytes = &bytes[size..];

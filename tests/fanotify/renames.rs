@@ -465,7 +465,7 @@ fn unknown_directories_leave_and_are_replaced() {
 /// The message names it as its events do.
 #[test]
 fn the_end_of_a_renamed_operand_is_explained() {
-    let Some(space) = Space::new("mkdir d e; ln -s nowhere l") else { return };
+    let Some(space) = Space::new("mkdir d e; touch f; ln -s f l") else { return };
     let mut running = space.monitor(&["-r", "-P", "-e", "create", "d", "l", "e"]);
     space.does(&running, "mv d d2; rmdir d2");
     let path = space.path().display();

@@ -177,7 +177,9 @@ impl Filesystems {
     fn open_operand(&self, operand: &[u8]) -> io::Result<(OwnedFd, Vec<u8>)> {
         let path = process::absolute(&self.settings.base, operand);
         let links = if self.settings.follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        let directory = open_path(&path, OFlag::O_DIRECTORY).ok().filter(|_| self.settings.recursive);
+        // A link that leads nowhere is an error, as with inotify.
+        let target = self.settings.recursive.then(|| open_path(&path, OFlag::empty())).transpose()?;
+        let directory = target.filter(|target| is_directory(target).unwrap_or(false));
         let object = directory.map_or_else(|| open_path(&path, links), Ok)?;
         let path = path_of(&object)?;
         Ok((object, path))
