@@ -327,3 +327,12 @@ fn an_operand_is_hidden_or_replaced_by_a_mount() {
         running.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), lines.join("\n")));
     }
 }
+
+#[test]
+fn an_operand_in_a_bind_mount_is_renamed() {
+    let setup = "mkdir -p v1/x/k/j v2/k data1 data2; mount --bind v1 data1; mount --bind v2 data2";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-r", "-e", "create", "data1/x", "data2"]);
+    space.does(&running, "mv data1/x data1/y; touch data1/y/k/j/1 data2/k/2");
+    space.printed(&mut running, "data2", &["data1/y/k/j/ CREATE 1 0", "data2/k/ CREATE 2 0"]);
+}

@@ -103,7 +103,16 @@ impl Marked {
                     }
                     at += 1;
                 }
-                None => drop(self.bases.remove(at)),
+                None => match base
+                    .mount
+                    .as_ref()
+                    .and_then(|mount| point_of(mount))
+                    .filter(|now| *now != base.path)
+                {
+                    // Renamed, with a directory above.
+                    Some(now) => self.bases[at].path = now,
+                    None => drop(self.bases.remove(at)),
+                },
             }
         }
         if is_mounted {
@@ -219,6 +228,11 @@ fn check_is_there(object: &OwnedFd) -> io::Result<()> {
         true => Err(io::Error::from_raw_os_error(libc::ESTALE)),
         false => Ok(()),
     }
+}
+
+/// Where a mount is now, by its number.
+fn point_of(number: &[u8]) -> Option<Vec<u8>> {
+    Some(mounts::all().ok()?.into_iter().find(|mount| mount.id == number)?.point)
 }
 
 /// Whether an error is of the moment, and says nothing of what was looked for.
