@@ -225,6 +225,16 @@ impl Missed {
         }
     }
 
+    /// Whatever the dates of an entry are, it is new, as if another had been deleted there; unless events tell of it.
+    fn know_new(&mut self, place: Place, kind: Kind) {
+        if let Some(gap) = &mut self.gap {
+            let known = gap.entries.entry(place).or_default();
+            if known.mask == Mask::NONE {
+                known.before.add(IN_DELETE | IN_ISDIR.when(kind == Kind::Directory));
+            }
+        }
+    }
+
     /// A directory is known, but not watched.
     pub(super) fn know_unwatched(&mut self, place: Place, is_unread: bool) {
         if let Some(gap) = &mut self.gap {
@@ -353,6 +363,7 @@ impl<W: World> Watcher<W> {
         self.world.sync(At::Dir(dir));
         self.pull();
         let wd = self.tree.wd(node);
+        let is_new = self.is_made_since(node, dir);
         for ((name, _), times) in entries.iter().zip(found) {
             let Some(times) = times else { continue };
             if let Some(there) = self.tree.child(node, name).filter(|there| self.tree.wd(*there) != Wd::NONE)
@@ -366,12 +377,23 @@ impl<W: World> Watcher<W> {
                 let place = Place { wd, name: name.into() };
                 if !self.missed.is_found(there) {
                     self.missed.know(place, IN_CREATE | IN_ISDIR);
-                } else if !self.missed.is_found(node) && self.missed.is_unread(&place).is_none() {
+                } else if (is_new || !self.missed.is_found(node)) && self.missed.is_unread(&place).is_none() {
                     self.missed.know(place, IN_DELETE | IN_ISDIR);
                 }
+            } else if is_new {
+                self.missed.know_new(Place { wd, name: name.into() }, times.kind);
             }
             self.report_missing(wd, name, &times);
         }
+    }
+
+    /// Whether a directory was found that was made since events are dropped: all that is in it has come since.
+    ///
+    /// `mkdir n; rename outside/f n/f` → the dates of f are old
+    fn is_made_since(&mut self, node: NodeId, dir: &W::Dir) -> bool {
+        let since = self.missed.gap.as_ref().filter(|gap| gap.found.contains(&node)).map(|gap| gap.since);
+        since
+            .is_some_and(|since| self.world.times(At::Dir(dir)).is_ok_and(|times| times.born.is_since(since)))
     }
 
     /// The same for a file that is an operand.

@@ -458,3 +458,40 @@ fn both_events_of_a_rename_have_the_same_cookie_if_one_was_dropped() {
     };
     assert_eq!(cookie(" MOVED_FROM,ISDIR d/a"), cookie(" MOVED_TO,ISDIR d/b"));
 }
+
+/// Before the overflow in one case, and in it in the others: what is reported last is what is there.
+#[test]
+fn directories_that_are_made_again_or_filled_around_an_overflow_are_there() {
+    let dir = fast_tempdir();
+    let at = |path: &str| dir.path().join(path);
+    for path in ["d/again", "d/busy", "d/moves/below", "out/comes"] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    fs::write(at("out/old"), "").unwrap();
+    wait_for_the_next_tick(&at("out/old"));
+    let arguments = ["-m", "-r", "-e", "create,delete,move", "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(dir.path(), arguments));
+    running.wait_asleep();
+    running.signal(Signal::SIGSTOP);
+    fs::remove_dir(at("d/again")).unwrap();
+    fs::create_dir(at("d/again")).unwrap();
+    flood(&at("d/busy"));
+    fs::create_dir(at("d/new")).unwrap();
+    fs::rename(at("out/comes"), at("d/new/comes")).unwrap();
+    fs::rename(at("out/old"), at("d/new/old")).unwrap();
+    fs::rename(at("d/moves"), at("d/new/moves")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_line("d/new/moves MOVED_TO,ISDIR");
+    running.wait_asleep();
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| !line.starts_with("d/busy/"));
+    let first =
+        ["d/again DELETE,ISDIR", "d/again CREATE,ISDIR", "d/moves MOVED_FROM,ISDIR", "d/new CREATE,ISDIR"];
+    // The others are in the order of the directory.
+    let mut last = lines.split_off(first.len().min(lines.len()));
+    last.sort_unstable();
+    let wanted = ["d/new/comes CREATE,ISDIR", "d/new/moves MOVED_TO,ISDIR", "d/new/old CREATE"];
+    if (&lines[..], &last[..]) != (&first.map(String::from)[..], &wanted.map(String::from)[..]) {
+        running.fail(&format!("wanted:\n{first:?}\n{wanted:?}\ngot:\n{lines:?}\n{last:?}"));
+    }
+}

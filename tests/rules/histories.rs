@@ -335,3 +335,18 @@ fn a_new_directory_is_exchanged_with_one_in_a_directory_from_elsewhere() {
         assert_eq!(story.matches("prints d/a/sub MOVED_TO").count(), 1, "{story}");
     }
 }
+
+/// What is in a new directory has come since, whatever its dates are.
+#[test]
+fn a_directory_comes_to_one_that_was_made_in_an_overflow() {
+    for come in ["movein d/c/a", "rename d/a/a d/c/a"] {
+        let story = told(&format!("flooded: 35 flood; 35 mkdir d/c; 35 {come}"));
+        let line = if come.starts_with("movein") {
+            "prints d/c/a CREATE,ISDIR"
+        } else {
+            "prints d/c/a MOVED_TO,ISDIR"
+        };
+        assert_eq!(story.matches("prints d/c/a ").count(), 1, "{story}");
+        assert!(story.contains(line), "{story}");
+    }
+}
