@@ -291,7 +291,6 @@ impl Missed {
     pub(super) fn begin_again(&mut self, met: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
         let Some(gap) = &mut self.gap else { return };
         gap.found.retain(|node| !met.contains(node));
-        gap.forget_ended_where_others_are();
         for (wd, names) in &mut gap.ended {
             names.retain(|name| !changes(*wd, name));
         }
@@ -311,21 +310,17 @@ impl Gap {
         self.entries.entry(Place { wd: event.wd, name: event.name.into() }).or_default()
     }
 
-    /// Another overflow.
-    fn interrupt(&mut self) {
-        self.forget_ended_where_others_are();
-        self.entries.values_mut().for_each(Reported::interrupt);
-    }
-
-    /// Where a directory was reported to come since, the end of the one before is not made up after that.
+    /// Another overflow. Where a directory has come since the one before, the end of that which was there is not made up after that.
     ///
     /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a, [something is dropped]
-    fn forget_ended_where_others_are(&mut self) {
-        for (wd, names) in &mut self.ended {
-            names.retain(|name| {
-                let known = self.entries.get(&Place { wd: *wd, name: name.clone() });
-                !known.and_then(|known| known.last.of_directory).is_some_and(|last| last.has(ARRIVALS))
-            });
+    fn interrupt(&mut self) {
+        for (place, known) in &mut self.entries {
+            if known.after.is_some_and(|after| after.has(ARRIVALS) && after.has(IN_ISDIR)) {
+                if let Some(names) = self.ended.get_mut(&place.wd) {
+                    names.retain(|name| *name != place.name);
+                }
+            }
+            known.interrupt();
         }
     }
 

@@ -752,10 +752,7 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             return Err(format!("{path} has come, and is not reported"));
         }
         let last = |path: &str| lines.iter().rposition(|line| line.path == path && line.mask.has(ENTRY));
-        // What was a file before may be found to be a directory before the end of the file is handled.
-        let was_file =
-            lines.iter().any(|line| line.path == path && line.mask.has(ENTRY) && !line.mask.has(IN_ISDIR));
-        let Some(at) = last(&path).filter(|_| is_directory && !was_file && is_plain(&path)) else { continue };
+        let Some(at) = last(&path).filter(|_| is_directory && is_known && is_plain(&path)) else { continue };
         if lines[at].mask.has(IN_DELETE) {
             return Err(format!("{path} is reported to be deleted last, and is there"));
         }
