@@ -200,9 +200,7 @@ impl InotifyWorld {
             place: WorkingDirectory::default(),
         })
     }
-}
 
-impl InotifyWorld {
     /// The same that looks out for mounts, if it can.
     pub fn with_mounts(self) -> InotifyWorld {
         InotifyWorld { files: self.files.with_mounts(), ..self }

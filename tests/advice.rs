@@ -172,9 +172,7 @@ fn a_file_system_below_that_changes_unseen_is_named() {
         fs::create_dir_all(own.path().join(name)).unwrap();
     }
     for name in ["d/proc", "d/mnt/proc"] {
-        let flags = nix::mount::MsFlags::MS_BIND;
-        nix::mount::mount(Some("/proc/fs"), &own.path().join(name), None::<&str>, flags, None::<&str>)
-            .unwrap();
+        common::mount_bind(Path::new("/proc/fs"), &own.path().join(name)).unwrap();
     }
     common::mount_tmpfs(&own.path().join("d/plain")).unwrap();
     let said = |paths: &str| format!("On proc ({paths}), changes by the kernel are not reported.");

@@ -15,7 +15,7 @@ use common::{
     with_small_cookies, wrapped,
 };
 use nix::fcntl::OFlag;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
 
 /// A line that shows all.
@@ -498,12 +498,9 @@ fn mounts_below_the_operand_are_followed() {
     let Some(own) = common::Own::new() else { return };
     let dir = own.path();
     shell(dir, "mkdir -p d/a d/b d/m out; chmod -R 777 .");
-    let bind = |to: &str| {
-        let (from, to) = (dir.join("out"), dir.join(to));
-        mount(Some(&from), &to, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-    };
-    bind("d/a");
-    bind("d/b");
+    for at in ["d/a", "d/b"] {
+        common::mount_bind(&dir.join("out"), &dir.join(at)).unwrap();
+    }
     let mut run = Running::ready(started(dir, false, &["-m", "-r", "-e", "create,unmount", "d"]));
     step(&mut run, || fs::write(dir.join("out/1"), "").unwrap());
     // Which comes first depends on the order of the directory.

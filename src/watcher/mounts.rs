@@ -37,12 +37,10 @@ impl<W: World> Watcher<W> {
         }
         let operands = self.recursive_operands();
         for (point, removes) in places {
-            for (parent, name) in operands
-                .iter()
-                .filter_map(|(operand, real)| self.entry_at(*operand, real, &point))
-                .collect::<Vec<_>>()
-            {
-                self.look_at_mount(parent, &name, removes);
+            for (operand, real) in &operands {
+                if let Some((parent, name)) = self.entry_at(*operand, real, &point) {
+                    self.look_at_mount(parent, &name, removes);
+                }
             }
         }
     }

@@ -111,6 +111,11 @@ pub fn mount_tmpfs(at: &Path) -> nix::Result<()> {
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>)
 }
 
+/// Mounts a directory or file at another place.
+pub fn mount_bind(from: &Path, at: &Path) -> nix::Result<()> {
+    mount(Some(from), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+}
+
 fn open_to_all(dir: TempDir) -> TempDir {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     dir

@@ -1,7 +1,7 @@
 //! File systems: on each the same story, and what cannot be watched.
 
 use crate::common::{Running, contains, fast_tempdir, inotifywait, need, need_root, skip};
-use crate::{CHANGES, Space};
+use crate::{CHANGES, Space, expect_lines};
 
 /// Watches `m/d` on a file system that the setup mounts at `m`, where it can.
 fn mounted(tool: &str, setup: &str) -> Option<Space> {
@@ -56,9 +56,7 @@ fn story(space: &Space) {
             "m/d/b/ DELETE_SELF,ISDIR  0",
             "m/d/ DELETE,ISDIR b 0",
         ];
-        if lines != wanted {
-            running.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), lines.join("\n")));
-        }
+        expect_lines(&mut running, &lines, &wanted);
         space.does(&running, "umount m");
         space.clean_up();
     }

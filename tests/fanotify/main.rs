@@ -125,13 +125,18 @@ impl Space {
     #[track_caller]
     fn printed(&self, running: &mut Running, watched: &str, wanted: &[&str]) {
         let lines = self.lines(running, watched);
-        if lines != wanted {
-            let wanted = wanted.join("\n");
-            running.fail(&format!("wanted:\n{wanted}\ngot:\n{}\n", lines.join("\n")));
-        }
+        expect_lines(running, &lines, wanted);
         if !contains(&running.stderr.bytes(), b"stablish") || running.stderr.lines().len() > 2 {
             running.fail("it said something");
         }
+    }
+}
+
+/// These are the lines, and no others.
+#[track_caller]
+fn expect_lines(running: &mut Running, lines: &[String], wanted: &[&str]) {
+    if lines != wanted {
+        running.fail(&format!("wanted:\n{}\ngot:\n{}\n", wanted.join("\n"), lines.join("\n")));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `-S`: a whole file system, by whatever mount; `-M`: one mount.
 
-use crate::{CHANGES, Space};
+use crate::{CHANGES, Space, expect_lines};
 
 #[test]
 fn a_whole_file_system_is_watched_through_all_mounts() {
@@ -53,9 +53,7 @@ fn opens_are_reported_through_one_mount_only() {
         "n/ MOVED_FROM,ISDIR i 2",
         "n/ MOVED_TO,ISDIR k 3",
     ];
-    if lines != wanted {
-        running.fail(&format!("wanted:\n{}\ngot:\n{}", wanted.join("\n"), lines.join("\n")));
-    }
+    expect_lines(&mut running, &lines, &wanted);
     space.does(&running, "umount n m");
 }
 

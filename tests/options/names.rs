@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 
 use crate::common::{
-    Own, Running, as_nobody, exchange, fast_tempdir, flood, inotifywait, mount_tmpfs, tempdir,
+    Own, Running, as_nobody, exchange, fast_tempdir, flood, inotifywait, mount_bind, mount_tmpfs, tempdir,
 };
 use crate::refuses;
 
@@ -388,8 +388,7 @@ fn a_file_that_is_mounted_is_watched_itself() {
     fs::create_dir(at("etc")).unwrap();
     write(&at("etc/conf"), "");
     write(&at("real"), "");
-    let none = None::<&str>;
-    nix::mount::mount(Some(&at("real")), &at("etc/conf"), none, nix::mount::MsFlags::MS_BIND, none).unwrap();
+    mount_bind(&at("real"), &at("etc/conf")).unwrap();
     let run = &mut follow(own.path(), "etc/conf");
     adds(run, "written outside", || write(&at("real"), "x"), &["etc/conf CLOSE_WRITE,CLOSE "]);
     adds(run, "written inside", || write(&at("etc/conf"), "x"), &["etc/conf CLOSE_WRITE,CLOSE "]);

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::umount;
 use nix::sys::signal::Signal;
 
-use crate::common::{Own, Running, inotifywait, inotifywatch, mount_tmpfs};
+use crate::common::{Own, Running, inotifywait, inotifywatch, mount_bind, mount_tmpfs};
 
 const EVENTS: &str = "create,moved_to,unmount";
 
@@ -61,7 +61,7 @@ fn after_a_bind_mount_is_gone_its_events_have_no_path() {
     fs::create_dir_all(at("d/bound/covered")).unwrap();
     fs::create_dir_all(at("outside/sub")).unwrap();
     let bind = || {
-        mount(Some(&at("outside")), &at("d/bound"), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        mount_bind(&at("outside"), &at("d/bound")).unwrap();
     };
     bind();
     let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
@@ -89,7 +89,7 @@ fn a_mount_that_is_no_news_changes_nothing() {
     fs::create_dir_all(at("d/bound")).unwrap();
     fs::create_dir_all(at("elsewhere")).unwrap();
     let mut running = Running::ready(inotifywatch(own.path(), ["-r", "-e", "create", "d"]));
-    mount(Some(&at("d/a")), &at("d/bound"), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    mount_bind(&at("d/a"), &at("d/bound")).unwrap();
     mount_tmpfs(&at("elsewhere")).unwrap();
     running.wait("the covered directory's watch", |running| running.watches() == 3);
     made(&mut running, &own, &["d/bound/1", "d/a/sub/2", "elsewhere/3"]);
@@ -117,7 +117,7 @@ fn a_directory_that_is_mounted_twice_is_watched_while_one_mount_is_there() {
         fs::create_dir_all(at(path)).unwrap();
     }
     for path in ["d/a", "d/b"] {
-        mount(Some(&at("outside")), &at(path), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        mount_bind(&at("outside"), &at(path)).unwrap();
     }
     let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
     let mut running = Running::ready(inotifywait(own.path(), arguments));
@@ -143,7 +143,7 @@ fn a_directory_that_was_mounted_in_its_own_tree_is_watched_when_the_mount_is_gon
     for path in ["d/s/k", "d/m"] {
         fs::create_dir_all(at(path)).unwrap();
     }
-    mount(Some(&at("d/s")), &at("d/m"), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    mount_bind(&at("d/s"), &at("d/m")).unwrap();
     let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
     let mut running = Running::ready(inotifywait(own.path(), arguments));
     running.wait_asleep();

@@ -171,7 +171,7 @@ impl<K: Kernel> Filesystems<K> {
             self.report_itself(node, IN_MOVE_SELF);
             if new.is_none() && !is_fixed {
                 // What is mounted in it may be mounted elsewhere, too.
-                self.may_have_mounts |= self.mounts.len() > self.roots.len();
+                self.may_have_mounts |= self.mounts.iter().any(|(at, _)| self.tree.state(*at).mounted);
                 self.forget(node);
             }
         }

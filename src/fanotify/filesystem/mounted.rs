@@ -32,6 +32,9 @@ impl<K: Kernel> Filesystems<K> {
             self.look_after_operands(&mounts);
             self.look_after_mounts(&mounts);
         }
+        if self.scope != Scope::Paths {
+            return;
+        }
         // What is mounted in the place of one that has gone is another.
         self.refused.retain(|refused| mounts.contains(refused));
         let operands: Vec<Vec<u8>> = self.roots.iter().map(|root| self.tree.name(*root).to_vec()).collect();
@@ -42,7 +45,7 @@ impl<K: Kernel> Filesystems<K> {
         // Of those at one point the last hides the others.
         let mut points = HashSet::new();
         let seen = mounts.iter().rev().filter(|mount| is_within(mount) && points.insert(&mount.point));
-        let seen: Vec<&Mount> = seen.filter(|_| self.scope == Scope::Paths).collect();
+        let seen: Vec<&Mount> = seen.collect();
         for mount in seen.into_iter().rev() {
             let filter = &self.settings.filter;
             let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
