@@ -123,17 +123,8 @@ enum Outgoing {
     Retired { watch: Wd, path: Vec<u8> },
 }
 
-/// An [`Event`] without its path.
-#[derive(Debug, Clone, Copy)]
-struct Report {
-    watch: Wd,
-    watched: usize,
-    mask: Mask,
-    cookie: u32,
-    pid: Option<i32>,
-    ends_wait: bool,
-    ends_operand: bool,
-}
+/// An event whose path is elsewhere.
+type Report = Event<'static>;
 
 /// The name of an entry that an event is reported of.
 enum Name<'a> {
@@ -182,6 +173,8 @@ pub struct Watcher<W: World> {
     mounts: Vec<Mount>,
     have_mounts_changed: bool,
     is_set_up: bool,
+    /// What is to be reported is kept until the setup has ended.
+    is_following_setup: bool,
     /// Up to here the events that were queued belong to this turn.
     turn_end: Position,
     /// What waits for the end of the turn has been tried.
@@ -215,6 +208,7 @@ impl<W: World> Watcher<W> {
             mounts: Vec::new(),
             have_mounts_changed: false,
             is_set_up: false,
+            is_following_setup: false,
             turn_end: Position::default(),
             is_turn_over: true,
             looks: 0,
@@ -252,7 +246,16 @@ impl<W: World> Watcher<W> {
         });
         let node = self.tree.find(wd).filter(|_| mask.has(FINAL | IN_DELETE_SELF));
         let ends_operand = node.is_some_and(|node| self.tree.state(node).operand);
-        Some(Report { watch: wd, watched, mask, cookie, pid, ends_wait: !is_requested, ends_operand })
+        Some(Event {
+            watch: wd,
+            path: b"",
+            watched,
+            mask,
+            cookie,
+            pid,
+            ends_wait: !is_requested,
+            ends_operand,
+        })
     }
 
     /// Makes `self.path` the path of an event, if it is to be reported; returns the length of `%w` in it.
@@ -620,7 +623,8 @@ impl<W: World + AsFd> Source for Watcher<W> {
     fn next(&mut self) -> Option<Item<'_>> {
         loop {
             // What the comparison after an overflow finds is put in order at its end.
-            let outgoing = if self.scan.is_rescan() { None } else { self.outbox.pop_front() };
+            let is_kept = self.is_following_setup || self.scan.is_rescan();
+            let outgoing = if is_kept { None } else { self.outbox.pop_front() };
             if let Some(outgoing) = outgoing {
                 self.world.rest();
                 return Some(self.deliver(outgoing));
@@ -654,7 +658,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
             let Some(report) = self.report(taken.wd, taken.mask, taken.cookie, Name::Of(taken)) else {
                 continue;
             };
-            if self.outbox.is_empty() {
+            if self.outbox.is_empty() && !self.is_following_setup {
                 self.world.rest();
                 return Some(self.event(report));
             }
@@ -668,27 +672,12 @@ impl<W: World + AsFd> Watcher<W> {
     /// Handles what was queued during the setup; what it reports is kept for later. A directory that was renamed meanwhile may have a
     /// watch only then, and from the moment that the watches are said to be established no file in it may be missed.
     fn follow_setup(&mut self) {
-        let mut outbox = VecDeque::new();
+        self.is_following_setup = true;
         // An error shows again at the next read.
         if self.read().is_ok() {
-            while let Some(item) = self.next() {
-                outbox.push_back(Outgoing::from(item));
-            }
+            self.next();
         }
-        self.outbox = outbox;
-    }
-}
-
-impl From<Item<'_>> for Outgoing {
-    fn from(item: Item) -> Outgoing {
-        match item {
-            Item::Event(Event { watch, path, watched, mask, cookie, pid, ends_wait, ends_operand }) => {
-                let report = Report { watch, watched, mask, cookie, pid, ends_wait, ends_operand };
-                Outgoing::Event { report, path: path.into() }
-            }
-            Item::Problem(problem) => Outgoing::Problem(problem),
-            Item::Retired { watch, path } => Outgoing::Retired { watch, path: path.into() },
-        }
+        self.is_following_setup = false;
     }
 }
 
@@ -710,8 +699,7 @@ impl<W: World> Watcher<W> {
 
     /// An event with the path that was made for it.
     fn event(&self, report: Report) -> Item<'_> {
-        let Report { watch, watched, mask, cookie, pid, ends_wait, ends_operand } = report;
-        Item::Event(Event { watch, path: &self.path, watched, mask, cookie, pid, ends_wait, ends_operand })
+        Item::Event(Event { path: &self.path, ..report })
     }
 }
 
