@@ -336,6 +336,11 @@ impl<S: State> Tree<S> {
         std::iter::successors(Some(top.index), below).last().map(|index| self.id(index))
     }
 
+    /// The watched operands, in no particular order.
+    pub fn operands(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes().filter(|node| self.parent(*node).is_none())
+    }
+
     /// Every watched node, in no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.by_wd.iter().map(|index| self.id(*index))

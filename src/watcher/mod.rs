@@ -219,8 +219,7 @@ impl<W: World> Watcher<W> {
 
     /// The paths of the directories of which something is kept although they have no watch.
     pub fn unwatched(&self) -> Vec<Vec<u8>> {
-        let operands = self.tree.nodes().filter(|node| self.tree.parent(*node).is_none());
-        let nodes = operands.flat_map(|operand| self.tree.subtree(operand));
+        let nodes = self.tree.operands().flat_map(|operand| self.tree.subtree(operand));
         let is_unwatched = |node: &NodeId| self.tree.wd(*node) == Wd::NONE;
         nodes.filter(is_unwatched).map(|node| self.tree.path(node)).collect()
     }
@@ -536,8 +535,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
     fn in_order(&self) -> Vec<Wd> {
         // The reference watches a directory after all below it: the reverse of a list that has each node before those
         // below it, and siblings last to first.
-        let mut operands: Vec<NodeId> =
-            self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
+        let mut operands: Vec<NodeId> = self.tree.operands().collect();
         operands.sort_by_key(|node| self.tree.wd(*node));
         let nodes = operands.into_iter().flat_map(|operand| self.tree.subtree(operand).into_iter().rev());
         nodes.map(|node| self.tree.wd(node)).filter(|wd| *wd != Wd::NONE).collect()

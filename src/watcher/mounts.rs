@@ -47,8 +47,7 @@ impl<W: World> Watcher<W> {
 
     /// The operands that are watched with all below them, and their absolute paths.
     fn recursive_operands(&self) -> Vec<(NodeId, Vec<u8>)> {
-        let operands = self.tree.nodes().filter(|node| self.tree.parent(*node).is_none());
-        let operands = operands.filter(|node| self.tree.state(*node).recursive);
+        let operands = self.tree.operands().filter(|node| self.tree.state(*node).recursive);
         let real = |operand| absolute_path(&self.settings.base, &self.tree.path(operand), true).ok();
         operands.filter_map(|operand| Some((operand, real(operand)?))).collect()
     }

@@ -26,8 +26,7 @@ impl<W: World> Watcher<W> {
         for node in self.renames.going_on(&self.queue) {
             self.scan.met.extend(self.tree.subtree(node));
         }
-        let operands: Vec<NodeId> =
-            self.tree.nodes().filter(|node| self.tree.parent(*node).is_none()).collect();
+        let operands: Vec<NodeId> = self.tree.operands().collect();
         for node in operands {
             if self.tree.state(node).directory && self.enter(node).is_none() {
                 // It is not at its path any more, but it is watched.
