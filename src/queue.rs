@@ -228,11 +228,6 @@ impl Queue {
         self.events.0.give_back();
     }
 
-    /// The event that is taken next.
-    pub fn next(&self) -> Option<RawEvent<'_>> {
-        RawEvent::decode(self.events.0.rest()).map(|(event, _)| event)
-    }
-
     /// The events.
     pub fn events(&self) -> &Events {
         &self.events
@@ -391,7 +386,7 @@ impl Queue {
         self.events.0.since(since)
     }
 
-    /// The events left to take.
+    /// The events left to take; the first is taken next.
     pub fn ahead(&self) -> impl Iterator<Item = RawEvent<'_>> + Clone {
         decoded(self.events.0.rest())
     }

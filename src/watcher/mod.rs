@@ -478,7 +478,7 @@ impl<W: World> Watcher<W> {
             return false;
         }
         let is_new = |parent, name| self.tree.child(parent, name).is_none();
-        self.queue.next().is_some_and(|RawEvent { wd, mask, name, cookie }| {
+        self.queue.ahead().next().is_some_and(|RawEvent { wd, mask, name, cookie }| {
             let appears = mask.has(IN_CREATE) || mask.has(IN_MOVED_TO) && self.comes_from_elsewhere(cookie);
             mask.has(IN_ISDIR) && appears && self.tree.find(wd).is_some_and(|parent| is_new(parent, name))
         }) && self.work.iter().all(is_attach)
