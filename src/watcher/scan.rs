@@ -237,8 +237,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether another directory may be at an entry of a watched one than the events say that were handled.
     fn is_doubtful(&self, wd: Wd, name: &[u8]) -> bool {
-        let is_changed = self.queue.any_changes() && self.queue.changes(wd, name);
-        is_changed || self.world.hides_rename(wd, name)
+        self.queue.changes(wd, name) || self.world.hides_rename(wd, name)
     }
 
     /// The same of a directory that could not be read: what is at its place may be another.
