@@ -369,10 +369,7 @@ impl<W: World> Watcher<W> {
             }
             (Some(dir), None) => self.world.open(At::Entry(dir, self.tree.name(node)))?,
             (None, None) => {
-                let mut path = self.system_path(node);
-                if self.tree.parent(node).is_none() && path.last() != Some(&b'/') {
-                    path.push(b'/');
-                }
+                let path = self.system_path(node);
                 self.world.open(At::Path(&path))?
             }
         };
