@@ -448,9 +448,7 @@ impl<W: World> Watcher<W> {
             nodes.push(found);
         }
         if let (Some(above), false) = (entered, attached.is_empty()) {
-            if let Some(dir) = above.dir() {
-                self.attach_all(&above, &dir, &attached, task.below())?;
-            }
+            self.attach_all(&above, &attached, task.below())?;
             self.keep_open(above);
         }
         let wd = self.tree.wd(node);

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::rc::Rc;
 
 use super::{AT_ONCE, Above, Entered, Frame, Task, is_gone};
 use crate::backlog::Position;
@@ -46,9 +45,8 @@ impl<W: World> Watcher<W> {
             self.work.pop_front();
             nodes.push(next);
         }
-        let above = Entered::new(parent, None, Rc::clone(&dir));
         // Outside the setup no error ends it.
-        let _ = self.attach_all(&above, &dir, &nodes, task);
+        let _ = self.attach_all(&Entered::new(parent, None, dir), &nodes, task);
     }
 
     /// Where a directory is that is to be watched, and why it is; `None` for others.
@@ -71,18 +69,18 @@ impl<W: World> Watcher<W> {
     pub(super) fn attach_all(
         &mut self,
         above: &Above<W::Dir>,
-        dir: &W::Dir,
         nodes: &[NodeId],
         task: Task,
     ) -> io::Result<()> {
+        let Some(dir) = above.dir() else { return Ok(()) };
         let since = self.queue.end();
-        let watched = self.watch_all(dir, nodes, task)?;
-        self.world.sync(At::Dir(dir));
+        let watched = self.watch_all(&dir, nodes, task)?;
+        self.world.sync(At::Dir(&dir));
         self.pull();
         self.discard_git_reading(since);
         let wd = self.tree.wd(above.node);
         let changed = self.changed_below(wd, since, task);
-        self.wait_for_changed(dir, &watched, &changed, task);
+        self.wait_for_changed(&dir, &watched, &changed, task);
         let mut frames = Vec::new();
         for (node, Seen { result, contents, .. }, git) in watched {
             let is_doubtful = self.is_doubtful(wd, self.tree.name(node));
