@@ -76,11 +76,6 @@ impl Renames {
         self.departures.remove(self.find(cookie)?)
     }
 
-    /// Whether a directory has left its place, or another has replaced it there.
-    fn is_leaving(&self, node: NodeId) -> bool {
-        self.leaving().any(|known| known == node)
-    }
-
     /// It is known where a directory has gone that was leaving. Returns the number of its rename, if the event by which it left was read.
     fn arrive(&mut self, node: NodeId) -> Option<u32> {
         self.replacements.retain(|known| known.replaced != Some(node));
@@ -88,12 +83,14 @@ impl Renames {
         self.departures.remove(at).map(|known| known.cookie)
     }
 
-    /// A directory that was leaving has gone to where nothing is watched.
-    fn move_out(&mut self, node: NodeId) {
+    /// A directory that has left its place, or was replaced there, has gone to where nothing is watched; `false` of any other.
+    fn move_out(&mut self, node: NodeId) -> bool {
+        let is_leaving = self.leaving().any(|known| known == node);
         self.replacements.retain(|known| known.replaced != Some(node));
         for known in self.departures.iter_mut().filter(|known| known.node == Some(node)) {
             (known.node, known.was_moved_out) = (None, true);
         }
+        is_leaving
     }
 
     /// The number of the rename that left a place last, of which the other events were dropped.
@@ -537,7 +534,6 @@ impl<W: World> Watcher<W> {
         if self.tree.parent(node).is_none() {
             return;
         }
-        let is_leaving = self.renames.is_leaving(node);
         let wd = self.tree.wd(node);
         // Only the last of several renames ends where it was listed; where it was between them nobody knows.
         let is_again = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
@@ -550,8 +546,7 @@ impl<W: World> Watcher<W> {
             self.report_arriving(there);
             self.work.push_back(Work::Attach(there));
         }
-        if is_leaving {
-            self.renames.move_out(node);
+        if self.renames.move_out(node) {
             self.move_out(node);
         }
     }
