@@ -240,11 +240,9 @@ impl<W: World> Watcher<W> {
         self.queue.changes(wd, name) || self.world.hides_rename(wd, name)
     }
 
-    /// The same of a directory that could not be read: what is at its place may be another.
-    fn is_place_doubtful(&mut self, node: NodeId) -> bool {
-        let Some(parent) = self.tree.parent(node) else { return false };
-        self.read_changes_of(parent);
-        self.is_doubtful(self.tree.wd(parent), self.tree.name(node))
+    /// The same of the place of a directory.
+    fn is_place_doubtful(&self, node: NodeId) -> bool {
+        self.place_of(node).is_some_and(|place| self.is_doubtful(place.wd, &place.name))
     }
 
     fn report_problem(&mut self, node: NodeId, error: io::Error, task: Task) {
@@ -260,6 +258,7 @@ impl<W: World> Watcher<W> {
         since: Position,
         task: Task,
     ) -> io::Result<()> {
+        let (wd, is_operand) = (self.tree.wd(node), self.tree.parent(node).is_none());
         let (found, dir) = match self.read_where_it_is(node, above.as_ref(), since, task) {
             Ok(read) => {
                 self.report_reading(node, task);
@@ -267,11 +266,12 @@ impl<W: World> Watcher<W> {
             }
             Err(_) if task.is_arrival() && self.has_left(node, since) => {
                 // What happened in it until then is reported. It has no listing, so it must not come back with its watch.
-                self.world.unwatch(self.tree.wd(node));
+                self.world.unwatch(wd);
                 let found = self.before_watch(node, Listing::default(), since, task);
                 return self.add_entries(node, found, None, task);
             }
-            Err(_) if task == Task::Rescan && self.has_gone_since(node) => {
+            // Events of its own say where it has gone.
+            Err(_) if task == Task::Rescan && !is_operand && self.queue.self_events_ahead(wd) => {
                 self.scan.met.remove(&node);
                 return Ok(());
             }
@@ -279,7 +279,7 @@ impl<W: World> Watcher<W> {
                 self.detach(node, task);
                 return Ok(());
             }
-            Err(error) if task == Task::Setup && self.tree.parent(node).is_none() => return Err(error),
+            Err(error) if task == Task::Setup && is_operand => return Err(error),
             Err(error) => {
                 self.report_problem(node, error, task);
                 // It is watched nevertheless.
@@ -318,11 +318,11 @@ impl<W: World> Watcher<W> {
             }
             self.discard_own_reading(node, place.clone(), before);
             tries += 1;
-            let parent = self.tree.parent(node).filter(|_| task.is_arrival());
-            let (Err(_), Some(parent), true) = (&read, parent, tries < TRIES) else { return read };
+            let (Err(_), Some(parent)) = (&read, self.tree.parent(node)) else { return read };
+            // Why that is so, the events say.
             self.read_changes_of(parent);
             let now = self.place_now(node, since);
-            if now.is_none() || now == place {
+            if !task.is_arrival() || tries == TRIES || now.is_none() || now == place {
                 return read;
             }
             place = now;

@@ -74,13 +74,6 @@ impl<W: World> Watcher<W> {
         Ok(())
     }
 
-    /// Whether events of its own say where a directory has gone that could not be read.
-    pub(super) fn has_gone_since(&mut self, node: NodeId) -> bool {
-        let Some(parent) = self.tree.parent(node) else { return false };
-        self.read_changes_of(parent);
-        self.queue.self_events_ahead(self.tree.wd(node))
-    }
-
     /// What was not met is not in the tree any more. But if queued events rename it, or a directory that nobody knows, these say first where
     /// that goes: then nothing is known to be gone yet, and all is compared again at the end of the turn.
     ///
