@@ -220,7 +220,7 @@ impl<W: World> Watcher<W> {
         self.announce(taken.wd, &name, kind_of(taken.mask));
         if taken.mask.has(IN_ISDIR) {
             let below = self.add_unread(node, &name, true);
-            self.unread.push(below);
+            self.attach_later(below);
         }
     }
 
@@ -482,9 +482,9 @@ impl<W: World> Watcher<W> {
 
     /// Whether an entry without a MOVED_FROM may come from a new directory of the tree that was not watched when it left.
     fn may_be_from_new(&self) -> bool {
-        let is_new = |node: &NodeId| self.coverage(*node) == (Coverage::Unread { announce: true });
+        let is_new = |work: &Work| matches!(work, Work::Attach(node) if self.coverage(*node) == Coverage::Unread { announce: true });
         self.queue.start() <= self.renames.announce_origin_end
-            || self.unread.iter().any(is_new)
+            || self.later.iter().any(is_new)
             || !self.refused.is_empty()
     }
 

@@ -137,7 +137,7 @@ impl<W: World> Watcher<W> {
             Some(_) => match self.enter(node) {
                 Some(dir) => self.world.git_files(At::Dir(&dir)),
                 None => {
-                    self.unread_git.push(node);
+                    self.later.push_back(Work::ReadGit(node));
                     return false;
                 }
             },

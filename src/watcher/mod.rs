@@ -160,10 +160,8 @@ pub struct Watcher<W: World> {
     work: VecDeque<Work>,
     scan: Scan<W::Dir>,
     renames: Renames,
-    /// Directories that could not be watched when that was tried: to be tried again at the end of the turn.
-    unread: Vec<NodeId>,
-    /// Directories in which the patterns of git could not be read again: the same.
-    unread_git: Vec<NodeId>,
+    /// What could not be done when it was tried: to be tried again at the end of the turn.
+    later: VecDeque<Work>,
     /// Directories whose watches are removed at the end of the turn, unless they return. Those that are excluded keep their place.
     moved_out: Vec<NodeId>,
     refused: Refused,
@@ -199,8 +197,7 @@ impl<W: World> Watcher<W> {
             work: VecDeque::new(),
             scan: Scan::default(),
             renames: Renames::default(),
-            unread: Vec::new(),
-            unread_git: Vec::new(),
+            later: VecDeque::new(),
             moved_out: Vec::new(),
             refused: Refused::default(),
             missed,
@@ -415,14 +412,16 @@ impl<W: World> Watcher<W> {
         }
         self.raise_late();
         self.check_arriving();
-        let unread = std::mem::take(&mut self.unread);
-        self.work.extend(unread.into_iter().map(Work::Attach));
+        self.work.append(&mut self.later);
         if self.missed.has_gap() && self.queue.overflows() == 0 {
             self.work.push_back(Work::Rescan);
         }
-        let unread = std::mem::take(&mut self.unread_git);
-        self.work.extend(unread.into_iter().map(Work::ReadGit));
         true
+    }
+
+    /// A directory is to be watched that could not be yet: that is tried again at the end of the turn.
+    fn attach_later(&mut self, node: NodeId) {
+        self.later.push_back(Work::Attach(node));
     }
 
     /// Forgets a node whose watch is gone.

@@ -418,7 +418,7 @@ impl<W: World> Watcher<W> {
         self.forget_git(node);
         let coverage = Coverage::Unread { announce: task.announces() || task == Task::Rescan };
         self.tree.set_state(node, State { coverage, emptying: false, ..self.tree.state(node) });
-        self.unread.push(node);
+        self.attach_later(node);
     }
 
     /// Adds nodes and watches for the directories of a listing, and announces what is news.
@@ -466,7 +466,7 @@ impl<W: World> Watcher<W> {
             self.announce(wd, name, kind);
             if kind == Kind::Directory {
                 let below = self.add_unread(node, name, announce);
-                self.unread.push(below);
+                self.attach_later(below);
             }
         }
         Ok(())
@@ -517,7 +517,7 @@ impl<W: World> Watcher<W> {
                 self.scan.arriving.insert(wd, (node, until));
             } else if matches!(self.coverage(node), Coverage::Arriving { .. }) {
                 self.report_arriving(node);
-                self.unread.push(node);
+                self.attach_later(node);
             }
         }
     }

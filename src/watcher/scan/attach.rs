@@ -32,9 +32,9 @@ impl<W: World> Watcher<W> {
     pub(in crate::watcher) fn attach(&mut self, node: NodeId) {
         let Some((parent, task)) = self.attachable(node) else { return };
         if self.is_doubtful(self.tree.wd(parent), self.tree.name(node)) {
-            return self.unread.push(node);
+            return self.attach_later(node);
         }
-        let Some(dir) = self.enter(parent) else { return self.unread.push(node) };
+        let Some(dir) = self.enter(parent) else { return self.attach_later(node) };
         let mut nodes = vec![node];
         while let Some(Work::Attach(next)) = self.work.front().filter(|_| nodes.len() < AT_ONCE) {
             let next = *next;
@@ -94,7 +94,7 @@ impl<W: World> Watcher<W> {
             let Some(found) = found else { continue };
             match git {
                 // The look at it came after the watch.
-                Some(_) if is_doubtful => self.unread_git.push(found),
+                Some(_) if is_doubtful => self.later.push_back(Work::ReadGit(found)),
                 Some(git) => drop(self.learn(found, git)),
                 None => {}
             }
@@ -272,7 +272,7 @@ impl<W: World> Watcher<W> {
     /// At the place of a node a directory is found that is watched already, as another node.
     fn meet(&mut self, node: NodeId, known: NodeId, is_doubtful: bool, task: Task) -> Option<NodeId> {
         if is_doubtful {
-            self.unread.push(node);
+            self.attach_later(node);
             return None;
         }
         let (parent, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
@@ -305,7 +305,7 @@ impl<W: World> Watcher<W> {
             || self.tree.way_up(known).any(|above| self.has_left(above, self.queue.start()))
         {
             // It is reported as new once its watches are removed, which is at the end of the turn.
-            self.unread.push(node);
+            self.attach_later(node);
         } else {
             // One that returns before its watches are removed. Otherwise a bind mount, or an operand by another path: the same inode is
             // one watch, under its first name.
@@ -344,7 +344,7 @@ impl<W: World> Watcher<W> {
     /// A directory is to be watched once the queued events of its name have been handled.
     fn postpone(&mut self, node: NodeId, task: Task) {
         self.announce_later(node, task);
-        self.unread.push(node);
+        self.attach_later(node);
     }
 
     /// A directory gets no watch in the comparison after an overflow. The dates of what is in it are not compared any more once it does:

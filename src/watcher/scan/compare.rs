@@ -18,9 +18,10 @@ impl<W: World> Watcher<W> {
     pub(in crate::watcher) fn rescan(&mut self) {
         self.remove_moved_out();
         self.scan.arriving.clear();
-        self.unread.clear();
         self.refused.clear();
-        self.work.retain(|work| !matches!(work, Work::Attach(_)));
+        for work in [&mut self.work, &mut self.later] {
+            work.retain(|work| !matches!(work, Work::Attach(_)));
+        }
         self.scan.stack.push(Frame::FinishRescan);
         let since = self.queue.start();
         for node in self.renames.going_on(&self.queue) {
