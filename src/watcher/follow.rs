@@ -571,10 +571,8 @@ impl<W: World> Watcher<W> {
     /// The rename by which a directory was to arrive here is not told: it is reported as created.
     pub(super) fn report_arriving(&mut self, node: NodeId) {
         let Coverage::Arriving { announce, has_event } = self.coverage(node) else { return };
-        let Some(parent) = self.tree.parent(node) else { return };
         if announce && !has_event {
-            let name = self.tree.name(node).to_vec();
-            self.make_up(self.tree.wd(parent), IN_CREATE | IN_ISDIR, 0, &name);
+            self.make_up_entry(node, IN_CREATE);
         }
         self.cover(node, Coverage::Unread { announce });
     }

@@ -320,6 +320,13 @@ impl<W: World> Watcher<W> {
         }
     }
 
+    /// The same of a directory, on the one above.
+    fn make_up_entry(&mut self, node: NodeId, mask: Mask) {
+        if let Some(Place { wd, name }) = self.place_of(node) {
+            self.make_up(wd, mask | IN_ISDIR, 0, &name);
+        }
+    }
+
     fn is_moved_out(&self, node: NodeId) -> bool {
         !self.moved_out.is_empty()
             && self.tree.way_up(node).any(|above| self.coverage(above) == Coverage::MovedOut)

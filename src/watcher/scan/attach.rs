@@ -8,7 +8,7 @@ use crate::backlog::Position;
 use crate::ignore::git;
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::Wd;
-use crate::sys::mask::{IN_DONT_FOLLOW, IN_ISDIR, IN_MASK_ADD, IN_MOVED_TO, IN_ONLYDIR};
+use crate::sys::mask::{IN_DONT_FOLLOW, IN_MASK_ADD, IN_MOVED_TO, IN_ONLYDIR};
 use crate::tree::NodeId;
 use crate::watcher::{Coverage, State, Watcher, Work};
 use crate::world::{At, World};
@@ -245,8 +245,7 @@ impl<W: World> Watcher<W> {
             None => {
                 self.tree.set_wd(node, wd);
                 if self.coverage(node) == Coverage::Hidden {
-                    let (above, name) = (self.tree.parent(node)?, self.tree.name(node).to_vec());
-                    self.make_up(self.tree.wd(above), IN_MOVED_TO | IN_ISDIR, 0, &name);
+                    self.make_up_entry(node, IN_MOVED_TO);
                 }
                 self.cover(node, Coverage::Watched);
                 self.refused.begin_again(|| self.world.clock());

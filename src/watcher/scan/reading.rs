@@ -107,10 +107,8 @@ impl<W: World> Watcher<W> {
     pub(super) fn report_reading(&mut self, node: NodeId, task: Task) {
         // The watch of its parent has ended with its arrival.
         let is_reported = W::OWN_READING != Mask::NONE && task.reports_reading() && !self.is_oneshot();
-        let Some(above) = self.tree.parent(node).filter(|_| is_reported) else { return };
-        let (above, name) = (self.tree.wd(above), self.tree.name(node).to_vec());
-        for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE] {
-            self.make_up(above, mask | IN_ISDIR, 0, &name);
+        for mask in [IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE].into_iter().filter(|_| is_reported) {
+            self.make_up_entry(node, mask);
         }
     }
 }
