@@ -69,7 +69,7 @@ impl<W: World> Watcher<W> {
             let mask = self.kernel_mask() | IN_DONT_FOLLOW;
             match wd {
                 Wd::NONE => return,
-                wd if self.is_watched_as(At::Path(&path), wd, mask) => return,
+                wd if self.watched_at(At::Path(&path), wd, mask) == Some(wd) => return,
                 _ => {
                     self.tree.unplace(node);
                     if removes {

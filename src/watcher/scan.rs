@@ -55,8 +55,6 @@ pub(super) struct Scan<D> {
     lack_read_events: Vec<Wd>,
     /// Their paths may have changed since that was tried.
     pub(super) is_raise_due: bool,
-    /// The watch of the directory that was found last where another was to be.
-    other: Option<Wd>,
     /// The directories on the way down that are open, the deepest last.
     kept: VecDeque<Above<D>>,
     /// How many may be, once that was looked up.
@@ -72,7 +70,6 @@ impl<D> Default for Scan<D> {
             met: HashSet::new(),
             lack_read_events: Vec::new(),
             is_raise_due: true,
-            other: None,
             kept: VecDeque::new(),
             most_kept: None,
         }
@@ -212,7 +209,7 @@ impl<W: World> Watcher<W> {
         self.scan.entered = None;
         let path = self.system_path(node);
         let dir = self.world.enter(At::Path(&path)).ok()?;
-        if !self.is_still(&dir, wd, self.kernel_mask()) {
+        if self.watch_of(&dir, wd, self.kernel_mask()) != Some(wd) {
             return None;
         }
         let dir = Rc::new(dir);
@@ -312,11 +309,12 @@ impl<W: World> Watcher<W> {
         let mut tries = 0;
         loop {
             let before = self.queue.end();
-            let read = self.read_dir(node, place.as_ref(), above, since, task);
+            let mut found = None;
+            let read = self.read_dir(node, place.as_ref(), above, since, task, &mut found);
             if self.is_reading_reported(task) {
                 self.pull();
             }
-            self.discard_own_reading(node, place.clone(), before);
+            self.discard_own_reading(node, place.clone(), found, before);
             tries += 1;
             let (Err(_), Some(parent)) = (&read, self.tree.parent(node)) else { return read };
             // Why that is so, the events say.
@@ -343,7 +341,8 @@ impl<W: World> Watcher<W> {
     }
 
     /// Opens and lists a directory, if it is the one that is watched; ENOENT if it is another. If there is more to do in it, it
-    /// stays open. What was in it is decided here, by the queue up to the last look at the entries.
+    /// stays open. What was in it is decided here, by the queue up to the last look at the entries. `found` becomes the watch of the one that
+    /// was opened.
     fn read_dir(
         &mut self,
         node: NodeId,
@@ -351,8 +350,9 @@ impl<W: World> Watcher<W> {
         above: Option<&Above<W::Dir>>,
         since: Position,
         task: Task,
+        found: &mut Option<Wd>,
     ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
-        let mask = self.scan_mask(task);
+        let (wd, mask) = (self.tree.wd(node), self.scan_mask(task));
         let is_raised_later = mask != self.kernel_mask();
         let dir = above.and_then(|above| above.dir());
         if is_raised_later && self.is_oneshot() && self.tree.parent(node).is_some() {
@@ -373,7 +373,8 @@ impl<W: World> Watcher<W> {
                 self.world.open(At::Path(&path))?
             }
         };
-        if !self.is_still(&opened, self.tree.wd(node), mask) {
+        *found = self.watch_of(&opened, wd, mask);
+        if *found != Some(wd) {
             return Err(gone());
         }
         let mut listing = Listing::default();
@@ -385,7 +386,7 @@ impl<W: World> Watcher<W> {
         })?;
         self.pull();
         if task.announces() {
-            self.look_again(&mut listing, &opened, self.tree.wd(node), since);
+            self.look_again(&mut listing, &opened, wd, since);
         }
         let found = match task {
             Task::Rescan => Found { stood: listing, gone: Listing::default() },
@@ -503,7 +504,8 @@ impl<W: World> Watcher<W> {
     fn open_again(&mut self, above: &Above<W::Dir>, from: &W::Dir, task: Task) {
         let Ok(dir) = self.world.enter(At::Entry(from, b"..")) else { return };
         // The other may have been moved.
-        if self.is_still(&dir, self.tree.wd(above.node), self.scan_mask(task)) {
+        let wd = self.tree.wd(above.node);
+        if self.watch_of(&dir, wd, self.scan_mask(task)) == Some(wd) {
             *above.dir.borrow_mut() = Some(Rc::new(dir));
             self.scan.kept.push_front(Rc::clone(above));
         }
@@ -522,30 +524,31 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Whether the directory there is the one watched as `wd`.
+    /// The watch of the directory there, which should be `wd`; `None` if it has none.
     ///
     /// To ask is to change what the watch there asks for: another directory, which is there by now, may have asked for more. While the
     /// kernel replaces a mask, it is empty for a moment, and events are lost. So it is only replaced where it is to ask for less, which
     /// is before the directory is listed.
-    pub(super) fn is_watched_as(&mut self, at: At<W::Dir>, wd: Wd, mask: Mask) -> bool {
+    pub(super) fn watched_at(&mut self, at: At<W::Dir>, wd: Wd, mask: Mask) -> Option<Wd> {
         let (tree, other) = (&self.tree, Cell::new(None));
         let is_known = |found| {
             other.set(Some(found));
             tree.find(found).is_some()
         };
         let add = IN_MASK_ADD.when(mask.has_all(self.kernel_mask()));
-        let is_it = self.world.is_watched_as(at, mask | add | IN_ONLYDIR, wd, is_known);
-        self.scan.other = other.get();
-        if let Some(other) = self.scan.other.filter(|_| (self.kernel_mask() & !mask).has(W::OWN_READING)) {
-            self.scan.lack_read_events.push(other);
+        if self.world.is_watched_as(at, mask | add | IN_ONLYDIR, wd, is_known) {
+            return Some(wd);
+        }
+        if (self.kernel_mask() & !mask).has(W::OWN_READING) {
+            self.scan.lack_read_events.extend(other.get());
             self.scan.is_raise_due = true;
         }
-        is_it
+        other.get()
     }
 
-    /// Whether an open directory is the one watched as `wd`. If the watch may have ended with an event, nothing can tell.
-    fn is_still(&mut self, dir: &W::Dir, wd: Wd, mask: Mask) -> bool {
-        self.is_oneshot() || self.is_watched_as(At::Dir(dir), wd, mask)
+    /// The watch of an open directory, which should be `wd`. If that may have ended with an event, nothing can tell.
+    fn watch_of(&mut self, dir: &W::Dir, wd: Wd, mask: Mask) -> Option<Wd> {
+        if self.is_oneshot() { Some(wd) } else { self.watched_at(At::Dir(dir), wd, mask) }
     }
 
     /// The path of an entry for system calls.

@@ -218,7 +218,7 @@ impl<W: World> Watcher<W> {
         });
         let is_leaf = listed.is_ok() && !has_directories && self.world.close_inside(opened);
         // Another may have taken its place before it was opened.
-        let is_leaf = is_leaf && self.is_watched_as(At::Inside, wd, self.kernel_mask());
+        let is_leaf = is_leaf && self.watched_at(At::Inside, wd, self.kernel_mask()) == Some(wd);
         let contents = if is_leaf { Contents::NoDirectories } else { Contents::Unknown };
         Seen { result: Ok(wd), contents, has_git: has_git || listed.is_err() }
     }

@@ -29,7 +29,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         let is_raised = match dir {
-            Some(dir) => self.world.close_inside(dir) && self.is_watched_as(At::Inside, wd, mask),
+            Some(dir) => self.world.close_inside(dir) && self.watched_at(At::Inside, wd, mask) == Some(wd),
             None => self.change_mask(node, None, mask),
         };
         if !is_raised {
@@ -40,17 +40,15 @@ impl<W: World> Watcher<W> {
     /// Changes what the watch of a directory asks for; `false` if the directory is not where it is believed to be.
     pub(super) fn change_mask(&mut self, node: NodeId, above: Option<&W::Dir>, mask: Mask) -> bool {
         let wd = self.tree.wd(node);
-        match above {
+        let mask = mask | IN_DONT_FOLLOW.when(self.tree.parent(node).is_some());
+        let found = match above {
             Some(above) => {
                 let name = self.tree.name(node).to_vec();
-                self.is_watched_as(At::Entry(above, &name), wd, mask | IN_DONT_FOLLOW)
+                self.watched_at(At::Entry(above, &name), wd, mask)
             }
-            None => {
-                let path = self.system_path(node);
-                let follow = IN_DONT_FOLLOW.when(self.tree.parent(node).is_some());
-                self.is_watched_as(At::Path(&path), wd, mask | follow)
-            }
-        }
+            None => self.watched_at(At::Path(&self.system_path(node)), wd, mask),
+        };
+        found == Some(wd)
     }
 
     /// Asks for all events of the directories of the setup for which that has failed, once their paths are known.
@@ -73,15 +71,20 @@ impl<W: World> Watcher<W> {
     /// Drops the events of our own reading: at the place where the directory was opened, and wherever that may have been renamed to.
     ///
     /// open `a`; `rename a b`; close it → OPEN a, MOVED_FROM a (1), MOVED_TO b (1), MOVE_SELF of a, CLOSE_NOWRITE b
-    pub(super) fn discard_own_reading(&mut self, node: NodeId, place: Option<Place>, since: Position) {
+    pub(super) fn discard_own_reading(
+        &mut self,
+        node: NodeId,
+        place: Option<Place>,
+        opened: Option<Wd>,
+        since: Position,
+    ) {
         // Also in the setup: it was opened before it was known to be the directory whose watch is to ask for less.
         if !self.kernel_mask().has(W::OWN_READING) {
             return;
         }
-        let other = self.scan.other.take();
-        let opened = other.unwrap_or_else(|| self.tree.wd(node));
         // By a path, another may have been opened, which is in another directory than this one.
-        let other = other.and_then(|other| self.place_now(self.tree.find(other)?, self.queue.start()));
+        let other = opened.and_then(|opened| self.tree.find(opened)).filter(|found| *found != node);
+        let other = other.and_then(|other| self.place_now(other, self.queue.start()));
         let place = place.or_else(|| self.place_of(node));
         let mut places: Vec<Place> = place.into_iter().chain(other).collect();
         let (mut renames, mut arrival) = (Vec::new(), None);
@@ -95,10 +98,10 @@ impl<W: World> Watcher<W> {
                     true => places.push(place),
                     false => arrival = Some(place),
                 }
-            } else if event.mask.has(IN_MOVE_SELF) && event.wd == opened {
+            } else if event.mask.has(IN_MOVE_SELF) && opened == Some(event.wd) {
                 places.extend(arrival.take());
             }
-            let is_ours = is_there || event.name.is_empty() && event.wd == opened;
+            let is_ours = is_there || event.name.is_empty() && opened == Some(event.wd);
             is_ours && event.mask.has(IN_ISDIR) && event.mask.has(W::OWN_READING)
         });
     }
