@@ -244,11 +244,6 @@ impl Queue {
         self.changing_at(wd, name).map_or(0, |changing| 1 + changing.more.len())
     }
 
-    /// Whether [`changes`](Self::changes) may be true of any place.
-    pub fn any_changes(&self) -> bool {
-        self.overflows > 0 || !self.changing.is_empty()
-    }
-
     /// The first queued event by which a directory appears at a place or leaves it.
     pub fn first_change(&self, wd: Wd, name: &[u8]) -> Option<Change> {
         Some(self.changing_at(wd, name)?.first)

@@ -33,9 +33,9 @@ impl Listing {
         self.entries.iter().map(|&(at, length, kind)| (&self.names[at..at + length], kind))
     }
 
-    fn remove(&mut self, name: &[u8]) {
+    fn retain(&mut self, keeps: impl Fn(&[u8]) -> bool) {
         let names = &self.names;
-        self.entries.retain(|&(at, length, _)| &names[at..at + length] != name);
+        self.entries.retain(|&(at, length, _)| keeps(&names[at..at + length]));
     }
 
     pub(super) fn push(&mut self, name: &[u8], kind: Kind) {
@@ -63,7 +63,7 @@ impl<W: World> Watcher<W> {
         let names = listing.iter().map(|(name, _)| name).filter(|name| exchanged.contains_key(name));
         for name in names.map(<[u8]>::to_vec).collect::<Vec<_>>() {
             if self.world.times(At::Entry(dir, &name)).is_err() {
-                listing.remove(&name);
+                listing.retain(|other| *other != *name);
                 // The event by which it left may not be queued yet.
                 self.world.sync(At::Dir(dir));
             }
@@ -102,18 +102,9 @@ impl<W: World> Watcher<W> {
     }
 
     /// Those directories of a listing that were there before the queued events.
-    pub(super) fn stood(&self, wd: Wd, listing: Listing) -> Listing {
-        if !self.queue.any_changes() {
-            return listing;
-        }
-        let mut stood = Listing::default();
-        for (name, kind) in listing.iter() {
-            let first = self.queue.first_change(wd, name);
-            if first.is_none_or(|first| !first.is_arrival()) {
-                stood.push(name, kind);
-            }
-        }
-        stood
+    pub(super) fn stood(&self, wd: Wd, mut listing: Listing) -> Listing {
+        listing.retain(|name| self.queue.first_change(wd, name).is_none_or(|first| !first.is_arrival()));
+        listing
     }
 
     /// The first event of each entry of a watched directory; of an exchange that by which the entry leaves. And the events by which
