@@ -517,7 +517,7 @@ impl<W: World> Watcher<W> {
         for (wd, (node, until)) in arriving {
             if self.queue.self_events_ahead(wd) {
                 self.scan.arriving.insert(wd, (node, until));
-            } else if matches!(self.coverage(node), Coverage::Arriving { .. }) {
+            } else {
                 self.report_arriving(node);
                 self.attach_later(node);
             }
