@@ -79,7 +79,7 @@ impl<W: World> Watcher<W> {
         self.pull();
         self.discard_git_reading(since);
         let wd = self.tree.wd(above.node);
-        let changed = self.changed_below(wd, since, task);
+        let changed = self.queue.events_since(since).map(|event| event.wd).collect();
         self.wait_for_changed(&dir, &watched, &changed, task);
         let mut frames = Vec::new();
         for (node, Seen { result, contents, .. }, git) in watched {
@@ -136,16 +136,6 @@ impl<W: World> Watcher<W> {
         Ok(watched)
     }
 
-    /// The watches of directories in another which have had events since a position, if what is reported of those that are empty depends on it.
-    fn changed_below(&self, wd: Wd, since: Position, task: Task) -> HashSet<Wd> {
-        match task == Task::Rescan || task.announces() {
-            true => {
-                self.queue.events_since(since).map(|event| event.wd).filter(|found| *found != wd).collect()
-            }
-            false => HashSet::new(),
-        }
-    }
-
     /// Whether a new directory is taken for empty although an entry may just be leaving it, of which the event is not queued yet: see
     /// [`State::emptying`]. To wait for that takes longer than all else that a new directory takes.
     fn expects_leaving(&self, task: Task) -> bool {
@@ -154,15 +144,15 @@ impl<W: World> Watcher<W> {
 
     /// If a new directory had events between its watch and the look at it, what has left it is known once nobody is changing it.
     fn wait_for_changed(&mut self, dir: &W::Dir, watched: &[Watched], changed: &HashSet<Wd>, task: Task) {
-        if changed.is_empty() || !self.expects_leaving(task) {
+        if !self.expects_leaving(task) {
             return;
         }
         for (node, Seen { result, contents, .. }, _) in watched {
             if *contents == Contents::Nothing && result.as_ref().is_ok_and(|wd| changed.contains(wd)) {
                 self.world.sync(At::Entry(dir, self.tree.name(*node)));
+                self.pull();
             }
         }
-        self.pull();
     }
 
     /// Why the directory is visited that was found for a node, which may be known as another.
