@@ -260,10 +260,6 @@ impl<W: World> Watcher<W> {
             return;
         }
         let mut path = self.tree.path(node);
-        let announce = match self.coverage(node) {
-            Coverage::Unread { announce } | Coverage::Arriving { announce, .. } => announce,
-            _ => false,
-        };
         if self.settings.filter.leaves_out(&path) {
             return self.cover(node, Coverage::Pruned);
         }
@@ -271,7 +267,8 @@ impl<W: World> Watcher<W> {
             return self.cover(node, Coverage::Ignored);
         }
         path.pop();
-        if announce && self.settings.filter.refuses_new(&path) {
+        let is_new = self.coverage(node) == Coverage::Unread { announce: true };
+        if is_new && self.settings.filter.refuses_new(&path) {
             self.cover(node, Coverage::Excluded);
         }
     }
