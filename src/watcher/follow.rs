@@ -217,11 +217,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         let name: Box<[u8]> = self.queue.events().name(taken).into();
-        self.announce(taken.wd, &name, kind_of(taken.mask));
-        if taken.mask.has(IN_ISDIR) {
-            let below = self.add_unread(node, &name, true);
-            self.attach_later(below);
-        }
+        self.announce_gone(node, &name, kind_of(taken.mask));
     }
 
     /// The queue has overflowed: that is reported first, then the tree is compared with the file system.

@@ -464,11 +464,7 @@ impl<W: World> Watcher<W> {
             }
         }
         for (name, kind) in gone.iter() {
-            self.announce(wd, name, kind);
-            if kind == Kind::Directory {
-                let below = self.add_unread(node, name, announce);
-                self.attach_later(below);
-            }
+            self.announce_gone(node, name, kind);
         }
         Ok(())
     }

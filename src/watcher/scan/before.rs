@@ -160,11 +160,20 @@ impl<W: World> Watcher<W> {
     }
 
     /// Reports what the kernel would have reported of an entry.
-    pub(in crate::watcher) fn announce(&mut self, wd: Wd, name: &[u8], kind: Kind) {
+    pub(super) fn announce(&mut self, wd: Wd, name: &[u8], kind: Kind) {
         let directory = IN_ISDIR.when(kind == Kind::Directory);
         self.make_up(wd, IN_CREATE | directory, 0, name);
         if kind == Kind::File {
             self.make_up(wd, IN_CLOSE_WRITE, 0, name);
+        }
+    }
+
+    /// The same of an entry that the next events take away. They also say where a directory goes, in which nothing was reported yet.
+    pub(in crate::watcher) fn announce_gone(&mut self, node: NodeId, name: &[u8], kind: Kind) {
+        self.announce(self.tree.wd(node), name, kind);
+        if kind == Kind::Directory {
+            let below = self.add_unread(node, name, true);
+            self.attach_later(below);
         }
     }
 }
