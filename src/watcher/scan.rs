@@ -16,7 +16,7 @@ use std::io;
 use std::rc::Rc;
 
 use self::before::{Found, Listing};
-use super::{Coverage, Outgoing, State, Watcher};
+use super::{Coverage, Outgoing, Watcher};
 use crate::backlog::Position;
 use crate::queue::Place;
 use crate::source::Problem;
@@ -417,8 +417,7 @@ impl<W: World> Watcher<W> {
         self.world.unwatch(self.tree.wd(node));
         self.tree.set_wd(node, Wd::NONE);
         self.forget_git(node);
-        let coverage = Coverage::Unread { announce: task.announces() || task == Task::Rescan };
-        self.tree.set_state(node, State { coverage, emptying: false, ..self.tree.state(node) });
+        self.cover(node, Coverage::Unread { announce: task.announces() || task == Task::Rescan });
         self.attach_later(node);
     }
 

@@ -237,7 +237,8 @@ impl<W: World> Watcher<W> {
                 if self.coverage(node) == Coverage::Hidden {
                     self.make_up_entry(node, IN_MOVED_TO);
                 }
-                self.cover(node, Coverage::Watched);
+                let state = self.tree.state(node);
+                self.tree.set_state(node, State { coverage: Coverage::Watched, emptying: false, ..state });
                 self.refused.begin_again(|| self.world.clock());
                 self.try_refused();
                 if self.scan.is_rescan() {
