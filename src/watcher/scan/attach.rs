@@ -224,7 +224,7 @@ impl<W: World> Watcher<W> {
     ) -> Option<NodeId> {
         match self.tree.find(wd) {
             Some(known) => self.meet(node, known, is_doubtful, task),
-            None if is_doubtful && !self.is_certain(node, wd, since, task) => {
+            None if is_doubtful && !self.is_certain(node, wd, since) => {
                 self.world.unwatch(wd);
                 // Its IGNORED is queued. Those of many watches, left unread, overflow the queue, and the comparison that follows removes
                 // watches here again.
@@ -254,9 +254,8 @@ impl<W: World> Watcher<W> {
     }
 
     /// Whether a new watch is of the directory that was at its place, although the next of the queued events of the name takes it away.
-    fn is_certain(&self, node: NodeId, wd: Wd, since: Position, task: Task) -> bool {
-        task != Task::Setup
-            && self.place_of(node).is_some_and(|place| self.queue.goes_next(wd, &place, since))
+    fn is_certain(&self, node: NodeId, wd: Wd, since: Position) -> bool {
+        self.place_of(node).is_some_and(|place| self.queue.goes_next(wd, &place, since))
     }
 
     /// At the place of a node a directory is found that is watched already, as another node.
