@@ -232,7 +232,7 @@ impl<W: World> Watcher<W> {
 
     /// A directory is an entry of a watched one from now on, and nothing is known of what is in it. With `announce` that is
     /// to be reported.
-    fn on_dir_appeared(&mut self, parent: NodeId, name: &[u8], announce: bool) {
+    pub(super) fn on_dir_appeared(&mut self, parent: NodeId, name: &[u8], announce: bool) {
         if let Some(node) = self.tree.child(parent, name) {
             self.displace(node);
         }
@@ -614,8 +614,7 @@ impl<W: World> Watcher<W> {
             }
             self.pull();
             if let Some((parent, name)) = place {
-                let node = self.add_unread(parent, &name, false);
-                self.work.push_back(Work::Attach(node));
+                self.on_dir_appeared(parent, &name, false);
             }
         }
     }

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use super::{Coverage, Watcher, Work};
+use super::Watcher;
 use crate::fanotify::absolute_path;
 use crate::sys::inotify::Wd;
 use crate::sys::mask::IN_DONT_FOLLOW;
@@ -70,17 +70,10 @@ impl<W: World> Watcher<W> {
             match wd {
                 Wd::NONE => return,
                 wd if self.watched_at(At::Path(&path), wd, mask) == Some(wd) => return,
-                _ => {
-                    self.tree.unplace(node);
-                    if removes {
-                        self.move_out(node);
-                    }
-                }
+                _ if removes => self.move_out(node),
+                _ => {}
             }
         }
-        let node = self.add_unread(parent, name, false);
-        if self.coverage(node) == (Coverage::Unread { announce: false }) {
-            self.work.push_back(Work::Attach(node));
-        }
+        self.on_dir_appeared(parent, name, false);
     }
 }
