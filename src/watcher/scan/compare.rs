@@ -17,7 +17,6 @@ impl<W: World> Watcher<W> {
     /// After an overflow: compares the tree with the file system, from the operands down.
     pub(in crate::watcher) fn rescan(&mut self) {
         self.remove_moved_out();
-        self.scan.arriving.clear();
         self.refused.clear();
         for work in [&mut self.work, &mut self.later] {
             work.retain(|work| !matches!(work, Work::Attach(_)));
