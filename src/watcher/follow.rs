@@ -236,13 +236,13 @@ impl<W: World> Watcher<W> {
         if let Some(node) = self.tree.child(parent, name) {
             self.displace(node);
         }
-        let node = self.add_unread(parent, name, announce && !self.is_moved_out(parent));
+        let node = self.add_pending(parent, name, announce && !self.is_moved_out(parent));
         self.work.push_back(Work::Attach(node));
     }
 
     /// Adds the node of a directory that is to be watched, if that makes sense.
-    pub(super) fn add_unread(&mut self, parent: NodeId, name: &[u8], announce: bool) -> NodeId {
-        let coverage = Coverage::Unread { announce };
+    pub(super) fn add_pending(&mut self, parent: NodeId, name: &[u8], announce: bool) -> NodeId {
+        let coverage = Coverage::Pending { announce };
         let initial = !self.is_set_up;
         let state = State { directory: true, recursive: true, initial, coverage, ..State::default() };
         let node = self.tree.insert(Some(parent), name, Wd::NONE, state);
@@ -263,7 +263,7 @@ impl<W: World> Watcher<W> {
             return self.cover(node, Coverage::Ignored);
         }
         path.pop();
-        let is_new = self.coverage(node) == Coverage::Unread { announce: true };
+        let is_new = self.coverage(node) == Coverage::Pending { announce: true };
         if is_new && self.settings.filter.refuses_new(&path) {
             self.cover(node, Coverage::Excluded);
         }
@@ -402,8 +402,8 @@ impl<W: World> Watcher<W> {
     /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`]. One that needs no watch is
     /// forgotten, but not in a directory that was moved out: where that returns, its path may be none that is excluded.
     fn expect_hidden(&mut self, parent: NodeId, name: &[u8]) {
-        let node = self.add_unread(parent, name, false);
-        if self.coverage(node) == (Coverage::Unread { announce: false }) {
+        let node = self.add_pending(parent, name, false);
+        if self.coverage(node) == (Coverage::Pending { announce: false }) {
             self.cover(node, Coverage::Hidden);
             self.work.push_back(Work::Attach(node));
         } else if !self.is_moved_out(parent) {
@@ -475,7 +475,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether an entry without a MOVED_FROM may come from a new directory of the tree that was not watched when it left.
     fn may_be_from_new(&self) -> bool {
-        let is_new = |work: &Work| matches!(work, Work::Attach(node) if self.coverage(*node) == Coverage::Unread { announce: true });
+        let is_new = |work: &Work| matches!(work, Work::Attach(node) if self.coverage(*node) == Coverage::Pending { announce: true });
         self.queue.start() <= self.renames.announce_origin_end
             || self.later.iter().any(is_new)
             || !self.refused.is_empty()
@@ -510,13 +510,13 @@ impl<W: World> Watcher<W> {
         // What was listed here is still expected to arrive, and a directory that may be hidden here still may be.
         let is_expected = matches!(
             self.coverage(node),
-            Coverage::Unread { .. } | Coverage::Arriving { .. } | Coverage::Hidden
+            Coverage::Pending { .. } | Coverage::Arriving { .. } | Coverage::Hidden
         );
         if !is_expected {
-            self.cover(node, Coverage::Unread { announce: false });
+            self.cover(node, Coverage::Pending { announce: false });
         }
         self.exclude(node);
-        if matches!(self.coverage(node), Coverage::Unread { .. }) {
+        if matches!(self.coverage(node), Coverage::Pending { .. }) {
             self.work.push_back(Work::Attach(node));
         }
     }
@@ -567,7 +567,7 @@ impl<W: World> Watcher<W> {
         if announce && !has_event {
             self.make_up_entry(node, IN_CREATE);
         }
-        self.cover(node, Coverage::Unread { announce });
+        self.cover(node, Coverage::Pending { announce });
     }
 
     /// A directory is where nothing is watched: its events are not reported any more.

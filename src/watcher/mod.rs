@@ -62,9 +62,9 @@ enum Coverage {
     Watched,
     /// It is to be watched. With `announce` nobody knows yet what is in it: that is to be reported.
     ///
-    /// `mkdir a; rename a b` → CREATE a, MOVED_FROM a, MOVED_TO b: at the CREATE, `a` names nothing any more. The node stays unread,
+    /// `mkdir a; rename a b` → CREATE a, MOVED_FROM a, MOVED_TO b: at the CREATE, `a` names nothing any more. The node stays pending,
     /// MOVED_TO takes it to `b`, and there it can be watched.
-    Unread { announce: bool },
+    Pending { announce: bool },
     /// A watched directory was found here whose MOVE_SELF is still queued: that rename ends here. Its arrival has no event if it was listed;
     /// then the directory is reported as created if it does not arrive, with `announce`. It `has_event` after an overflow, if only that by
     /// which it left was dropped.
@@ -494,7 +494,7 @@ impl<W: World> Watcher<W> {
     /// what is in a new one may leave it before.
     fn comes_from_elsewhere(&self, cookie: u32) -> bool {
         let is_news = |work: &Work| match work {
-            Work::Attach(node) => self.coverage(*node) != (Coverage::Unread { announce: false }),
+            Work::Attach(node) => self.coverage(*node) != (Coverage::Pending { announce: false }),
             _ => true,
         };
         !self.renames.is_known(cookie) && !self.work.iter().any(is_news)

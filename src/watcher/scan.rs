@@ -417,7 +417,7 @@ impl<W: World> Watcher<W> {
         self.world.unwatch(self.tree.wd(node));
         self.tree.set_wd(node, Wd::NONE);
         self.forget_git(node);
-        self.cover(node, Coverage::Unread { announce: task.announces() || task == Task::Rescan });
+        self.cover(node, Coverage::Pending { announce: task.announces() || task == Task::Rescan });
         self.attach_later(node);
     }
 
@@ -439,9 +439,9 @@ impl<W: World> Watcher<W> {
         for (name, kind) in stood.iter() {
             let mut found = None;
             if kind == Kind::Directory {
-                let below = self.add_unread(node, name, announce);
+                let below = self.add_pending(node, name, announce);
                 found = Some(below);
-                if matches!(self.coverage(below), Coverage::Unread { .. }) {
+                if matches!(self.coverage(below), Coverage::Pending { .. }) {
                     attached.push(below);
                 }
             }

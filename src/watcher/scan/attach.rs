@@ -52,7 +52,7 @@ impl<W: World> Watcher<W> {
     /// Where a directory is that is to be watched, and why it is; `None` for others.
     fn attachable(&self, node: NodeId) -> Option<(NodeId, Task)> {
         let (announce, by_event) = match self.coverage(node) {
-            Coverage::Unread { announce } => (announce, true),
+            Coverage::Pending { announce } => (announce, true),
             Coverage::Hidden => (false, true),
             // Patterns changed, and nothing else.
             Coverage::Ignored if !self.settings.filter.ignores_tree(&self.tree, node) => (false, false),
@@ -195,12 +195,12 @@ impl<W: World> Watcher<W> {
         // An operand before may be watched there already, with all events.
         let mask = self.scan_mask(Task::Setup) | IN_ONLYDIR;
         let result = self.world.watch(At::Entry(dir, name), mask | IN_DONT_FOLLOW | IN_MASK_ADD);
-        let unread = Seen { result, contents: Contents::Unknown, has_git: true };
-        let Ok(wd) = unread.result else { return unread };
+        let unknown = Seen { result, contents: Contents::Unknown, has_git: true };
+        let Ok(wd) = unknown.result else { return unknown };
         if self.tree.find(wd).is_some() {
-            return unread;
+            return unknown;
         }
-        let Ok(opened) = self.world.open(At::Entry(dir, name)) else { return unread };
+        let Ok(opened) = self.world.open(At::Entry(dir, name)) else { return unknown };
         let (mut has_directories, mut has_git) = (false, false);
         let listed = self.world.list(&opened, &mut |name, kind| {
             has_directories |= kind == Kind::Directory;
@@ -341,7 +341,7 @@ impl<W: World> Watcher<W> {
     fn announce_later(&mut self, node: NodeId, task: Task) {
         let Some(place) = self.place_of(node).filter(|_| task == Task::Rescan) else { return };
         let announce = self.missed.is_unread(&place).unwrap_or(true);
-        self.cover(node, Coverage::Unread { announce });
+        self.cover(node, Coverage::Pending { announce });
     }
 
     /// Tries the next of the directories that got no watch: a watch has ended, or the one before did not need it.

@@ -172,7 +172,7 @@ impl<W: World> Watcher<W> {
     pub(in crate::watcher) fn announce_gone(&mut self, node: NodeId, name: &[u8], kind: Kind) {
         self.announce(self.tree.wd(node), name, kind);
         if kind == Kind::Directory {
-            let below = self.add_unread(node, name, true);
+            let below = self.add_pending(node, name, true);
             self.attach_later(below);
         }
     }

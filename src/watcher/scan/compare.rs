@@ -39,11 +39,11 @@ impl<W: World> Watcher<W> {
                 if self.tree.wd(below) == Wd::NONE && !self.tree.is_removed(below) {
                     let is_known = self.is_known_unwatched(below);
                     if let Some(place) = self.place_of(below).filter(|_| is_known) {
-                        let is_unread = matches!(
+                        let announce = matches!(
                             self.coverage(below),
-                            Coverage::Unread { announce: true } | Coverage::Arriving { announce: true, .. }
+                            Coverage::Pending { announce: true } | Coverage::Arriving { announce: true, .. }
                         );
-                        self.missed.know_unwatched(place, is_unread);
+                        self.missed.know_unwatched(place, announce);
                     }
                     self.tree.remove(below);
                 }
