@@ -236,7 +236,7 @@ impl<W: World> Watcher<W> {
         if let Some(node) = self.tree.child(parent, name) {
             self.displace(node);
         }
-        let node = self.add_pending(parent, name, announce && !self.is_moved_out(parent));
+        let node = self.add_pending(parent, name, announce && !self.is_retiring(parent));
         self.work.push_back(Work::Attach(node));
     }
 
@@ -406,7 +406,7 @@ impl<W: World> Watcher<W> {
         if self.coverage(node) == (Coverage::Pending { announce: false }) {
             self.cover(node, Coverage::Hidden);
             self.work.push_back(Work::Attach(node));
-        } else if !self.is_moved_out(parent) {
+        } else if !self.is_retiring(parent) {
             self.tree.remove(node);
         }
     }
@@ -437,7 +437,7 @@ impl<W: World> Watcher<W> {
             // From elsewhere only the rename is news.
             _ => {
                 if was_moved_out {
-                    self.remove_moved_out();
+                    self.retire_all();
                 }
                 self.on_dir_appeared(parent, name, is_from_new || was_moved_out);
             }
@@ -460,7 +460,7 @@ impl<W: World> Watcher<W> {
     ///
     /// `rename d/w/p outside/p; rename d/w outside/p/w` → MOVED_FROM w/p, MOVE_SELF of p, MOVED_FROM w, MOVED_TO p/w, MOVE_SELF of w
     fn relink_into_below(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
-        let is_top = |above: &NodeId| self.coverage(*above) == Coverage::MovedOut;
+        let is_top = |above: &NodeId| self.coverage(*above) == Coverage::Retiring;
         let top = self.tree.way_up(parent).find(is_top);
         if let (Some(top), Some(above)) = (top, self.tree.parent(node)) {
             let old_name = self.tree.name(top).to_vec();
@@ -468,7 +468,7 @@ impl<W: World> Watcher<W> {
             self.tree.unplace(top);
         }
         match self.tree.is_within(parent, node) {
-            true => self.move_out(node),
+            true => self.retire_later(node),
             false => self.relink(node, parent, name),
         }
     }
@@ -497,7 +497,7 @@ impl<W: World> Watcher<W> {
             return self.prune(node);
         }
         let filter = &self.settings.filter;
-        let may_be_pruned = !self.moved_out.is_empty() && !filter.is_empty();
+        let may_be_pruned = !self.retiring.is_empty() && !filter.is_empty();
         if self.tree.unwatched() > 0 || may_be_pruned || filter.ignores_by_place() {
             for below in self.tree.subtree(node) {
                 self.judge_again(below);
@@ -540,7 +540,7 @@ impl<W: World> Watcher<W> {
             self.work.push_back(Work::Attach(there));
         }
         if self.renames.move_out(node) {
-            self.move_out(node);
+            self.retire_later(node);
         }
     }
 
@@ -570,17 +570,17 @@ impl<W: World> Watcher<W> {
         self.cover(node, Coverage::Pending { announce });
     }
 
-    /// A directory is where nothing is watched: its events are not reported any more.
-    pub(super) fn move_out(&mut self, node: NodeId) {
-        if self.coverage(node) != Coverage::MovedOut {
-            self.cover(node, Coverage::MovedOut);
-            self.moved_out.push(node);
+    /// The events of a directory are not reported any more: see [`Coverage::Retiring`].
+    pub(super) fn retire_later(&mut self, node: NodeId) {
+        if self.coverage(node) != Coverage::Retiring {
+            self.cover(node, Coverage::Retiring);
+            self.retiring.push(node);
         }
     }
 
     /// The watches of a directory stay that were to be removed.
     pub(super) fn keep(&mut self, node: NodeId) {
-        self.moved_out.retain(|top| *top != node);
+        self.retiring.retain(|top| *top != node);
         self.cover(node, Coverage::Watched);
     }
 
@@ -593,10 +593,10 @@ impl<W: World> Watcher<W> {
         self.relink(node, parent, name);
     }
 
-    /// Removes the watches of the directories that were moved out, those below first. Each leaves an event in the queue. What has an
-    /// excluded path stays known.
-    pub(super) fn remove_moved_out(&mut self) {
-        for top in std::mem::take(&mut self.moved_out) {
+    /// Removes the watches of the directories that are retiring, those below first. Each leaves an event in the queue. What keeps its place
+    /// stays known.
+    pub(super) fn retire_all(&mut self) {
+        for top in std::mem::take(&mut self.retiring) {
             let place = self.tree.parent(top).filter(|_| self.tree.is_entry(top));
             let place = place.map(|parent| (parent, self.tree.name(top).to_vec()));
             let mut removals = 0;

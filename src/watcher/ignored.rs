@@ -15,7 +15,7 @@ impl<W: World> Watcher<W> {
     /// The path of a directory has changed.
     pub(super) fn judge_again(&mut self, node: NodeId) {
         self.unprune(node);
-        if self.tree.is_removed(node) || self.is_moved_out(node) {
+        if self.tree.is_removed(node) || self.is_retiring(node) {
             return;
         }
         if self.tree.wd(node) == Wd::NONE {
@@ -27,7 +27,7 @@ impl<W: World> Watcher<W> {
 
     /// Keeps the watch of a directory that was pruned in this turn, if it is needed again.
     fn unprune(&mut self, node: NodeId) {
-        let is_pruned = self.coverage(node) == Coverage::MovedOut && self.tree.is_entry(node);
+        let is_pruned = self.coverage(node) == Coverage::Retiring && self.tree.is_entry(node);
         let filter = &self.settings.filter;
         if is_pruned && !filter.leaves_out(&self.tree.path(node)) && !filter.ignores_tree(&self.tree, node) {
             self.keep(node);
@@ -52,7 +52,7 @@ impl<W: World> Watcher<W> {
             self.read_git_of_operand(operand);
         }
         self.path_of = None;
-        self.move_out(node);
+        self.retire_later(node);
     }
 
     /// Whether an event may be one by which the patterns of git change.
@@ -110,7 +110,7 @@ impl<W: World> Watcher<W> {
             return;
         }
         for below in self.tree.subtree(node) {
-            if self.tree.is_removed(below) || self.is_moved_out(below) || below == node {
+            if self.tree.is_removed(below) || self.is_retiring(below) || below == node {
                 continue;
             }
             let is_watched = self.tree.wd(below) != Wd::NONE;

@@ -52,8 +52,14 @@ use self::missed::Missed;
 use self::refused::Refused;
 use self::scan::Scan;
 
-/// How completely a directory is watched. It has a watch if it is [`Coverage::Watched`], and until the end of the turn if it was moved out;
-/// else it has none.
+/// How completely a directory is watched. What else may be true of its node, until that is removed:
+///
+/// | | has a watch | is an entry |
+/// |---|---|---|
+/// | `Watched` | yes | unless it is being renamed, another has come to its place, it was deleted, or is an operand |
+/// | `Retiring` | yes | if it keeps its place |
+/// | `Arriving` | no | yes |
+/// | all others | no | unless it is being renamed |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coverage {
     /// It has a watch, and everything that was in it before the watch has its node or its line, or will have once the scan that goes on has
@@ -85,11 +91,11 @@ enum Coverage {
     Ignored,
     /// It could not be watched; the user was told so.
     Unwatchable,
-    /// It was renamed to where nothing is watched, or to an excluded path: its events are not reported, and its watches are removed at the
-    /// end of the turn, unless it returns before.
+    /// Its events are not reported, and its watch and those below it are removed at the end of the turn, unless it returns before. It was
+    /// moved out, which is to say renamed to where nothing is watched; or it keeps its place, but has an excluded path by now.
     ///
     /// `rename d/w outside/w` → MOVED_FROM w, MOVE_SELF of w: no MOVED_TO came.
-    MovedOut,
+    Retiring,
 }
 
 /// What the watcher knows of a node.
@@ -162,8 +168,8 @@ pub struct Watcher<W: World> {
     renames: Renames,
     /// What could not be done when it was tried: to be tried again at the end of the turn.
     later: VecDeque<Work>,
-    /// Directories whose watches are removed at the end of the turn, unless they return. Those that are excluded keep their place.
-    moved_out: Vec<NodeId>,
+    /// The directories that are [`Coverage::Retiring`].
+    retiring: Vec<NodeId>,
     refused: Refused,
     missed: Missed,
     is_rescan_next: bool,
@@ -198,7 +204,7 @@ impl<W: World> Watcher<W> {
             scan: Scan::default(),
             renames: Renames::default(),
             later: VecDeque::new(),
-            moved_out: Vec::new(),
+            retiring: Vec::new(),
             refused: Refused::default(),
             missed,
             is_rescan_next: false,
@@ -268,7 +274,7 @@ impl<W: World> Watcher<W> {
             && self.settings.events.has(IN_DELETE)
             && self.tree.is_entry(node);
         // Of a directory that was moved out, its own rename is the last event that is reported.
-        if !mask.has(IN_MOVE_SELF) && self.is_moved_out(node) {
+        if !mask.has(IN_MOVE_SELF) && self.is_retiring(node) {
             return None;
         }
         let mut watched = self.set_path(node);
@@ -327,9 +333,9 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    fn is_moved_out(&self, node: NodeId) -> bool {
-        !self.moved_out.is_empty()
-            && self.tree.way_up(node).any(|above| self.coverage(above) == Coverage::MovedOut)
+    fn is_retiring(&self, node: NodeId) -> bool {
+        !self.retiring.is_empty()
+            && self.tree.way_up(node).any(|above| self.coverage(above) == Coverage::Retiring)
     }
 
     /// The place of which a node is the entry, as far as the events go that were handled; `None` for an operand.
@@ -409,7 +415,7 @@ impl<W: World> Watcher<W> {
         if std::mem::replace(&mut self.is_turn_over, true) {
             return false;
         }
-        self.remove_moved_out();
+        self.retire_all();
         self.forget_departed();
         if std::mem::take(&mut self.have_mounts_changed) {
             self.check_mounts();
@@ -586,7 +592,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
 
     fn has_more(&self) -> bool {
         !self.queue.events().is_empty()
-            || !self.moved_out.is_empty()
+            || !self.retiring.is_empty()
             || !self.outbox.is_empty()
             || self.is_rescan_next
     }

@@ -70,7 +70,7 @@ impl<W: World> Watcher<W> {
             match wd {
                 Wd::NONE => return,
                 wd if self.watched_at(At::Path(&path), wd, mask) == Some(wd) => return,
-                _ if removes => self.move_out(node),
+                _ if removes => self.retire_later(node),
                 _ => {}
             }
         }

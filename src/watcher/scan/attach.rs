@@ -281,16 +281,16 @@ impl<W: World> Watcher<W> {
             return Some(known);
         }
         let is_listed = matches!(task, Task::Arrival { by_event: false, .. });
-        let is_moved_out = self.is_moved_out(known);
+        let is_retiring = self.is_retiring(known);
         if self.tree.parent(known).is_none() && self.tree.path(known) == self.tree.path(node) {
             // An operand that was given before the one that it is in: it is renamed with the rest.
             self.tree.remove(node);
             self.tree.relink(known, parent, &name);
-        } else if moves_on && (is_listed || !is_moved_out) {
+        } else if moves_on && (is_listed || !is_retiring) {
             let has_event = task.is_arrival() && !is_listed;
             self.cover(node, Coverage::Arriving { announce: task.announces(), has_event });
             self.scan.arriving.insert(wd, (node, self.queue.end()));
-        } else if is_moved_out && (is_above || task.announces())
+        } else if is_retiring && (is_above || task.announces())
             || self.tree.way_up(known).any(|above| self.has_left(above, self.queue.start()))
         {
             // It is reported as new once its watches are removed, which is at the end of the turn.
@@ -299,7 +299,7 @@ impl<W: World> Watcher<W> {
             // One that returns before its watches are removed. Otherwise a bind mount, or an operand by another path: the same inode is
             // one watch, under its first name.
             self.tree.remove(node);
-            if is_moved_out {
+            if is_retiring {
                 self.bring_back(known, parent, &name);
                 self.report_reading(known, task);
             }

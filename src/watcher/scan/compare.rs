@@ -16,7 +16,7 @@ use crate::world::World;
 impl<W: World> Watcher<W> {
     /// After an overflow: compares the tree with the file system, from the operands down.
     pub(in crate::watcher) fn rescan(&mut self) {
-        self.remove_moved_out();
+        self.retire_all();
         self.refused.clear();
         for work in [&mut self.work, &mut self.later] {
             work.retain(|work| !matches!(work, Work::Attach(_)));
