@@ -10,7 +10,7 @@ use crate::queue::{Change, Place};
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{IN_ISDIR, IN_MOVE, IN_MOVED_FROM, IN_MOVED_TO};
 use crate::tree::{NodeId, Tree};
-use crate::watcher::{Coverage, Outgoing, State, Watcher, Work};
+use crate::watcher::{Coverage, Outgoing, State, Watcher};
 use crate::world::World;
 
 impl<W: World> Watcher<W> {
@@ -18,9 +18,6 @@ impl<W: World> Watcher<W> {
     pub(in crate::watcher) fn rescan(&mut self) {
         self.retire_all();
         self.refused.clear();
-        for work in [&mut self.work, &mut self.later] {
-            work.retain(|work| !matches!(work, Work::Attach(_)));
-        }
         self.scan.stack.push(Frame::FinishRescan);
         let since = self.queue.start();
         for node in self.renames.going_on(&self.queue) {
