@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-use self::before::{Found, Listing};
+use self::before::{Before, Listing};
 use super::{Coverage, Outgoing, Watcher};
 use crate::backlog::Position;
 use crate::queue::Place;
@@ -225,8 +225,8 @@ impl<W: World> Watcher<W> {
         self.report_reading(node, task);
         match since {
             Some(since) => {
-                let found = self.before_watch(node, Listing::default(), since, task);
-                self.add_entries(node, found, None, task)
+                let before = self.before_watch(node, Listing::default(), since, task);
+                self.add_entries(node, before, None, task)
             }
             None => Ok(()),
         }
@@ -256,7 +256,7 @@ impl<W: World> Watcher<W> {
         task: Task,
     ) -> io::Result<()> {
         let (wd, is_operand) = (self.tree.wd(node), self.tree.parent(node).is_none());
-        let (found, dir) = match self.read_where_it_is(node, above.as_ref(), since, task) {
+        let (before, dir) = match self.read_where_it_is(node, above.as_ref(), since, task) {
             Ok(read) => {
                 self.report_reading(node, task);
                 read
@@ -264,8 +264,8 @@ impl<W: World> Watcher<W> {
             Err(_) if task.is_arrival() && self.has_left(node, since) => {
                 // What happened in it until then is reported. It has no listing, so it must not come back with its watch.
                 self.world.unwatch(wd);
-                let found = self.before_watch(node, Listing::default(), since, task);
-                return self.add_entries(node, found, None, task);
+                let before = self.before_watch(node, Listing::default(), since, task);
+                return self.add_entries(node, before, None, task);
             }
             // Events of its own say where it has gone.
             Err(_) if task == Task::Rescan && !is_operand && self.queue.self_events_ahead(wd) => {
@@ -290,9 +290,9 @@ impl<W: World> Watcher<W> {
             self.scan.stack.push(Frame::Leave { dir: Rc::clone(dir), task });
         }
         if task == Task::Rescan {
-            return self.compare(node, found.stood, entered);
+            return self.compare(node, before.stood, entered);
         }
-        self.add_entries(node, found, entered, task)
+        self.add_entries(node, before, entered, task)
     }
 
     /// Opens and lists a directory; a new one that is not where it was, where the events since its watch say that it is by now.
@@ -304,17 +304,17 @@ impl<W: World> Watcher<W> {
         above: Option<&Above<W::Dir>>,
         since: Position,
         task: Task,
-    ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
+    ) -> io::Result<(Before, Option<Rc<W::Dir>>)> {
         let mut place = None;
         let mut tries = 0;
         loop {
-            let before = self.queue.end();
+            let begin = self.queue.end();
             let mut found = None;
             let read = self.read_dir(node, place.as_ref(), above, since, task, &mut found);
             if self.is_reading_reported(task) {
                 self.pull();
             }
-            self.discard_own_reading(node, place.clone(), found, before);
+            self.discard_own_reading(node, place.clone(), found, begin);
             tries += 1;
             let (Err(_), Some(parent)) = (&read, self.tree.parent(node)) else { return read };
             // Why that is so, the events say.
@@ -351,7 +351,7 @@ impl<W: World> Watcher<W> {
         since: Position,
         task: Task,
         found: &mut Option<Wd>,
-    ) -> io::Result<(Found, Option<Rc<W::Dir>>)> {
+    ) -> io::Result<(Before, Option<Rc<W::Dir>>)> {
         let (wd, mask) = (self.tree.wd(node), self.scan_mask(task));
         let is_raised_later = mask != self.kernel_mask();
         let dir = above.and_then(|above| above.dir());
@@ -388,18 +388,18 @@ impl<W: World> Watcher<W> {
         if task.announces() {
             self.look_again(&mut listing, &opened, wd, since);
         }
-        let found = match task {
-            Task::Rescan => Found { stood: listing, gone: Listing::default() },
+        let before = match task {
+            Task::Rescan => Before { stood: listing, gone: Listing::default() },
             _ => self.before_watch(node, listing, since, task),
         };
         let is_used = |(_, kind): (&[u8], Kind)| kind == Kind::Directory || task == Task::Rescan;
-        let dir = match found.stood.iter().any(is_used) {
+        let dir = match before.stood.iter().any(is_used) {
             // Closing it now is reported now, and dropped with the events of its reading.
             true if self.is_reading_reported(task) => Some(self.world.enter(At::Dir(&opened))?),
             true => Some(opened),
             false => Some(opened).filter(|_| is_raised_later),
         };
-        Ok((found, dir.map(Rc::new)))
+        Ok((before, dir.map(Rc::new)))
     }
 
     /// Nobody can look into a directory after an overflow: what is below it may be there.
@@ -425,7 +425,7 @@ impl<W: World> Watcher<W> {
     fn add_entries(
         &mut self,
         node: NodeId,
-        Found { stood, gone }: Found,
+        Before { stood, gone }: Before,
         entered: Option<Above<W::Dir>>,
         task: Task,
     ) -> io::Result<()> {

@@ -46,7 +46,7 @@ impl Listing {
 
 /// What was in a directory before its watch: what is still there, and what has left, if that is news.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Before {
     pub(super) stood: Listing,
     pub(super) gone: Listing,
 }
@@ -76,16 +76,16 @@ impl<W: World> Watcher<W> {
     /// what has left. The first event of an entry decides: if that reports its arrival, it was not there before.
     ///
     /// `create x; watch; create y; unlink x; list` → x is gone, y is listed; CREATE y and DELETE x are queued: x was there.
-    pub(super) fn before_watch(&self, node: NodeId, listing: Listing, since: Position, task: Task) -> Found {
+    pub(super) fn before_watch(&self, node: NodeId, listing: Listing, since: Position, task: Task) -> Before {
         let wd = self.tree.wd(node);
         if !task.announces() {
-            return Found { stood: self.stood(wd, listing), gone: Listing::default() };
+            return Before { stood: self.stood(wd, listing), gone: Listing::default() };
         }
         let (mut first, mut exchanged) = self.first_events(wd, since);
         if !exchanged.is_empty() {
             listing.iter().for_each(|(name, _)| first.extend(exchanged.remove_entry(name)));
         }
-        let Found { mut stood, mut gone } = Found::default();
+        let Before { mut stood, mut gone } = Before::default();
         for (name, kind) in listing.iter() {
             match first.remove(name) {
                 None => stood.push(name, kind),
@@ -98,7 +98,7 @@ impl<W: World> Watcher<W> {
         for (name, first) in first.into_iter().filter(|(_, first)| !first.is_arrival()) {
             gone.push(name, kind_of(first.mask));
         }
-        Found { stood, gone }
+        Before { stood, gone }
     }
 
     /// Those directories of a listing that were there before the queued events.

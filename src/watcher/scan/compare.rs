@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 
-use super::before::{Found, Listing};
+use super::before::{Before, Listing};
 use super::{Above, Frame, Task};
 use crate::queue::{Change, Place};
 use crate::sys::inotify::{RawEvent, Wd};
@@ -63,7 +63,7 @@ impl<W: World> Watcher<W> {
         self.tree.set_state(node, State { emptying: false, ..self.tree.state(node) });
         if self.tree.state(node).recursive {
             let stood = self.stood(self.tree.wd(node), listing.clone());
-            self.add_entries(node, Found { stood, gone: Listing::default() }, entered, Task::Rescan)?;
+            self.add_entries(node, Before { stood, gone: Listing::default() }, entered, Task::Rescan)?;
         }
         if let Some(dir) = dir {
             self.report_missed(node, &listing, &dir);
