@@ -185,7 +185,7 @@ impl Queue {
             self.last = mask;
             if is_change(mask) {
                 if let Some((RawEvent { name, cookie, .. }, _)) = RawEvent::decode(rest) {
-                    changes(&mut self.changing, &self.hasher, (wd, name), Change { mask, cookie });
+                    add(&mut self.changing, &self.hasher, (wd, name), Change { mask, cookie });
                 }
             }
             if mask.has(SELF_EVENTS) {
@@ -235,7 +235,7 @@ impl Queue {
 
     /// Whether a queued event says that the directory at a place goes, or that another comes there: a rename
     /// over an empty directory tells of no going. After an overflow any may have.
-    pub fn changes(&self, wd: Wd, name: &[u8]) -> bool {
+    pub fn is_changing(&self, wd: Wd, name: &[u8]) -> bool {
         self.overflows > 0 || self.changing_at(wd, name).is_some()
     }
 
@@ -398,7 +398,7 @@ impl Queue {
 
     /// Drops those events from a position on for which `unwanted` says so.
     ///
-    /// For kinds of events that [`changes`](Self::changes) and [`self_events_ahead`](Self::self_events_ahead) do not tell about.
+    /// For kinds of events that [`is_changing`](Self::is_changing) and [`self_events_ahead`](Self::self_events_ahead) do not tell about.
     pub fn drop_since(&mut self, since: Position, mut unwanted: impl FnMut(&RawEvent) -> bool) {
         let begin = self.events.0.index(since);
         let bytes = self.events.0.bytes_mut();
@@ -421,7 +421,7 @@ impl Changing {
 }
 
 /// Adds an event to those of a place.
-fn changes(table: &mut HashTable<Changing>, hasher: &PlaceHasher, (wd, name): (Wd, &[u8]), change: Change) {
+fn add(table: &mut HashTable<Changing>, hasher: &PlaceHasher, (wd, name): (Wd, &[u8]), change: Change) {
     let hash_of = |place: &Place| hasher.hash(place.wd.0 as u32, &place.name);
     let hash = hasher.hash(wd.0 as u32, name);
     match table.entry(hash, |changing| changing.is_at(wd, name), |changing| hash_of(&changing.place)) {

@@ -130,7 +130,7 @@ impl Renames {
             goes_on
         });
         self.replacements.retain(|known| {
-            let is_changing = || queue.changes(tree.wd(known.parent), &known.name);
+            let is_changing = || queue.is_changing(tree.wd(known.parent), &known.name);
             let goes_on = known.replaced.filter(is_unwatched).is_none() || is_changing();
             ended.extend(known.replaced.filter(|_| !goes_on));
             goes_on

@@ -658,7 +658,7 @@ impl<W: World + AsFd> Source for Watcher<W> {
                         self.turn_end = self.queue.end();
                     }
                 } else if !self.end_turn() {
-                    self.scan.rest();
+                    self.scan.forget_entered();
                     self.world.rest();
                     return None;
                 }

@@ -88,7 +88,7 @@ impl<D> Scan<D> {
     }
 
     /// Keeps nothing open while the program waits: a file system in use cannot be unmounted.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn forget_entered(&mut self) {
         self.entered = None;
     }
 }
@@ -102,7 +102,7 @@ enum Frame<D> {
     /// have been something.
     FindEmpty { node: NodeId, since: Option<Position>, task: Task },
     /// Everything below a directory has been visited.
-    Leave { dir: Above<D>, task: Task },
+    Close { dir: Above<D>, task: Task },
     /// Everything has been visited after an overflow.
     FinishRescan,
 }
@@ -188,7 +188,7 @@ impl<W: World> Watcher<W> {
         match self.scan.stack.pop() {
             Some(Frame::Visit { node, above, since, task }) => self.visit(node, above, since, task)?,
             Some(Frame::FindEmpty { node, since, task }) => self.find_empty(node, since, task)?,
-            Some(Frame::Leave { dir, task }) => self.leave(dir, task),
+            Some(Frame::Close { dir, task }) => self.close(dir, task),
             Some(Frame::FinishRescan) => self.finish_rescan(),
             None => {
                 self.world.rest();
@@ -234,7 +234,7 @@ impl<W: World> Watcher<W> {
 
     /// Whether another directory may be at an entry of a watched one than the events say that were handled.
     fn is_doubtful(&self, wd: Wd, name: &[u8]) -> bool {
-        self.queue.changes(wd, name) || self.world.hides_rename(wd, name)
+        self.queue.is_changing(wd, name) || self.world.hides_rename(wd, name)
     }
 
     /// The same of the place of a directory.
@@ -287,7 +287,7 @@ impl<W: World> Watcher<W> {
         };
         let entered = dir.map(|dir| Entered::new(node, above, dir));
         if let Some(dir) = &entered {
-            self.scan.stack.push(Frame::Leave { dir: Rc::clone(dir), task });
+            self.scan.stack.push(Frame::Close { dir: Rc::clone(dir), task });
         }
         if task == Task::Rescan {
             return self.compare(node, before.stood, entered);
@@ -484,7 +484,7 @@ impl<W: World> Watcher<W> {
     ///
     /// Those that reading a directory causes were not asked for in the setup while the directories in it were read: the scan would
     /// have filled the queue with its own.
-    fn leave(&mut self, entered: Above<W::Dir>, task: Task) {
+    fn close(&mut self, entered: Above<W::Dir>, task: Task) {
         if self.scan.kept.back().is_some_and(|last| Rc::ptr_eq(last, &entered)) {
             self.scan.kept.pop_back();
         }

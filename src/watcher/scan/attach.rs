@@ -114,15 +114,15 @@ impl<W: World> Watcher<W> {
 
     /// Adds watches for directories in an open one, without a look at the queue.
     fn watch_all(&mut self, dir: &W::Dir, nodes: &[NodeId], task: Task) -> io::Result<Vec<Watched>> {
-        let tells_leaves = !task.lists_files() && self.world.tells(dir, Contents::NoDirectories);
-        let tells_empty = !tells_leaves && self.world.tells(dir, Contents::Nothing);
+        let tells_no_directories = !task.lists_files() && self.world.tells(dir, Contents::NoDirectories);
+        let tells_empty = !tells_no_directories && self.world.tells(dir, Contents::Nothing);
         let reads_git = self.settings.filter.reads_git();
-        let reads = task == Task::Setup && (!tells_leaves || reads_git) && !self.is_oneshot();
+        let reads = task == Task::Setup && (!tells_no_directories || reads_git) && !self.is_oneshot();
         let mut watched = Vec::with_capacity(nodes.len());
         for node in nodes {
             let seen = match reads && !(tells_empty && self.is_empty(dir, *node)) {
                 true => self.watch_and_read(dir, *node),
-                false => self.watch_entry(dir, *node, task, tells_empty || tells_leaves),
+                false => self.watch_entry(dir, *node, task, tells_empty || tells_no_directories),
             };
             if let Err(error) = &seen.result {
                 if error.kind() == io::ErrorKind::StorageFull && task == Task::Setup {

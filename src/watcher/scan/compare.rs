@@ -143,7 +143,7 @@ impl<W: World> Watcher<W> {
     fn compare_again(&mut self, unmet: Vec<NodeId>, met: &HashSet<NodeId>) {
         unmet.into_iter().for_each(|node| self.put_back(node));
         let is_trusted = self.queue.overflows() == 0;
-        self.missed.begin_again(met, |wd, name| is_trusted && self.queue.changes(wd, name));
+        self.missed.begin_again(met, |wd, name| is_trusted && self.queue.is_changing(wd, name));
     }
 
     /// A directory is an entry again where it was, unless another one is there.
