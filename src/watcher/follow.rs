@@ -164,8 +164,8 @@ impl<W: World> Watcher<W> {
             return self.overflow();
         }
         let Some(node) = self.tree.find(wd) else { return };
-        if mask.has(IN_DELETE_SELF) {
-            self.report_gone_below(node);
+        if mask.has(IN_DELETE_SELF | IN_IGNORED) {
+            self.note_end(node);
         }
         if mask.has(IN_UNMOUNT) {
             // The next mount may have the same number.
@@ -194,11 +194,16 @@ impl<W: World> Watcher<W> {
         if self.tree.state(node).emptying {
             self.report_emptying(node, taken);
         }
-        if !mask.has(IN_ISDIR) && mask.has(IN_CREATE | IN_DELETE) {
+        let is_directory = mask.has(IN_ISDIR);
+        let is_of_directories = is_directory || !mask.has(IN_CREATE | IN_DELETE);
+        if !is_of_directories && !self.missed.has_gap() {
             return;
         }
         let name: Box<[u8]> = self.queue.events().name(taken).into();
-        let is_directory = mask.has(IN_ISDIR);
+        self.report_end(wd, &name, mask);
+        if !is_of_directories {
+            return;
+        }
         if mask.has(IN_CREATE) {
             self.on_dir_appeared(node, &name, true);
         } else if mask.has(IN_DELETE) {
@@ -274,7 +279,10 @@ impl<W: World> Watcher<W> {
         match self.tree.wd(node) {
             Wd::NONE => self.tree.remove(node),
             // Its IGNORED is still to come.
-            _ => self.tree.unplace(node),
+            _ => {
+                self.missed.replace(node);
+                self.tree.unplace(node);
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 //! its event is among those that were read since: before the overflow (`a`, `b`), or after it (`e`). A deleted file has no date, and
 //! a file that was renamed does not show its old name: these cannot be found. A watched directory can, for its name is known.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::scan::before::Listing;
 use super::{Coverage, Watcher};
@@ -53,8 +53,10 @@ struct Gap {
     found: HashSet<NodeId>,
     /// Watched directories that were renamed.
     renamed: HashSet<NodeId>,
+    /// Watched directories in whose place another was reported.
+    replaced: HashSet<NodeId>,
     /// Directories whose watches have ended, by the watch of the one above, of which the event may have been dropped.
-    ended: BTreeMap<Wd, Vec<Box<[u8]>>>,
+    ended: BTreeMap<Wd, BTreeSet<Box<[u8]>>>,
     /// Directories that were not watched, likewise, and whether all that is in them is to be reported.
     unwatched: BTreeMap<Wd, BTreeMap<Box<[u8]>, bool>>,
 }
@@ -254,15 +256,29 @@ impl Missed {
         self.gap.as_ref()?.unwatched.get(&place.wd)?.get(&place.name).copied()
     }
 
-    /// The watch of a directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped if it was
+    /// A watched directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped if it was
     /// there before the overflow.
-    pub(super) fn end_watch(&mut self, is_overflow_ahead: bool, place: impl FnOnce() -> Option<Place>) {
+    fn end_watch(&mut self, is_overflow_ahead: bool, place: Place) {
         let Some(gap) = &mut self.gap else { return };
-        let Some(place) = place() else { return };
         let has_come_since =
             gap.entries.get(&place).and_then(|known| known.after).is_some_and(|mask| mask.has(ARRIVALS));
         if is_overflow_ahead || !has_come_since {
-            gap.ended.entry(place.wd).or_default().push(place.name);
+            gap.ended.entry(place.wd).or_default().insert(place.name);
+        }
+    }
+
+    /// An entry appears or disappears. Whether the end of a directory there is still to be reported.
+    fn take_ended(&mut self, wd: Wd, name: &[u8]) -> bool {
+        let ended = self.gap.as_mut().and_then(|gap| gap.ended.get_mut(&wd));
+        ended.is_some_and(|names| names.remove(name))
+    }
+
+    /// Another directory has come to the place of one that is watched, or nothing is there: if it has ended, that is not reported afterwards.
+    ///
+    /// `rmdir a; mkdir a` → [DELETE_SELF a and DELETE a are dropped], CREATE a, [something is dropped]
+    pub(super) fn replace(&mut self, node: NodeId) {
+        if let Some(gap) = &mut self.gap {
+            gap.replaced.insert(node);
         }
     }
 
@@ -288,12 +304,9 @@ impl Missed {
     /// The tree is to be compared once more. What comes to a place or leaves it tells that the directory without a watch there is gone.
     ///
     /// `rename outside/c c; mkdir c/a; rename c b` → `c/a` is found, `c` is not met: `c/a` is reported when `b` is.
-    pub(super) fn begin_again(&mut self, met: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
+    pub(super) fn begin_again(&mut self, told: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
         let Some(gap) = &mut self.gap else { return };
-        gap.found.retain(|node| !met.contains(node));
-        for (wd, names) in &mut gap.ended {
-            names.retain(|name| !changes(*wd, name));
-        }
+        gap.found.retain(|node| !told.contains(node));
         for (wd, names) in &mut gap.unwatched {
             names.retain(|name, _| !changes(*wd, name));
         }
@@ -310,24 +323,10 @@ impl Gap {
         self.entries.entry(Place { wd: event.wd, name: event.name.into() }).or_default()
     }
 
-    /// Another overflow. Where a directory has come since the one before, the end of that which was there is not made up after that.
-    ///
-    /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a, [something is dropped]
-    fn interrupt(&mut self) {
-        for (place, known) in &mut self.entries {
-            if known.after.is_some_and(|after| after.has(ARRIVALS) && after.has(IN_ISDIR)) {
-                if let Some(names) = self.ended.get_mut(&place.wd) {
-                    names.retain(|name| *name != place.name);
-                }
-            }
-            known.interrupt();
-        }
-    }
-
     fn add(&mut self, mut bytes: &[u8]) {
         while let Some((event, size)) = RawEvent::decode(bytes) {
             match event.mask.has(IN_Q_OVERFLOW) {
-                true => self.interrupt(),
+                true => self.entries.values_mut().for_each(Reported::interrupt),
                 false => self.entry(&event).add(event.mask),
             }
             bytes = &bytes[size..];
@@ -403,24 +402,36 @@ impl<W: World> Watcher<W> {
 
     fn report_missing(&mut self, wd: Wd, name: &[u8], times: &Times) {
         let Some(since) = self.missed.gap.as_ref().map(|gap| gap.since) else { return };
+        if self.is_left_to_next(wd, name) {
+            return;
+        }
         let missing = self.missed.reported(&Place { wd, name: name.into() }).missing(times, since);
         for mask in REPORTED.into_iter().filter(|mask| missing.has(*mask)) {
             self.make_up(wd, mask | missing & IN_ISDIR, 0, name);
         }
     }
 
+    /// Whether a directory at a place is what the next comparison has to tell of: there is another overflow, and before that an event is
+    /// queued which tells of an earlier directory there.
+    ///
+    /// `rmdir a; create b; create c; mkdir a`, while the tree is compared → DELETE a, CREATE b, [CREATE c and CREATE a are dropped]; `a` is found
+    pub(super) fn is_left_to_next(&self, wd: Wd, name: &[u8]) -> bool {
+        self.queue.overflows() > 0 && self.queue.first_change(wd, name).is_some()
+    }
+
     /// Watched directories are gone. What is below one comes before it.
     pub(super) fn report_gone(&mut self, gone: &[NodeId]) {
         let Some(gap) = &mut self.missed.gap else { return };
         let (ended, unwatched) = (std::mem::take(&mut gap.ended), std::mem::take(&mut gap.unwatched));
+        let replaced = std::mem::take(&mut gap.replaced);
         for place in places(unwatched, BTreeMap::into_keys) {
             if self.node_at(&place).is_none() {
                 self.report_gone_entry(&place);
             }
         }
         let place_of = |node: &NodeId| Some((self.place_of(*node)?, Some(*node)));
-        let gone: Vec<_> = gone.iter().filter_map(place_of).collect();
-        let ended = places(ended, Vec::into_iter);
+        let gone: Vec<_> = gone.iter().filter(|node| !replaced.contains(node)).filter_map(place_of).collect();
+        let ended = places(ended, BTreeSet::into_iter);
         for (place, node) in ended.map(|place| (place, None)).chain(gone) {
             let there = self.node_at(&place).filter(|there| Some(*there) != node);
             // Otherwise another watched directory was renamed to its name.
@@ -430,10 +441,11 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A watched directory is deleted. Of the directories in it that were deleted before, the events may have been dropped.
+    /// A watched directory has ended. The deletion of its entry may have been dropped, and that of the directories in it that were deleted
+    /// before.
     ///
-    /// `rmdir a/b; rmdir a` → DELETE_SELF a/b, [DELETE a/b is dropped], DELETE_SELF a
-    pub(super) fn report_gone_below(&mut self, node: NodeId) {
+    /// `rmdir a/b; rmdir a` → DELETE_SELF a/b, [DELETE a/b is dropped], DELETE_SELF a, [IGNORED a and DELETE a are dropped]
+    pub(super) fn note_end(&mut self, node: NodeId) {
         let (wd, Some(gap)) = (self.tree.wd(node), &mut self.missed.gap) else { return };
         let unwatched = gap.unwatched.remove(&wd).into_iter().flatten().map(|(name, _)| name);
         let ended = gap.ended.remove(&wd).into_iter().flatten();
@@ -443,6 +455,22 @@ impl<W: World> Watcher<W> {
         names.extend(below.map(|below| self.tree.name(below).into()));
         for name in names {
             self.report_gone_entry(&Place { wd, name });
+        }
+        let Some(place) = self.place_of(node) else { return };
+        // A comparison that another overflow has ended leaves no entry.
+        let is_last = self.node_at(&place).is_none_or(|there| there == node);
+        let is_told = self.queue.first_change(place.wd, &place.name).is_some_and(|first| !first.is_arrival());
+        if is_last && !is_told {
+            self.missed.end_watch(self.queue.overflows() > 0, place);
+        }
+    }
+
+    /// An entry appears or disappears: if a directory was there, that has ended before.
+    ///
+    /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a
+    pub(super) fn report_end(&mut self, wd: Wd, name: &[u8], mask: Mask) {
+        if mask.has(ENTRY) && self.missed.take_ended(wd, name) && mask.has(ARRIVALS) {
+            self.report_gone_entry(&Place { wd, name: name.into() });
         }
     }
 

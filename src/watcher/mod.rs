@@ -319,6 +319,7 @@ impl<W: World> Watcher<W> {
 
     /// Reports an event that the kernel did not queue, after everything that was reported before.
     fn make_up(&mut self, wd: Wd, mask: Mask, cookie: u32, name: &[u8]) {
+        self.report_end(wd, name, mask);
         let is_last = !mask.has(IN_ISDIR) || self.queue.count_changes(wd, name) == 0;
         self.missed.make_up(&RawEvent { wd, mask, cookie, name }, is_last);
         if let Some(report) = self.report(wd, mask, cookie, Name::Is(name)) {
@@ -443,14 +444,6 @@ impl<W: World> Watcher<W> {
         if watch == Wd::NONE {
             return;
         }
-        let (tree, queue) = (&self.tree, &self.queue);
-        self.missed.end_watch(queue.overflows() > 0, || {
-            // A comparison that another overflow has ended leaves no entry.
-            let (parent, name) = (tree.parent(node)?, tree.name(node));
-            let is_last = tree.child(parent, name).is_none_or(|there| there == node);
-            let is_told = queue.first_change(tree.wd(parent), name).is_some_and(|first| !first.is_arrival());
-            (is_last && !is_told).then(|| Place { wd: tree.wd(parent), name: name.into() })
-        });
         self.outbox.push_back(Outgoing::Retired { watch, path: self.tree.path(node) });
         self.try_refused();
         self.path_of = None;

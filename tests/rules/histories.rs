@@ -269,6 +269,14 @@ histories! {
     a_directory_is_made_in_an_overflow: "dateless: 35 flood; 36 mkdir d/a/a/a",
     a_directory_is_made_in_an_overflow_and_another_in_the_next:
         "overflow: 3 rmdir d/a; 13 mkdir d/a; 13 rmdir d/a; 14 mkdir d/b; 20 mkdir d/a; 33 rename d/a d/b/a; 36 mkdir d/c",
+    a_directory_is_deleted_in_an_overflow_and_made_in_the_next:
+        "overflow: 20 rmdir d/a; 25 create d/b; 26 mkdir d/a",
+    a_directory_is_deleted_in_an_overflow_and_made_before_the_next:
+        "overflow: 13 movein d/b; 20 moveout d/b; 21 rmdir d/a; 23 create d/b; 28 link d/b d/c; 30 mkdir d/a; 30 unlink d/c",
+    no_event_of_a_directory_tells_that_it_is_deleted_between_two_overflows:
+        "overflow: 2 mkdir d/b; 18 moveout d/b; 19 rmdir d/a; 20 mkdir d/a; 21 create d/b",
+    a_directory_is_deleted_before_an_overflow_and_made_in_it:
+        "overflow: 12 mkdir d/b; 17 rmdir d/a; 21 rmdir d/b; 24 create d/c; 25 mkdir d/b",
     a_directory_is_moved_in_in_an_overflow: "flooded: 35 flood; 36 movein d/a/b",
     a_directory_is_made_in_one_that_is_renamed_after_an_overflow:
         "flooded: 26 flood; 38 rename d/a/a d/b; 53 mkdir d/b/a",

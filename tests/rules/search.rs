@@ -752,9 +752,12 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             return Err(format!("{path} has come, and is not reported"));
         }
         let last = |path: &str| lines.iter().rposition(|line| line.path == path && line.mask.has(ENTRY));
-        let Some(at) = last(&path).filter(|_| is_directory && is_known && is_plain(&path)) else { continue };
-        if lines[at].mask.has(IN_DELETE) {
+        let Some(at) = last(&path).filter(|_| is_directory && is_plain(&path)) else { continue };
+        if lines[at].mask.has(IN_DELETE) && (is_known || lines[at].mask.has(IN_ISDIR)) {
             return Err(format!("{path} is reported to be deleted last, and is there"));
+        }
+        if !is_known {
+            continue;
         }
         let is_before =
             |below: &String| last(below).is_some_and(|last| last < at && lines[last].mask.has(ARRIVALS));
