@@ -1,6 +1,6 @@
 //! Events that were read from the kernel but not yet handled, and what can be told ahead from them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque, hash_map};
 use std::io;
 use std::ops::Range;
 
@@ -217,7 +217,12 @@ impl Queue {
             }
         }
         if taken.mask.has(SELF_EVENTS) {
-            count_down(&mut self.self_events, &taken.wd);
+            if let hash_map::Entry::Occupied(mut count) = self.self_events.entry(taken.wd) {
+                match *count.get() {
+                    1 => drop(count.remove()),
+                    _ => *count.get_mut() -= 1,
+                }
+            }
         }
         self.overflows -= u32::from(taken.mask.has(IN_Q_OVERFLOW));
         Some(taken)
@@ -444,15 +449,6 @@ fn decoded(mut bytes: &[u8]) -> impl Iterator<Item = RawEvent<'_>> + Clone {
 /// Whether by an event a directory appears at a place or leaves it.
 pub fn is_change(mask: Mask) -> bool {
     mask.has(IN_ISDIR) && mask.has(ENTRY)
-}
-
-fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
-    }
 }
 
 #[cfg(test)]
