@@ -139,7 +139,7 @@ impl<W: World> Watcher<W> {
     /// Whether a new directory is taken for empty although an entry may just be leaving it, of which the event is not queued yet: see
     /// [`State::emptying`]. To wait for that takes longer than all else that a new directory takes.
     fn expects_leaving(&self, task: Task) -> bool {
-        task.announces() && !self.scan.is_rescan() && !self.is_oneshot() && !W::NAMES_ENTRIES
+        task.announces() && !self.is_oneshot() && !W::NAMES_ENTRIES
     }
 
     /// If a new directory had events between its watch and the look at it, what has left it is known once nobody is changing it.
