@@ -329,13 +329,6 @@ impl<S: State> Tree<S> {
         }
     }
 
-    /// The node, or one below it that has none below itself.
-    pub fn lowest(&self, top: NodeId) -> Option<NodeId> {
-        self.get(top)?;
-        let below = |index: &u32| Some(self.at(*index).first_child).filter(|below| *below != NONE);
-        std::iter::successors(Some(top.index), below).last().map(|index| self.id(index))
-    }
-
     /// The watched operands, in no particular order.
     pub fn operands(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes().filter(|node| self.parent(*node).is_none())

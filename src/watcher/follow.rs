@@ -607,16 +607,15 @@ impl<W: World> Watcher<W> {
         for top in std::mem::take(&mut self.retiring) {
             let place = self.tree.parent(top).filter(|_| self.tree.is_entry(top));
             let place = place.map(|parent| (parent, self.tree.name(top).to_vec()));
-            let mut removals = 0;
-            while let Some(node) = self.tree.lowest(top) {
-                if self.tree.wd(node) == Wd::NONE {
-                    self.tree.remove(node);
-                    continue;
+            for (number, node) in self.tree.subtree(top).into_iter().rev().enumerate() {
+                match self.tree.wd(node) {
+                    Wd::NONE => self.tree.remove(node),
+                    wd => {
+                        self.world.unwatch(wd);
+                        self.retire(node);
+                    }
                 }
-                self.world.unwatch(self.tree.wd(node));
-                self.retire(node);
-                removals += 1;
-                if removals % REMOVALS == 0 {
+                if number % REMOVALS == REMOVALS - 1 {
                     self.pull();
                 }
             }
