@@ -51,6 +51,16 @@ struct Node<S> {
     state: S,
 }
 
+impl<S> Node<S> {
+    fn name<'a>(&self, names: &'a [u8]) -> &'a [u8] {
+        &names[self.name_at as usize..][..self.name_length as usize]
+    }
+
+    fn hash_of_place(&self, names: &[u8], hasher: &PlaceHasher) -> u64 {
+        hasher.hash(self.parent, self.name(names))
+    }
+}
+
 /// All nodes and their places.
 #[derive(Debug)]
 pub struct Tree<S> {
@@ -357,8 +367,7 @@ impl<S: State> Tree<S> {
     }
 
     fn name_at(&self, index: u32) -> &[u8] {
-        let node = self.at(index);
-        &self.names[node.name_at as usize..][..node.name_length as usize]
+        self.at(index).name(&self.names)
     }
 
     fn store(&mut self, name: &[u8]) -> (u32, u32) {
@@ -376,18 +385,15 @@ impl<S: State> Tree<S> {
         let node = self.at_mut(index);
         (node.parent, node.next, node.previous, node.is_entry) = (parent, next, NONE, true);
         let Tree { nodes, names, by_place, hasher, .. } = self;
-        let hash_of = |index: u32| {
-            let Node { parent, name_at, name_length, .. } = &nodes[index as usize];
-            hasher.hash(*parent, &names[*name_at as usize..][..*name_length as usize])
-        };
-        by_place.insert_unique(hash_of(index), index, |index| hash_of(*index));
+        let hash_of = |index: &u32| nodes[*index as usize].hash_of_place(names, hasher);
+        by_place.insert_unique(hash_of(&index), index, hash_of);
     }
 
     fn forget_place(&mut self, index: u32) {
         if !self.at(index).is_entry {
             return;
         }
-        let hash = self.hasher.hash(self.at(index).parent, self.name_at(index));
+        let hash = self.at(index).hash_of_place(&self.names, &self.hasher);
         if let Ok(entry) = self.by_place.find_entry(hash, |found| *found == index) {
             entry.remove();
         }
@@ -415,7 +421,7 @@ impl<S: State> Tree<S> {
         if self.unused_names > WORTH_WHILE && self.unused_names > self.names.len() / 2 {
             let mut names = Vec::with_capacity(self.names.len() - self.unused_names);
             for node in &mut self.nodes {
-                let name = &self.names[node.name_at as usize..][..node.name_length as usize];
+                let name = node.name(&self.names);
                 node.name_at = names.len() as u32;
                 names.extend_from_slice(name);
             }
@@ -438,10 +444,8 @@ impl<S: State> Tree<S> {
         self.free_before = self.free.len();
         let Tree { nodes, names, by_place, hasher, .. } = self;
         if by_place.capacity() > 1024 && by_place.len() < by_place.capacity() / 4 {
-            by_place.shrink_to(by_place.len() * 2, |index| {
-                let Node { parent, name_at, name_length, .. } = &nodes[*index as usize];
-                hasher.hash(*parent, &names[*name_at as usize..][..*name_length as usize])
-            });
+            by_place
+                .shrink_to(by_place.len() * 2, |index| nodes[*index as usize].hash_of_place(names, hasher));
         }
     }
 }
