@@ -143,6 +143,8 @@ impl<W: World> Watcher<W> {
     }
 
     /// If a new directory had events between its watch and the look at it, what has left it is known once nobody is changing it.
+    ///
+    /// `mkdir n; create n/f; watch n; create n/g; unlink n/g; unlink n/f` → CREATE g, DELETE g; n is empty, but DELETE f is not queued yet.
     fn wait_for_changed(&mut self, dir: &W::Dir, watched: &[Watched], changed: &HashSet<Wd>, task: Task) {
         if !self.expects_leaving(task) {
             return;

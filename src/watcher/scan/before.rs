@@ -168,7 +168,8 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// The same of an entry that the next events take away. They also say where a directory goes, in which nothing was reported yet.
+    /// The same of an entry that the next events take away. They also say where a directory goes, of which nobody knows what is in it; and
+    /// until then a file may have come from there.
     pub(in crate::watcher) fn announce_gone(&mut self, node: NodeId, name: &[u8], kind: Kind) {
         self.announce(self.tree.wd(node), name, kind);
         if kind == Kind::Directory {
