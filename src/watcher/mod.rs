@@ -89,8 +89,10 @@ enum Coverage {
     Excluded,
     /// It is ignored, or below the deepest level that is reported.
     Ignored,
-    /// It could not be watched; the user was told so.
-    Unwatchable,
+    /// It could not be watched; the user was told so. If the way to it was closed, that is tried again at the end of each turn.
+    ///
+    /// `chmod 0 d; mkdir d/n`, the latter by root
+    Unwatchable { announce: bool },
     /// Its events are not reported, and its watch and those below it are removed at the end of the turn, unless it returns before. It was
     /// moved out, which is to say renamed to where nothing is watched; or it keeps its place, but has an excluded path by now.
     ///

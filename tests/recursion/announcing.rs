@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -303,6 +303,37 @@ fn a_directory_that_cannot_be_watched_is_announced() {
     }
     is_exactly(&quiet(&mut running, dir.path()), &expected);
     running.expect_message("Couldn't watch new directory d/");
+}
+
+/// What is below a closed directory is reached again once that is open, and is reported then; that it cannot be reached is said once.
+#[test]
+fn a_directory_that_cannot_be_reached_is_watched_later() {
+    if !need_root() {
+        return;
+    }
+    for closed in ["d", "d/above"] {
+        let dir = tempdir();
+        fs::create_dir_all(dir.path().join("d/above")).unwrap();
+        let closed = dir.path().join(closed);
+        let arguments = ["-m", "-r", "-e", "create,attrib", "--format", "%w%f", "d"];
+        let mut running = Running::ready(as_nobody(dir.path(), "inotifywait", arguments));
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::create_dir(dir.path().join("d/above/new")).unwrap();
+        running.expect_message("Couldn't watch new directory d/above/new/: Permission denied\n");
+        fs::write(dir.path().join("d/above/new/f"), "").unwrap();
+        // Another turn, in which that is tried again.
+        fs::write(dir.path().join("d/above/g"), "").unwrap();
+        running.expect_line("d/above/g");
+        running.wait_asleep();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+        running.expect_line("d/above/new/f");
+        running.wait_asleep();
+        fs::write(dir.path().join("d/above/new/h"), "").unwrap();
+        running.expect_line("d/above/new/h");
+        let end = running.stop();
+        let said = String::from_utf8_lossy(&end.stderr).into_owned();
+        end.check("one message", said.matches("Couldn't watch").count() == 1);
+    }
 }
 
 #[test]

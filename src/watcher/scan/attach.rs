@@ -34,7 +34,7 @@ impl<W: World> Watcher<W> {
         if self.is_doubtful(self.tree.wd(parent), self.tree.name(node)) {
             return self.attach_later(node);
         }
-        let Some(dir) = self.enter(parent) else { return self.attach_later(node) };
+        let Some(dir) = self.enter(parent) else { return self.attach_once_open(node, task) };
         let mut nodes = vec![node];
         while let Some(Work::Attach(next)) = self.work.front().filter(|_| nodes.len() < AT_ONCE) {
             let next = *next;
@@ -49,10 +49,20 @@ impl<W: World> Watcher<W> {
         let _ = self.attach_all(&Entered::new(parent, None, dir), &nodes, task);
     }
 
+    /// The directory above one that is to be watched cannot be entered: it is not where it was, or the way to it is closed. The latter ends
+    /// without an event of either.
+    fn attach_once_open(&mut self, node: NodeId, task: Task) {
+        let path = self.system_path(node);
+        if let Some(error) = self.world.times(At::Path(&path)).err().filter(|error| !is_gone(error)) {
+            self.report_unwatchable(node, error, task);
+        }
+        self.attach_later(node);
+    }
+
     /// Where a directory is that is to be watched, and why it is; `None` for others.
     fn attachable(&self, node: NodeId) -> Option<(NodeId, Task)> {
         let (announce, by_event) = match self.coverage(node) {
-            Coverage::Pending { announce } => (announce, true),
+            Coverage::Pending { announce } | Coverage::Unwatchable { announce } => (announce, true),
             Coverage::Hidden => (false, true),
             // Patterns changed, and nothing else.
             Coverage::Ignored if !self.settings.filter.ignores_tree(&self.tree, node) => (false, false),
@@ -325,11 +335,19 @@ impl<W: World> Watcher<W> {
             if !self.refused.add(node, || self.world.clock()) {
                 return;
             }
-        } else {
-            self.cover(node, Coverage::Unwatchable);
-            self.try_refused();
+            return self.report_problem(node, error, task);
         }
-        self.report_problem(node, error, task);
+        self.try_refused();
+        self.report_unwatchable(node, error, task);
+    }
+
+    /// A directory cannot be watched, which is said once.
+    fn report_unwatchable(&mut self, node: NodeId, error: io::Error, task: Task) {
+        let is_known = matches!(self.coverage(node), Coverage::Unwatchable { .. });
+        self.cover(node, Coverage::Unwatchable { announce: task.announces() });
+        if !is_known {
+            self.report_problem(node, error, task);
+        }
     }
 
     /// A directory is to be watched once the queued events of its name have been handled.
