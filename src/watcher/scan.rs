@@ -519,7 +519,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// The watch of the directory there, which should be `wd`; `None` if it has none.
+    /// The watch of the directory there, which should be `wd`; `None` if nothing tells. If no node has it, it is removed again.
     ///
     /// To ask is to change what the watch there asks for: another directory, which is there by now, may have asked for more. While the
     /// kernel replaces a mask, it is empty for a moment, and events are lost. So it is only replaced where it is to ask for less, which
