@@ -12,7 +12,7 @@ use crate::tree::NodeId;
 use crate::world::{At, World};
 
 impl<W: World> Watcher<W> {
-    /// The path of a directory has changed.
+    /// The path of a directory has changed, or the patterns of git have.
     pub(super) fn judge_again(&mut self, node: NodeId) {
         self.unprune(node);
         if self.tree.is_removed(node) || self.is_retiring(node) {
@@ -109,15 +109,11 @@ impl<W: World> Watcher<W> {
         if !self.look_at_git(node) {
             return;
         }
-        for below in self.tree.subtree(node) {
-            if self.tree.is_removed(below) || self.is_retiring(below) || below == node {
-                continue;
-            }
-            let is_watched = self.tree.wd(below) != Wd::NONE;
-            let is_ignored = self.settings.filter.ignores_tree(&self.tree, below);
+        for below in self.tree.subtree(node).into_iter().filter(|below| *below != node) {
             match self.coverage(below) {
-                Coverage::Ignored if !is_ignored => self.work.push_back(Work::Attach(below)),
-                _ if is_watched && is_ignored => self.prune(below),
+                // If it is not ignored any more.
+                Coverage::Ignored => self.work.push_back(Work::Attach(below)),
+                _ if self.tree.wd(below) != Wd::NONE => self.judge_again(below),
                 _ => {}
             }
         }
