@@ -249,6 +249,20 @@ fn events_are_counted_by_directory() {
     }
 }
 
+/// Lets a program have no file besides those that are open now.
+fn take_descriptors(space: &Space, running: &Running) {
+    let pid = running.pid();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open: HashSet<u32> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let free = (0..).find(|number| !open.contains(number)).unwrap();
+    space.does(running, &format!("prlimit -p {pid} --nofile={free}:"));
+}
+
+fn give_descriptors(space: &Space, running: &Running) {
+    space.does(running, &format!("prlimit -p {} --nofile=1000:", running.pid()));
+}
+
 /// While no file can be opened, nobody can look where a directory is that is not known. That says nothing of it.
 #[test]
 fn without_a_descriptor_a_directory_is_not_elsewhere_for_good() {
@@ -258,17 +272,29 @@ fn without_a_descriptor_a_directory_is_not_elsewhere_for_good() {
     let Some(space) = Space::new("mkdir -p d/a/b") else { return };
     let mut running = space.monitor(&["-r", "-e", "create", "d"]);
     running.wait_asleep();
-    let pid = running.pid();
-    let limit =
-        |running: &Running, most: &str| space.does(running, &format!("prlimit -p {pid} --nofile={most}:"));
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let open: HashSet<u32> =
-        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    let free = (0..).find(|number| !open.contains(number)).unwrap();
-    limit(&running, &free.to_string());
+    take_descriptors(&space, &running);
     space.does(&running, "touch d/a/b/unseen");
     running.wait_asleep();
-    limit(&running, "1000");
+    give_descriptors(&space, &running);
     space.does(&running, "touch d/a/b/2");
     space.printed(&mut running, "d", &["d/a/b/ CREATE 2 0"]);
+}
+
+/// Nor can what is mounted be looked at.
+#[test]
+fn without_a_descriptor_a_mount_is_not_missed_for_good() {
+    if !need("prlimit") {
+        return;
+    }
+    let Some(space) = Space::new("mkdir -p d/m d/n; mount -t tmpfs none d/n") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create,unmount", "d"]);
+    running.wait_asleep();
+    take_descriptors(&space, &running);
+    space.does(&running, "umount d/n; mount -t tmpfs none d/m; touch d/m/unseen");
+    running.wait_asleep();
+    give_descriptors(&space, &running);
+    space.does(&running, "touch d/1");
+    running.wait_asleep();
+    space.does(&running, "touch d/m/2");
+    space.printed(&mut running, "d", &["d/ CREATE 1 0", "d/n/ UNMOUNT,ISDIR  0", "d/m/ CREATE 2 0"]);
 }

@@ -130,7 +130,8 @@ pub struct Filesystems<K: Kernel = Marked> {
     ended: VecDeque<(Box<Handle>, bool)>,
     /// Events were thrown away since the last read.
     lost: bool,
-    /// Something was mounted or unmounted; to be looked at when this much of the queue is taken: it happened before.
+    /// Something was mounted or unmounted; to be looked at when this much of the queue is taken: it happened before. Or it could not be
+    /// looked at, and that is tried again then.
     mounts_changed: Option<u64>,
     /// A directory has come in which something may be mounted, or an operand has another path.
     may_have_mounts: bool,
@@ -477,8 +478,9 @@ impl Source for Filesystems {
     fn read(&mut self) -> io::Result<usize> {
         let has_changed = self.kernel.lookout.has_changed();
         let length = self.begin_turn()?;
-        if has_changed && self.mounts_changed.is_none() {
-            self.mounts_changed = Some(self.queue.queued());
+        if has_changed {
+            let until = self.queue.queued();
+            self.mounts_changed = Some(self.mounts_changed.map_or(until, |known| known.min(until)));
         }
         let has_changed = self.mounts_changed.is_some_and(|until| self.queue.taken() >= until);
         if has_changed {
@@ -493,7 +495,7 @@ impl Source for Filesystems {
     fn has_more(&self) -> bool {
         !self.outbox.is_empty()
             || !self.queue.is_empty()
-            || self.mounts_changed.is_some()
+            || self.mounts_changed.is_some_and(|until| self.queue.taken() >= until)
             || self.may_have_mounts
     }
 

@@ -14,19 +14,27 @@ use nix::fcntl::OFlag;
 
 use crate::fanotify::split;
 use crate::source::{Problem, Scope};
+use crate::sys::descriptors::room;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Handle, is_mount_root};
 use crate::sys::mask::IN_UNMOUNT;
 use crate::sys::mounts::{self, Mount};
 use crate::tree::NodeId;
 
-use super::kernel::{Kernel, handle_of, is_shortage};
+use super::kernel::{Kernel, handle_of};
 use super::{DIRECTORY, Filesystems, Outgoing, State};
+
+/// So many files a look at what is mounted has open at once, at most.
+const OPENED: usize = 8;
 
 impl<K: Kernel> Filesystems<K> {
     /// Looks at what is mounted: mounts within what was asked for are added; and if the table of mounts has changed, what cannot be reached
     /// any more is let go.
     pub(super) fn survey(&mut self, has_changed: bool) {
+        if room(OPENED) < OPENED {
+            // What cannot be opened now is tried again after the next change.
+            self.mounts_changed = Some(self.queue.queued() + 1);
+        }
         let Ok(mounts) = mounts::all() else { return };
         if has_changed {
             self.look_after_operands(&mounts);
@@ -49,7 +57,7 @@ impl<K: Kernel> Filesystems<K> {
         for mount in seen.into_iter().rev() {
             let filter = &self.settings.filter;
             let is_ignored = || operands.iter().all(|path| filter.ignores_path(path, &mount.point));
-            if !self.is_known(mount) && !self.refused.contains(mount) && !is_ignored() {
+            if !self.is_known(mount) && !is_ignored() {
                 self.watch_mount(mount);
             }
         }
@@ -69,13 +77,12 @@ impl<K: Kernel> Filesystems<K> {
             // A file can be a mount point, and another user's may be closed to us.
             Err(error)
                 if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
-            Err(error) => {
-                if !is_shortage(&error) {
-                    self.refused.push(mount.clone());
-                }
+            Err(error) if !self.refused.contains(mount) => {
+                self.refused.push(mount.clone());
                 let path = mount.point.clone();
                 self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
             }
+            Err(_) => {}
         }
     }
 
