@@ -328,3 +328,20 @@ fn an_operand_in_a_bind_mount_is_renamed() {
     space.does(&running, "mv data1/x data1/y; touch data1/y/k/j/1 data2/k/2");
     space.printed(&mut running, "data2", &["data1/y/k/j/ CREATE 1 0", "data2/k/ CREATE 2 0"]);
 }
+
+/// What cannot be watched is named once, wherever its directory is renamed to; another that is mounted there is named, too.
+#[test]
+fn a_mount_that_is_refused_is_named_once() {
+    let Some(space) = Space::new("mkdir -p d/a/m; mount -t proc none d/a/m") else { return };
+    let mut running = space.monitor(&["-r", "-e", "create", "d"]);
+    for step in ["mv d/a d/b", "mount -t tmpfs none out", "mount --bind d/b/m d/n"] {
+        space.does(&running, &format!("mkdir -p d/n out; {step}; touch d/1"));
+        running.wait_asleep();
+    }
+    let path = space.path().display();
+    let named = |place: &str| format!("Couldn't watch {path}/d/{place}: Operation not supported");
+    running.expect_message(&named("n"));
+    let said = running.stderr.lines();
+    let is_named = |place: &str| said.iter().filter(|line| line.starts_with(&named(place))).count();
+    assert_eq!(["a/m", "b/m", "n"].map(is_named), [1, 0, 1], "{said:?}");
+}

@@ -44,7 +44,7 @@ impl<K: Kernel> Filesystems<K> {
             return;
         }
         // What is mounted in the place of one that has gone is another.
-        self.refused.retain(|refused| mounts.contains(refused));
+        self.refused.retain(|refused| mounts.iter().any(|mount| mount.is(refused)));
         let operands: Vec<Vec<u8>> = self.roots.iter().map(|root| self.tree.name(*root).to_vec()).collect();
         let is_within = |mount: &Mount| {
             let is_below = |path: &Vec<u8>| mount.point != *path && mounts::is_below(&mount.point, path);
@@ -77,7 +77,7 @@ impl<K: Kernel> Filesystems<K> {
             // A file can be a mount point, and another user's may be closed to us.
             Err(error)
                 if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::EACCES)) => {}
-            Err(error) if !self.refused.contains(mount) => {
+            Err(error) if !self.refused.iter().any(|refused| refused.is(mount)) => {
                 self.refused.push(mount.clone());
                 let path = mount.point.clone();
                 self.outbox.push_back(Outgoing::Problem(Problem::Directory { path, error, new: false }));
