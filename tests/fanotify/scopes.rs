@@ -29,6 +29,44 @@ fn a_whole_file_system_is_watched_through_all_mounts() {
     space.does(&running, "umount n m");
 }
 
+/// It is unmounted when its last mount is gone. Until then all is reported that one of them shows.
+#[test]
+fn a_file_system_loses_one_mount_after_the_other() {
+    let setup =
+        "mkdir m n o; mount -t tmpfs none m; mkdir -p m/a/b m/c; mount --bind m/c n; mount --bind m o";
+    let Some(space) = Space::new(setup) else { return };
+    let mut running = space.monitor(&["-S", "-e", "create,unmount", "n"]);
+    space.does(&running, "touch n/1 o/a/b/2");
+    for step in ["umount m", "touch n/3 o/a/b/4", "umount -l o", "touch n/5", "umount n"] {
+        running.wait_asleep();
+        space.does(&running, step);
+    }
+    running.expect_message("No watch is left: no more events will be reported.");
+    let lines = [
+        "n/ CREATE 1",
+        "m/a/b/ CREATE 2",
+        "n/ CREATE 3",
+        "o/a/b/ CREATE 4",
+        "n/ CREATE 5",
+        "n/ UNMOUNT,ISDIR ",
+    ];
+    let wanted = lines.map(|line| format!("{}/{line} 0", space.path().display()));
+    let lines = running.stdout.lines();
+    expect_lines(&mut running, &lines, &wanted.each_ref().map(String::as_str));
+}
+
+#[test]
+fn the_mount_that_is_watched_is_gone_though_another_is_not() {
+    let Some(space) = Space::new("mkdir m n; mount -t tmpfs none m; mount --bind m n") else { return };
+    let mut running = space.monitor(&["-M", "-e", "create,unmount", "n"]);
+    space.does(&running, "touch n/1; umount n");
+    running.expect_message("No watch is left: no more events will be reported.");
+    let wanted =
+        ["n/ CREATE 1", "n/ UNMOUNT,ISDIR "].map(|line| format!("{}/{line} 0", space.path().display()));
+    let lines = running.stdout.lines();
+    expect_lines(&mut running, &lines, &wanted.each_ref().map(String::as_str));
+}
+
 /// What happens to open files comes by the mount, what changes entries by the file system.
 #[test]
 fn opens_are_reported_through_one_mount_only() {

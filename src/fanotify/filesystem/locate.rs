@@ -8,7 +8,6 @@ use nix::fcntl::OFlag;
 
 use crate::fanotify::normalise::OwnedEntry;
 use crate::fanotify::{joined, path_of};
-use crate::source::Scope;
 use crate::sys::directory::open_path;
 use crate::sys::fanotify::{Entry, Handle, decoded, open_handle};
 use crate::sys::inotify::Wd;
@@ -113,8 +112,7 @@ impl<K: Kernel> Filesystems<K> {
         match self.kernel.path(&handle) {
             Err(error) => error.raw_os_error() == Some(libc::ESTALE) || is_shortage(&error),
             Ok(path) => {
-                let may_be_any = self.scope != Scope::Paths || self.mount_of(node).is_none();
-                let is_there = may_be_any && is_at(&path);
+                let is_there = self.mount_of(node).is_none() && is_at(&path);
                 if is_there {
                     self.move_root(node, &path);
                 }

@@ -44,6 +44,7 @@ use crate::tree::{self, NodeId, Tree};
 
 use self::kernel::{Kernel, Marked, file_system, handle_of, top_of_btrfs};
 use self::locate::is_elsewhere;
+use self::mounted::shown;
 use self::queue::Queue;
 
 /// What follows the tree, whatever `-e` says.
@@ -423,19 +424,10 @@ impl Source for Filesystems {
         let handle = self.mark(&object, &path, mount.as_ref())?;
         if self.scope != Scope::Paths {
             let mount = mount.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-            let device = mount.device.clone();
-            let mut shown = vec![mount];
-            if self.scope == Scope::Filesystem {
-                // By which mount a directory is reached does not matter, but by some one it must be.
-                shown.extend(mounts::all()?.into_iter().filter(|other| other.device == device));
-            }
-            for mount in shown {
-                // Another may hide it; and a file can be a mount point.
-                let Ok(object) = open_path(&mount.point, OFlag::empty()) else { continue };
-                let directory = is_directory(&object)?;
-                let point = mount.point.clone();
-                self.add_root(&handle_of(&object)?, &point, directory, Some(mount));
-            }
+            let others = if self.scope == Scope::Filesystem { mounts::all()? } else { Vec::new() };
+            let others = others.into_iter().filter(|other| other.device == mount.device && !other.is(&mount));
+            let mounts: Vec<Mount> = [mount.clone()].into_iter().chain(others).collect();
+            self.add_shown(shown(file_system(&handle), &mounts));
             return Ok(());
         }
         self.add_root(&handle, &path, directory, mount);

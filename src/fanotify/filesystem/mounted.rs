@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 
 use nix::fcntl::OFlag;
 
-use crate::fanotify::split;
+use crate::fanotify::{is_directory, split};
 use crate::source::{Problem, Scope};
 use crate::sys::descriptors::room;
 use crate::sys::directory::open_path;
@@ -21,8 +21,11 @@ use crate::sys::mask::IN_UNMOUNT;
 use crate::sys::mounts::{self, Mount};
 use crate::tree::NodeId;
 
-use super::kernel::{Kernel, handle_of};
+use super::kernel::{Kernel, file_system, handle_of};
 use super::{DIRECTORY, Filesystems, Outgoing, State};
+
+/// A mount, the handle of what it shows, and whether that is a directory.
+pub(super) type Shown = (Mount, Box<Handle>, bool);
 
 /// So many files a look at what is mounted has open at once, at most.
 const OPENED: usize = 8;
@@ -113,17 +116,37 @@ impl<K: Kernel> Filesystems<K> {
     /// What is mounted has changed: lets those operands go that cannot be reached any more.
     pub(super) fn look_after_operands(&mut self, now: &[Mount]) {
         for node in self.roots.clone() {
+            let Some(handle) = self.handles.get(&node).cloned() else { continue };
             let path = self.tree.name(node);
-            let own = self.mount_of(node).filter(|mount| mount.point == path).zip(self.handles.get(&node));
-            let is_gone = self.scope == Scope::Paths
-                && own.is_some_and(|(mount, handle)| {
-                    !now.iter().any(|other| other.is(mount)) || is_another(mount, handle, now)
-                });
+            let own = self.mount_of(node).filter(|mount| mount.point == path);
+            let is_gone = own.is_some_and(|mount| {
+                !now.iter().any(|other| other.is(mount)) || is_another(mount, &handle, now)
+            });
             // Another mount may hide it.
             let is_hidden = || now.iter().any(|mount| mount.point == path);
-            if is_gone || !is_hidden() && !self.is_in_place(node) {
-                self.unmounted(node);
+            let is_gone = is_gone || !is_hidden() && !self.is_in_place(node);
+            let device = self.mount_of(node).map(|mount| mount.device.clone());
+            let of_device = now.iter().filter(|mount| Some(&mount.device) == device.as_ref());
+            let rest = match self.scope {
+                Scope::Filesystem => shown(file_system(&handle), of_device),
+                Scope::Paths | Scope::Mount => Vec::new(),
+            };
+            match is_gone {
+                true if rest.is_empty() => self.unmounted(node),
+                true => self.forget(node),
+                false => {}
             }
+            self.add_shown(rest);
+        }
+    }
+
+    /// Adds the mounts of a file system that is watched whole: by which of them a directory is reached does not matter, but by some one it
+    /// must be.
+    pub(super) fn add_shown(&mut self, shown: Vec<Shown>) {
+        for (mount, handle, directory) in shown {
+            let point = mount.point.clone();
+            self.kernel.add(file_system(&handle), Some(&mount), &point);
+            self.add_root(&handle, &point, directory, Some(mount));
         }
     }
 
@@ -161,6 +184,16 @@ impl<K: Kernel> Filesystems<K> {
         }
         self.forget(node);
     }
+}
+
+/// What these mounts show of the file system of that id. Another mount may hide it; and a file can be a mount point.
+pub(super) fn shown<'a>(id: &[u8], mounts: impl IntoIterator<Item = &'a Mount>) -> Vec<Shown> {
+    let seen = |mount: &Mount| {
+        let object = open_path(&mount.point, OFlag::empty()).ok()?;
+        let handle = handle_of(&object).ok().filter(|handle| file_system(handle) == id)?;
+        Some((mount.clone(), handle, is_directory(&object).ok()?))
+    };
+    mounts.into_iter().filter_map(seen).collect()
 }
 
 /// A mount as it is in the table now, and what is at its place, opened.
