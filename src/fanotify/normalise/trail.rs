@@ -1,6 +1,6 @@
 //! The renames of one object, as far as they were reported.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::sys::fanotify::Handle;
 
@@ -24,6 +24,8 @@ pub struct Trail {
     /// Where a look has found it.
     pub looked: Option<Place>,
     steps: Vec<Step>,
+    /// Those that begin at a place, by their numbers: there may be thousands.
+    ways: HashMap<Place, Vec<usize>>,
     /// The batch that the steps are of.
     pub batch: u64,
     /// How many changes of the batch there were when the last rename was reported.
@@ -53,6 +55,7 @@ impl Trail {
     pub fn keep_only(&mut self, batch: u64) {
         if self.batch != batch {
             self.steps.clear();
+            self.ways.clear();
             self.batch = batch;
         }
     }
@@ -61,10 +64,15 @@ impl Trail {
     pub fn go(&mut self, from: &Place, to: &Place) {
         self.at = to.clone();
         self.left = None;
-        match self.steps.iter_mut().find(|step| step.from == *from && step.to == *to) {
-            Some(_) => {}
-            None => self.steps.push(Step { from: from.clone(), to: to.clone(), partner: None }),
+        if !self.ways_from(from).any(|(_, step)| step.to == *to) {
+            self.ways.entry(from.clone()).or_default().push(self.steps.len());
+            self.steps.push(Step { from: from.clone(), to: to.clone(), partner: None });
         }
+    }
+
+    fn ways_from(&self, place: &Place) -> impl Iterator<Item = (usize, &Step)> {
+        let numbers = self.ways.get(place).into_iter().flatten();
+        numbers.map(|number| (*number, &self.steps[*number]))
     }
 
     /// It was reported to have left.
@@ -82,18 +90,18 @@ impl Trail {
 
     /// Whether a rename from where it is reported to be may have been repeated, or another object may have replaced it.
     pub fn is_doubtful(&self) -> bool {
-        self.may_be_replaced || !self.has_links && self.steps.iter().any(|step| step.from == self.at)
+        self.may_be_replaced || !self.has_links && self.ways.contains_key(&self.at)
     }
 
     /// Whether it may have gone to a place by one rename from where it is reported to be.
     pub fn may_go_to(&self, place: &Place) -> bool {
-        self.steps.iter().any(|step| step.from == self.at && step.to == *place)
+        self.ways_from(&self.at).any(|(_, step)| step.to == *place)
     }
 
     /// Where it has gone if it has left: to the only place that it could by one rename, unless it changed places.
     pub fn only_way(&self) -> Option<&Place> {
-        let mut ways = self.steps.iter().filter(|step| step.from == self.at);
-        let only = ways.next().filter(|_| ways.next().is_none())?;
+        let mut ways = self.ways_from(&self.at);
+        let (_, only) = ways.next().filter(|_| ways.next().is_none())?;
         Some(&only.to).filter(|_| only.partner.is_none())
     }
 
@@ -109,7 +117,7 @@ impl Trail {
         // Which step each place was reached by first.
         let mut by: Vec<Option<usize>> = vec![None; self.steps.len()];
         let mut queue: VecDeque<(Option<usize>, &Place)> = [(None, start)].into();
-        let mut seen = vec![start];
+        let mut seen = HashSet::from([start]);
         while let Some((step, at)) = queue.pop_front() {
             if at == place && step.is_some() {
                 let way = std::iter::successors(step, |step| by[*step]);
@@ -118,10 +126,9 @@ impl Trail {
                 way.reverse();
                 return Some(way);
             }
-            for (next, found) in self.steps.iter().enumerate().filter(|(_, found)| found.from == *at) {
-                if !seen.contains(&&found.to) {
+            for (next, found) in self.ways_from(at) {
+                if seen.insert(&found.to) {
                     by[next] = step;
-                    seen.push(&found.to);
                     queue.push_back((Some(next), &found.to));
                 }
             }
