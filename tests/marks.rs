@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{
-    Running, as_nobody, command, fast_tempdir, inotifywait, is_root, need, need_root, skip,
+    Running, as_nobody, command, deep_directory, fast_tempdir, inotifywait, is_root, need, need_root, skip,
     with_small_cookies, wrapped,
 };
 use nix::fcntl::OFlag;
@@ -252,6 +252,25 @@ fn an_operand_that_was_renamed_has_its_new_path() {
         "/down/e/|other|MODIFY|0",
     ];
     assert_eq!(lines(dir.path(), &run), wanted);
+}
+
+/// As with inotify. A shell gets there step by step.
+#[test]
+fn an_operand_longer_than_path_max() {
+    use nix::sys::stat::{Mode, mkdirat};
+    for (root, options) in [(false, "-rm"), (true, "-m")] {
+        if root && !is_root() {
+            continue;
+        }
+        let dir = fast_tempdir();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        let (deep, innermost) = deep_directory(&dir.path().join("d"), 20);
+        let deep = format!("d/{}", String::from_utf8(deep).unwrap());
+        shell(dir.path(), "chmod -R 777 d");
+        let mut run = Running::ready(started(dir.path(), root, &[options, "-e", "create", &deep]));
+        step(&mut run, || mkdirat(&innermost, "one", Mode::S_IRWXU).unwrap());
+        assert_eq!(lines(dir.path(), &run), [format!("/{deep}|one|CREATE,ISDIR|0")]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
-use crate::sys::directory::{open_path, path_of};
+use crate::sys::directory::{open_path, path_by_entering, path_of};
 use crate::sys::fanotify::{Handle, handle_of, open_handle};
 use crate::sys::process;
 use crate::sys::status::Status;
@@ -24,7 +24,15 @@ mod simulated;
 /// `follow`, the last.
 pub fn absolute_path(base: &[u8], path: &[u8], follow: bool) -> io::Result<Vec<u8>> {
     let links = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    path_of(&open_path(&process::absolute(base, path), links)?)
+    whole_path_of(&open_path(&process::absolute(base, path), links)?)
+}
+
+/// The absolute path of what is open. The kernel tells none that does not fit PATH_MAX, but a directory knows the one that it is in.
+fn whole_path_of(object: &OwnedFd) -> io::Result<Vec<u8>> {
+    path_of(object).or_else(|error| match error.raw_os_error() {
+        Some(libc::ENAMETOOLONG) => path_by_entering(object).map_err(|_| error),
+        _ => Err(error),
+    })
 }
 
 /// The path of an entry of a directory.

@@ -1,5 +1,6 @@
 //! Directories: reading entries with their types, and paths of any length.
 
+use std::env;
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
@@ -11,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::sys::statfs::fstatfs;
-use nix::unistd::{fchdir, getcwd};
+use nix::unistd::fchdir;
 
 use super::descriptors::room;
 use super::status::Status;
@@ -96,7 +97,7 @@ pub fn target_of(link: &OwnedFd) -> io::Result<Vec<u8>> {
 pub fn path_by_entering(directory: &OwnedFd) -> io::Result<Vec<u8>> {
     let here = open_path(b".", OFlag::O_DIRECTORY)?;
     fchdir(directory)?;
-    let path = getcwd();
+    let path = env::current_dir();
     fchdir(&here)?;
     Ok(path?.into_os_string().into_vec())
 }

@@ -294,6 +294,28 @@ fn paths_longer_than_path_max() {
     }
 }
 
+/// As with inotify. A shell gets there step by step.
+#[test]
+fn an_operand_longer_than_path_max() {
+    use nix::sys::stat::{Mode, mkdirat};
+    let Some(space) = Space::new("mkdir -p e") else { return };
+    fs::create_dir(space.path().join("d")).unwrap();
+    let (deep, innermost) = deep_directory(&space.path().join("d"), 20);
+    let deep = format!("d/{}", String::from_utf8(deep).unwrap());
+    let mut running = space.monitor(&["-r", "-e", CHANGES, &deep, "e"]);
+    mkdirat(&innermost, "one", Mode::S_IRWXU).unwrap();
+    nix::fcntl::renameat(&innermost, "one", &innermost, "two").unwrap();
+    mkdirat(&innermost, "two/a", Mode::S_IRWXU).unwrap();
+    let wanted = [
+        format!("{deep} CREATE,ISDIR one 0"),
+        format!("{deep} MOVED_FROM,ISDIR one 1"),
+        format!("{deep} MOVED_TO,ISDIR two 1"),
+        format!("{deep}two/ MOVE_SELF,ISDIR  0"),
+        format!("{deep}two/ CREATE,ISDIR a 0"),
+    ];
+    space.printed(&mut running, "e", &wanted.each_ref().map(String::as_str));
+}
+
 /// Directories below `d`, one of them outside what is watched, and what a watcher has to print.
 struct Trees {
     top: PathBuf,

@@ -28,7 +28,7 @@ use crate::backlog::Position;
 use crate::event::{is_asked, kernel_bits, without_unasked};
 use crate::fanotify::normalise::Step;
 use crate::fanotify::refusal::{self, explained};
-use crate::fanotify::{absolute_in_part, is_directory, path_of};
+use crate::fanotify::{absolute_in_part, is_directory, whole_path_of};
 use crate::ignore::git;
 use crate::source::{Event, Item, Problem, Scope, Settings, Source};
 use crate::sys::directory::open_path;
@@ -183,7 +183,7 @@ impl Filesystems {
         let target = self.settings.recursive.then(|| open_path(&path, OFlag::empty())).transpose()?;
         let directory = target.filter(|target| is_directory(target).unwrap_or(false));
         let object = directory.map_or_else(|| open_path(&path, links), Ok)?;
-        let path = path_of(&object)?;
+        let path = whole_path_of(&object)?;
         Ok((object, path))
     }
 }
