@@ -168,8 +168,8 @@ impl<W: World> Watcher<W> {
             self.note_end(node);
         }
         if mask.has(IN_UNMOUNT) {
-            // The next mount may have the same number.
-            self.mounts.clear();
+            // The next mount may have the same number: none is taken for one that was there before.
+            self.mounts.iter_mut().for_each(|mount| mount.id.clear());
             self.have_mounts_changed = true;
         }
         if mask.has(IN_IGNORED) {

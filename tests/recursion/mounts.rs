@@ -171,3 +171,19 @@ fn a_mount_that_follows_another_at_once_is_watched() {
     running.expect_line("d/m/1 CREATE");
     assert_eq!(running.stdout.lines(), ["d/m/ UNMOUNT,ISDIR", "d/m/1 CREATE"]);
 }
+
+/// The table of mounts is read after the events of the unmount.
+#[test]
+fn what_an_unread_unmount_uncovers_is_watched() {
+    let Some(own) = Own::new() else { return };
+    let at = own.path().join("d/m");
+    fs::create_dir_all(&at).unwrap();
+    mount_tmpfs(&at).unwrap();
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    running.wait_asleep();
+    running.stopped(|| umount(&at).unwrap());
+    made(&mut running, &own, &["d/m/1", "d/2"]);
+    running.expect_line("d/2 CREATE");
+    assert_eq!(running.stdout.lines(), ["d/m/ UNMOUNT,ISDIR", "d/m/1 CREATE", "d/2 CREATE"]);
+}
