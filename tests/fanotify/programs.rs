@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{self, Own, Running, command, lines, need, wait_until, wrapped};
+use crate::common::{self, Own, Running, command, deep_directory, lines, need, wait_until, wrapped};
 use crate::{Space, stopped};
 
 #[test]
@@ -249,14 +249,14 @@ fn events_are_counted_by_directory() {
     }
 }
 
-/// Lets a program have no file besides those that are open now.
-fn take_descriptors(space: &Space, running: &Running) {
+/// Lets a program have so many files besides those that are open now.
+fn leave_descriptors(space: &Space, running: &Running, more: u32) {
     let pid = running.pid();
     let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let open: HashSet<u32> =
         open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     let free = (0..).find(|number| !open.contains(number)).unwrap();
-    space.does(running, &format!("prlimit -p {pid} --nofile={free}:"));
+    space.does(running, &format!("prlimit -p {pid} --nofile={}:", free + more));
 }
 
 fn give_descriptors(space: &Space, running: &Running) {
@@ -272,7 +272,7 @@ fn without_a_descriptor_a_directory_is_not_elsewhere_for_good() {
     let Some(space) = Space::new("mkdir -p d/a/b") else { return };
     let mut running = space.monitor(&["-r", "-e", "create", "d"]);
     running.wait_asleep();
-    take_descriptors(&space, &running);
+    leave_descriptors(&space, &running, 0);
     space.does(&running, "touch d/a/b/unseen");
     running.wait_asleep();
     give_descriptors(&space, &running);
@@ -289,7 +289,7 @@ fn without_a_descriptor_a_mount_is_not_missed_for_good() {
     let Some(space) = Space::new("mkdir -p d/m d/n; mount -t tmpfs none d/n") else { return };
     let mut running = space.monitor(&["-r", "-e", "create,unmount", "d"]);
     running.wait_asleep();
-    take_descriptors(&space, &running);
+    leave_descriptors(&space, &running, 0);
     space.does(&running, "umount d/n; mount -t tmpfs none d/m; touch d/m/unseen");
     running.wait_asleep();
     give_descriptors(&space, &running);
@@ -297,4 +297,27 @@ fn without_a_descriptor_a_mount_is_not_missed_for_good() {
     running.wait_asleep();
     space.does(&running, "touch d/m/2");
     space.printed(&mut running, "d", &["d/ CREATE 1 0", "d/n/ UNMOUNT,ISDIR  0", "d/m/ CREATE 2 0"]);
+}
+
+/// The name of a directory whose path is longer than PATH_MAX is looked for in the one above, which takes some more.
+#[test]
+fn with_few_descriptors_a_deep_directory_is_not_elsewhere_for_good() {
+    use nix::sys::stat::{Mode, mkdirat};
+    if !need("prlimit") {
+        return;
+    }
+    for more in 0..6 {
+        let Some(space) = Space::new("") else { return };
+        fs::create_dir(space.path().join("d")).unwrap();
+        let (deep, innermost) = deep_directory(&space.path().join("d"), 20);
+        let deep = String::from_utf8(deep).unwrap();
+        let mut running = space.monitor(&["-r", "-e", "create", "d"]);
+        running.wait_asleep();
+        leave_descriptors(&space, &running, more);
+        mkdirat(&innermost, "perhaps", Mode::S_IRWXU).unwrap();
+        running.wait_asleep();
+        give_descriptors(&space, &running);
+        mkdirat(&innermost, "certainly", Mode::S_IRWXU).unwrap();
+        running.expect_line(&format!("{}/d/{deep} CREATE,ISDIR certainly 0", space.path().display()));
+    }
 }

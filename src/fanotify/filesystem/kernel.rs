@@ -162,15 +162,16 @@ impl Marked {
     /// The name of a directory in the one it is in, by looking at each.
     fn name_in(&mut self, above: &OwnedFd, handle: &Handle) -> io::Result<Box<[u8]>> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-        let mut found = None;
+        let mut found = Err(io::Error::from_raw_os_error(libc::ENOENT));
         let opened = directory::open_in(above, b".", OFlag::O_RDONLY)?;
         self.reader.read(&opened, |name, _| {
-            let object = directory::open_in(above, name, flags);
-            if object.is_ok_and(|object| handle_of(&object).is_ok_and(|found| *found == *handle)) {
-                found = Some(name.into());
+            match directory::open_in(above, name, flags).and_then(|object| handle_of(&object)) {
+                Ok(object) if *object == *handle => found = Ok(name.into()),
+                Err(error) if found.is_err() && is_shortage(&error) => found = Err(error),
+                _ => {}
             }
         })?;
-        found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+        found
     }
 }
 
