@@ -168,9 +168,7 @@ impl<W: World> Watcher<W> {
             self.note_end(node);
         }
         if mask.has(IN_UNMOUNT) {
-            // The next mount may have the same number: none is taken for one that was there before.
-            self.mounts.iter_mut().for_each(|mount| mount.id.clear());
-            self.have_mounts_changed = true;
+            self.uncover(node);
         }
         if mask.has(IN_IGNORED) {
             self.work.push_back(Work::Retire(node));

@@ -45,6 +45,17 @@ impl<W: World> Watcher<W> {
         }
     }
 
+    /// A file system is gone: what it covered is seen again, or the next that is mounted there. The table may say of both neither: its paths
+    /// are those from before a rename, and the next mount may have the same number.
+    pub(super) fn uncover(&mut self, node: NodeId) {
+        let parent = self.tree.parent(node).filter(|_| self.tree.is_entry(node));
+        // All below it is gone, too.
+        if let Some(parent) = parent.filter(|parent| self.enter(*parent).is_some()) {
+            let name = self.tree.name(node).to_vec();
+            self.look_at_mount(parent, &name, false);
+        }
+    }
+
     /// The operands that are watched with all below them, and their absolute paths.
     fn recursive_operands(&self) -> Vec<(NodeId, Vec<u8>)> {
         let operands = self.tree.operands().filter(|node| self.tree.state(*node).recursive);

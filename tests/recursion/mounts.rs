@@ -187,3 +187,24 @@ fn what_an_unread_unmount_uncovers_is_watched() {
     running.expect_line("d/2 CREATE");
     assert_eq!(running.stdout.lines(), ["d/m/ UNMOUNT,ISDIR", "d/m/1 CREATE", "d/2 CREATE"]);
 }
+
+/// The table of mounts does not change when a directory above one is renamed.
+#[test]
+fn what_an_unmount_uncovers_is_watched_where_it_was_renamed_to() {
+    let Some(own) = Own::new() else { return };
+    let at = |path: &str| own.path().join(path);
+    fs::create_dir_all(at("d/a/m")).unwrap();
+    mount_tmpfs(&at("d/a/m")).unwrap();
+    fs::create_dir(at("d/a/m/sub")).unwrap();
+    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
+    let mut running = Running::ready(inotifywait(own.path(), arguments));
+    fs::rename(at("d/a"), at("d/b")).unwrap();
+    running.wait_asleep();
+    running.stopped(|| umount(&at("d/b/m")).unwrap());
+    running.wait_asleep();
+    made(&mut running, &own, &["d/b/m/1", "d/2"]);
+    running.expect_line("d/2 CREATE");
+    let mut lines = running.stdout.lines();
+    lines.retain(|line| line != "d/b/m/sub/ UNMOUNT,ISDIR");
+    assert_eq!(lines, ["d/b MOVED_TO,ISDIR", "d/b/m/ UNMOUNT,ISDIR", "d/b/m/1 CREATE", "d/2 CREATE"]);
+}
