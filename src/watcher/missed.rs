@@ -258,11 +258,10 @@ impl Missed {
 
     /// A watched directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped if it was
     /// there before the overflow.
-    fn end_watch(&mut self, is_overflow_ahead: bool, place: Place) {
+    fn end_watch(&mut self, place: Place) {
         let Some(gap) = &mut self.gap else { return };
-        let has_come_since =
-            gap.entries.get(&place).and_then(|known| known.after).is_some_and(|mask| mask.has(ARRIVALS));
-        if is_overflow_ahead || !has_come_since {
+        let after = gap.entries.get(&place).and_then(|known| known.after);
+        if !after.is_some_and(|mask| mask.has(ARRIVALS)) {
             gap.ended.entry(place.wd).or_default().insert(place.name);
         }
     }
@@ -405,7 +404,12 @@ impl<W: World> Watcher<W> {
         if self.is_left_to_next(wd, name) {
             return;
         }
-        let missing = self.missed.reported(&Place { wd, name: name.into() }).missing(times, since);
+        let place = Place { wd, name: name.into() };
+        if self.missed.reported(&place).after.is_none() {
+            // What is here now has come.
+            self.report_end(wd, name, IN_CREATE);
+        }
+        let missing = self.missed.reported(&place).missing(times, since);
         for mask in REPORTED.into_iter().filter(|mask| missing.has(*mask)) {
             self.make_up(wd, mask | missing & IN_ISDIR, 0, name);
         }
@@ -424,13 +428,17 @@ impl<W: World> Watcher<W> {
         let Some(gap) = &mut self.missed.gap else { return };
         let (ended, unwatched) = (std::mem::take(&mut gap.ended), std::mem::take(&mut gap.unwatched));
         let replaced = std::mem::take(&mut gap.replaced);
-        for place in places(unwatched, BTreeMap::into_keys) {
+        let is_replaced = |node: NodeId| self.tree.way_up(node).any(|above| replaced.contains(&above));
+        let is_in_replaced = |place: &Place| self.tree.find(place.wd).is_none_or(is_replaced);
+        let unwatched: Vec<_> =
+            places(unwatched, BTreeMap::into_keys).filter(|place| !is_in_replaced(place)).collect();
+        let place_of = |node: &NodeId| Some((self.place_of(*node)?, Some(*node)));
+        let gone: Vec<_> = gone.iter().filter(|node| !is_replaced(**node)).filter_map(place_of).collect();
+        for place in unwatched {
             if self.node_at(&place).is_none() {
                 self.report_gone_entry(&place);
             }
         }
-        let place_of = |node: &NodeId| Some((self.place_of(*node)?, Some(*node)));
-        let gone: Vec<_> = gone.iter().filter(|node| !replaced.contains(node)).filter_map(place_of).collect();
         let ended = places(ended, BTreeSet::into_iter);
         for (place, node) in ended.map(|place| (place, None)).chain(gone) {
             let there = self.node_at(&place).filter(|there| Some(*there) != node);
@@ -456,12 +464,8 @@ impl<W: World> Watcher<W> {
         for name in names {
             self.report_gone_entry(&Place { wd, name });
         }
-        let Some(place) = self.place_of(node) else { return };
-        // A comparison that another overflow has ended leaves no entry.
-        let is_last = self.node_at(&place).is_none_or(|there| there == node);
-        let is_told = self.queue.first_change(place.wd, &place.name).is_some_and(|first| !first.is_arrival());
-        if is_last && !is_told {
-            self.missed.end_watch(self.queue.overflows() > 0, place);
+        if let Some(place) = self.place_of(node) {
+            self.missed.end_watch(place);
         }
     }
 

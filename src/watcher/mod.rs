@@ -321,7 +321,6 @@ impl<W: World> Watcher<W> {
 
     /// Reports an event that the kernel did not queue, after everything that was reported before.
     fn make_up(&mut self, wd: Wd, mask: Mask, cookie: u32, name: &[u8]) {
-        self.report_end(wd, name, mask);
         let is_last = !mask.has(IN_ISDIR) || self.queue.count_changes(wd, name) == 0;
         self.missed.make_up(&RawEvent { wd, mask, cookie, name }, is_last);
         if let Some(report) = self.report(wd, mask, cookie, Name::Is(name)) {

@@ -83,7 +83,7 @@ impl<W: World> Watcher<W> {
         let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
-            return self.compare_again(unmet, met);
+            return self.compare_again(unmet, &met);
         }
         // These are gone once the events say so.
         let ended = self.queue.ended();
@@ -110,7 +110,7 @@ impl<W: World> Watcher<W> {
         match is_settled {
             true => self.end_comparison(unmet, &ended),
             false => {
-                self.compare_again(unmet, met);
+                self.compare_again(unmet, &met);
                 (self.turn_end, self.is_turn_over) = (self.queue.end(), false);
             }
         }
@@ -140,12 +140,10 @@ impl<W: World> Watcher<W> {
 
     /// Nothing is known to be gone: the gap stays open, and what was not met is where it was. The queued events say what is not, but for
     /// those around another overflow.
-    fn compare_again(&mut self, unmet: Vec<NodeId>, mut met: HashSet<NodeId>) {
+    fn compare_again(&mut self, unmet: Vec<NodeId>, met: &HashSet<NodeId>) {
         unmet.into_iter().for_each(|node| self.put_back(node));
         let is_trusted = self.queue.overflows() == 0;
-        let is_left = |place: Place| self.is_left_to_next(place.wd, &place.name);
-        met.retain(|node| !self.place_of(*node).is_some_and(is_left));
-        self.missed.begin_again(&met, |wd, name| is_trusted && self.queue.is_changing(wd, name));
+        self.missed.begin_again(met, |wd, name| is_trusted && self.queue.is_changing(wd, name));
     }
 
     /// A directory is an entry again where it was, unless another one is there.
