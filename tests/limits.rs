@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Running, command, skip, tempdir};
+use common::{Running, command, flood, skip, tempdir};
+use nix::sys::signal::Signal;
 
 /// Starts the rest of its arguments with `max_inotify_WHAT` at NUMBER: WHAT and NUMBER are `$1` and `$2`.
 const LIMITED: &str = r#"echo "$2" > "/proc/sys/user/max_inotify_$1"; shift 2; exec "$@""#;
@@ -134,6 +135,34 @@ fn a_new_directory_at_the_limit() {
         end.check("one message each time", said.matches("new directory").count() <= 2);
         end.check("the limit's name", said.contains("/proc/sys/user/max_inotify_watches"));
     }
+}
+
+/// What nobody can look into, because the operand was renamed, is kept through an overflow, and so is what lacks a watch there.
+#[test]
+fn a_directory_at_the_limit_is_not_forgotten_in_an_overflow() {
+    if !need_namespace() {
+        return;
+    }
+    let dir = tempdir();
+    six_directories(dir.path());
+    let arguments = ["-r", "-m", "-e", "create,delete", "d"];
+    let mut run = Running::ready(limited(dir.path(), "watches", 7, "inotifywait", &arguments));
+    fs::create_dir(dir.path().join("d/n1")).unwrap();
+    fs::create_dir(dir.path().join("d/n2")).unwrap();
+    run.expect_message("Couldn't watch new directory d/n2/: No space left on device");
+    fs::rename(dir.path().join("d"), dir.path().join("e")).unwrap();
+    run.signal(Signal::SIGSTOP);
+    flood(&dir.path().join("e/a"));
+    run.signal(Signal::SIGCONT);
+    run.expect_message("Events were lost");
+    run.wait_asleep();
+    fs::rename(dir.path().join("e"), dir.path().join("d")).unwrap();
+    fs::remove_dir(dir.path().join("d/n1")).unwrap();
+    run.expect_line("d/ DELETE,ISDIR n1");
+    run.wait("a watch for n2", |run| run.watches() == 7);
+    fs::write(dir.path().join("d/n2/f"), "").unwrap();
+    run.expect_line("d/n2/ CREATE f");
+    run.stop();
 }
 
 /// Nothing happens in the tree that could tell that there is room again.

@@ -43,8 +43,12 @@ impl Refused {
         self.nodes.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Refused::default();
+    /// Only some are still to be watched. What is refused after all others got a watch, or need none, is news.
+    pub(super) fn retain(&mut self, is_left: impl Fn(NodeId) -> bool) {
+        self.nodes.retain(|node| is_left(*node));
+        if self.nodes.is_empty() {
+            *self = Refused::default();
+        }
     }
 
     /// When to try again without being asked.

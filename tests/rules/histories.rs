@@ -277,6 +277,10 @@ histories! {
         "overflow: 2 mkdir d/b; 18 moveout d/b; 19 rmdir d/a; 20 mkdir d/a; 21 create d/b",
     a_directory_is_deleted_before_an_overflow_and_made_in_it:
         "overflow: 12 mkdir d/b; 17 rmdir d/a; 21 rmdir d/b; 24 create d/c; 25 mkdir d/b",
+    a_directory_is_deleted_after_an_overflow_and_made_while_the_tree_is_compared:
+        "overflow: 1 moveout d/a; 15 mkdir d/b; 27 rmdir d/b; 29 create d/a; 31 mkdir d/b",
+    a_directory_is_made_in_the_place_of_one_that_is_moved_out_after_an_overflow:
+        "flooded: 15 flood; 15 moveout d/a/a; 18 rename d/a d/b; 22 mkdir d/b/b; 25 moveout d/b; 31 mkdir d/a; 38 mkdir d/a/b",
     a_directory_is_moved_in_in_an_overflow: "flooded: 35 flood; 36 movein d/a/b",
     a_directory_is_made_in_one_that_is_renamed_after_an_overflow:
         "flooded: 26 flood; 38 rename d/a/a d/b; 53 mkdir d/b/a",

@@ -17,7 +17,6 @@ impl<W: World> Watcher<W> {
     /// After an overflow: compares the tree with the file system, from the operands down.
     pub(in crate::watcher) fn rescan(&mut self) {
         self.retire_all();
-        self.refused.clear();
         self.scan.stack.push(Frame::FinishRescan);
         let since = self.queue.start();
         for node in self.renames.going_on(&self.queue) {
@@ -50,6 +49,7 @@ impl<W: World> Watcher<W> {
                 false => self.report_missed_operand(node),
             }
         }
+        self.refused.retain(|node| !self.tree.is_removed(node));
     }
 
     /// Compares a directory with what is known of it.
