@@ -272,6 +272,16 @@ impl Missed {
         ended.is_some_and(|names| names.remove(name))
     }
 
+    /// An event of an entry is not reported, because its directory seems to have left the tree. If that is found again, the entry is new.
+    ///
+    /// `rename a c; rename c a; create a/f` → [MOVED_FROM a and MOVED_TO c are dropped], MOVED_FROM c, MOVED_TO a, MOVE_SELF of it, CREATE f:
+    /// another seems to have come to `a`
+    pub(super) fn leave_untold(&mut self, wd: Wd, name: &[u8]) {
+        if let Some(gap) = &mut self.gap {
+            gap.entries.remove(&Place { wd, name: name.into() });
+        }
+    }
+
     /// Another directory has come to the place of one that is watched, or nothing is there: if it has ended, that is not reported afterwards.
     ///
     /// `rmdir a; mkdir a` → [DELETE_SELF a and DELETE a are dropped], CREATE a, [something is dropped]

@@ -279,6 +279,9 @@ impl<W: World> Watcher<W> {
             && self.tree.is_entry(node);
         // Of a directory that was moved out, its own rename is the last event that is reported.
         if !mask.has(IN_MOVE_SELF) && self.is_retiring(node) {
+            if let Name::Of(taken) = name {
+                self.missed.leave_untold(wd, self.queue.events().name(taken));
+            }
             return None;
         }
         let mut watched = self.set_path(node);

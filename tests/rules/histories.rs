@@ -281,6 +281,8 @@ histories! {
         "overflow: 1 moveout d/a; 15 mkdir d/b; 27 rmdir d/b; 29 create d/a; 31 mkdir d/b",
     a_directory_is_made_in_the_place_of_one_that_is_moved_out_after_an_overflow:
         "flooded: 15 flood; 15 moveout d/a/a; 18 rename d/a d/b; 22 mkdir d/b/b; 25 moveout d/b; 31 mkdir d/a; 38 mkdir d/a/b",
+    a_directory_that_seems_to_be_replaced_after_an_overflow_is_renamed:
+        "flooded: 13 moveout d/a/a; 16 create d/a/b; 19 rename d/a/b d/b; 19 flood; 21 rename d/a d/c; 23 rename d/c d/a; 31 create d/a/c; 31 exchange d/b d/a",
     a_directory_is_moved_in_in_an_overflow: "flooded: 35 flood; 36 movein d/a/b",
     a_directory_is_made_in_one_that_is_renamed_after_an_overflow:
         "flooded: 26 flood; 38 rename d/a/a d/b; 53 mkdir d/b/a",
