@@ -11,8 +11,8 @@ use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
-    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
+    IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use crate::tree::{NodeId, Tree};
 use crate::world::{At, World};
@@ -186,9 +186,6 @@ impl<W: World> Watcher<W> {
         if mask.has(IN_MOVE_SELF) {
             self.finish_move(node);
         }
-        if mask.has(IN_ATTRIB) {
-            self.attach_unwatchable(node, taken);
-        }
         if !mask.has(ENTRY) {
             return;
         }
@@ -224,13 +221,6 @@ impl<W: World> Watcher<W> {
         }
         let name: Box<[u8]> = self.queue.events().name(taken).into();
         self.announce_gone(node, &name, kind_of(taken.mask));
-    }
-
-    /// The mode of an entry may have changed: perhaps it can be watched now.
-    fn attach_unwatchable(&mut self, parent: NodeId, taken: &Taken) {
-        let node = self.tree.child(parent, self.queue.events().name(taken));
-        let is_unwatchable = |node: &NodeId| matches!(self.coverage(*node), Coverage::Unwatchable { .. });
-        self.work.extend(node.filter(is_unwatchable).map(Work::Attach));
     }
 
     /// The queue has overflowed: that is reported first, then the tree is compared with the file system.

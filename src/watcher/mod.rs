@@ -89,10 +89,8 @@ enum Coverage {
     Excluded,
     /// It is ignored, or below the deepest level that is reported.
     Ignored,
-    /// It could not be watched; the user was told so. That is tried again when its mode changes, and if it was one above that is closed, at the
-    /// end of each turn.
+    /// It could not be watched; the user was told so. If the way to it was closed, that is tried again at the end of each turn.
     ///
-    /// `mkdir -m 700 d/n; chmod 755 d/n`, by another user → CREATE n, ATTRIB n
     /// `chmod 0 d; mkdir d/n`, the latter by root
     Unwatchable { announce: bool },
     /// Its events are not reported, and its watch and those below it are removed at the end of the turn, unless it returns before. It was

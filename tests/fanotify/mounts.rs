@@ -168,7 +168,9 @@ fn a_directory_with_a_mount_in_it_is_renamed() {
     running.wait_asleep();
     space.does(&running, "mv out/b d/c");
     running.wait_asleep();
-    space.does(&running, "touch d/c/m/sub/6; umount d/c/m");
+    space.does(&running, "touch d/c/m/sub/6");
+    running.wait_asleep();
+    space.does(&running, "umount d/c/m");
     running.wait_asleep();
     space.printed(
         &mut running,

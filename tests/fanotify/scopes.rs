@@ -51,6 +51,7 @@ fn a_file_system_loses_one_mount_after_the_other() {
         "n/ UNMOUNT,ISDIR ",
     ];
     let wanted = lines.map(|line| format!("{}/{line} 0", space.path().display()));
+    running.expect_line(&wanted[5]);
     let lines = running.stdout.lines();
     expect_lines(&mut running, &lines, &wanted.each_ref().map(String::as_str));
 }
@@ -63,6 +64,7 @@ fn the_mount_that_is_watched_is_gone_though_another_is_not() {
     running.expect_message("No watch is left: no more events will be reported.");
     let wanted =
         ["n/ CREATE 1", "n/ UNMOUNT,ISDIR "].map(|line| format!("{}/{line} 0", space.path().display()));
+    running.expect_line(&wanted[1]);
     let lines = running.stdout.lines();
     expect_lines(&mut running, &lines, &wanted.each_ref().map(String::as_str));
 }

@@ -35,7 +35,7 @@ impl<K: Kernel> Filesystems<K> {
     /// any more is let go.
     pub(super) fn survey(&mut self, has_changed: bool) {
         if room(OPENED) < OPENED {
-            // What cannot be opened now is tried again after the next change.
+            // What cannot be opened now is tried again after the next event.
             self.mounts_changed = Some(self.queue.queued() + 1);
         }
         let Ok(mounts) = mounts::all() else { return };
@@ -115,6 +115,7 @@ impl<K: Kernel> Filesystems<K> {
 
     /// What is mounted has changed: lets those operands go that cannot be reached any more.
     pub(super) fn look_after_operands(&mut self, now: &[Mount]) {
+        let mut gone = Vec::new();
         for node in self.roots.clone() {
             let Some(handle) = self.handles.get(&node).cloned() else { continue };
             let path = self.tree.name(node);
@@ -124,17 +125,24 @@ impl<K: Kernel> Filesystems<K> {
             });
             // Another mount may hide it.
             let is_hidden = || now.iter().any(|mount| mount.point == path);
-            let is_gone = is_gone || !is_hidden() && !self.is_in_place(node);
-            let device = self.mount_of(node).map(|mount| mount.device.clone());
+            if is_gone || !is_hidden() && !self.is_in_place(node) {
+                let device = self.mount_of(node).map(|mount| mount.device.clone());
+                gone.push((node, file_system(&handle).to_vec(), device));
+            }
+        }
+        gone.sort_by(|one, other| one.1.cmp(&other.1));
+        for roots in gone.chunk_by(|one, other| one.1 == other.1) {
+            let Some((_, id, device)) = roots.first() else { continue };
             let of_device = now.iter().filter(|mount| Some(&mount.device) == device.as_ref());
             let rest = match self.scope {
-                Scope::Filesystem => shown(file_system(&handle), of_device),
+                Scope::Filesystem => shown(id, of_device),
                 Scope::Paths | Scope::Mount => Vec::new(),
             };
-            match is_gone {
-                true if rest.is_empty() => self.unmounted(node),
-                true => self.forget(node),
-                false => {}
+            for (node, ..) in roots {
+                match rest.is_empty() {
+                    true => self.unmounted(*node),
+                    false => self.forget(*node),
+                }
             }
             self.add_shown(rest);
         }

@@ -8,7 +8,7 @@ use crate::backlog::Position;
 use crate::ignore::git;
 use crate::sys::directory::{Contents, Kind};
 use crate::sys::inotify::Wd;
-use crate::sys::mask::{IN_ATTRIB, IN_DONT_FOLLOW, IN_MASK_ADD, IN_MOVED_TO, IN_ONLYDIR};
+use crate::sys::mask::{IN_DONT_FOLLOW, IN_MASK_ADD, IN_MOVED_TO, IN_ONLYDIR};
 use crate::tree::NodeId;
 use crate::watcher::{Coverage, State, Watcher, Work};
 use crate::world::{At, World};
@@ -62,8 +62,7 @@ impl<W: World> Watcher<W> {
     /// Where a directory is that is to be watched, and why it is; `None` for others.
     fn attachable(&self, node: NodeId) -> Option<(NodeId, Task)> {
         let (announce, by_event) = match self.coverage(node) {
-            Coverage::Pending { announce } => (announce, true),
-            Coverage::Unwatchable { announce } => (announce, announce),
+            Coverage::Pending { announce } | Coverage::Unwatchable { announce } => (announce, true),
             Coverage::Hidden => (false, true),
             // Patterns changed, and nothing else.
             Coverage::Ignored if !self.settings.filter.ignores_tree(&self.tree, node) => (false, false),
@@ -98,7 +97,7 @@ impl<W: World> Watcher<W> {
             let found = match result {
                 Ok(wd) => self.settle(node, wd, is_doubtful, since, task),
                 Err(error) => {
-                    self.fail(node, &dir, error, is_doubtful, task);
+                    self.fail(node, error, is_doubtful, task);
                     None
                 }
             };
@@ -320,8 +319,8 @@ impl<W: World> Watcher<W> {
         None
     }
 
-    /// A directory in an open one could not be watched.
-    fn fail(&mut self, node: NodeId, dir: &W::Dir, error: io::Error, is_doubtful: bool, task: Task) {
+    /// A directory could not be watched.
+    fn fail(&mut self, node: NodeId, error: io::Error, is_doubtful: bool, task: Task) {
         if is_doubtful {
             return self.postpone(node, task);
         }
@@ -333,29 +332,22 @@ impl<W: World> Watcher<W> {
         }
         if error.kind() == io::ErrorKind::StorageFull {
             self.announce_later(node, task);
-            if self.refused.add(node, || self.world.clock()) {
-                self.report_problem(node, error, task);
+            if !self.refused.add(node, || self.world.clock()) {
+                return;
             }
-            return;
+            return self.report_problem(node, error, task);
         }
         self.try_refused();
-        let may_change = error.kind() == io::ErrorKind::PermissionDenied && !self.is_oneshot();
-        if self.report_unwatchable(node, error, task) && may_change {
-            // Its mode, or it has until that was asked for.
-            let mask = self.scan_mask(task) | IN_ATTRIB | IN_MASK_ADD | IN_ONLYDIR;
-            let _ = self.world.watch(At::Dir(dir), mask);
-            self.attach_later(node);
-        }
+        self.report_unwatchable(node, error, task);
     }
 
-    /// A directory cannot be watched, which is said once; `false` if it was before.
-    fn report_unwatchable(&mut self, node: NodeId, error: io::Error, task: Task) -> bool {
-        if matches!(self.coverage(node), Coverage::Unwatchable { .. }) {
-            return false;
-        }
+    /// A directory cannot be watched, which is said once.
+    fn report_unwatchable(&mut self, node: NodeId, error: io::Error, task: Task) {
+        let is_known = matches!(self.coverage(node), Coverage::Unwatchable { .. });
         self.cover(node, Coverage::Unwatchable { announce: task.announces() });
-        self.report_problem(node, error, task);
-        true
+        if !is_known {
+            self.report_problem(node, error, task);
+        }
     }
 
     /// A directory is to be watched once the queued events of its name have been handled.
