@@ -45,11 +45,12 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A file system is gone: what it covered is seen again, or the next that is mounted there. The table may say of both neither: its paths
+    /// A file system is gone: what it covered is seen again, or the next that is mounted there. The table may tell of neither: its paths
     /// are those from before a rename, and the next mount may have the same number.
     pub(super) fn uncover(&mut self, node: NodeId) {
         let parent = self.tree.parent(node).filter(|_| self.tree.is_entry(node));
-        // All below it is gone, too.
+        // It may have gone with the one above.
+        let parent = parent.filter(|parent| !self.queue.self_events_ahead(self.tree.wd(*parent)));
         if let Some(parent) = parent.filter(|parent| self.enter(*parent).is_some()) {
             let name = self.tree.name(node).to_vec();
             self.look_at_mount(parent, &name, false);
