@@ -282,7 +282,7 @@ impl Missed {
         }
     }
 
-    /// Another directory has come to the place of one that is watched, or nothing is there: if it has ended, that is not reported afterwards.
+    /// Another directory has come to the place of one that is watched: of that and of what is below it no end is reported afterwards.
     ///
     /// `rmdir a; mkdir a` → [DELETE_SELF a and DELETE a are dropped], CREATE a, [something is dropped]
     pub(super) fn replace(&mut self, node: NodeId) {
@@ -313,9 +313,9 @@ impl Missed {
     /// The tree is to be compared once more. What comes to a place or leaves it tells that the directory without a watch there is gone.
     ///
     /// `rename outside/c c; mkdir c/a; rename c b` → `c/a` is found, `c` is not met: `c/a` is reported when `b` is.
-    pub(super) fn begin_again(&mut self, told: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
+    pub(super) fn begin_again(&mut self, met: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
         let Some(gap) = &mut self.gap else { return };
-        gap.found.retain(|node| !told.contains(node));
+        gap.found.retain(|node| !met.contains(node));
         for (wd, names) in &mut gap.unwatched {
             names.retain(|name, _| !changes(*wd, name));
         }

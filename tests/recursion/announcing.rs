@@ -317,7 +317,7 @@ fn a_directory_that_cannot_be_reached_is_watched_later() {
         let closed = dir.path().join(closed);
         let arguments = ["-m", "-r", "-e", "create,attrib", "--format", "%w%f", "d"];
         let mut running = Running::ready(as_nobody(dir.path(), "inotifywait", arguments));
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         fs::create_dir(dir.path().join("d/above/new")).unwrap();
         running.expect_message("Couldn't watch new directory d/above/new/: Permission denied\n");
         fs::write(dir.path().join("d/above/new/f"), "").unwrap();

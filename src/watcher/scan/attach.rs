@@ -50,10 +50,13 @@ impl<W: World> Watcher<W> {
     }
 
     /// The directory above one that is to be watched cannot be entered: it is not where it was, or the way to it is closed. The latter ends
-    /// without an event of either.
+    /// without an event of either. It is said once all events of the turn are handled: the path may be that of another until then.
+    ///
+    /// `rename a b; mkdir -m 0 a`, by another user → MOVED_FROM a, MOVED_TO b: `a/n` is reached as `b/n`
     fn attach_once_open(&mut self, node: NodeId, task: Task) {
         let path = self.system_path(node);
-        if let Some(error) = self.world.times(At::Path(&path)).err().filter(|error| !is_gone(error)) {
+        let tried = if self.is_turn_over { self.world.times(At::Path(&path)).err() } else { None };
+        if let Some(error) = tried.filter(|error| !is_gone(error)) {
             self.report_unwatchable(node, error, task);
         }
         self.attach_later(node);

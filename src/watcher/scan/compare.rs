@@ -37,7 +37,9 @@ impl<W: World> Watcher<W> {
                     if let Some(place) = self.place_of(below).filter(|_| is_known) {
                         let announce = matches!(
                             self.coverage(below),
-                            Coverage::Pending { announce: true } | Coverage::Arriving { announce: true, .. }
+                            Coverage::Pending { announce: true }
+                                | Coverage::Arriving { announce: true, .. }
+                                | Coverage::Unwatchable { announce: true }
                         );
                         self.missed.know_unwatched(place, announce);
                     }
