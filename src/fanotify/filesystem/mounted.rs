@@ -151,10 +151,14 @@ impl<K: Kernel> Filesystems<K> {
     /// Adds the mounts of a file system that is watched whole: by which of them a directory is reached does not matter, but by some one it
     /// must be.
     pub(super) fn add_shown(&mut self, shown: Vec<Shown>) {
+        let bases: Vec<_> = shown.iter().map(|(mount, handle, _)| (mount.clone(), handle.clone())).collect();
         for (mount, handle, directory) in shown {
             let point = mount.point.clone();
-            self.kernel.add(file_system(&handle), Some(&mount), &point);
             self.add_root(&handle, &point, directory, Some(mount));
+        }
+        // Not before: what is no root is looked for by each.
+        for (mount, handle) in bases {
+            self.kernel.add(file_system(&handle), Some(&mount), &mount.point);
         }
     }
 
