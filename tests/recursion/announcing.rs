@@ -336,6 +336,30 @@ fn a_directory_that_cannot_be_reached_is_watched_later() {
     }
 }
 
+/// Its old path leads into one that is closed when the program looks.
+#[test]
+fn a_new_directory_that_was_renamed_with_the_one_above_is_not_named() {
+    if !need_root() {
+        return;
+    }
+    let dir = tempdir();
+    fs::create_dir_all(dir.path().join("d/above")).unwrap();
+    let arguments = ["-m", "-r", "-e", "create,move", "--format", "%w%f", "d"];
+    let mut running = Running::ready(as_nobody(dir.path(), "inotifywait", arguments));
+    running.signal(Signal::SIGSTOP);
+    fs::create_dir(dir.path().join("d/above/new")).unwrap();
+    fs::rename(dir.path().join("d/above"), dir.path().join("d/other")).unwrap();
+    fs::DirBuilder::new().mode(0o000).create(dir.path().join("d/above")).unwrap();
+    running.signal(Signal::SIGCONT);
+    running.expect_message("Couldn't watch new directory d/above/: Permission denied\n");
+    running.wait_asleep();
+    fs::write(dir.path().join("d/other/new/f"), "").unwrap();
+    running.expect_line("d/other/new/f");
+    let end = running.stop();
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    end.check("one message", said.matches("Couldn't watch").count() == 1);
+}
+
 #[test]
 fn without_monitor_the_deletion_of_a_new_directory_does_not_end_the_wait() {
     let dir = fast_tempdir();
