@@ -283,6 +283,8 @@ histories! {
         "flooded: 15 flood; 15 moveout d/a/a; 18 rename d/a d/b; 22 mkdir d/b/b; 25 moveout d/b; 31 mkdir d/a; 38 mkdir d/a/b",
     a_directory_that_seems_to_be_replaced_after_an_overflow_is_renamed:
         "flooded: 13 moveout d/a/a; 16 create d/a/b; 19 rename d/a/b d/b; 19 flood; 21 rename d/a d/c; 23 rename d/c d/a; 31 create d/a/c; 31 exchange d/b d/a",
+    a_directory_that_was_made_after_an_overflow_is_deleted:
+        "flooded: 9 flood; 11 rename d/a/a d/b; 36 moveout d/b; 42 mkdir d/c; 53 movein d/c/a; 63 rename d/c/a d/a; 66 rmdir d/c",
     a_directory_is_moved_in_in_an_overflow: "flooded: 35 flood; 36 movein d/a/b",
     a_directory_is_made_in_one_that_is_renamed_after_an_overflow:
         "flooded: 26 flood; 38 rename d/a/a d/b; 53 mkdir d/b/a",
