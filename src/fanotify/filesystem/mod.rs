@@ -427,7 +427,7 @@ impl Source for Filesystems {
             let others = if self.scope == Scope::Filesystem { mounts::all()? } else { Vec::new() };
             let others = others.into_iter().filter(|other| other.device == mount.device && !other.is(&mount));
             let mounts: Vec<Mount> = [mount.clone()].into_iter().chain(others).collect();
-            self.add_shown(shown(file_system(&handle), &mounts));
+            self.add_shown(&shown(file_system(&handle), &mounts));
             return Ok(());
         }
         self.add_root(&handle, &path, directory, mount);

@@ -7,7 +7,7 @@
 //! mv out/a d/a                       →  RENAME to a: the mounts below it are within from now on
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use nix::fcntl::OFlag;
@@ -115,7 +115,8 @@ impl<K: Kernel> Filesystems<K> {
 
     /// What is mounted has changed: lets those operands go that cannot be reached any more.
     pub(super) fn look_after_operands(&mut self, now: &[Mount]) {
-        let mut gone = Vec::new();
+        // What other mounts show of a file system that has lost one.
+        let mut rest: BTreeMap<Vec<u8>, Vec<Shown>> = BTreeMap::new();
         for node in self.roots.clone() {
             let Some(handle) = self.handles.get(&node).cloned() else { continue };
             let path = self.tree.name(node);
@@ -126,39 +127,31 @@ impl<K: Kernel> Filesystems<K> {
             // Another mount may hide it.
             let is_hidden = || now.iter().any(|mount| mount.point == path);
             if is_gone || !is_hidden() && !self.is_in_place(node) {
-                let device = self.mount_of(node).map(|mount| mount.device.clone());
-                gone.push((node, file_system(&handle).to_vec(), device));
-            }
-        }
-        gone.sort_by(|one, other| one.1.cmp(&other.1));
-        for roots in gone.chunk_by(|one, other| one.1 == other.1) {
-            let Some((_, id, device)) = roots.first() else { continue };
-            let of_device = now.iter().filter(|mount| Some(&mount.device) == device.as_ref());
-            let rest = match self.scope {
-                Scope::Filesystem => shown(id, of_device),
-                Scope::Paths | Scope::Mount => Vec::new(),
-            };
-            for (node, ..) in roots {
+                let device = self.mount_of(node).map(|mount| &mount.device);
+                let of_device = now.iter().filter(|mount| Some(&mount.device) == device);
+                let id = file_system(&handle);
+                let rest = rest.entry(id.to_vec()).or_insert_with(|| match self.scope {
+                    Scope::Filesystem => shown(id, of_device),
+                    Scope::Paths | Scope::Mount => Vec::new(),
+                });
                 match rest.is_empty() {
-                    true => self.unmounted(*node),
-                    false => self.forget(*node),
+                    true => self.unmounted(node),
+                    false => self.forget(node),
                 }
             }
-            self.add_shown(rest);
         }
+        rest.into_values().for_each(|rest| self.add_shown(&rest));
     }
 
     /// Adds the mounts of a file system that is watched whole: by which of them a directory is reached does not matter, but by some one it
     /// must be.
-    pub(super) fn add_shown(&mut self, shown: Vec<Shown>) {
-        let bases: Vec<_> = shown.iter().map(|(mount, handle, _)| (mount.clone(), handle.clone())).collect();
+    pub(super) fn add_shown(&mut self, shown: &[Shown]) {
         for (mount, handle, directory) in shown {
-            let point = mount.point.clone();
-            self.add_root(&handle, &point, directory, Some(mount));
+            self.add_root(handle, &mount.point, *directory, Some(mount.clone()));
         }
         // Not before: what is no root is looked for by each.
-        for (mount, handle) in bases {
-            self.kernel.add(file_system(&handle), Some(&mount), &mount.point);
+        for (mount, handle, _) in shown {
+            self.kernel.add(file_system(handle), Some(mount), &mount.point);
         }
     }
 
