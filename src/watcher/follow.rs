@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::scan::before::kind_of;
 use super::{Coverage, Outgoing, State, Watcher, Work};
 use crate::backlog::Position;
-use crate::event::ENTRY;
+use crate::event::{ARRIVALS, ENTRY};
 use crate::queue::{Place, Queue, Subject, Taken, is_exchange};
 use crate::source::Problem;
 use crate::sys::directory::Kind;
@@ -193,15 +193,14 @@ impl<W: World> Watcher<W> {
             self.report_emptying(node, taken);
         }
         let is_directory = mask.has(IN_ISDIR);
-        let is_of_directories = is_directory || !mask.has(IN_CREATE | IN_DELETE);
-        if !is_of_directories && !self.missed.has_gap() {
+        let has_ended = self.missed.take_ended(wd, self.queue.events().name(taken));
+        if has_ended && mask.has(ARRIVALS) {
+            self.report_gone_entry(&Place { wd, name: self.queue.events().name(taken).into() });
+        }
+        if !is_directory && mask.has(IN_CREATE | IN_DELETE) {
             return;
         }
         let name: Box<[u8]> = self.queue.events().name(taken).into();
-        self.report_end(wd, &name, mask);
-        if !is_of_directories {
-            return;
-        }
         if mask.has(IN_CREATE) {
             self.on_dir_appeared(node, &name, true);
         } else if mask.has(IN_DELETE) {

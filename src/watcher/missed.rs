@@ -266,8 +266,10 @@ impl Missed {
         }
     }
 
-    /// An entry appears or disappears. Whether the end of a directory there is still to be reported.
-    fn take_ended(&mut self, wd: Wd, name: &[u8]) -> bool {
+    /// An entry appears or disappears. Whether a directory there has ended before, which is still to be reported if another has come.
+    ///
+    /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a
+    pub(super) fn take_ended(&mut self, wd: Wd, name: &[u8]) -> bool {
         let ended = self.gap.as_mut().and_then(|gap| gap.ended.get_mut(&wd));
         ended.is_some_and(|names| names.remove(name))
     }
@@ -415,9 +417,9 @@ impl<W: World> Watcher<W> {
             return;
         }
         let place = Place { wd, name: name.into() };
-        if self.missed.reported(&place).after.is_none() {
-            // What is here now has come.
-            self.report_end(wd, name, IN_CREATE);
+        // What is here now has come.
+        if self.missed.reported(&place).after.is_none() && self.missed.take_ended(wd, name) {
+            self.report_gone_entry(&place);
         }
         let missing = self.missed.reported(&place).missing(times, since);
         for mask in REPORTED.into_iter().filter(|mask| missing.has(*mask)) {
@@ -429,7 +431,7 @@ impl<W: World> Watcher<W> {
     /// queued which tells of an earlier directory there.
     ///
     /// `rmdir a; create b; create c; mkdir a`, while the tree is compared → DELETE a, CREATE b, [CREATE c and CREATE a are dropped]; `a` is found
-    pub(super) fn is_left_to_next(&self, wd: Wd, name: &[u8]) -> bool {
+    fn is_left_to_next(&self, wd: Wd, name: &[u8]) -> bool {
         self.queue.overflows() > 0 && self.queue.first_change(wd, name).is_some()
     }
 
@@ -479,15 +481,6 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// An entry appears or disappears: if a directory was there, that has ended before.
-    ///
-    /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a
-    pub(super) fn report_end(&mut self, wd: Wd, name: &[u8], mask: Mask) {
-        if mask.has(ENTRY) && self.missed.take_ended(wd, name) && mask.has(ARRIVALS) {
-            self.report_gone_entry(&Place { wd, name: name.into() });
-        }
-    }
-
     /// Whether a directory without a watch is known to be where it is.
     pub(super) fn is_known_unwatched(&self, node: NodeId) -> bool {
         self.tree.wd(node) == Wd::NONE && self.tree.is_entry(node) && self.coverage(node) != Coverage::Hidden
@@ -516,7 +509,7 @@ impl<W: World> Watcher<W> {
         self.tree.child(self.tree.find(place.wd)?, &place.name)
     }
 
-    fn report_gone_entry(&mut self, place: &Place) {
+    pub(super) fn report_gone_entry(&mut self, place: &Place) {
         if !self.missed.reported(place).is_gone() {
             self.make_up(place.wd, IN_DELETE | IN_ISDIR, 0, &place.name);
         }
