@@ -365,7 +365,7 @@ fn a_directory_comes_to_one_that_was_made_in_an_overflow() {
     }
 }
 
-/// Which directory is there is asked only of trees in which the queue overflows by what happens elsewhere.
+/// The rules would also do without its CREATE: it was there before.
 #[test]
 fn a_directory_is_made_where_one_was_deleted_between_two_overflows() {
     let story = told("overflow: 21 rmdir d/a; 23 create d/b; 28 link d/b d/c; 30 mkdir d/a; 33 unlink d/c");
