@@ -1,6 +1,7 @@
 //! Mounts in a watched tree that come and go. The kernel reports only the end of a file system.
 
 use std::fs;
+use std::path::PathBuf;
 
 use nix::mount::umount;
 use nix::sys::signal::Signal;
@@ -153,20 +154,26 @@ fn a_directory_that_was_mounted_in_its_own_tree_is_watched_when_the_mount_is_gon
     assert_eq!(running.stdout.lines(), ["d/s/k/1 CREATE", "d/s/2 CREATE", "d/m/3 CREATE"]);
 }
 
-/// The kernel may give the next mount the number of the one before.
-#[test]
-fn a_mount_that_follows_another_at_once_is_watched() {
-    let Some(own) = Own::new() else { return };
+/// A watched tree with a mount in it: where that is, and who watches.
+fn mounted_and_watched(own: &Own) -> (PathBuf, Running) {
     let at = own.path().join("d/m");
     fs::create_dir_all(&at).unwrap();
     mount_tmpfs(&at).unwrap();
     let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
     let mut running = Running::ready(inotifywait(own.path(), arguments));
     running.wait_asleep();
-    running.signal(Signal::SIGSTOP);
-    umount(&at).unwrap();
-    mount_tmpfs(&at).unwrap();
-    running.signal(Signal::SIGCONT);
+    (at, running)
+}
+
+/// The kernel may give the next mount the number of the one before.
+#[test]
+fn a_mount_that_follows_another_at_once_is_watched() {
+    let Some(own) = Own::new() else { return };
+    let (at, mut running) = mounted_and_watched(&own);
+    running.stopped(|| {
+        umount(&at).unwrap();
+        mount_tmpfs(&at).unwrap();
+    });
     made(&mut running, &own, &["d/m/1"]);
     running.expect_line("d/m/1 CREATE");
     assert_eq!(running.stdout.lines(), ["d/m/ UNMOUNT,ISDIR", "d/m/1 CREATE"]);
@@ -176,12 +183,7 @@ fn a_mount_that_follows_another_at_once_is_watched() {
 #[test]
 fn what_an_unread_unmount_uncovers_is_watched() {
     let Some(own) = Own::new() else { return };
-    let at = own.path().join("d/m");
-    fs::create_dir_all(&at).unwrap();
-    mount_tmpfs(&at).unwrap();
-    let arguments = ["-m", "-r", "-e", EVENTS, "--format", "%w%f %e", "d"];
-    let mut running = Running::ready(inotifywait(own.path(), arguments));
-    running.wait_asleep();
+    let (at, mut running) = mounted_and_watched(&own);
     running.stopped(|| umount(&at).unwrap());
     made(&mut running, &own, &["d/m/1", "d/2"]);
     running.expect_line("d/2 CREATE");
