@@ -305,7 +305,7 @@ impl Wait {
                 // A process that is gone when its events are read has no name.
                 self.pause =
                     pause_after(length, self.source.is_steady()).filter(|_| self.records.names.is_none());
-                if let Some(status) = self.report(messages) {
+                if let Some(status) = self.report(messages)? {
                     self.write_rest(messages)?;
                     return Ok(status);
                 }
@@ -375,18 +375,20 @@ impl Wait {
         (!self.monitor && self.ending.is_none()).then_some(ExitStatus::Event)
     }
 
-    /// Handles the events that were read; the exit status, if one of them ends the program.
-    fn report(&mut self, messages: &Messages) -> Option<ExitStatus> {
+    /// Handles the events that were read; the exit status, if one of them ends the program. A message comes after the lines of what happened
+    /// before it, for who reads both: `inotifywait -m d >log 2>&1`.
+    fn report(&mut self, messages: &Messages) -> Result<Option<ExitStatus>, Error> {
         let now = self.records.begin();
         loop {
-            // Used where it is: to move what was just written takes longer than most of what follows.
             let mut item = self.source.next();
-            let event = match &mut item {
-                Some(Item::Event(event)) => event,
+            // Used where it is: to move what was just written takes longer than most of what follows.
+            let event = match item {
+                Some(Item::Event(ref mut event)) => event,
                 Some(Item::Problem(problem)) => {
-                    messages.problem(problem, self.quiet);
+                    self.flush(messages)?;
+                    messages.problem(&problem, self.quiet);
                     if let Problem::Blocked { .. } = problem {
-                        return Some(ExitStatus::Other);
+                        return Ok(Some(ExitStatus::Other));
                     }
                     continue;
                 }
@@ -394,30 +396,39 @@ impl Wait {
                 None => break,
             };
             let goes_on = self.monitor;
-            if let Some(message) = self.endings.as_mut().and_then(|endings| endings.of(event, goes_on)) {
+            let message = self.endings.as_mut().and_then(|endings| endings.of(event, goes_on));
+            let status = if event.ends_wait {
+                (!self.monitor && !self.records.is_gathering()).then_some(ExitStatus::Other)
+            } else if self.file_type.is_some_and(|kind| !kind.reports(event)) {
+                None
+            } else {
+                match self.records.add(event, now) {
+                    Added::Nothing => None,
+                    // --timeout is for the first event of a batch.
+                    Added::Gathered => {
+                        self.deadline = None;
+                        None
+                    }
+                    Added::Reported if self.monitor => {
+                        self.deadline = process::deadline(self.timeout);
+                        None
+                    }
+                    Added::Reported => Some(ExitStatus::Event),
+                }
+            };
+            if let Some(message) = message {
+                self.flush(messages)?;
                 messages.inform(message);
             }
-            if event.ends_wait {
-                if self.monitor || self.records.is_gathering() {
-                    continue;
-                }
-                return Some(ExitStatus::Other);
-            }
-            if self.file_type.is_some_and(|kind| !kind.reports(event)) {
-                continue;
-            }
-            match self.records.add(event, now) {
-                Added::Nothing => {}
-                // --timeout is for the first event of a batch.
-                Added::Gathered => self.deadline = None,
-                Added::Reported if self.monitor => self.deadline = process::deadline(self.timeout),
-                Added::Reported => return Some(ExitStatus::Event),
+            if status.is_some() {
+                return Ok(status);
             }
         }
         if let Some(message) = self.endings.as_mut().and_then(|endings| endings.nothing_left(&*self.source)) {
+            self.flush(messages)?;
             messages.inform(message);
         }
-        None
+        Ok(None)
     }
 
     fn is_full(&self) -> bool {

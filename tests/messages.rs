@@ -11,7 +11,8 @@ use std::os::unix::net::UnixDatagram;
 use nix::sys::signal::Signal;
 
 use common::{
-    Collected, Running, as_nobody, command, inotifywait, inotifywatch, need, need_root, tempdir, wait_until,
+    Collected, Running, as_nobody, command, inotifywait, inotifywatch, need, need_root, pipe, tempdir,
+    wait_until,
 };
 
 /// A name that forges a line, moves the cursor and rings.
@@ -162,6 +163,48 @@ fn names_cannot_control_a_terminal() {
             end.code(0).check(&format!("{wanted:?} in {printed:?}"), printed.contains(&wanted));
         }
     }
+}
+
+/// Where both go to one pipe, the messages come after the lines of what happened before.
+#[test]
+fn a_message_comes_after_the_lines_of_what_happened_before_it() {
+    let dir = tempdir();
+    let (d, file) = (dir.path().join("d"), dir.path().join("file"));
+    fs::create_dir(&d).unwrap();
+    fs::write(&file, "").unwrap();
+    let events = ["-e", "create", "-e", "delete_self"];
+    let mut command = as_nobody(dir.path(), "inotifywait", ["-mr", "d", "file"].iter().chain(&events));
+    let (reader, writer) = pipe();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut run = Running::start(command);
+    run.stdout = Collected::from(reader);
+    run.wait_ready();
+    run.stopped(|| {
+        fs::write(d.join("1"), "").unwrap();
+        fs::DirBuilder::new().mode(0o000).create(d.join("closed")).unwrap();
+        fs::write(d.join("2"), "").unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::write(d.join("3"), "").unwrap();
+    });
+    run.expect_line("d/ CREATE 3");
+    let end = run.stop();
+    let heads = ["d/ CREATE", "Couldn't watch", "file DELETE_SELF", "'file' is"];
+    let lines = end.lines();
+    let found: Vec<&str> = lines
+        .iter()
+        .filter(|line| heads.iter().any(|head| line.starts_with(head)))
+        .map(|line| &**line)
+        .collect();
+    let wanted = [
+        "d/ CREATE 1",
+        "d/ CREATE,ISDIR closed",
+        "Couldn't watch new directory d/closed/: Permission denied",
+        "d/ CREATE 2",
+        "file DELETE_SELF ",
+        "'file' is no longer watched: it was deleted. To see it come back, watch its directory, '.'.",
+        "d/ CREATE 3",
+    ];
+    end.check(&format!("{wanted:?}"), found == wanted);
 }
 
 /// Also where it was started with the signal ignored, as Rust's start-up has it on some systems.
