@@ -394,13 +394,15 @@ impl Scene {
         Ok(())
     }
 
-    /// Nothing is kept of a directory that has gone. One that is to have no watch, or cannot have one, may count as another that is there no
-    /// more: by the events of two that have none, a rename there and back is an exchange.
+    /// Nothing is kept of a directory that has gone. If something was renamed, one that is to have no watch, or cannot have one, may count as
+    /// another that is there no more: by the events of two that have none, a rename there and back is an exchange.
     fn check_unwatched(&self, watcher: &Watcher<Simulated>, system: &System) -> Result<(), String> {
         let is_there = |path: &str| system.find(path).is_some_and(|ino| system.is_directory(ino));
         let kept = watcher.unwatched().into_iter().map(|path| String::from_utf8(path).unwrap());
         let may_be_watched = self.forbidden.is_none() && self.most_watches == usize::MAX;
-        let is_asked = |path: &str| may_be_watched && !self.leaves_out(path.trim_end_matches('/'));
+        let is_asked = |path: &str| {
+            system.moved.is_empty() || may_be_watched && !self.leaves_out(path.trim_end_matches('/'))
+        };
         match { kept }.find(|path| !is_there(path) && is_asked(path)) {
             Some(path) => Err(format!("{path} has gone, and something is kept of it")),
             None => Ok(()),
