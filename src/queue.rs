@@ -332,7 +332,7 @@ impl Queue {
     }
 
     /// The events from a position on by which a watched directory itself is renamed or deleted, and by which directories appear at a place or
-    /// leave it; or which end the watch of the directory that the place is in, after which no event reports it.
+    /// leave it; or which end the watch of the directory that the place is in, after which no event reports it; or that events are dropped.
     pub fn concerning<'a>(
         &'a self,
         wd: Wd,
@@ -343,7 +343,8 @@ impl Queue {
         let is_there = move |event: &RawEvent| {
             event.wd == above && (event.name == name && is_change(event.mask) || event.mask.has(IN_IGNORED))
         };
-        self.events_since(since).filter(move |event| is_own(event) || is_there(event))
+        let is_overflow = |event: &RawEvent| event.mask.has(IN_Q_OVERFLOW);
+        self.events_since(since).filter(move |event| is_own(event) || is_there(event) || is_overflow(event))
     }
 
     fn changing_at(&self, wd: Wd, name: &[u8]) -> Option<&Changing> {

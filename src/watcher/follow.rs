@@ -194,7 +194,8 @@ impl<W: World> Watcher<W> {
         }
         let is_directory = mask.has(IN_ISDIR);
         let has_ended = self.missed.take_ended(wd, self.queue.events().name(taken));
-        if has_ended && mask.has(ARRIVALS) {
+        // What leaves as a file has come since.
+        if has_ended && (mask.has(ARRIVALS) || !is_directory) {
             self.report_gone_entry(&Place { wd, name: self.queue.events().name(taken).into() });
         }
         if !is_directory && mask.has(IN_CREATE | IN_DELETE) {
@@ -336,16 +337,18 @@ impl<W: World> Watcher<W> {
     /// `rename x y; rename y x` has the same events, but both MOVE_SELF are of x. If neither is watched, both count as an exchange.
     fn find_leaving(&mut self, parent: NodeId, name: &[u8], cookie: u32) -> Option<NodeId> {
         let there = self.tree.child(parent, name);
-        if there.is_some_and(|there| self.leaves(there, parent, name)) {
+        let leaves = there.and_then(|there| self.leaves(there, parent, name));
+        if leaves == Some(true) {
             return there;
         }
-        let there = there.filter(|there| self.tree.wd(*there) == Wd::NONE);
+        // Of what could not be known, only an exchange tells of another.
+        let there = there.filter(|there| leaves.is_none() || self.tree.wd(*there) == Wd::NONE);
         let is_at_place = |known: &Replacement| known.parent == parent && *known.name == *name;
         let Some(at) = self.renames.replacements.iter().rposition(is_at_place) else { return there };
         let replaced = self.renames.replacements[at].replaced;
         let leaves = match replaced {
             Some(node) if self.tree.is_removed(node) => false,
-            Some(node) if self.tree.wd(node) != Wd::NONE => self.leaves(node, parent, name),
+            Some(node) if self.tree.wd(node) != Wd::NONE => self.leaves(node, parent, name) == Some(true),
             Some(_) if there.is_none() => true,
             Some(_) => self.is_exchange(at, parent, cookie),
             None => self.is_exchange(at, parent, cookie) && self.is_still_taken(parent, name),
@@ -391,17 +394,22 @@ impl<W: World> Watcher<W> {
     }
 
     /// Whether a watched directory leaves its place by the MOVED_FROM taken last: then its MOVE_SELF comes before the next event by
-    /// which the entry changes. All these are queued under the lock of the parent.
-    fn leaves(&mut self, node: NodeId, parent: NodeId, name: &[u8]) -> bool {
+    /// which the entry changes. All these are queued under the lock of the parent. `None` if that may have been dropped.
+    ///
+    /// `rename a b` → MOVED_FROM a, MOVED_TO b, [MOVE_SELF is dropped], Q_OVERFLOW
+    fn leaves(&mut self, node: NodeId, parent: NodeId, name: &[u8]) -> Option<bool> {
         let (wd, place) = (self.tree.wd(node), self.tree.wd(parent));
         if wd == Wd::NONE {
-            return false;
+            return Some(false);
         }
         if !self.queue.self_events_ahead(wd) {
             self.read_changes_of(parent);
         }
         let first = self.queue.concerning(wd, (place, name), self.queue.start()).next();
-        first.is_some_and(|event| event.mask.has(IN_MOVE_SELF))
+        match first.map(|event| event.mask) {
+            Some(mask) if mask.has(IN_Q_OVERFLOW) => None,
+            first => Some(first.is_some_and(|mask| mask.has(IN_MOVE_SELF))),
+        }
     }
 
     /// A directory leaves that could not be watched. Another may be in its place: see [`Coverage::Hidden`]. One that needs no watch is

@@ -8,7 +8,7 @@
 //! its event is among those that were read since: before the overflow (`a`, `b`), or after it (`e`). A deleted file has no date, and
 //! a file that was renamed does not show its old name: these cannot be found. A watched directory can, for its name is known.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::scan::before::Listing;
 use super::{Coverage, Watcher};
@@ -53,12 +53,12 @@ struct Gap {
     found: HashSet<NodeId>,
     /// Watched directories that were renamed.
     renamed: HashSet<NodeId>,
-    /// Watched directories in whose place another was reported.
+    /// Watched directories in whose place another was reported, or that have left it.
     replaced: HashSet<NodeId>,
     /// Directories whose watches have ended, by the watch of the one above, of which the event may have been dropped.
-    ended: BTreeMap<Wd, BTreeSet<Box<[u8]>>>,
+    ended: Names<NodeId>,
     /// Directories that were not watched, likewise, and whether all that is in them is to be reported.
-    unwatched: BTreeMap<Wd, BTreeMap<Box<[u8]>, bool>>,
+    unwatched: Names<bool>,
 }
 
 /// What the events that were not dropped say of an entry.
@@ -121,9 +121,9 @@ impl Reported {
         (self.before, self.after) = (self.last, None);
     }
 
-    /// Whether its arrival is reported.
-    fn is_there(self) -> bool {
-        [self.before.any, self.after].into_iter().flatten().any(|mask| mask.has(ARRIVALS))
+    /// Whether a rename is reported to have come there.
+    fn has_come(self) -> bool {
+        [self.before.any, self.after].into_iter().flatten().any(|mask| mask.has(IN_MOVED_TO))
     }
 
     /// Whether the end of a directory is reported.
@@ -258,20 +258,23 @@ impl Missed {
 
     /// A watched directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped if it was
     /// there before the overflow.
-    fn end_watch(&mut self, place: Place) {
+    fn end_watch(&mut self, node: NodeId, place: Place) {
         let Some(gap) = &mut self.gap else { return };
         let after = gap.entries.get(&place).and_then(|known| known.after);
         if !after.is_some_and(|mask| mask.has(ARRIVALS)) {
-            gap.ended.entry(place.wd).or_default().insert(place.name);
+            gap.ended.entry(place.wd).or_default().insert(place.name, node);
         }
     }
 
-    /// An entry appears or disappears. Whether a directory there has ended before, which is still to be reported if another has come.
+    /// An entry appears or disappears. Whether a directory there has ended before, which is still to be reported if another has come. Its
+    /// watch may still be known: IGNORED may have been dropped also.
     ///
     /// `rmdir a; mkdir a` → DELETE_SELF a, [DELETE a is dropped], CREATE a
     pub(super) fn take_ended(&mut self, wd: Wd, name: &[u8]) -> bool {
-        let ended = self.gap.as_mut().and_then(|gap| gap.ended.get_mut(&wd));
-        ended.is_some_and(|names| names.remove(name))
+        let Some(gap) = &mut self.gap else { return false };
+        let ended = gap.ended.get_mut(&wd).and_then(|names| names.remove(name));
+        gap.replaced.extend(ended);
+        ended.is_some()
     }
 
     /// An event of an entry is not reported, because its directory seems to have left the tree. If that is found again, the entry is new.
@@ -345,12 +348,12 @@ impl Gap {
     }
 }
 
-/// Places by the watch of the directory above.
-fn places<N, I: Iterator<Item = Box<[u8]>>>(
-    by_watch: BTreeMap<Wd, N>,
-    names: impl Fn(N) -> I,
-) -> impl Iterator<Item = Place> {
-    by_watch.into_iter().flat_map(move |(wd, found)| names(found).map(move |name| Place { wd, name }))
+/// Names by the watch of the directory above, with something of each.
+type Names<T> = BTreeMap<Wd, BTreeMap<Box<[u8]>, T>>;
+
+fn places<T>(names: Names<T>) -> impl Iterator<Item = Place> {
+    let names = names.into_iter().flat_map(|(wd, names)| names.into_keys().map(move |name| (wd, name)));
+    names.map(|(wd, name)| Place { wd, name })
 }
 
 impl<W: World> Watcher<W> {
@@ -442,8 +445,7 @@ impl<W: World> Watcher<W> {
         let replaced = std::mem::take(&mut gap.replaced);
         let is_replaced = |node: NodeId| self.tree.way_up(node).any(|above| replaced.contains(&above));
         let is_in_replaced = |place: &Place| self.tree.find(place.wd).is_none_or(is_replaced);
-        let unwatched: Vec<_> =
-            places(unwatched, BTreeMap::into_keys).filter(|place| !is_in_replaced(place)).collect();
+        let unwatched: Vec<_> = places(unwatched).filter(|place| !is_in_replaced(place)).collect();
         let place_of = |node: &NodeId| Some((self.place_of(*node)?, Some(*node)));
         let gone: Vec<_> = gone.iter().filter(|node| !is_replaced(**node)).filter_map(place_of).collect();
         for place in unwatched {
@@ -451,7 +453,7 @@ impl<W: World> Watcher<W> {
                 self.report_gone_entry(&place);
             }
         }
-        let ended = places(ended, BTreeSet::into_iter);
+        let ended = places(ended);
         for (place, node) in ended.map(|place| (place, None)).chain(gone) {
             let there = self.node_at(&place).filter(|there| Some(*there) != node);
             // Otherwise another watched directory was renamed to its name.
@@ -467,8 +469,8 @@ impl<W: World> Watcher<W> {
     /// `rmdir a/b; rmdir a` → DELETE_SELF a/b, [DELETE a/b is dropped], DELETE_SELF a, [IGNORED a and DELETE a are dropped]
     pub(super) fn note_end(&mut self, node: NodeId) {
         let (wd, Some(gap)) = (self.tree.wd(node), &mut self.missed.gap) else { return };
-        let unwatched = gap.unwatched.remove(&wd).into_iter().flatten().map(|(name, _)| name);
-        let ended = gap.ended.remove(&wd).into_iter().flatten();
+        let unwatched = gap.unwatched.remove(&wd).into_iter().flat_map(BTreeMap::into_keys);
+        let ended = gap.ended.remove(&wd).into_iter().flat_map(BTreeMap::into_keys);
         let mut names: Vec<_> = unwatched.chain(ended).collect();
         // Those that the next comparison would have taken note of.
         let below = self.tree.children(node).into_iter().filter(|below| self.is_known_unwatched(*below));
@@ -477,7 +479,7 @@ impl<W: World> Watcher<W> {
             self.report_gone_entry(&Place { wd, name });
         }
         if let Some(place) = self.place_of(node) {
-            self.missed.end_watch(place);
+            self.missed.end_watch(node, place);
         }
     }
 
@@ -495,12 +497,13 @@ impl<W: World> Watcher<W> {
             return;
         }
         gap.renamed.insert(node);
+        let dropped = self.renames.take_dropped(&from);
         // The kernel counts from 1.
-        let cookie = self.renames.take_dropped(&from).unwrap_or(u32::MAX - gap.renamed.len() as u32);
+        let cookie = dropped.unwrap_or(u32::MAX - gap.renamed.len() as u32);
         if !self.missed.reported(&from).is_gone() {
             self.make_up(from.wd, IN_MOVED_FROM | IN_ISDIR, cookie, &from.name);
         }
-        if !self.missed.reported(&to).is_there() {
+        if dropped.is_some() || !self.missed.reported(&to).has_come() {
             self.make_up(to.wd, IN_MOVED_TO | IN_ISDIR, cookie, &to.name);
         }
     }

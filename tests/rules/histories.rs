@@ -279,6 +279,15 @@ histories! {
         "overflow: 12 mkdir d/b; 17 rmdir d/a; 21 rmdir d/b; 24 create d/c; 25 mkdir d/b",
     a_directory_is_deleted_after_an_overflow_and_made_while_the_tree_is_compared:
         "overflow: 1 moveout d/a; 15 mkdir d/b; 27 rmdir d/b; 29 create d/a; 31 mkdir d/b",
+    a_file_is_made_where_a_directory_was_and_deleted_between_two_overflows:
+        "overflow: 22 create d/b; 23 mkdir d/c; 24 rmdir d/a; 24 create d/a; 29 unlink d/a; 30 unlink d/b; 32 mkdir d/b",
+    a_directory_is_made_where_one_was_deleted_of_which_the_watch_is_still_known:
+        "overflow: 2 rename d/a d/b; 2 rmdir d/b; 5 mkdir d/c; 6 create d/a; 31 link d/a d/b; 32 rmdir d/c; 36 mkdir d/c; \
+         41 create d/c/a; 44 write d/b; 45 rename d/c/a d/b",
+    a_directory_replaces_a_new_one_within_an_overflow:
+        "overflow: 22 mkdir d/b; 22 rename d/a d/b",
+    only_the_last_event_of_a_rename_is_dropped:
+        "overflow: 19 rename d/a d/b; 24 mkdir d/a; 24 create d/c",
     a_directory_is_made_in_the_place_of_one_that_is_moved_out_after_an_overflow:
         "flooded: 15 flood; 15 moveout d/a/a; 18 rename d/a d/b; 22 mkdir d/b/b; 25 moveout d/b; 31 mkdir d/a; 38 mkdir d/a/b",
     a_directory_that_seems_to_be_replaced_after_an_overflow_is_renamed:

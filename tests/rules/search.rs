@@ -723,6 +723,18 @@ fn check_missed(system: &System, lines: &[Line], watched: &BTreeSet<String>) -> 
             "{path} was watched when the watches were established, and is reported as created"
         ));
     }
+    if let Some((from, to)) = system.only_rename() {
+        let told = |path: &str, mask: Mask| {
+            let lines = lines.iter().enumerate();
+            let mut told = lines.filter(|(_, line)| line.path == path && line.mask == mask | IN_ISDIR);
+            (told.next(), told.next().is_some())
+        };
+        match (told(from, IN_MOVED_FROM), told(&to, IN_MOVED_TO)) {
+            ((Some((left, one)), false), (Some((came, other)), false))
+                if left < came && one.cookie == other.cookie => {}
+            _ => return Err(format!("{from} was renamed to {to}, and nothing else was renamed")),
+        }
+    }
     // Where the queue is short, it may overflow within a rename: then two directories may seem to be.
     let is_known = system.has_floods && !system.moved_in;
     // Those of which the event was not dropped, but nobody could know where its directory was.

@@ -436,6 +436,20 @@ impl System {
         self.had.get(ino).filter(|_| is_known || !self.moved_in)
     }
 
+    /// The old and the new place of a directory that was renamed, if nothing else was, and all were watched from the start.
+    pub fn only_rename(&self) -> Option<(&String, String)> {
+        if self.cookie != 1 || self.moved.len() != 2 || self.began_early {
+            return None;
+        }
+        let is_it = |ino: &&Ino| self.is_directory(**ino) && self.had.get(**ino) == Some(&self.moved);
+        let mut known = self.known_before.difference(&self.unknown);
+        let ino = known.clone().find(is_it)?;
+        known.find(|above| **above == self.inodes[*ino].parent)?;
+        let to = self.path(*ino).filter(|to| self.moved.contains(to) && self.is_inside(*ino))?;
+        let from = self.moved.iter().find(|from| **from != to)?;
+        Some((from, to))
+    }
+
     /// Whether a directory is in the watched tree.
     fn is_inside(&self, ino: Ino) -> bool {
         let mut at = ino;
