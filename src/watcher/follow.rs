@@ -341,10 +341,12 @@ impl<W: World> Watcher<W> {
         if leaves == Some(true) {
             return there;
         }
-        // Of what could not be known, only an exchange tells of another.
-        let there = there.filter(|there| leaves.is_none() || self.tree.wd(*there) == Wd::NONE);
         let is_at_place = |known: &Replacement| known.parent == parent && *known.name == *name;
-        let Some(at) = self.renames.replacements.iter().rposition(is_at_place) else { return there };
+        let at = self.renames.replacements.iter().rposition(is_at_place);
+        // What is there leaves if no other could: its MOVE_SELF was dropped.
+        let is_certain = leaves.is_none() && at.is_none();
+        let there = there.filter(|there| is_certain || self.tree.wd(*there) == Wd::NONE);
+        let Some(at) = at else { return there };
         let replaced = self.renames.replacements[at].replaced;
         let leaves = match replaced {
             Some(node) if self.tree.is_removed(node) => false,
