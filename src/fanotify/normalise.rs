@@ -141,8 +141,8 @@ pub struct Normaliser {
     /// The files whose creation and deletion at an entry were merged, and that are not gone: a link may have brought them back.
     /// With the process that did it.
     deleted: BTreeMap<(OwnedEntry, Box<Handle>), i32>,
-    /// The last rename that was read, to know the second half of an exchange.
-    last: Option<Rename>,
+    /// The last rename that was read, in the kernel's form, if the next one may be the other half of an exchange.
+    last: Vec<u8>,
     cookie: u32,
     /// How many batches were read.
     batches: u64,
@@ -156,11 +156,21 @@ struct Batch<'a> {
     ends: Ends<'a>,
     /// How often each object is renamed.
     renames: HashMap<&'a Handle, Vec<usize>>,
-    /// The first renames of exchanges, with the object of the second.
-    exchanges: HashMap<usize, &'a Handle>,
+    /// The renames that are half of an exchange.
+    halves: HashMap<usize, Half<'a>>,
+    /// [`Normaliser::last`] after it.
+    last: &'a [u8],
     /// The objects of which several entries are named, once that was asked.
     with_names: OnceCell<HashSet<&'a Handle>>,
     out: &'a mut Vec<Step>,
+}
+
+/// One of the two renames of an exchange.
+#[derive(Debug, Clone, Copy)]
+struct Half<'a> {
+    is_second: bool,
+    /// The object of the other one.
+    partner: &'a Handle,
 }
 
 impl Normaliser {
@@ -178,7 +188,9 @@ impl Normaliser {
     pub fn normalise(&mut self, bytes: &[u8]) -> Vec<Step> {
         let mut steps = Vec::new();
         self.batches += 1;
-        let mut batch = Batch::new(bytes, self.own, &mut steps);
+        let last = std::mem::take(&mut self.last);
+        let mut batch = Batch::new(bytes, &last, self.own, &mut steps);
+        self.last = batch.last.to_vec();
         if !self.deleted.is_empty() {
             // Their own events say more.
             let mentioned: HashSet<&Handle> = batch.events.iter().filter_map(RawEvent::itself).collect();
@@ -245,7 +257,7 @@ impl Normaliser {
         self.arrived.clear();
         self.visitors.clear();
         self.deleted.clear();
-        self.last = None;
+        self.last.clear();
     }
 
     /// Where the objects are that may be elsewhere than reported, which is looked at first. `is_at` gives `None` where nobody can look,
@@ -338,45 +350,43 @@ impl Normaliser {
         let event = batch.events[number];
         let [old, new] = [event.old, event.new].map(owned);
         let is_directory = event.mask & FAN_ONDIR != 0;
-        let first = self.last.take().filter(|last| {
-            let swapped = last.old == new && last.new == old;
-            swapped && last.process == event.pid && last.object.as_deref() != event.object
-        });
         if let Some(object) = event.object {
             self.repair(object, &old, batch.out);
             self.begin_trail(object, &event, &old, batch);
         }
-        let partner = batch.exchanges.get(&number).copied();
+        let half = batch.halves.get(&number).copied();
         let replaced = batch.ends.replaced.get(&number).copied();
-        let displaced = match partner.or(replaced) {
-            // It was there before both changed places, or before it was replaced.
-            Some(other) => {
-                self.repair(other, &new, batch.out);
-                if partner.is_none() {
-                    self.trails.remove(other);
-                }
+        let displaced = match (half, replaced) {
+            // It was there before both changed places.
+            (Some(Half { partner, is_second: false }), _) => {
+                self.repair(partner, &new, batch.out);
                 None
             }
-            None if first.is_none() => self.vacate(event.new, number, batch),
-            None => None,
+            (Some(_), _) => None,
+            // It was there before it was replaced.
+            (None, Some(replaced)) => {
+                self.repair(replaced, &new, batch.out);
+                self.trails.remove(replaced);
+                None
+            }
+            (None, None) => self.vacate(event.new, number, batch),
         };
         let object = event.object.map(Box::from);
-        let cookie = self.next_cookie(first.is_some());
+        let cookie = self.next_cookie(half.is_some_and(|half| half.is_second));
         let replaced = replaced.map(Box::from);
+        let (from, to) = (old.clone(), new.clone());
         let rename = Rename { object, is_directory, process: event.pid, old, new, cookie, replaced };
-        batch.out.push(Step::Rename(Box::new(rename.clone())));
+        batch.out.push(Step::Rename(Box::new(rename)));
         let Some(object) = event.object else { return };
-        let Rename { old, new, .. } = &rename;
-        self.comes_back(object, new);
-        self.go(object, old, new, batch.out.len());
+        self.comes_back(object, &to);
+        self.go(object, &from, &to, batch.out.len());
         if let Some(other) = displaced {
-            self.take_place(&other, [new, old], batch.out);
+            self.take_place(&other, [&to, &from], batch.out);
             self.exchanged(object, &other);
         }
-        if let Some(other) = first.and_then(|first| first.object) {
-            self.exchanged(object, &other);
+        if let Some(Half { partner, is_second: true }) = half {
+            self.exchanged(object, partner);
         }
-        self.last = Some(rename);
     }
 
     /// Of an object with one rename in a batch, nothing can be repeated; of others the renames are remembered. So is that of a file which
@@ -556,10 +566,6 @@ impl Normaliser {
     /// Any event but a rename.
     fn other<'a>(&mut self, number: usize, batch: &mut Batch<'a>) {
         let event = batch.events[number];
-        let ends_exchange = |last: &Rename| !may_be_within(&event, last.process, last.object.as_deref());
-        if self.last.as_ref().is_some_and(ends_exchange) {
-            self.last = None;
-        }
         let ends = event.mask & (FAN_DELETE | FAN_DELETE_SELF);
         if event.mask & FAN_CREATE != 0 {
             self.vacate(event.place, number, batch);
@@ -711,39 +717,41 @@ impl Normaliser {
 }
 
 impl<'a> Batch<'a> {
-    fn new(bytes: &'a [u8], own: i32, out: &'a mut Vec<Step>) -> Batch<'a> {
+    /// `last`: [`Normaliser::last`] before it.
+    fn new(bytes: &'a [u8], last: &'a [u8], own: i32, out: &'a mut Vec<Step>) -> Batch<'a> {
         let (mut events, mut starts) = (Vec::new(), Vec::new());
+        let mut renames: HashMap<&Handle, Vec<usize>> = HashMap::new();
+        let mut halves = HashMap::new();
+        // Its number is `None` if it was read before.
+        let mut last = RawEvent::decode(last).map(|(first, _)| (None, first, last));
         let mut at = 0;
         while let Some((event, length)) = RawEvent::decode(&bytes[at..]) {
+            let number = events.len();
             events.push(event);
             starts.push(at);
             at += length;
-        }
-        let mut renames: HashMap<&Handle, Vec<usize>> = HashMap::new();
-        let mut exchanges = HashMap::new();
-        let mut halves = HashSet::new();
-        let mut last: Option<(usize, RawEvent)> = None;
-        for (number, event) in events.iter().enumerate() {
             if event.pid == own {
                 continue;
             }
             if event.mask & FAN_RENAME == 0 {
-                if last.as_ref().is_some_and(|(_, first)| !may_be_within(event, first.pid, first.object)) {
-                    last = None;
-                }
+                last = last.filter(|(_, first, _)| may_be_within(&event, first));
                 continue;
             }
             if let Some(object) = event.object {
                 renames.entry(object).or_default().push(number);
-                if let Some((first, _)) = last.filter(|(_, first)| is_exchange(first, event)) {
-                    exchanges.insert(first, object);
-                    halves.extend([first, number]);
-                }
             }
-            last = Some((number, *event));
+            let first = last.take().filter(|(_, first, _)| is_exchange(first, &event));
+            match first.and_then(|(first, one, _)| Some((first, one.object?, event.object?))) {
+                Some((first, one, other)) => {
+                    halves.extend(first.map(|first| (first, Half { is_second: false, partner: other })));
+                    halves.insert(number, Half { is_second: true, partner: one });
+                }
+                None => last = Some((Some(number), event, &bytes[at - length..at])),
+            }
         }
         let ends = Ends::of(&events, &renames, &halves);
-        Batch { events, starts, ends, renames, exchanges, with_names: OnceCell::new(), out }
+        let last = last.map_or(&b""[..], |(_, _, bytes)| bytes);
+        Batch { events, starts, ends, renames, halves, last, with_names: OnceCell::new(), out }
     }
 
     /// Appends bits of an event, if there are any.
@@ -783,9 +791,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether an event may be between both renames of an exchange of which the first is of that object.
-fn may_be_within(event: &RawEvent, process: i32, first: Option<&Handle>) -> bool {
-    event.pid != process || event.mask & FAN_MOVE_SELF != 0 && event.itself() == first
+/// Whether an event may be between both renames of an exchange.
+fn may_be_within(event: &RawEvent, first: &RawEvent) -> bool {
+    event.pid != first.pid || event.mask & FAN_MOVE_SELF != 0 && event.itself() == first.object
 }
 
 /// Whether two renames, one after the other, let two objects change places.

@@ -6,6 +6,8 @@ use libc::{FAN_CREATE, FAN_DELETE, FAN_DELETE_SELF, FAN_ONDIR, FAN_RENAME};
 
 use crate::sys::fanotify::{Entry, Handle, RawEvent};
 
+use super::Half;
+
 /// An end that was put off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due<'a> {
@@ -54,7 +56,7 @@ impl<'a> Ends<'a> {
     pub fn of(
         events: &[RawEvent<'a>],
         renames: &HashMap<&'a Handle, Vec<usize>>,
-        halves: &HashSet<usize>,
+        halves: &HashMap<usize, Half>,
     ) -> Ends<'a> {
         let mut ends = Ends::default();
         ends.collect(events, renames, halves);
@@ -70,7 +72,7 @@ impl<'a> Ends<'a> {
         &mut self,
         events: &[RawEvent<'a>],
         renames: &HashMap<&'a Handle, Vec<usize>>,
-        halves: &HashSet<usize>,
+        halves: &HashMap<usize, Half>,
     ) {
         // By process its last event, but of directories themselves.
         let mut last: HashMap<i32, Option<usize>> = HashMap::new();
@@ -104,7 +106,7 @@ impl<'a> Ends<'a> {
                 _ => {}
             }
             // One rename replaces one object.
-            let is_rename = event.mask & FAN_RENAME != 0 && !halves.contains(&number);
+            let is_rename = event.mask & FAN_RENAME != 0 && !halves.contains_key(&number);
             last.insert(event.pid, Some(number).filter(|_| is_rename));
         }
         let deleted = events.iter().filter(|event| event.mask & FAN_DELETE != 0);
