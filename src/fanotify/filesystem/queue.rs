@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use libc::{FAN_DELETE, FAN_ONDIR, FAN_Q_OVERFLOW};
 
-use crate::fanotify::normalise::{Normaliser, OwnedEntry, Place, Step, mentioned, origins};
-use crate::sys::fanotify::{Handle, RawEvent, decoded, overflow};
+use crate::fanotify::normalise::{Normaliser, OwnedEntry, Step, mentioned};
+use crate::sys::fanotify::{Handle, RawEvent, overflow};
 
 use super::kernel::Kernel;
 
@@ -82,14 +82,7 @@ impl Queue {
             length += kernel.read(&mut next).unwrap_or(0);
             // Events that were queued by then say more of the objects that they name.
             let mentioned = mentioned(&next);
-            let origins: HashMap<&Handle, Place> = origins(decoded(&next)).into_iter().collect();
-            looked.renamed.retain_mut(|(object, place)| match origins.get(&**object) {
-                Some(origin) => {
-                    place.clone_from(origin);
-                    true
-                }
-                None => !mentioned.contains(&**object),
-            });
+            looked.renamed.retain(|(object, _)| !mentioned.contains(&**object));
             looked.linked.retain(|linked| !mentioned.contains(&*linked.file));
             self.normaliser.resolve(looked, &bytes, &mut steps);
             self.push(steps, std::mem::replace(&mut bytes, next));
