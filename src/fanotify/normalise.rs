@@ -130,7 +130,7 @@ pub struct Normaliser {
     hears_ends: bool,
     /// The objects that may be elsewhere than reported.
     trails: BTreeMap<Box<Handle>, Trail>,
-    /// Those of which that may have become certain.
+    /// Those of which that may have become certain, or that are gone.
     touched: Vec<Box<Handle>>,
     /// Of each entry that one of them was reported to come to, the last that was.
     arrived: HashMap<OwnedEntry, Box<Handle>>,
@@ -232,12 +232,10 @@ impl Normaliser {
     fn drop_certain(&mut self, batch: &Batch) {
         let touched = std::mem::take(&mut self.touched);
         let is_uncertain = |trail: &Trail| trail.is_doubtful() || trail.left.is_some();
-        let ends = batch.events.iter().filter(|event| event.mask & (FAN_DELETE | FAN_DELETE_SELF) != 0);
-        let ended = ends.flat_map(|event| [event.object, event.place.map(|place| place.directory)]);
-        for object in touched.iter().map(|object| &**object).chain(ended.flatten()) {
-            let trail = self.trails.get(object);
-            if trail.is_some_and(|trail| !is_uncertain(trail) || batch.is_gone(object)) {
-                self.trails.remove(object);
+        for object in touched {
+            let trail = self.trails.get(&object);
+            if trail.is_some_and(|trail| !is_uncertain(trail) || batch.is_gone(&object)) {
+                self.trails.remove(&object);
             }
         }
         if self.visitors.len() > self.enough {
@@ -399,7 +397,7 @@ impl Normaliser {
         let is_directory = event.mask & FAN_ONDIR != 0;
         let is_repeated = batch.renames.get(object).is_some_and(|renames| renames.len() > 1);
         let is_remembered = is_repeated || self.trails.contains_key(object);
-        let other = |other: &Handle, trail: &Trail| *other != *object && !trail.is_directory;
+        let other = |_: &Handle, trail: &Trail| !trail.is_directory;
         let entry = event.new.filter(|_| !is_directory && !is_remembered && !self.trails.is_empty());
         let may_be_replaced = owned(entry).and_then(|entry| self.may_come(&entry, other)).is_some();
         if is_remembered || may_be_replaced {
@@ -457,8 +455,7 @@ impl Normaliser {
             None => return,
         };
         for (to, partner) in way {
-            let other = to.as_ref().and_then(|entry| self.doubtful_at(entry));
-            if let Some(other) = other.filter(|other| **other != *object) {
+            if let Some(other) = to.as_ref().and_then(|entry| self.doubtful_at(entry)) {
                 let may_be_replaced = |trail: &Trail| trail.may_be_replaced && trail.is_directory == of.0;
                 if self.trails.get(&other).is_some_and(may_be_replaced) {
                     self.trails.remove(&other);
@@ -480,9 +477,8 @@ impl Normaliser {
 
     /// The second half of an exchange whose first was reported last, if its object was there.
     fn take_place(&mut self, object: &Handle, [from, to]: [&Place; 2], out: &mut Vec<Step>) {
-        let is_there = |trail: &&Trail| {
-            trail.at() == from && !trail.is_gone && trail.looked.as_ref().is_none_or(|looked| looked == to)
-        };
+        let is_there =
+            |trail: &&Trail| trail.at() == from && trail.looked.as_ref().is_none_or(|looked| looked == to);
         let Some(trail) = self.trails.get(object).filter(is_there) else { return };
         let of = (trail.is_directory, trail.process);
         let cookie = self.next_cookie(true);
@@ -519,8 +515,7 @@ impl Normaliser {
             let is_replaced = |object: &Handle, trail: &Trail| {
                 let is_from_it = from.as_ref().is_some_and(|(directory, _)| **directory == *object);
                 let is_alike = trail.is_directory == is_directory && trail.at().is_some();
-                let may_be = is_alike && !is_from_it && !trail.is_gone;
-                may_be && batch.ends.is_replaced_unseen(object)
+                is_alike && !is_from_it && batch.ends.is_replaced_unseen(object)
             };
             let replaced =
                 self.may_come(&entry, is_replaced).filter(|_| batch.events[number].new.is_some())?;
@@ -606,19 +601,17 @@ impl Normaliser {
     /// An object is gone. Where no rename replaced it, an earlier one was repeated.
     fn gone(&mut self, object: &Handle, number: usize, batch: &mut Batch) {
         let event = &batch.events[number];
-        if self.trails.is_empty() || !stands_where_it_ends(event) {
+        if self.trails.is_empty() {
             return;
         }
-        let known = self.trails.get_mut(object).map(|trail| {
-            trail.is_gone = true;
-            trail.at().clone()
-        });
-        if !batch.ends.is_replaced_unseen(object) {
+        self.touched.push(object.into());
+        if !stands_where_it_ends(event) || !batch.ends.is_replaced_unseen(object) {
             return;
         }
+        let known = self.trails.get(object).map(|trail| trail.at().clone());
         let at = known.unwrap_or_else(|| batch.last_place(object, number));
         let Some(entry) = &at else { return };
-        let by = |by: &Handle, trail: &Trail| *by != *object && trail.process == event.pid;
+        let by = |_: &Handle, trail: &Trail| trail.process == event.pid;
         if let Some(by) = self.may_come(entry, by) {
             self.repair(&by, &at, batch.out);
         }
@@ -643,7 +636,7 @@ impl Normaliser {
             let Some(trail) = self.trails.get(object).filter(is_unseen) else { continue };
             let (is_directory, at) = (trail.is_directory, trail.at().clone());
             let Some(entry) = &at else { continue };
-            let by = |by: &Handle, trail: &Trail| *by != *object && trail.is_directory == is_directory;
+            let by = |_: &Handle, trail: &Trail| trail.is_directory == is_directory;
             match self.may_come(entry, by) {
                 Some(by) => {
                     self.trails.remove(object);
@@ -812,7 +805,7 @@ pub fn mentioned(bytes: &[u8]) -> HashSet<&Handle> {
 }
 
 /// Where each object was before its first event, if that is a rename: there those that were read before have led.
-pub fn origins<'a>(events: impl Iterator<Item = RawEvent<'a>>) -> Vec<(&'a Handle, Place)> {
+fn origins<'a>(events: impl Iterator<Item = RawEvent<'a>>) -> Vec<(&'a Handle, Place)> {
     let mut met = HashSet::new();
     let first = events.filter(|event| event.mask & (FAN_CREATE | FAN_DELETE | FAN_RENAME) != 0);
     let first =

@@ -19,8 +19,6 @@ pub struct Trail {
     pub has_links: bool,
     /// A rename has replaced it, or may have, of which no event says that.
     pub may_be_replaced: bool,
-    /// It was reported to be gone.
-    pub is_gone: bool,
     /// Where a look has found it.
     pub looked: Option<Place>,
     steps: Vec<Step>,
