@@ -132,9 +132,7 @@ pub struct Normaliser {
     trails: BTreeMap<Box<Handle>, Trail>,
     /// Those of which that may have become certain, or that are gone.
     touched: Vec<Box<Handle>>,
-    /// Of each entry that one of them was reported to come to, the last that was.
-    arrived: HashMap<OwnedEntry, Box<Handle>>,
-    /// Of each entry that one of them was reported to leave or to come to, all that were.
+    /// Of each entry that one of them was reported to leave or to come to, all that were: the last to do so is the last.
     visitors: HashMap<OwnedEntry, Vec<Box<Handle>>>,
     /// More entries than this are looked through for what is over.
     enough: usize,
@@ -239,7 +237,6 @@ impl Normaliser {
             }
         }
         if self.visitors.len() > self.enough {
-            self.arrived.retain(|_, object| self.trails.contains_key(object));
             self.visitors.retain(|_, objects| {
                 objects.retain(|object| self.trails.contains_key(object));
                 !objects.is_empty()
@@ -252,7 +249,6 @@ impl Normaliser {
     pub fn forget(&mut self) {
         self.trails.clear();
         self.touched.clear();
-        self.arrived.clear();
         self.visitors.clear();
         self.deleted.clear();
         self.last.clear();
@@ -419,16 +415,16 @@ impl Normaliser {
         trail.go(old, new);
         trail.reported = reported;
         self.touched.push(object.into());
-        if let Some(entry) = new {
-            self.arrived.insert(entry.clone(), object.into());
-        }
         for entry in [old, new].into_iter().flatten() {
             let visitors = self.visitors.entry(entry.clone()).or_default();
-            if !visitors.iter().any(|visitor| **visitor == *object) {
-                if visitors.len() > FEW {
-                    visitors.retain(|visitor| self.trails.contains_key(visitor));
+            match visitors.iter().position(|visitor| **visitor == *object) {
+                Some(known) => visitors[known..].rotate_left(1),
+                None => {
+                    if visitors.len() > FEW {
+                        visitors.retain(|visitor| self.trails.contains_key(visitor));
+                    }
+                    visitors.push(object.into());
                 }
-                visitors.push(object.into());
             }
         }
     }
@@ -505,7 +501,7 @@ impl Normaliser {
         while let Some(due) = batch.ends.at(number, entry, by) {
             self.end(due, number, batch);
         }
-        if self.arrived.is_empty() {
+        if self.trails.is_empty() {
             return None;
         }
         let entry = (entry.directory.into(), entry.name.into());
@@ -541,9 +537,11 @@ impl Normaliser {
 
     /// The object that is reported to be at an entry and may have left it.
     fn doubtful_at(&self, entry: &OwnedEntry) -> Option<Box<Handle>> {
-        let object = self.arrived.get(entry)?;
-        let trail = self.trails.get(object)?;
-        (trail.is_doubtful() && trail.at().as_ref() == Some(entry)).then(|| object.clone())
+        let found = self.visitors.get(entry)?.iter().rfind(|object| {
+            let trail = self.trails.get(&***object).filter(|trail| trail.at().as_ref() == Some(entry));
+            trail.is_some_and(Trail::is_doubtful)
+        });
+        found.cloned()
     }
 
     /// Reports that an object has left the entry where it is reported to be. Where to shows later.
