@@ -91,15 +91,15 @@ pub(super) struct State {
     cause: i32,
     /// Events, in inotify's form, that were found out without being read.
     found: Vec<u8>,
-    /// On kernels that report the ends of a rename apart: the number of the event of the first, its cookie and
-    /// what the second has to be alike in.
-    half: Option<(u64, u32, (i32, Mask))>,
-    /// How many events were handled.
-    events: u64,
+    /// On kernels that report the ends of a rename apart: that the event before was of the first.
+    half: Option<FirstHalf>,
     /// How often was read.
     reads: u64,
     buffer: Vec<u8>,
 }
+
+/// The first half of a rename: its cookie, and what the second has to be alike in.
+type FirstHalf = (u32, (i32, Mask));
 
 #[derive(Debug)]
 pub(super) struct Watch {

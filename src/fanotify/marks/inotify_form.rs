@@ -17,7 +17,7 @@ use crate::sys::mask::{
     IN_MOVED_FROM, IN_MOVED_TO, IN_ONESHOT, IN_Q_OVERFLOW, IN_UNMOUNT, Mask,
 };
 
-use super::{FsId, ON_DIRECTORY, PLAIN, State, Watch};
+use super::{FirstHalf, FsId, ON_DIRECTORY, PLAIN, State, Watch};
 
 impl State {
     /// Appends what was read to `out` in inotify's form.
@@ -103,14 +103,15 @@ impl State {
     /// Any other event.
     fn report_event(&mut self, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
         let mask = event.events();
-        self.events += 1;
+        // The second half follows at once.
+        let half = self.half.take();
         if event.mask & FAN_Q_OVERFLOW != 0 {
             return self.report_overflow(out);
         }
         match event.place {
             Some(Entry { directory, name: b"." }) => self.report_itself(directory, mask, out),
             Some(entry) if self.by_handle.contains_key(entry.directory) => {
-                self.report_entry(entry, event, out)
+                self.report_entry(entry, event, half, out)
             }
             _ => {
                 let Some(object) = event.object else { return };
@@ -123,11 +124,17 @@ impl State {
     }
 
     /// An event of an entry of a watched directory.
-    fn report_entry(&mut self, entry: Entry, event: &fanotify::RawEvent, out: &mut Vec<u8>) {
+    fn report_entry(
+        &mut self,
+        entry: Entry,
+        event: &fanotify::RawEvent,
+        half: Option<FirstHalf>,
+        out: &mut Vec<u8>,
+    ) {
         let Some(wd) = self.by_handle.get(entry.directory).copied() else { return };
         let (mask, name) = (event.events(), entry.name);
         let directory = mask & IN_ISDIR;
-        let cookie = self.cookie_of(event);
+        let cookie = self.cookie_of(event, half);
         if mask.has(IN_ISDIR) {
             match event.object {
                 Some(object) if mask.has(IN_CREATE) => self.place(object, wd, name),
@@ -147,18 +154,16 @@ impl State {
     }
 
     /// The cookie of half of a rename, if the kernel reports each half by an event of its own.
-    fn cookie_of(&mut self, event: &fanotify::RawEvent) -> u32 {
+    fn cookie_of(&mut self, event: &fanotify::RawEvent, half: Option<FirstHalf>) -> u32 {
         let mask = event.events();
         if !mask.has(IN_MOVE) {
             return 0;
         }
-        // The second half follows at once.
         let alike = (event.pid, mask & IN_ISDIR);
-        let half = self.half.take().filter(|(number, _, first)| number + 1 == self.events && *first == alike);
-        let cookie = half.filter(|_| mask.has(IN_MOVED_TO)).map(|(_, cookie, _)| cookie);
-        let cookie = cookie.unwrap_or_else(|| self.normaliser.next_cookie(false));
+        let half = half.filter(|(_, first)| *first == alike && mask.has(IN_MOVED_TO));
+        let cookie = half.map_or_else(|| self.normaliser.next_cookie(false), |(cookie, _)| cookie);
         if mask.has(IN_MOVED_FROM) {
-            self.half = Some((self.events, cookie, alike));
+            self.half = Some((cookie, alike));
         }
         cookie
     }
