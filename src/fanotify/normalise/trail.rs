@@ -21,10 +21,10 @@ pub struct Trail {
     pub may_be_replaced: bool,
     /// Where a look has found it.
     pub looked: Option<Place>,
-    steps: Vec<Step>,
+    hops: Vec<Hop>,
     /// Those that begin at a place, by their numbers: there may be thousands.
     ways: HashMap<Place, Vec<usize>>,
-    /// The batch that the steps are of.
+    /// The batch that the hops are of.
     pub batch: u64,
     /// How many changes of the batch there were when the last rename was reported.
     pub reported: usize,
@@ -32,7 +32,7 @@ pub struct Trail {
 
 /// One rename.
 #[derive(Debug)]
-struct Step {
+struct Hop {
     from: Place,
     to: Place,
     /// The object that it changed places with.
@@ -52,7 +52,7 @@ impl Trail {
     /// Forgets the renames of other batches than this.
     pub fn keep_only(&mut self, batch: u64) {
         if self.batch != batch {
-            self.steps.clear();
+            self.hops.clear();
             self.ways.clear();
             self.batch = batch;
         }
@@ -62,15 +62,15 @@ impl Trail {
     pub fn go(&mut self, from: &Place, to: &Place) {
         self.at = to.clone();
         self.left = None;
-        if !self.ways_from(from).any(|(_, step)| step.to == *to) {
-            self.ways.entry(from.clone()).or_default().push(self.steps.len());
-            self.steps.push(Step { from: from.clone(), to: to.clone(), partner: None });
+        if !self.ways_from(from).any(|(_, hop)| hop.to == *to) {
+            self.ways.entry(from.clone()).or_default().push(self.hops.len());
+            self.hops.push(Hop { from: from.clone(), to: to.clone(), partner: None });
         }
     }
 
-    fn ways_from(&self, place: &Place) -> impl Iterator<Item = (usize, &Step)> {
+    fn ways_from(&self, place: &Place) -> impl Iterator<Item = (usize, &Hop)> {
         let numbers = self.ways.get(place).into_iter().flatten();
-        numbers.map(|number| (*number, &self.steps[*number]))
+        numbers.map(|number| (*number, &self.hops[*number]))
     }
 
     /// It was reported to have left.
@@ -81,8 +81,8 @@ impl Trail {
     /// The last rename was half of an exchange.
     pub fn exchanged_with(&mut self, partner: &Handle) {
         let at = &self.at;
-        if let Some(step) = self.steps.iter_mut().rfind(|step| step.to == *at) {
-            step.partner = Some(partner.into());
+        if let Some(hop) = self.hops.iter_mut().rfind(|hop| hop.to == *at) {
+            hop.partner = Some(partner.into());
         }
     }
 
@@ -93,7 +93,7 @@ impl Trail {
 
     /// Whether it may have gone to a place by one rename from where it is reported to be.
     pub fn may_go_to(&self, place: &Place) -> bool {
-        self.ways_from(&self.at).any(|(_, step)| step.to == *place)
+        self.ways_from(&self.at).any(|(_, hop)| hop.to == *place)
     }
 
     /// Where it has gone if it has left: to the only place that it could by one rename, unless it changed places.
@@ -105,28 +105,28 @@ impl Trail {
 
     /// Where it can be: first where it is reported to be.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
-        let others = self.steps.iter().flat_map(|step| [&step.from, &step.to]);
+        let others = self.hops.iter().flat_map(|hop| [&hop.from, &hop.to]);
         std::iter::once(&self.at).chain(others.filter(|place| **place != self.at))
     }
 
     /// The shortest way by renames that can be repeated: where each leads, and with what it changes places.
     pub fn way_to(&self, place: &Place) -> Option<Vec<(Place, Option<Box<Handle>>)>> {
         let start = self.left.as_ref().map_or(&self.at, |(_, from)| from);
-        // Which step each place was reached by first.
-        let mut by: Vec<Option<usize>> = vec![None; self.steps.len()];
+        // By which hop each place was reached by first.
+        let mut by: Vec<Option<usize>> = vec![None; self.hops.len()];
         let mut queue: VecDeque<(Option<usize>, &Place)> = [(None, start)].into();
         let mut seen = HashSet::from([start]);
-        while let Some((step, at)) = queue.pop_front() {
-            if at == place && step.is_some() {
-                let way = std::iter::successors(step, |step| by[*step]);
+        while let Some((hop, at)) = queue.pop_front() {
+            if at == place && hop.is_some() {
+                let way = std::iter::successors(hop, |hop| by[*hop]);
                 let mut way: Vec<_> =
-                    way.map(|step| (self.steps[step].to.clone(), self.steps[step].partner.clone())).collect();
+                    way.map(|hop| (self.hops[hop].to.clone(), self.hops[hop].partner.clone())).collect();
                 way.reverse();
                 return Some(way);
             }
             for (next, found) in self.ways_from(at) {
                 if seen.insert(&found.to) {
-                    by[next] = step;
+                    by[next] = hop;
                     queue.push_back((Some(next), &found.to));
                 }
             }
