@@ -305,11 +305,9 @@ impl Marks {
         again
     }
 
-    /// The file systems that have no mark left in the kernel. The marks on one go some time after it can be seen no
-    /// more: once it is written, and unless somebody still uses it.
+    /// The file systems that have no mark left in the kernel.
     fn unmounted(&mut self) -> Vec<FsId> {
-        let state = &mut self.state;
-        let mut lost = state.devices.clone();
+        let mut lost = self.state.devices.clone();
         lost.retain(|_, device| device.is_some());
         let Ok(info) = self.group.fdinfo() else { return Vec::new() };
         // A line for each mark; one of each file system is enough.
@@ -321,6 +319,14 @@ impl Marks {
                 lost.retain(|_, known| *known != Some(device));
             }
         }
+        self.plan_look(&lost);
+        lost.into_keys().collect()
+    }
+
+    /// The marks on a file system go some time after it can be seen no more: once it is written, and unless somebody still
+    /// uses it. Until then it is looked at again. Those that are `lost` are over.
+    fn plan_look(&mut self, lost: &HashMap<FsId, Option<u32>>) {
+        let state = &mut self.state;
         let mounted: HashSet<Option<u32>> =
             mounts::all().unwrap_or_default().iter().map(|mount| device_number(&mount.device)).collect();
         let leaves = |(id, device): (&FsId, &Option<u32>)| {
@@ -337,7 +343,6 @@ impl Marks {
             // Set before, it would wake the program, and nobody would ask it any more.
             None => drop(self.timer.stop()),
         }
-        lost.into_keys().collect()
     }
 }
 
