@@ -474,10 +474,7 @@ impl Source for Filesystems {
             let until = self.queue.queued();
             self.mounts_changed = Some(self.mounts_changed.map_or(until, |known| known.min(until)));
         }
-        let has_changed = self.mounts_changed.is_some_and(|until| self.queue.taken() >= until);
-        if has_changed {
-            self.mounts_changed = None;
-        }
+        let has_changed = self.mounts_changed.take_if(|until| self.queue.taken() >= *until).is_some();
         if std::mem::take(&mut self.may_have_mounts) || has_changed {
             self.survey(has_changed);
         }
