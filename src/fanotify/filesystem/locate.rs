@@ -15,7 +15,7 @@ use crate::sys::mounts::Mount;
 use crate::tree::NodeId;
 
 use super::kernel::{Kernel, handle_of, is_shortage};
-use super::mounted::opened;
+use super::mounted::mount_now;
 use super::{DIRECTORY, Filesystems, State};
 
 /// How many directories elsewhere are remembered as such; beyond, they are looked up again. Some 100 bytes each.
@@ -101,7 +101,7 @@ impl<K: Kernel> Filesystems<K> {
         }
         // By its own mount. Something else may be mounted above it.
         if let Some(found) =
-            self.mount_of(node).and_then(|mount| open_handle(&opened(mount)?.1, &handle).ok())
+            self.mount_of(node).and_then(|mount| open_handle(&mount_now(mount)?.1, &handle).ok())
         {
             if let Some(path) = path_of(&found).ok().filter(|path| is_at(path)) {
                 self.move_root(node, &path);
@@ -238,7 +238,7 @@ impl<K: Kernel> Filesystems<K> {
     pub(super) fn path_then(&mut self, root: NodeId, directory: &Handle) -> Option<Vec<u8>> {
         let top = match self.mount_of(root) {
             Some(mount) => {
-                let (mount, point) = opened(mount)?;
+                let (mount, point) = mount_now(mount)?;
                 Some((handle_of(&point).ok()?, mount.point))
             }
             None => None,

@@ -202,7 +202,7 @@ pub(super) fn shown<'a>(id: &[u8], mounts: impl IntoIterator<Item = &'a Mount>) 
 }
 
 /// A mount as it is in the table now, and what is at its place, opened.
-pub(super) fn opened(mount: &Mount) -> Option<(Mount, OwnedFd)> {
+pub(super) fn mount_now(mount: &Mount) -> Option<(Mount, OwnedFd)> {
     let mount = mounts::all().ok()?.into_iter().find(|now| now.is(mount))?;
     let object = open_path(&mount.point, OFlag::empty()).ok()?;
     Some((mount, object))
