@@ -496,7 +496,7 @@ impl Normaliser {
         number: usize,
         batch: &mut Batch<'a>,
     ) -> Option<Box<Handle>> {
-        let (by, from) = (batch.events[number].object, owned(batch.events[number].old));
+        let by = batch.events[number].object;
         let entry = entry?;
         while let Some(due) = batch.ends.at(number, entry, by) {
             self.end(due, number, batch);
@@ -505,20 +505,45 @@ impl Normaliser {
             return None;
         }
         let entry = (entry.directory.into(), entry.name.into());
-        let Some(object) = self.doubtful_at(&entry).filter(|object| Some(&**object) != by) else {
-            let is_directory = batch.events[number].mask & FAN_ONDIR != 0;
-            // A directory is replaced only by another, and if nothing is in it: also not by what comes from it.
-            let is_replaced = |object: &Handle, trail: &Trail| {
-                let is_from_it = from.as_ref().is_some_and(|(directory, _)| **directory == *object);
-                let is_alike = trail.is_directory == is_directory && trail.at().is_some();
-                is_alike && !is_from_it && batch.ends.is_replaced_unseen(object)
-            };
-            let replaced =
-                self.may_come(&entry, is_replaced).filter(|_| batch.events[number].new.is_some())?;
+        match self.doubtful_at(&entry).filter(|object| Some(&**object) != by) {
+            Some(object) => self.make_room(object, entry, number, batch),
+            None => {
+                self.replace_unseen(entry, number, batch);
+                None
+            }
+        }
+    }
+
+    /// A rename may replace an object that is reported to be elsewhere: if one is gone that may have come to this entry by a merged
+    /// rename.
+    fn replace_unseen(&mut self, entry: OwnedEntry, number: usize, batch: &mut Batch) {
+        let event = batch.events[number];
+        if event.new.is_none() {
+            return;
+        }
+        let is_directory = event.mask & FAN_ONDIR != 0;
+        // A directory is replaced only by another, and if nothing is in it: also not by what comes from it.
+        let is_replaced = |object: &Handle, trail: &Trail| {
+            let is_from_it = event.old.is_some_and(|old| *old.directory == *object);
+            let is_alike = trail.is_directory == is_directory && trail.at().is_some();
+            is_alike && !is_from_it && batch.ends.is_replaced_unseen(object)
+        };
+        if let Some(replaced) = self.may_come(&entry, is_replaced) {
             self.repair(&replaced, &Some(entry), batch.out);
             self.trails.remove(&replaced);
-            return None;
-        };
+        }
+    }
+
+    /// An object that may have left its entry has left it, for another one comes. It went to where it is renamed from next, or to
+    /// where the other one comes from, or by the only way that it has. Returns it if both change places.
+    fn make_room(
+        &mut self,
+        object: Box<Handle>,
+        entry: OwnedEntry,
+        number: usize,
+        batch: &mut Batch,
+    ) -> Option<Box<Handle>> {
+        let from = owned(batch.events[number].old);
         let next = batch.next_place(&object, number).filter(|next| next.as_ref() != Some(&entry));
         let trail = self.trails.get(&object)?;
         if next.is_none() && trail.may_be_replaced {
