@@ -256,12 +256,14 @@ impl Missed {
         self.gap.as_ref()?.unwatched.get(&place.wd)?.get(&place.name).copied()
     }
 
-    /// A watched directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped if it was
-    /// there before the overflow.
-    fn end_watch(&mut self, node: NodeId, place: Place) {
+    /// A watched directory has ended: the deletion of its entry is the next event. If that is not queued, it may be dropped: if the directory
+    /// was there before the overflow, or another one comes next.
+    ///
+    /// `rmdir a; create a` → DELETE_SELF a, IGNORED, [DELETE a is dropped], Q_OVERFLOW, CREATE a
+    fn end_watch(&mut self, node: NodeId, place: Place, overflows_next: bool) {
         let Some(gap) = &mut self.gap else { return };
         let after = gap.entries.get(&place).and_then(|known| known.after);
-        if !after.is_some_and(|mask| mask.has(ARRIVALS)) {
+        if overflows_next || !after.is_some_and(|mask| mask.has(ARRIVALS)) {
             gap.ended.entry(place.wd).or_default().insert(place.name, node);
         }
     }
@@ -479,7 +481,7 @@ impl<W: World> Watcher<W> {
             self.report_gone_entry(&Place { wd, name });
         }
         if let Some(place) = self.place_of(node) {
-            self.missed.end_watch(node, place);
+            self.missed.end_watch(node, place, self.queue.overflows() > 0);
         }
     }
 

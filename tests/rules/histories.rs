@@ -281,6 +281,8 @@ histories! {
         "overflow: 1 moveout d/a; 15 mkdir d/b; 27 rmdir d/b; 29 create d/a; 31 mkdir d/b",
     a_file_is_made_where_a_directory_was_and_deleted_between_two_overflows:
         "overflow: 22 create d/b; 23 mkdir d/c; 24 rmdir d/a; 24 create d/a; 29 unlink d/a; 30 unlink d/b; 32 mkdir d/b",
+    a_directory_is_deleted_before_an_overflow_and_a_file_is_made_there_after_it:
+        "overflow: 21 movein d/b; 31 rmdir d/a; 37 create d/a; 43 unlink d/a",
     a_directory_is_made_where_one_was_deleted_of_which_the_watch_is_still_known:
         "overflow: 2 rename d/a d/b; 2 rmdir d/b; 5 mkdir d/c; 6 create d/a; 31 link d/a d/b; 32 rmdir d/c; 36 mkdir d/c; \
          41 create d/c/a; 44 write d/b; 45 rename d/c/a d/b",
