@@ -100,11 +100,18 @@ impl Renames {
         self.departures.remove(at).map(|known| known.cookie)
     }
 
-    /// Events were dropped: only the renames go on whose MOVED_TO was not.
+    /// Events were dropped: only the renames go on whose MOVED_TO was not. Of the others the numbers are kept until the comparison ends.
     ///
     /// MOVED_FROM a (1), Q_OVERFLOW, MOVED_TO b (1)
-    pub(super) fn end_dropped(&mut self, queue: &Queue) {
+    pub(super) fn drop_unfinished(&mut self, queue: &Queue) {
         self.replacements.clear();
+        for known in self.departures.iter_mut().filter(|known| queue.target(known.cookie).is_none()) {
+            known.node = None;
+        }
+    }
+
+    /// The comparison after an overflow has ended.
+    pub(super) fn forget_unfinished(&mut self, queue: &Queue) {
         self.departures.retain(|known| queue.target(known.cookie).is_some());
     }
 

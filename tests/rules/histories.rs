@@ -288,6 +288,8 @@ histories! {
          41 create d/c/a; 44 write d/b; 45 rename d/c/a d/b",
     a_directory_replaces_a_new_one_within_an_overflow:
         "overflow: 22 mkdir d/b; 22 rename d/a d/b",
+    the_end_of_a_rename_is_found_in_the_second_comparison:
+        "overflow: 22 mkdir d/b; 23 rename d/a d/c; 49 rmdir d/b",
     only_the_last_event_of_a_rename_is_dropped:
         "overflow: 19 rename d/a d/b; 24 mkdir d/a; 24 create d/c",
     a_directory_is_made_in_the_place_of_one_that_is_moved_out_after_an_overflow:

@@ -81,7 +81,7 @@ impl<W: World> Watcher<W> {
     /// `mkdir a; rename w a/w; rename a b` → [CREATE a, MOVED_FROM w are dropped], Q_OVERFLOW, MOVED_FROM a, MOVED_TO b; then w is met.
     pub(super) fn finish_rescan(&mut self) {
         let met = std::mem::take(&mut self.scan.met);
-        self.renames.end_dropped(&self.queue);
+        self.renames.drop_unfinished(&self.queue);
         let unmet: Vec<NodeId> = self.tree.nodes().filter(|node| !met.contains(node)).collect();
         if self.queue.overflows() > 0 {
             // Nothing could be trusted that was found; the next comparison decides.
@@ -137,6 +137,7 @@ impl<W: World> Watcher<W> {
                 self.retire(node);
             }
         }
+        self.renames.forget_unfinished(&self.queue);
         self.missed.end();
     }
 
