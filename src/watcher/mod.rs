@@ -89,7 +89,7 @@ enum Coverage {
     Excluded,
     /// It is ignored, or below the deepest level that is reported.
     Ignored,
-    /// It could not be watched; the user was told so. If the way to it was closed, that is tried again at the end of each turn.
+    /// It could not be watched, which was reported. If the way to it was closed, that is tried again at the end of each turn.
     ///
     /// `chmod 0 d; mkdir d/n`, the latter by root
     Unwatchable { announce: bool },

@@ -45,7 +45,7 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// A file system is gone: what it covered is seen again, or the next that is mounted there. The table may tell of neither: its paths
+    /// A file system is gone: what it covered is seen again, or the next that is mounted there. The table may show neither: its paths
     /// are those from before a rename, and the next mount may have the same number.
     pub(super) fn uncover(&mut self, node: NodeId) {
         let parent = self.tree.parent(node).filter(|_| self.tree.is_entry(node));

@@ -330,10 +330,16 @@ fn a_directory_that_cannot_be_reached_is_watched_later() {
         running.wait_asleep();
         fs::write(dir.path().join("d/above/new/h"), "").unwrap();
         running.expect_line("d/above/new/h");
-        let end = running.stop();
-        let said = String::from_utf8_lossy(&end.stderr).into_owned();
-        end.check("one message", said.matches("Couldn't watch").count() == 1);
+        ends_with_one_message(running);
     }
+}
+
+/// Ends it: it has named one directory that it could not watch, once.
+#[track_caller]
+fn ends_with_one_message(running: Running) {
+    let end = running.stop();
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    end.check("one message", said.matches("Couldn't watch").count() == 1);
 }
 
 /// Its old path leads into one that is closed when the program looks.
@@ -355,9 +361,7 @@ fn a_new_directory_that_was_renamed_with_the_one_above_is_not_named() {
     running.wait_asleep();
     fs::write(dir.path().join("d/other/new/f"), "").unwrap();
     running.expect_line("d/other/new/f");
-    let end = running.stop();
-    let said = String::from_utf8_lossy(&end.stderr).into_owned();
-    end.check("one message", said.matches("Couldn't watch").count() == 1);
+    ends_with_one_message(running);
 }
 
 #[test]

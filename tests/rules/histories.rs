@@ -490,7 +490,7 @@ const OF_CHANGES: &[(&str, &str)] = &[
          19 rename d/b d/c/a; 26 rename d/a/a d/c/a/a",
     ),
     (
-        "the same when it has left",
+        "only its own renames are over when a directory has left",
         "some: 2 rename d/a d/c; 10 unlink d/b; 10 mkdir d/b; 13 moveout d/b; 14 moveout d/c",
     ),
     (
@@ -579,7 +579,10 @@ const OF_CHANGES: &[(&str, &str)] = &[
         "what is put back displaces only what has no watch",
         "flooded: 18 flood; 21 mkdir d/b; 44 exchange d/a d/b; 48 moveout d/b/a",
     ),
-    ("the same", "overflow: 0 moveout d/a; 2 create d/b; 4 rename d/b d/a; 8 movein d/b; 30 moveout d/b"),
+    (
+        "a known directory is put back where one without a watch is",
+        "overflow: 0 moveout d/a; 2 create d/b; 4 rename d/b d/a; 8 movein d/b; 30 moveout d/b",
+    ),
     (
         "what has left a new directory before it was found empty is reported",
         "late: 9 mkdir d/a; 11+ create d/a/a; 13 unlink d/a/a",

@@ -50,7 +50,7 @@ impl<W: World> Watcher<W> {
     }
 
     /// The directory above one that is to be watched cannot be entered: it is not where it was, or the way to it is closed. The latter ends
-    /// without an event of either. It is said once all events of the turn are handled: the path may be that of another until then.
+    /// without an event of either. It is reported once all events of the turn are handled: the path may be that of another until then.
     ///
     /// `rename a b; mkdir -m 0 a`, by another user → MOVED_FROM a, MOVED_TO b: `a/n` is reached as `b/n`
     fn attach_once_open(&mut self, node: NodeId, task: Task) {
@@ -344,7 +344,7 @@ impl<W: World> Watcher<W> {
         self.report_unwatchable(node, error, task);
     }
 
-    /// A directory cannot be watched, which is said once.
+    /// A directory cannot be watched, which is reported once.
     fn report_unwatchable(&mut self, node: NodeId, error: io::Error, task: Task) {
         let is_known = matches!(self.coverage(node), Coverage::Unwatchable { .. });
         self.cover(node, Coverage::Unwatchable { announce: task.announces() });
