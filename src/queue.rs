@@ -259,6 +259,12 @@ impl Queue {
         self.end_of(cookie, IN_MOVED_TO)
     }
 
+    /// The numbers of the renames of which the MOVED_TO is queued.
+    pub fn arriving(&self) -> HashSet<u32> {
+        let arriving = self.ahead().filter(|event| event.mask.has(IN_MOVED_TO));
+        arriving.map(|event| event.cookie).collect()
+    }
+
     fn end_of(&self, cookie: u32, half: Mask) -> Option<Place> {
         let is_it = |event: &RawEvent| event.mask.has(half) && event.cookie == cookie;
         let RawEvent { wd, name, .. } = self.ahead().find(is_it)?;

@@ -105,19 +105,22 @@ impl Renames {
     /// MOVED_FROM a (1), Q_OVERFLOW, MOVED_TO b (1)
     pub(super) fn drop_unfinished(&mut self, queue: &Queue) {
         self.replacements.clear();
-        for known in self.departures.iter_mut().filter(|known| queue.target(known.cookie).is_none()) {
+        let arriving = queue.arriving();
+        for known in self.departures.iter_mut().filter(|known| !arriving.contains(&known.cookie)) {
             known.node = None;
         }
     }
 
     /// The comparison after an overflow has ended.
     pub(super) fn forget_unfinished(&mut self, queue: &Queue) {
-        self.departures.retain(|known| queue.target(known.cookie).is_some());
+        let arriving = queue.arriving();
+        self.departures.retain(|known| arriving.contains(&known.cookie));
     }
 
     /// The directories whose renames go on.
     pub(super) fn going_on(&self, queue: &Queue) -> Vec<NodeId> {
-        let going_on = self.departures.iter().filter(|known| queue.target(known.cookie).is_some());
+        let arriving = queue.arriving();
+        let going_on = self.departures.iter().filter(|known| arriving.contains(&known.cookie));
         going_on.filter_map(|known| known.node).collect()
     }
 
