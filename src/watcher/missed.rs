@@ -38,6 +38,10 @@ pub(super) struct Missed {
     read_began: Moment,
     /// The moment after it.
     read_ended: Moment,
+    /// The last before the turn began of which the events are being handled.
+    turn_began: Moment,
+    /// All directories that were reported to be made before this moment are watched, or need no watch.
+    unread_since: Moment,
     /// In the kernel's form: the events of that read, of those before within the same tick of the clock, and those made up since.
     recent: Vec<u8>,
     gap: Option<Gap>,
@@ -48,6 +52,8 @@ pub(super) struct Missed {
 struct Gap {
     /// None before this moment.
     since: Moment,
+    /// [`Missed::unread_since`].
+    unread_since: Moment,
     entries: HashMap<Place, Reported>,
     /// Directories that are watched since the last comparison, and were not announced.
     found: HashSet<NodeId>,
@@ -171,7 +177,7 @@ impl Reported {
 impl Missed {
     /// Nothing has been read, and no watch was there before `now`.
     pub(super) fn since(now: Moment) -> Missed {
-        Missed { read_began: now, ..Missed::default() }
+        Missed { read_began: now, turn_began: now, unread_since: now, ..Missed::default() }
     }
 
     /// `bytes` were read: that began after `began`, and it ended before `ended`. The `waiting` were read before, and have not been handled.
@@ -185,7 +191,8 @@ impl Missed {
         is_overflow: bool,
     ) {
         if is_overflow && self.gap.is_none() {
-            let mut gap = Gap { since: self.read_began, ..Gap::default() };
+            let unread_since = self.unread_since;
+            let mut gap = Gap { since: self.read_began, unread_since, ..Gap::default() };
             gap.add(waiting);
             gap.add(&self.recent);
             self.gap = Some(gap);
@@ -200,6 +207,14 @@ impl Missed {
         }
         (self.read_began, self.read_ended) = (began, ended);
         self.recent.extend_from_slice(bytes);
+    }
+
+    /// A turn begins: its events were not read before the last turn began. Nothing is left of that if it `is_settled`.
+    pub(super) fn begin_turn(&mut self, is_settled: bool) {
+        if is_settled {
+            self.unread_since = self.turn_began;
+        }
+        self.turn_began = self.read_began;
     }
 
     /// Whether the events that are kept are so many that another read is worth its cost, which lets them go.
@@ -317,15 +332,28 @@ impl Missed {
         self.gap.is_some()
     }
 
-    /// The tree is to be compared once more. What comes to a place or leaves it tells that the directory without a watch there is gone.
+    /// The tree is to be compared once more. What comes to a place or leaves it tells what becomes of the directory without a watch there:
+    /// those are returned, and whether nothing was reported yet of what is in them.
     ///
     /// `rename outside/c c; mkdir c/a; rename c b` → `c/a` is found, `c` is not met: `c/a` is reported when `b` is.
-    pub(super) fn begin_again(&mut self, met: &HashSet<NodeId>, changes: impl Fn(Wd, &[u8]) -> bool) {
-        let Some(gap) = &mut self.gap else { return };
+    pub(super) fn begin_again(
+        &mut self,
+        met: &HashSet<NodeId>,
+        changes: impl Fn(Wd, &[u8]) -> bool,
+    ) -> Vec<(Place, bool)> {
+        let Some(gap) = &mut self.gap else { return Vec::new() };
         gap.found.retain(|node| !met.contains(node));
+        let mut told = Vec::new();
         for (wd, names) in &mut gap.unwatched {
-            names.retain(|name, _| !changes(*wd, name));
+            names.retain(|name, is_unread| {
+                let is_told = changes(*wd, name);
+                if is_told {
+                    told.push((Place { wd: *wd, name: name.clone() }, *is_unread));
+                }
+                !is_told
+            });
         }
+        told
     }
 
     /// All that was dropped has been found.
@@ -397,12 +425,14 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Whether a directory was found that was made since events are dropped: all that is in it has come since.
+    /// Whether a directory was found that was made since events are dropped, or of which its CREATE is all that was reported: all that is in
+    /// it has come since.
     ///
     /// `mkdir n; rename outside/f n/f` → the dates of f are old
+    /// `mkdir n; mkdir n/f`, CREATE n is read; `rename n m` → [MOVED_FROM n, MOVED_TO m are dropped]: n was not watched yet.
     fn is_made_since(&mut self, node: NodeId, dir: &W::Dir) -> bool {
-        let since = self.missed.gap.as_ref().filter(|gap| gap.found.contains(&node)).map(|gap| gap.since);
-        since
+        let gap = self.missed.gap.as_ref().filter(|gap| gap.found.contains(&node));
+        gap.map(|gap| gap.unread_since)
             .is_some_and(|since| self.world.times(At::Dir(dir)).is_ok_and(|times| times.born.is_since(since)))
     }
 

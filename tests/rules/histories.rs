@@ -263,6 +263,10 @@ histories! {
         "flooded: 34 flood; 50 rename d/a d/b; 50 create d/b/c",
     a_file_and_a_directory_are_exchanged_in_an_overflow:
         "flooded: 1 rmdir d/a/a; 1 rmdir d/a; 16 mkdir d/b; 18 flood; 19 create d/a; 19 exchange d/a d/b",
+    a_directory_that_the_setup_could_not_watch_goes_and_another_is_made_there_once_the_one_above_is_renamed:
+        "flooded: 15 flood; 21 rename d/a/a d/a/b; 33 rename d/a d/c; 42 rename d/c d/b; 47 mkdir d/b/a",
+    a_new_directory_loses_its_watch_and_is_exchanged_with_a_file_after_an_overflow:
+        "dateless: 31 create d/a/b; 35 mkdir d/a/c; 35 mkdir d/a/c/a; 44 flood; 46 exchange d/a/b d/a/c",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",

@@ -375,9 +375,13 @@ impl System {
         self.unknown.extend((0..self.inodes.len()).filter(has_no_watch));
     }
 
-    /// Whether all directories that have had this path are in the tree, and could be known again.
+    /// Whether all directories that have had this path are in the tree, and could be known again; or that have had this name in a directory
+    /// that has had the path above, for that may have been renamed since.
     pub fn is_nothing_gone(&self, path: &str) -> bool {
-        let has_had = |ino: &Ino| self.inodes[*ino].is_directory && self.had[*ino].contains(path);
+        let Some((above, name)) = path.rsplit_once('/') else { return false };
+        let of_above = self.had.iter().filter(|had| had.contains(above));
+        let paths: BTreeSet<String> = of_above.flatten().map(|above| format!("{above}/{name}")).collect();
+        let has_had = |ino: &Ino| self.inodes[*ino].is_directory && !self.had[*ino].is_disjoint(&paths);
         let mut known = (0..self.had.len()).filter(has_had).peekable();
         known.peek().is_some() && known.all(|ino| self.is_inside(ino) && !self.unknown.contains(&ino))
     }
