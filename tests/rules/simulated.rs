@@ -321,8 +321,9 @@ impl System {
         self.queue_limit < 100 || self.has_floods
     }
 
+    /// What is there from the beginning is no deed.
     fn note(&mut self, deed: Deed, path: &str) {
-        if self.calls > 0 {
+        if self.began_early || self.calls > 0 {
             let deed = if self.established > 0 { deed } else { Deed::Early };
             self.deeds.push((deed, path.into()));
         }
@@ -939,9 +940,9 @@ impl System {
             self.tell(|| {
                 format!("{operation}{}", if late { "   (its events are queued later)" } else { "" })
             });
+            self.note_act(&operation);
             self.act(&operation, late);
             self.late_for = if late { self.lateness } else { 0 };
-            self.note_act(&operation);
             has_acted = true;
         }
         if self.schedule.plan.is_empty() && !self.is_inert {
@@ -980,9 +981,9 @@ impl System {
             let late = self.lateness > 0 && random.below(4) == 0;
             left -= 1;
             self.tell(|| operation.to_string());
+            self.note_act(&operation);
             self.act(&operation, late);
             self.late_for = if late { self.lateness } else { 0 };
-            self.note_act(&operation);
             has_acted = true;
             self.schedule.done.push(Step { call: self.calls, operation, late });
         }
