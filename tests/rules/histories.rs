@@ -267,6 +267,10 @@ histories! {
         "flooded: 15 flood; 21 rename d/a/a d/a/b; 33 rename d/a d/c; 42 rename d/c d/b; 47 mkdir d/b/a",
     a_new_directory_loses_its_watch_and_is_exchanged_with_a_file_after_an_overflow:
         "dateless: 31 create d/a/b; 35 mkdir d/a/c; 35 mkdir d/a/c/a; 44 flood; 46 exchange d/a/b d/a/c",
+    a_new_directory_loses_its_watch_and_the_overflow_drops_its_rename:
+        "flooded: 34 mkdir d/a/c; 34 mkdir d/a/c/a; 45 flood; 45 rename d/a/c d/a/b",
+    a_new_directory_without_a_watch_is_exchanged_after_an_overflow_in_the_setup:
+        "flooded: 2 flood; 7 rename d/a/a d/a/b; 14 create d/a/c; 26 mkdir d/b; 37 rename d/a/b d/a/a; 40 mkdir d/b/a; 72 rename d/a/c d/c; 73 exchange d/c d/b/a",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
