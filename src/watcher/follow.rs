@@ -301,7 +301,12 @@ impl<W: World> Watcher<W> {
     }
 
     /// MOVED_FROM: an entry of a watched directory has left its place, to where the MOVED_TO of the same cookie says.
+    ///
+    /// Of a file that leaves a directory which was moved out nothing is reported: so it comes from elsewhere.
     fn begin_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
+        if !is_directory && self.is_retiring(parent) {
+            return;
+        }
         let node = if is_directory { self.find_leaving(parent, name, cookie) } else { None };
         if let Some(node) = node {
             self.report_arriving(node);

@@ -31,6 +31,29 @@ pub enum Operation {
     Flood,
 }
 
+impl Operation {
+    fn paths(&self) -> Vec<&str> {
+        match self {
+            Operation::Mkdir(path) | Operation::Rmdir(path) | Operation::Create(path) => vec![path],
+            Operation::Write(path) | Operation::Unlink(path) => vec![path],
+            Operation::MoveIn(path) | Operation::MoveOut(path) => vec![path],
+            Operation::Link(one, other) | Operation::Rename(one, other) => vec![one, other],
+            Operation::Exchange(one, other) => vec![one, other],
+            Operation::Flood => vec![],
+        }
+    }
+
+    /// Whether another concerns the same object, or what is in it, or what it is in.
+    pub fn concerns(&self, other: &Operation) -> bool {
+        let is_in = |path: &str, above: &str| {
+            path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let others = other.paths();
+        let is_near = |path: &&str| others.iter().any(|other| is_in(path, other) || is_in(other, path));
+        self.paths().iter().any(is_near)
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

@@ -977,7 +977,15 @@ impl System {
         let (mut left, mut has_acted) = (left, false);
         while left > 0 && random.below(4) == 0 {
             let operations = crate::operations::possible(self);
-            let operation = operations[random.below(operations.len())].clone();
+            // Every second one goes on with what the one before has changed.
+            let last = self.schedule.done.last().filter(|_| random.below(2) == 0);
+            let concerns =
+                |operation: &&Operation| last.is_some_and(|last| operation.concerns(&last.operation));
+            let near: Vec<&Operation> = operations.iter().filter(concerns).collect();
+            let operation = match near.is_empty() {
+                true => operations[random.below(operations.len())].clone(),
+                false => near[random.below(near.len())].clone(),
+            };
             let late = self.lateness > 0 && random.below(4) == 0;
             left -= 1;
             self.tell(|| operation.to_string());
