@@ -301,13 +301,16 @@ impl<W: World> Watcher<W> {
     }
 
     /// MOVED_FROM: an entry of a watched directory has left its place, to where the MOVED_TO of the same cookie says.
-    ///
-    /// Of a file that leaves a directory which was moved out nothing is reported: so it comes from elsewhere.
     fn begin_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
-        if !is_directory && self.is_retiring(parent) {
-            return;
-        }
         let node = if is_directory { self.find_leaving(parent, name, cookie) } else { None };
+        // Nothing is reported of what is in a directory that was moved out: so it comes from elsewhere.
+        //
+        // `mkdir n; rename w n/w; create n/w/f; rename n/w/f f` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f, CLOSE_WRITE f, MOVED_FROM f,]
+        // MOVED_TO f
+        let is_new = |node| matches!(self.coverage(node), Coverage::Pending { .. });
+        if node.is_none_or(is_new) && self.is_retiring(parent) {
+            return node.into_iter().for_each(|node| self.tree.remove(node));
+        }
         if let Some(node) = node {
             self.report_arriving(node);
             self.tree.unplace(node);

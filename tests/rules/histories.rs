@@ -271,6 +271,12 @@ histories! {
         "flooded: 34 mkdir d/a/c; 34 mkdir d/a/c/a; 45 flood; 45 rename d/a/c d/a/b",
     a_new_directory_without_a_watch_is_exchanged_after_an_overflow_in_the_setup:
         "flooded: 2 flood; 7 rename d/a/a d/a/b; 14 create d/a/c; 26 mkdir d/b; 37 rename d/a/b d/a/a; 40 mkdir d/b/a; 72 rename d/a/c d/c; 73 exchange d/c d/b/a",
+    a_file_leaves_a_watched_directory_that_was_moved_to_where_nobody_watches:
+        "later: 8+ mkdir d/a; 15 rename d/a d/b; 16 mkdir d/a; 17 rename d/b d/a/a; 19 create d/a/a/a; 19 rename d/a/a/a d/c",
+    a_file_leaves_a_watched_directory_that_was_moved_to_where_nobody_watches_and_back:
+        "empty: 8 mkdir d/a; 14 mkdir d/a/a; 16 rename d/a/a d/b; 18 rename d/a d/b/a; 18 rename d/b/a d/c; 18 moveout d/b; 22 create d/c/a; 23 rename d/c/a d/b",
+    a_directory_leaves_a_watched_one_that_was_moved_to_where_nobody_watches:
+        "empty: 8 mkdir d/a; 10 mkdir d/b; 17 mkdir d/a/a; 21 rename d/a/a d/b/a; 21 rename d/b/a d/a; 22 rename d/b d/a/a; 25 mkdir d/a/a/a; 26 rename d/a/a/a d/b; 27 create d/b/b",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
