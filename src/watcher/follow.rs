@@ -303,14 +303,6 @@ impl<W: World> Watcher<W> {
     /// MOVED_FROM: an entry of a watched directory has left its place, to where the MOVED_TO of the same cookie says.
     fn begin_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let node = if is_directory { self.find_leaving(parent, name, cookie) } else { None };
-        // Nothing is reported of what is in a directory that was moved out: so it comes from elsewhere.
-        //
-        // `mkdir n; rename w n/w; create n/w/f; rename n/w/f f` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f, CLOSE_WRITE f, MOVED_FROM f,]
-        // MOVED_TO f
-        let is_new = |node| matches!(self.coverage(node), Coverage::Pending { .. });
-        if node.is_none_or(is_new) && self.is_retiring(parent) {
-            return node.into_iter().for_each(|node| self.tree.remove(node));
-        }
         if let Some(node) = node {
             self.report_arriving(node);
             self.tree.unplace(node);
@@ -448,13 +440,18 @@ impl<W: World> Watcher<W> {
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
         let from = departure.as_ref().map(|departure| departure.from.clone());
+        // Nothing is reported of what is in a directory that was moved out.
+        //
+        // `mkdir n; rename w n/w; create n/w/f; rename n/w/f f` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f, CLOSE_WRITE f, MOVED_FROM f,]
+        // MOVED_TO f
+        let is_told = |from: &Place| self.tree.find(from.wd).is_some_and(|above| !self.is_retiring(above));
+        let is_from_new = !from.as_ref().is_some_and(is_told) && self.may_be_from_new();
         let replaced = self.leave_place(parent, name);
         if replaced.is_some() || is_directory && from.is_some() {
             let forgotten =
                 self.renames.replace(Replacement { cookie, from, parent, name: name.into(), replaced });
             self.forget_unwatched(forgotten);
         }
-        let is_from_new = departure.is_none() && self.may_be_from_new();
         if !is_directory {
             if is_from_new {
                 self.work.push_back(Work::ReportClosed { wd: self.tree.wd(parent), name: name.into() });
@@ -465,7 +462,13 @@ impl<W: World> Watcher<W> {
         let was_moved_out = departure.as_ref().is_some_and(|departure| departure.was_moved_out);
         let node = departure.and_then(|departure| departure.node).filter(|node| !self.tree.is_removed(*node));
         match node {
-            Some(node) if !self.tree.is_within(parent, node) => self.relink(node, parent, name),
+            Some(node) if !self.tree.is_within(parent, node) => {
+                let is_new = self.coverage(node) == (Coverage::Pending { announce: false });
+                if is_new && is_from_new && !self.is_retiring(parent) {
+                    self.cover(node, Coverage::Pending { announce: true });
+                }
+                self.relink(node, parent, name);
+            }
             Some(node) if self.tree.wd(node) != Wd::NONE => self.relink_into_below(node, parent, name),
             // From elsewhere only the rename is news.
             _ => {
