@@ -899,9 +899,15 @@ impl Reader {
         }
     }
 
-    fn look_below(&mut self, path: &str, line: &Line) {
+    /// What was seen in a directory from elsewhere, and no line said.
+    fn forget_below(&mut self, path: &str) {
         let inside = format!("{path}/");
         self.tree.retain(|path, known| known.is_told || !path.starts_with(&inside));
+    }
+
+    fn look_below(&mut self, path: &str, line: &Line) {
+        let inside = format!("{path}/");
+        self.forget_below(path);
         for (below, is_directory) in line.below.iter().flatten() {
             let below = format!("{}{below}", line.path);
             if below.starts_with(&inside) {
@@ -924,6 +930,8 @@ impl Reader {
             return Ok(());
         }
         if mask.has(IN_CREATE) {
+            // What is in it is reported, too, whatever was seen of it before.
+            self.forget_below(path);
             let known = Known { is_directory: mask.has(IN_ISDIR), is_told: true, is_foreign: false };
             if self.tree.insert(path.clone(), known).is_some_and(|known| known.is_told) {
                 return Err(format!("the creation of {path} is reported twice"));
