@@ -262,8 +262,12 @@ impl<W: World> Watcher<W> {
                 read
             }
             Err(_) if task.is_arrival() && self.has_left(node, since) => {
-                // What happened in it until then is reported. It has no listing, so it must not come back with its watch.
+                // What happened in it until then is reported. It has no listing, so it must not come back with its watch; but what leaves the
+                // directories in it is of the tree.
+                //
+                // `mkdir n; mkdir n/a; create n/a/f`, `n` is watched; `rename n/a/f f; rename n outside/n` → MOVED_TO f, MOVED_FROM n
                 self.world.unwatch(wd);
+                self.renames.announce_origin_end = self.queue.end();
                 let before = self.before_watch(node, Listing::default(), since, task);
                 return self.add_entries(node, before, None, task);
             }
@@ -305,25 +309,27 @@ impl<W: World> Watcher<W> {
         since: Position,
         task: Task,
     ) -> io::Result<(Before, Option<Rc<W::Dir>>)> {
-        let mut place = None;
+        let mut there: Option<(Place, Vec<u8>)> = None;
         let mut tries = 0;
         loop {
             let begin = self.queue.end();
             let mut found = None;
-            let read = self.read_dir(node, place.as_ref(), above, since, task, &mut found);
+            let (place, path) = there.clone().unzip();
+            let read = self.read_dir(node, path.as_deref(), above, since, task, &mut found);
             if self.is_reading_reported(task) {
                 self.pull();
             }
-            self.discard_own_reading(node, place.clone(), found, begin);
+            self.discard_own_reading(node, place, found, begin);
             tries += 1;
             let (Err(_), Some(parent)) = (&read, self.tree.parent(node)) else { return read };
             // Why that is so, the events say.
             self.read_changes_of(parent);
             let now = self.place_now(node, since);
-            if !task.is_arrival() || tries == TRIES || now.is_none() || now == place {
+            let now = now.and_then(|place| Some((place.clone(), self.path_now(place)?)));
+            if !task.is_arrival() || tries == TRIES || now.is_none() || now == there {
                 return read;
             }
-            place = now;
+            there = now;
         }
     }
 
@@ -333,6 +339,21 @@ impl<W: World> Watcher<W> {
         let wd = self.tree.wd(node);
         let listed = || self.place_of(self.scan.arriving.get(&wd)?.0);
         self.queue.place_now(wd, self.place_of(node)?, since).or_else(listed)
+    }
+
+    /// The path of a place for system calls, by the queued events; `None` if it is where nothing is watched.
+    fn path_now(&self, place: Place) -> Option<Vec<u8>> {
+        let mut above = self.tree.find(place.wd)?;
+        let mut names = vec![place.name];
+        // No path is longer.
+        while self.tree.parent(above).is_some() && names.len() < libc::PATH_MAX as usize {
+            let place =
+                self.queue.place_now(self.tree.wd(above), self.place_of(above)?, self.queue.start())?;
+            above = self.tree.find(place.wd)?;
+            names.push(place.name);
+        }
+        names.reverse();
+        Some(self.entry_path(above, &names.join(&b'/')))
     }
 
     /// Whether a directory has been deleted that has been watched since a position, or is where nothing is watched.
@@ -346,7 +367,7 @@ impl<W: World> Watcher<W> {
     fn read_dir(
         &mut self,
         node: NodeId,
-        place: Option<&Place>,
+        path: Option<&[u8]>,
         above: Option<&Above<W::Dir>>,
         since: Position,
         task: Task,
@@ -362,11 +383,8 @@ impl<W: World> Watcher<W> {
                 return Err(gone());
             }
         }
-        let opened = match (&dir, place) {
-            (_, Some(place)) => {
-                let above = self.tree.find(place.wd).ok_or_else(gone)?;
-                self.world.open(At::Path(&self.entry_path(above, &place.name)))?
-            }
+        let opened = match (&dir, path) {
+            (_, Some(path)) => self.world.open(At::Path(path))?,
             (Some(dir), None) => self.world.open(At::Entry(dir, self.tree.name(node)))?,
             (None, None) => {
                 let path = self.system_path(node);

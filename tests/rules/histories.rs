@@ -277,6 +277,14 @@ histories! {
         "empty: 8 mkdir d/a; 14 mkdir d/a/a; 16 rename d/a/a d/b; 18 rename d/a d/b/a; 18 rename d/b/a d/c; 18 moveout d/b; 22 create d/c/a; 23 rename d/c/a d/b",
     a_directory_leaves_a_watched_one_that_was_moved_to_where_nobody_watches:
         "empty: 8 mkdir d/a; 10 mkdir d/b; 17 mkdir d/a/a; 21 rename d/a/a d/b/a; 21 rename d/b/a d/a; 22 rename d/b d/a/a; 25 mkdir d/a/a/a; 26 rename d/a/a/a d/b; 27 create d/b/b",
+    a_new_directory_leaves_before_it_is_listed_and_others_leave_it_one_by_one:
+        "empty: 9 mkdir d/a; 9 mkdir d/a/a; 14 mkdir d/a/a/a; 16 rename d/a/a/a d/b; 16 rename d/a d/b/a; 23 rename d/b/a/a d/c; 26 rename d/c d/a; 37 create d/a/a",
+    a_new_directory_is_looked_for_in_one_that_is_exchanged:
+        "all: 15 mkdir d/a/a; 19 create d/a/a/a; 36 mkdir d/a/c; 37 rename d/a/a/a d/a/c/a; 42 rename d/a/c d/a/a/a; 44 create d/a/c; 47 exchange d/a/c d/a/a; 51 moveout d/a/c/a",
+    a_new_directory_is_renamed_there_and_back_and_a_file_is_made_in_between:
+        "later: 12+ mkdir d/a; 17+ rmdir d/a; 20 mkdir d/a; 26+ mkdir d/a/a; 31 rename d/a/a d/a/b; 37+ rename d/a/b d/a/a; 37+ create d/a/b",
+    two_directories_are_exchanged_in_one_that_was_moved_and_returns:
+        "all: 3 mkdir d/a/a; 7 movein d/b; 8 rename d/a d/b/a; 9 mkdir d/b/a/b; 9 exchange d/b/a/a d/b/a/b; 9 rename d/b/a d/a",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",

@@ -64,9 +64,9 @@ impl<W: World> Watcher<W> {
         for name in names.map(<[u8]>::to_vec).collect::<Vec<_>>() {
             if self.world.times(At::Entry(dir, &name)).is_err() {
                 listing.retain(|other| *other != *name);
-                // The event by which it left may not be queued yet.
-                self.world.sync(At::Dir(dir));
             }
+            // The event by which it left, or by which another came, may not be queued yet.
+            self.world.sync(At::Dir(dir));
             // What left meanwhile was there.
             self.pull();
         }
