@@ -392,6 +392,8 @@ impl<W: World> Watcher<W> {
     fn is_still_taken(&mut self, parent: NodeId, name: &[u8]) -> bool {
         let Some(dir) = self.enter(parent) else { return false };
         let is_taken = self.world.kind(At::Entry(&dir, name)) == Kind::Directory;
+        // The event by which it has come may not be queued yet.
+        self.world.sync(At::Dir(&dir));
         self.pull();
         let next = self.queue.first_change(self.tree.wd(parent), name);
         next.map_or(is_taken, |next| !next.is_arrival())
@@ -440,11 +442,14 @@ impl<W: World> Watcher<W> {
     fn end_move(&mut self, parent: NodeId, name: &[u8], cookie: u32, is_directory: bool) {
         let departure = self.renames.take(cookie);
         let from = departure.as_ref().map(|departure| departure.from.clone());
-        // Nothing is reported of what is in a directory that was moved out.
+        // Of what is in a directory that was moved out nothing is reported, nor of that in one that could not be listed.
         //
         // `mkdir n; rename w n/w; create n/w/f; rename n/w/f f` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f, CLOSE_WRITE f, MOVED_FROM f,]
         // MOVED_TO f
-        let is_told = |from: &Place| self.tree.find(from.wd).is_some_and(|above| !self.is_retiring(above));
+        let is_told = |from: &Place| {
+            let above = self.tree.find(from.wd);
+            above.is_some_and(|above| !self.is_retiring(above) && self.coverage(above) != Coverage::Unread)
+        };
         let is_from_new = !from.as_ref().is_some_and(is_told) && self.may_be_from_new();
         let replaced = self.leave_place(parent, name);
         if replaced.is_some() || is_directory && from.is_some() {

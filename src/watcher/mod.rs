@@ -56,16 +56,20 @@ use self::scan::Scan;
 ///
 /// | | has a watch | is an entry |
 /// |---|---|---|
-/// | `Watched` | yes | unless it is being renamed, another has come to its place, it was deleted, or is an operand |
+/// | `Watched`, `Unread` | yes | unless it is being renamed, another has come to its place, it was deleted, or is an operand |
 /// | `Retiring` | yes | if it keeps its place |
 /// | `Arriving` | no | yes |
 /// | all others | no | unless it is being renamed |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Coverage {
     /// It has a watch, and everything that was in it before the watch has its node or its line, or will have once the scan that goes on has
-    /// visited it. Or it has gone before that could be found out: then its watch has been removed, and what is queued of it is reported.
+    /// visited it.
     #[default]
     Watched,
+    /// It left before it could be listed: its watch has been removed, and what is queued of it is reported.
+    ///
+    /// `mkdir n`, it is watched; `rename n outside/n` → MOVED_FROM n, MOVE_SELF of it, [it is not at `n`,] IGNORED of it
+    Unread,
     /// It is to be watched. With `announce` nobody knows yet what is in it: that is to be reported.
     ///
     /// `mkdir a; rename a b` → CREATE a, MOVED_FROM a, MOVED_TO b: at the CREATE, `a` names nothing any more. The node stays pending,

@@ -267,6 +267,7 @@ impl<W: World> Watcher<W> {
                 //
                 // `mkdir n; mkdir n/a; create n/a/f`, `n` is watched; `rename n/a/f f; rename n outside/n` → MOVED_TO f, MOVED_FROM n
                 self.world.unwatch(wd);
+                self.cover(node, Coverage::Unread);
                 self.renames.announce_origin_end = self.queue.end();
                 let before = self.before_watch(node, Listing::default(), since, task);
                 return self.add_entries(node, before, None, task);
@@ -338,7 +339,8 @@ impl<W: World> Watcher<W> {
     fn place_now(&self, node: NodeId, since: Position) -> Option<Place> {
         let wd = self.tree.wd(node);
         let listed = || self.place_of(self.scan.arriving.get(&wd)?.0);
-        self.queue.place_now(wd, self.place_of(node)?, since).or_else(listed)
+        let place = self.queue.place_now(wd, self.place_of(node)?, since).or_else(listed)?;
+        self.tree.find(place.wd).is_some().then_some(place)
     }
 
     /// The path of a place for system calls, by the queued events; `None` if it is where nothing is watched.

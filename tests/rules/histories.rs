@@ -285,6 +285,12 @@ histories! {
         "later: 12+ mkdir d/a; 17+ rmdir d/a; 20 mkdir d/a; 26+ mkdir d/a/a; 31 rename d/a/a d/a/b; 37+ rename d/a/b d/a/a; 37+ create d/a/b",
     two_directories_are_exchanged_in_one_that_was_moved_and_returns:
         "all: 3 mkdir d/a/a; 7 movein d/b; 8 rename d/a d/b/a; 9 mkdir d/b/a/b; 9 exchange d/b/a/a d/b/a/b; 9 rename d/b/a d/a",
+    a_new_directory_comes_to_be_in_one_that_is_not_watched_yet_and_leaves:
+        "empty: 10 mkdir d/a; 14 create d/a/a; 15 rename d/a d/b; 15 mkdir d/a; 19 rename d/b d/a/a; 21 moveout d/a/a",
+    a_new_directory_is_renamed_again_and_again_before_the_events_are_queued:
+        "later: 12 mkdir d/a; 12 rename d/a d/b; 17 rename d/b d/a; 23+ rename d/a d/b; 26+ rename d/b d/c; 27 mkdir d/c/a",
+    what_is_in_a_new_directory_that_cannot_be_listed_is_exchanged_with_a_watched_one:
+        "all: 14 rename d/a d/b; 19 mkdir d/c; 21 mkdir d/c/a; 24 exchange d/b d/c/a; 25 mkdir d/b/a; 25 rename d/b d/a; 26 rename d/c d/a/a/a",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
