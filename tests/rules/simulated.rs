@@ -172,6 +172,8 @@ pub struct System {
     pub history: Vec<Queued>,
     /// Every path that ever was.
     pub paths: BTreeSet<String>,
+    /// Those of what was in directories that were renamed since.
+    moved_paths: BTreeSet<String>,
     /// The first cookies of exchanges.
     exchanges: BTreeSet<u32>,
     /// The cookies of renames over an entry.
@@ -339,6 +341,8 @@ impl System {
     fn put(&mut self, parent: Ino, name: &str, ino: Ino) {
         self.date_entry(parent, ino);
         self.inodes[parent].entries.insert(name.into(), ino);
+        let old =
+            self.path(ino).filter(|_| !self.inodes[ino].name.is_empty() && self.inodes[ino].is_directory);
         let inode = &mut self.inodes[ino];
         (inode.parent, inode.name) = (parent, name.into());
         inode.links += 1;
@@ -346,6 +350,22 @@ impl System {
             names.insert(name.into());
         }
         self.note_paths(ino, parent, name);
+        if let (Some(old), Some(new)) = (old, self.path(ino)) {
+            self.note_moved(&old, &new);
+        }
+    }
+
+    /// What was in a directory was at its other paths, too.
+    fn note_moved(&mut self, old: &str, new: &str) {
+        let is_in = |path: &&String| path.strip_prefix(old).is_some_and(|below| below.starts_with('/'));
+        let inside = self.paths.iter().chain(&self.moved_paths).filter(is_in);
+        let inside: Vec<String> = inside.map(|path| format!("{new}{}", &path[old.len()..])).collect();
+        for path in inside {
+            let known = mixed(&(&path, "moved"));
+            if self.moved_paths.insert(path) {
+                self.paths_mixed ^= known;
+            }
+        }
     }
 
     fn note_paths(&mut self, ino: Ino, parent: Ino, name: &str) {
@@ -357,7 +377,8 @@ impl System {
             if self.overflows() {
                 self.note_had(ino, &path);
             }
-            self.inodes[ino].is_replacing |= !self.note_path(path);
+            let was_moved = self.moved_paths.contains(&path);
+            self.inodes[ino].is_replacing |= !self.note_path(path) || was_moved;
         }
     }
 
