@@ -575,10 +575,16 @@ impl<W: World> Watcher<W> {
             return;
         }
         let wd = self.tree.wd(node);
-        // Only the last of several renames ends where it was listed; where it was between them nobody knows.
-        let is_again = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
-        let is_last = |(_, until): &&(NodeId, Position)| !self.queue.events_before(*until).any(is_again);
-        if let Some((there, _)) = self.scan.arriving.get(&wd).filter(is_last).copied() {
+        // Only the last of several renames ends where it was listed. Where it was between them nobody knows, unless it came to a watched
+        // directory.
+        let goes_on = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
+        let comes = |event: RawEvent| event.mask.has_all(IN_MOVED_TO | IN_ISDIR);
+        let passes = |until| {
+            let queue = &self.queue;
+            queue.events_before(until).any(goes_on) && queue.events_before(until).any(comes)
+        };
+        let listed = self.scan.arriving.get(&wd).copied();
+        if let Some((there, _)) = listed.filter(|(_, until)| !passes(*until)) {
             self.scan.arriving.remove(&wd);
             if self.finish_arrival(node, there) {
                 return;
