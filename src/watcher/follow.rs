@@ -305,6 +305,10 @@ impl<W: World> Watcher<W> {
         let node = if is_directory { self.find_leaving(parent, name, cookie) } else { None };
         if let Some(node) = node {
             self.report_arriving(node);
+            // It is there, so it is to be watched where it comes.
+            if self.coverage(node) == Coverage::Hidden {
+                self.cover(node, Coverage::Pending { announce: false });
+            }
             self.tree.unplace(node);
             if self.tree.wd(node) == Wd::NONE && self.tree.child(parent, name).is_none() {
                 self.expect_hidden(parent, name);

@@ -291,6 +291,12 @@ histories! {
         "later: 12 mkdir d/a; 12 rename d/a d/b; 17 rename d/b d/a; 23+ rename d/a d/b; 26+ rename d/b d/c; 27 mkdir d/c/a",
     what_is_in_a_new_directory_that_cannot_be_listed_is_exchanged_with_a_watched_one:
         "all: 14 rename d/a d/b; 19 mkdir d/c; 21 mkdir d/c/a; 24 exchange d/b d/c/a; 25 mkdir d/b/a; 25 rename d/b d/a; 26 rename d/c d/a/a/a",
+    a_watched_directory_is_renamed_twice_in_a_new_one_and_a_file_is_made_in_between:
+        "all: 15 mkdir d/b; 15 rename d/a d/b/a; 15 create d/b/a/a; 15 rename d/b/a d/b/b",
+    a_directory_that_was_exchanged_and_got_no_watch_is_renamed_over_a_watched_one:
+        "limit: 0 mkdir d/b; 4 movein d/a/a; 4 exchange d/a/a d/b; 5 moveout d/a/a; 26 rename d/b d/a",
+    a_directory_comes_to_a_name_that_another_had_before_the_one_above_was_renamed:
+        "empty: 12 mkdir d/a; 12 rename d/a d/b; 14 movein d/b/a; 21 rename d/b/a d/b/b; 21 rename d/b/b d/b/a; 35 rename d/b d/c; 35 mkdir d/c/b; 37 rename d/c/b d/c/c; 38 moveout d/c/c",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
