@@ -11,8 +11,8 @@ use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM,
-    IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE, IN_MOVE_SELF,
+    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
 };
 use crate::tree::{NodeId, Tree};
 use crate::world::{At, World};
@@ -579,13 +579,12 @@ impl<W: World> Watcher<W> {
             return;
         }
         let wd = self.tree.wd(node);
-        // Only the last of several renames ends where it was listed. Where it was between them nobody knows, unless it came to a watched
-        // directory.
+        // Only the last of several renames ends where it was listed. Where it was between them nobody knows, and it may have been watched there.
         let goes_on = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
-        let comes = |event: RawEvent| event.mask.has_all(IN_MOVED_TO | IN_ISDIR);
+        let is_rename = |event: RawEvent| event.mask.has(IN_MOVE) && event.mask.has(IN_ISDIR);
         let passes = |until| {
             let queue = &self.queue;
-            queue.events_before(until).any(goes_on) && queue.events_before(until).any(comes)
+            queue.events_before(until).any(goes_on) && queue.events_before(until).any(is_rename)
         };
         let listed = self.scan.arriving.get(&wd).copied();
         if let Some((there, _)) = listed.filter(|(_, until)| !passes(*until)) {
