@@ -520,16 +520,13 @@ impl<W: World> Watcher<W> {
 
     /// Whether an entry without a MOVED_FROM may come from a new directory of the tree that was not watched when it left.
     fn may_be_from_new(&self) -> bool {
-        self.queue.start() <= self.renames.announce_origin_end || self.has_unread()
-    }
-
-    /// Whether a new directory could not be watched yet.
-    pub(super) fn has_unread(&self) -> bool {
         let is_new = |node: NodeId| {
             !self.tree.is_removed(node) && self.coverage(node) == (Coverage::Pending { announce: true })
         };
         let is_new = |work: &Work| matches!(work, Work::Attach(node) if is_new(*node));
-        self.later.iter().any(is_new) || !self.refused.is_empty()
+        self.queue.start() <= self.renames.announce_origin_end
+            || self.later.iter().any(is_new)
+            || !self.refused.is_empty()
     }
 
     /// Puts a directory at its new place.

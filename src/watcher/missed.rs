@@ -38,10 +38,8 @@ pub(super) struct Missed {
     read_began: Moment,
     /// The moment after it.
     read_ended: Moment,
-    /// The last before the turn began of which the events are being handled.
-    turn_began: Moment,
-    /// All directories that were reported to be made before this moment are watched, or need no watch.
-    unread_since: Moment,
+    /// No watch was there before this moment.
+    start: Moment,
     /// In the kernel's form: the events of that read, of those before within the same tick of the clock, and those made up since.
     recent: Vec<u8>,
     gap: Option<Gap>,
@@ -52,8 +50,6 @@ pub(super) struct Missed {
 struct Gap {
     /// None before this moment.
     since: Moment,
-    /// [`Missed::unread_since`].
-    unread_since: Moment,
     entries: HashMap<Place, Reported>,
     /// Directories that are watched since the last comparison, and were not announced.
     found: HashSet<NodeId>,
@@ -177,7 +173,7 @@ impl Reported {
 impl Missed {
     /// Nothing has been read, and no watch was there before `now`.
     pub(super) fn since(now: Moment) -> Missed {
-        Missed { read_began: now, turn_began: now, unread_since: now, ..Missed::default() }
+        Missed { read_began: now, start: now, ..Missed::default() }
     }
 
     /// `bytes` were read: that began after `began`, and it ended before `ended`. The `waiting` were read before, and have not been handled.
@@ -191,8 +187,7 @@ impl Missed {
         is_overflow: bool,
     ) {
         if is_overflow && self.gap.is_none() {
-            let unread_since = self.unread_since;
-            let mut gap = Gap { since: self.read_began, unread_since, ..Gap::default() };
+            let mut gap = Gap { since: self.read_began, ..Gap::default() };
             gap.add(waiting);
             gap.add(&self.recent);
             self.gap = Some(gap);
@@ -207,14 +202,6 @@ impl Missed {
         }
         (self.read_began, self.read_ended) = (began, ended);
         self.recent.extend_from_slice(bytes);
-    }
-
-    /// A turn begins: its events were not read before the last turn began. Nothing is left of that if it `is_settled`.
-    pub(super) fn begin_turn(&mut self, is_settled: bool) {
-        if is_settled {
-            self.unread_since = self.turn_began;
-        }
-        self.turn_began = self.read_began;
     }
 
     /// Whether the events that are kept are so many that another read is worth its cost, which lets them go.
@@ -401,7 +388,7 @@ impl<W: World> Watcher<W> {
         self.world.sync(At::Dir(dir));
         self.pull();
         let wd = self.tree.wd(node);
-        let is_new = self.is_made_since(node, dir);
+        let is_new = self.is_new(node, dir);
         for ((name, _), times) in entries.iter().zip(found) {
             let Some(times) = times else { continue };
             if let Some(there) = self.tree.child(node, name).filter(|there| self.tree.wd(*there) != Wd::NONE)
@@ -425,15 +412,15 @@ impl<W: World> Watcher<W> {
         }
     }
 
-    /// Whether a directory was found that was made since events are dropped, or of which its CREATE is all that was reported: all that is in
-    /// it has come since.
+    /// Whether a directory was found that was made since the start: nothing that is in it was reported.
     ///
     /// `mkdir n; rename outside/f n/f` → the dates of f are old
-    /// `mkdir n; mkdir n/f`, CREATE n is read; `rename n m` → [MOVED_FROM n, MOVED_TO m are dropped]: n was not watched yet.
-    fn is_made_since(&mut self, node: NodeId, dir: &W::Dir) -> bool {
-        let gap = self.missed.gap.as_ref().filter(|gap| gap.found.contains(&node));
-        gap.map(|gap| gap.unread_since)
-            .is_some_and(|since| self.world.times(At::Dir(dir)).is_ok_and(|times| times.born.is_since(since)))
+    /// `mkdir n; mkdir n/f`, CREATE n is read; `rename n m` → [MOVED_FROM n, MOVED_TO m are dropped]: n was not watched yet, and f is older than
+    /// what was dropped.
+    fn is_new(&mut self, node: NodeId, dir: &W::Dir) -> bool {
+        let start = self.missed.start;
+        self.missed.is_found(node)
+            && self.world.times(At::Dir(dir)).is_ok_and(|times| times.born.is_since(start))
     }
 
     /// The same for a file that is an operand.

@@ -569,7 +569,6 @@ impl<W: World + AsFd> Source for Watcher<W> {
     fn read(&mut self) -> io::Result<usize> {
         // The same memory again and again is in the processor's cache.
         self.queue.give_back();
-        self.missed.begin_turn(!self.has_unread());
         let length = self.fill()?;
         (self.turn_end, self.is_turn_over, self.looks) = (self.queue.end(), false, 0);
         Ok(length)
