@@ -852,6 +852,16 @@ impl Search {
                 let back =
                     back.filter(|_| random.below(2) == 0).and_then(|operation| after(&world, operation, 1));
                 let mut operations = self::operations(&world, false);
+                // Every second of the others goes on with what the one before has changed.
+                let last = acts.last().filter(|_| random.below(2) == 0);
+                let is_near =
+                    |operation: &Operation| last.is_some_and(|last| operation.concerns(&last.operation));
+                let is_possible = |operation: &Operation| after(&world, operation.clone(), 1).is_some();
+                let near: Vec<_> =
+                    operations.iter().filter(|operation| is_near(operation)).cloned().collect();
+                if near.iter().any(is_possible) {
+                    operations = near;
+                }
                 let mut any = || after(&world, operations.swap_remove(random.below(operations.len())), 1);
                 let (operation, next) =
                     back.unwrap_or_else(|| std::iter::repeat_with(&mut any).flatten().next().unwrap());
