@@ -237,6 +237,8 @@ pub struct Schedule {
     pub newest: Option<u64>,
     /// Instead of a plan: what is done is chance, and how many operations are left.
     pub random: Option<(Random, usize)>,
+    /// One of so many times something is done then.
+    pub pace: usize,
     /// What was done so by chance.
     pub done: Vec<Step>,
 }
@@ -996,7 +998,7 @@ impl System {
     fn act_by_chance(&mut self) -> bool {
         let Some((mut random, left)) = self.schedule.random.take() else { return false };
         let (mut left, mut has_acted) = (left, false);
-        while left > 0 && random.below(4) == 0 {
+        while left > 0 && random.below(self.schedule.pace) == 0 {
             let operations = crate::operations::possible(self);
             // Every second one goes on with what the one before has changed.
             let last = self.schedule.done.last().filter(|_| random.below(2) == 0);
