@@ -577,11 +577,12 @@ impl<W: World> Watcher<W> {
         }
         let wd = self.tree.wd(node);
         // Only the last of several renames ends where it was listed. Where it was between them nobody knows, and it may have been watched there.
-        let goes_on = |event: RawEvent| event.wd == wd && event.mask.has(IN_MOVE_SELF);
-        let is_rename = |event: RawEvent| event.mask.has(IN_MOVE) && event.mask.has(IN_ISDIR);
         let passes = |until| {
-            let queue = &self.queue;
-            queue.events_before(until).any(goes_on) && queue.events_before(until).any(is_rename)
+            let mut is_told = false;
+            self.queue.events_before(until).any(|RawEvent { wd: of, mask, .. }| {
+                is_told |= mask.has(IN_MOVE) && mask.has(IN_ISDIR);
+                is_told && of == wd && mask.has(IN_MOVE_SELF)
+            })
         };
         let listed = self.scan.arriving.get(&wd).copied();
         if let Some((there, _)) = listed.filter(|(_, until)| !passes(*until)) {
