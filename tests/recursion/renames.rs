@@ -455,3 +455,30 @@ fn a_watched_directory_that_is_replaced_ends_the_wait() {
     fs::remove_dir(dir.path().join("d/b")).unwrap();
     running.finish().code(0);
 }
+
+/// Each is renamed into a new directory, and once more there, before anybody can watch that. A file is made before and after, and one leaves.
+#[test]
+fn directories_that_move_into_new_ones_lose_no_file() {
+    const MANY: usize = 500;
+    let dir = fast_tempdir();
+    let at = |path: String| dir.path().join("d").join(path);
+    for number in 0..MANY {
+        fs::create_dir_all(at(format!("w{number}"))).unwrap();
+    }
+    let mut running = watch(dir.path(), "close_write", &[]);
+    for number in 0..MANY {
+        fs::create_dir(at(format!("n{number}"))).unwrap();
+        fs::rename(at(format!("w{number}")), at(format!("n{number}/w"))).unwrap();
+        fs::write(at(format!("n{number}/w/f{number}")), "").unwrap();
+        fs::rename(at(format!("n{number}/w/f{number}")), at(format!("f{number}"))).unwrap();
+        fs::write(at(format!("n{number}/w/g{number}")), "").unwrap();
+        fs::rename(at(format!("n{number}/w")), at(format!("n{number}/x"))).unwrap();
+    }
+    fs::write(at("end".into()), "").unwrap();
+    running.expect_line("d/end");
+    running.wait_asleep();
+    let lines = running.stdout.lines();
+    let is_told = |file: &str| lines.iter().any(|line| line.rsplit('/').next() == Some(file));
+    let files = (0..MANY).flat_map(|number| [format!("f{number}"), format!("g{number}")]);
+    assert_eq!(files.filter(|file| !is_told(file)).collect::<Vec<_>>(), [String::new(); 0]);
+}
