@@ -11,8 +11,8 @@ use crate::source::Problem;
 use crate::sys::directory::Kind;
 use crate::sys::inotify::{RawEvent, Wd};
 use crate::sys::mask::{
-    IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVE, IN_MOVE_SELF,
-    IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT,
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MODIFY,
+    IN_MOVE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_Q_OVERFLOW, IN_UNMOUNT, Mask,
 };
 use crate::tree::{NodeId, Tree};
 use crate::world::{At, World};
@@ -20,6 +20,9 @@ use crate::world::{At, World};
 /// How many renames are remembered that may have other events to come. Both events of a rename are queued within microseconds, with
 /// those of other processes between them at most.
 const REMEMBERED: usize = 1024;
+
+/// What happens to the entries of a directory, without what also reading it causes.
+const TELLING: Mask = ENTRY.or(IN_MODIFY).or(IN_ATTRIB).or(IN_CLOSE_WRITE);
 
 /// How many watches are removed before the queue is read again: each leaves an event in it.
 const REMOVALS: usize = 512;
@@ -176,6 +179,9 @@ impl<W: World> Watcher<W> {
         let Some(node) = self.tree.find(wd) else { return };
         if mask.has(IN_DELETE_SELF | IN_IGNORED) {
             self.note_end(node);
+        }
+        if let Some(top) = self.retiring_above(node).filter(|_| mask.has(TELLING)) {
+            self.cover(top, Coverage::Retiring { untold: true });
         }
         if mask.has(IN_UNMOUNT) {
             self.uncover(node);
@@ -505,8 +511,7 @@ impl<W: World> Watcher<W> {
     ///
     /// `rename d/w/p outside/p; rename d/w outside/p/w` → MOVED_FROM w/p, MOVE_SELF of p, MOVED_FROM w, MOVED_TO p/w, MOVE_SELF of w
     fn relink_into_below(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
-        let is_top = |above: &NodeId| self.coverage(*above) == Coverage::Retiring;
-        let top = self.tree.way_up(parent).find(is_top);
+        let top = self.retiring_above(parent);
         if let (Some(top), Some(above)) = (top, self.tree.parent(node)) {
             let old_name = self.tree.name(top).to_vec();
             self.tree.relink(top, above, &old_name);
@@ -587,7 +592,8 @@ impl<W: World> Watcher<W> {
         let listed = self.scan.arriving.get(&wd).copied();
         if let Some((there, _)) = listed.filter(|(_, until)| !passes(*until)) {
             self.scan.arriving.remove(&wd);
-            if self.finish_arrival(node, there) {
+            let is_untold = self.coverage(node) == Coverage::Retiring { untold: true };
+            if !is_untold && self.finish_arrival(node, there) {
                 return;
             }
             self.report_arriving(there);
@@ -626,8 +632,8 @@ impl<W: World> Watcher<W> {
 
     /// The events of a directory are not reported any more: see [`Coverage::Retiring`].
     pub(super) fn retire_later(&mut self, node: NodeId) {
-        if self.coverage(node) != Coverage::Retiring {
-            self.cover(node, Coverage::Retiring);
+        if !matches!(self.coverage(node), Coverage::Retiring { .. }) {
+            self.cover(node, Coverage::Retiring { untold: false });
             self.retiring.push(node);
         }
     }

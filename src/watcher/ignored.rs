@@ -27,7 +27,7 @@ impl<W: World> Watcher<W> {
 
     /// Keeps the watch of a directory that was pruned in this turn, if it is needed again.
     fn unprune(&mut self, node: NodeId) {
-        let is_pruned = self.coverage(node) == Coverage::Retiring && self.tree.is_entry(node);
+        let is_pruned = matches!(self.coverage(node), Coverage::Retiring { .. }) && self.tree.is_entry(node);
         let filter = &self.settings.filter;
         if is_pruned && !filter.leaves_out(&self.tree.path(node)) && !filter.ignores_tree(&self.tree, node) {
             self.keep(node);

@@ -101,7 +101,12 @@ enum Coverage {
     /// moved out, which is to say renamed to where nothing is watched; or it keeps its place, but has an excluded path by now.
     ///
     /// `rename d/w outside/w` → MOVED_FROM w, MOVE_SELF of w: no MOVED_TO came.
-    Retiring,
+    ///
+    /// If it returns after something happened in it that was left `untold`, it is reported as new.
+    ///
+    /// `mkdir n; rename w n/w; create n/w/f; rename n m; rename m/w m/x` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f,] MOVED_FROM n,
+    /// MOVED_TO m, MOVE_SELF of w: it is found in `m`
+    Retiring { untold: bool },
 }
 
 /// What the watcher knows of a node.
@@ -342,9 +347,14 @@ impl<W: World> Watcher<W> {
         }
     }
 
+    /// The directory that is retiring, of which a node is a part.
+    fn retiring_above(&self, node: NodeId) -> Option<NodeId> {
+        let is_top = |above: &NodeId| matches!(self.coverage(*above), Coverage::Retiring { .. });
+        if self.retiring.is_empty() { None } else { self.tree.way_up(node).find(is_top) }
+    }
+
     fn is_retiring(&self, node: NodeId) -> bool {
-        !self.retiring.is_empty()
-            && self.tree.way_up(node).any(|above| self.coverage(above) == Coverage::Retiring)
+        self.retiring_above(node).is_some()
     }
 
     /// The place of which a node is the entry, as far as the events go that were handled; `None` for an operand.
