@@ -636,6 +636,13 @@ fn back(operation: &Operation) -> Option<Operation> {
     }
 }
 
+/// Whether two operations are of the same object, or one is of what is in that of the other.
+fn concerns(one: &Operation, other: &Operation) -> bool {
+    let (one, other) = (one.to_string(), other.to_string());
+    let is_near = |path| other.split(' ').skip(1).any(|other| is_below(path, other) || is_below(other, path));
+    one.split(' ').skip(1).any(is_near)
+}
+
 /// Whether an operation succeeds in a world, and where that leads.
 fn after(world: &World, operation: Operation, process: i32) -> Option<(Operation, World)> {
     let mut next = world.clone();
@@ -855,7 +862,7 @@ impl Search {
                 // Every second of the others goes on with what the one before has changed.
                 let last = acts.last().filter(|_| random.below(2) == 0);
                 let is_near =
-                    |operation: &Operation| last.is_some_and(|last| operation.concerns(&last.operation));
+                    |operation: &Operation| last.is_some_and(|last| concerns(operation, &last.operation));
                 let is_possible = |operation: &Operation| after(&world, operation.clone(), 1).is_some();
                 let near: Vec<_> =
                     operations.iter().filter(|operation| is_near(operation)).cloned().collect();

@@ -45,16 +45,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether another concerns the same object, or what is in it, or what it is in.
-    pub fn concerns(&self, other: &Operation) -> bool {
-        let is_in = |path: &str, above: &str| {
-            path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let (one, other) = (self.to_string(), other.to_string());
-        let mut paths = one.split(' ').skip(1);
-        paths.any(|path| other.split(' ').skip(1).any(|other| is_in(path, other) || is_in(other, path)))
-    }
-
     pub fn parse(text: &str) -> Option<Operation> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let path = |at: usize| words.get(at).map(|word| (*word).to_owned());

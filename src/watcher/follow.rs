@@ -22,7 +22,7 @@ use crate::world::{At, World};
 const REMEMBERED: usize = 1024;
 
 /// What happens to the entries of a directory, without what also reading it causes.
-const TELLING: Mask = ENTRY.or(IN_MODIFY).or(IN_ATTRIB).or(IN_CLOSE_WRITE);
+const CHANGES: Mask = ENTRY.or(IN_MODIFY).or(IN_ATTRIB).or(IN_CLOSE_WRITE);
 
 /// How many watches are removed before the queue is read again: each leaves an event in it.
 const REMOVALS: usize = 512;
@@ -180,8 +180,8 @@ impl<W: World> Watcher<W> {
         if mask.has(IN_DELETE_SELF | IN_IGNORED) {
             self.note_end(node);
         }
-        if let Some(top) = self.retiring_above(node).filter(|_| mask.has(TELLING)) {
-            self.cover(top, Coverage::Retiring { untold: true });
+        if let Some(top) = self.retiring_above(node).filter(|_| mask.has(CHANGES)) {
+            self.cover(top, Coverage::Retiring { unreported: true });
         }
         if mask.has(IN_UNMOUNT) {
             self.uncover(node);
@@ -456,11 +456,11 @@ impl<W: World> Watcher<W> {
         //
         // `mkdir n; rename w n/w; create n/w/f; rename n/w/f f` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f, CLOSE_WRITE f, MOVED_FROM f,]
         // MOVED_TO f
-        let is_told = |from: &Place| {
+        let is_reported = |from: &Place| {
             let above = self.tree.find(from.wd);
             above.is_some_and(|above| !self.is_retiring(above) && self.coverage(above) != Coverage::Unread)
         };
-        let is_from_new = !from.as_ref().is_some_and(is_told) && self.may_be_from_new();
+        let is_from_new = !from.as_ref().is_some_and(is_reported) && self.may_be_from_new();
         let replaced = self.leave_place(parent, name);
         if replaced.is_some() || is_directory && from.is_some() {
             let forgotten =
@@ -583,17 +583,17 @@ impl<W: World> Watcher<W> {
         let wd = self.tree.wd(node);
         // Only the last of several renames ends where it was listed. Where it was between them nobody knows, and it may have been watched there.
         let passes = |until| {
-            let mut is_told = false;
+            let mut is_renamed = false;
             self.queue.events_before(until).any(|RawEvent { wd: of, mask, .. }| {
-                is_told |= mask.has(IN_MOVE) && mask.has(IN_ISDIR);
-                is_told && of == wd && mask.has(IN_MOVE_SELF)
+                is_renamed |= mask.has(IN_MOVE) && mask.has(IN_ISDIR);
+                is_renamed && of == wd && mask.has(IN_MOVE_SELF)
             })
         };
         let listed = self.scan.arriving.get(&wd).copied();
         if let Some((there, _)) = listed.filter(|(_, until)| !passes(*until)) {
             self.scan.arriving.remove(&wd);
-            let is_untold = self.coverage(node) == Coverage::Retiring { untold: true };
-            if !is_untold && self.finish_arrival(node, there) {
+            let is_unreported = self.coverage(node) == Coverage::Retiring { unreported: true };
+            if !is_unreported && self.finish_arrival(node, there) {
                 return;
             }
             self.report_arriving(there);
@@ -633,7 +633,7 @@ impl<W: World> Watcher<W> {
     /// The events of a directory are not reported any more: see [`Coverage::Retiring`].
     pub(super) fn retire_later(&mut self, node: NodeId) {
         if !matches!(self.coverage(node), Coverage::Retiring { .. }) {
-            self.cover(node, Coverage::Retiring { untold: false });
+            self.cover(node, Coverage::Retiring { unreported: false });
             self.retiring.push(node);
         }
     }

@@ -330,17 +330,17 @@ impl Missed {
     ) -> Vec<(Place, bool)> {
         let Some(gap) = &mut self.gap else { return Vec::new() };
         gap.found.retain(|node| !met.contains(node));
-        let mut told = Vec::new();
+        let mut changing = Vec::new();
         for (wd, names) in &mut gap.unwatched {
             names.retain(|name, is_unread| {
-                let is_told = changes(*wd, name);
-                if is_told {
-                    told.push((Place { wd: *wd, name: name.clone() }, *is_unread));
+                let is_changing = changes(*wd, name);
+                if is_changing {
+                    changing.push((Place { wd: *wd, name: name.clone() }, *is_unread));
                 }
-                !is_told
+                !is_changing
             });
         }
-        told
+        changing
     }
 
     /// All that was dropped has been found.

@@ -102,11 +102,11 @@ enum Coverage {
     ///
     /// `rename d/w outside/w` → MOVED_FROM w, MOVE_SELF of w: no MOVED_TO came.
     ///
-    /// If it returns after something happened in it that was left `untold`, it is reported as new.
+    /// If it returns after something happened in it that was left `unreported`, it is reported as new.
     ///
     /// `mkdir n; rename w n/w; create n/w/f; rename n m; rename m/w m/x` → CREATE n, MOVED_FROM w, MOVE_SELF of it, [CREATE f,] MOVED_FROM n,
     /// MOVED_TO m, MOVE_SELF of w: it is found in `m`
-    Retiring { untold: bool },
+    Retiring { unreported: bool },
 }
 
 /// What the watcher knows of a node.

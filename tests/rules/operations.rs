@@ -1,6 +1,7 @@
 //! What another process does to the tree, as words that can be read and given again.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::simulated::{OPERAND, System};
@@ -43,11 +44,9 @@ impl Operation {
         }
     }
 
-    /// Whether another concerns the same object, or what is in it, or what it is in.
+    /// Whether both are of the same object, or one is of what is in that of the other.
     pub fn concerns(&self, other: &Operation) -> bool {
-        let is_in = |path: &str, above: &str| {
-            path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
+        let is_in = |path: &str, above: &str| Path::new(path).starts_with(above);
         let others = other.paths();
         let is_near = |path: &&str| others.iter().any(|other| is_in(path, other) || is_in(other, path));
         self.paths().iter().any(is_near)

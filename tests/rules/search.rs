@@ -931,7 +931,7 @@ impl Reader {
             return Ok(());
         }
         if mask.has(IN_CREATE) {
-            // What is in it is reported, too, whatever was seen of it before.
+            // What is in it is also reported, whatever was seen of it before.
             self.forget_below(path);
             let known = Known { is_directory: mask.has(IN_ISDIR), is_told: true, is_foreign: false };
             if self.tree.insert(path.clone(), known).is_some_and(|known| known.is_told) {

@@ -357,7 +357,7 @@ impl System {
         }
     }
 
-    /// What was in a directory was at its other paths, too.
+    /// What was in a directory was also at its other paths.
     fn note_moved(&mut self, old: &str, new: &str) {
         let is_in = |path: &&String| path.strip_prefix(old).is_some_and(|below| below.starts_with('/'));
         let inside = self.paths.iter().chain(&self.moved_paths).filter(is_in);
@@ -960,12 +960,7 @@ impl System {
                 break;
             }
             let Some(Step { operation, late, .. }) = self.schedule.plan.pop_front() else { break };
-            self.tell(|| {
-                format!("{operation}{}", if late { "   (its events are queued later)" } else { "" })
-            });
-            self.note_act(&operation);
-            self.act(&operation, late);
-            self.late_for = if late { self.lateness } else { 0 };
+            self.act_between_calls(&operation, late);
             has_acted = true;
         }
         if self.schedule.plan.is_empty() && !self.is_inert {
@@ -974,9 +969,12 @@ impl System {
         has_acted
     }
 
-    fn note_act(&mut self, operation: &Operation) {
+    fn act_between_calls(&mut self, operation: &Operation, late: bool) {
+        self.tell(|| format!("{operation}{}", if late { "   (its events are queued later)" } else { "" }));
         self.began_early |= self.established == 0;
         self.moved_in |= matches!(operation, Operation::MoveIn(_));
+        self.act(operation, late);
+        self.late_for = if late { self.lateness } else { 0 };
     }
 
     /// In a search: ends the run if this state was met before. Else notes what could be done now.
@@ -1011,10 +1009,7 @@ impl System {
             };
             let late = self.lateness > 0 && random.below(4) == 0;
             left -= 1;
-            self.tell(|| operation.to_string());
-            self.note_act(&operation);
-            self.act(&operation, late);
-            self.late_for = if late { self.lateness } else { 0 };
+            self.act_between_calls(&operation, late);
             has_acted = true;
             self.schedule.done.push(Step { call: self.calls, operation, late });
         }

@@ -146,8 +146,9 @@ impl<W: World> Watcher<W> {
     fn compare_again(&mut self, unmet: Vec<NodeId>, met: &HashSet<NodeId>) {
         unmet.into_iter().for_each(|node| self.put_back(node));
         let is_trusted = self.queue.overflows() == 0;
-        let told = self.missed.begin_again(met, |wd, name| is_trusted && self.queue.is_changing(wd, name));
-        for (place, is_unread) in told {
+        let changing =
+            self.missed.begin_again(met, |wd, name| is_trusted && self.queue.is_changing(wd, name));
+        for (place, is_unread) in changing {
             let parent = self.tree.find(place.wd).filter(|_| self.node_at(&place).is_none());
             if let Some(parent) = parent {
                 self.add_pending(parent, &place.name, is_unread);
