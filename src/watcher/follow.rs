@@ -592,7 +592,8 @@ impl<W: World> Watcher<W> {
         let listed = self.scan.arriving.get(&wd).copied();
         if let Some((there, _)) = listed.filter(|(_, until)| !passes(*until)) {
             self.scan.arriving.remove(&wd);
-            let is_unreported = self.coverage(node) == Coverage::Retiring { unreported: true };
+            let is_unreported = |top: NodeId| self.coverage(top) == Coverage::Retiring { unreported: true };
+            let is_unreported = self.retiring_above(node).is_some_and(is_unreported);
             if !is_unreported && self.finish_arrival(node, there) {
                 return;
             }

@@ -301,6 +301,8 @@ histories! {
         "empty: 6 mkdir d/a; 16 mkdir d/a/a; 21 movein d/b; 24 rename d/a d/b/a; 29 moveout d/b/a/a; 37 rename d/b/a d/b/sub/a",
     a_watched_directory_returns_after_a_file_was_made_in_it_where_nobody_watched:
         "flooded: 35 mkdir d/a/b; 37 rename d/a/a d/a/b/a; 37 create d/a/b/a/a; 40 rename d/a/b d/c; 42 rename d/c/a d/c/c",
+    a_directory_leaves_one_that_was_moved_out_after_a_file_was_made_in_it:
+        "flooded: 35 mkdir d/b; 37 rename d/a d/b/a; 37 create d/b/a/a/a; 38 rename d/b d/c; 38 rename d/c/a/a d/c/b",
     directories_from_just_before_the_start_are_not_new_after_an_overflow: "dateless: 35 flood",
     a_directory_is_exchanged_with_one_in_it_after_an_overflow:
         "flooded: 2 movein d/a/a/a; 12 rename d/a/a/a d/b; 21 flood; 37 moveout d/a/a; 46 movein d/b/sub/a; 52 exchange d/a d/b/sub/a",
